@@ -1,1 +1,38 @@
+//! The kernel of AgentOS: it decides which tokens exist, where they live and what is computed next.
+//!
+//! A language model is its processor. A tensor device only does arithmetic on pages that it is told
+//! about; a host only brings things in and out. What lives here:
+//!
+//! * [`model`]: model families as constant programs for a tensor device, and their sizes.
+//! * [`layout`]: where slices end, as a pure function of the tokens.
+//! * [`pool`]: the free list of page memory.
+//! * [`sequence`]: one context on a device, computed in chunks and then token by token.
+//! * [`sample`] and [`random`]: choosing the next token.
+//! * [`score`]: judging a text.
+//!
+//! Principles:
+//!
+//! * A call does a bounded amount of work and returns what it waits for. Nothing blocks.
+//! * Memory is lent by the host, once. What does not fit is refused with a typed error that says
+//!   what would.
+//! * Same tokens, same seed, same result: not the chunking, nor timing, nor what else runs can
+//!   change a bit of it.
+//! * Control flow in one place above, pure functions below.
+//!
+//! What must never happen here: an allocation, `unsafe`, a clock or a random number that did not
+//! come in as an argument, the name of a backend, or text (tokenizers, templates, file formats).
 
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod layout;
+pub mod model;
+pub mod pool;
+pub mod random;
+pub mod sample;
+pub mod score;
+pub mod sequence;

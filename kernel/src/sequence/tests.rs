@@ -1,0 +1,359 @@
+#[path = "fake.rs"]
+mod fake;
+
+use std::string::ToString;
+use std::vec;
+use std::vec::Vec;
+
+use agentos_hal::{PageId, StepFault};
+use proptest::prelude::*;
+
+use super::*;
+use crate::sample::{Sampling, Weighed};
+use crate::score::{Scored, scored};
+use fake::{FakeDevice, Hitch, LIMITS, VOCAB};
+
+/// The tables behind a sequence; tokens that are multiples of ten end a sentence.
+struct Host {
+    tokens: Vec<u32>,
+    slices: Vec<Segment>,
+    pages: Vec<PageId>,
+    rows: Vec<Row>,
+    candidates: Vec<agentos_hal::Candidate>,
+    weighed: Vec<Weighed>,
+    delimiters: Vec<Delimiter>,
+    free: Vec<PageId>,
+    limits: Limits,
+}
+
+impl Host {
+    fn new(limits: Limits, chunk: u32) -> Host {
+        let sizes = TableSizes::new(&limits, chunk);
+        let ends = |token| {
+            if token % 10 == 0 {
+                Delimiter::Sentence
+            } else {
+                Delimiter::None
+            }
+        };
+        Host {
+            tokens: vec![0; sizes.tokens],
+            slices: vec![VACANT_SLICE; sizes.slices],
+            pages: vec![PageId(0); sizes.pages],
+            rows: vec![VACANT_ROW; sizes.rows],
+            candidates: vec![VACANT_CANDIDATE; sizes.candidates],
+            weighed: vec![Weighed::default(); sizes.candidates],
+            delimiters: (0..VOCAB).map(ends).collect(),
+            free: vec![PageId(0); limits.pages as usize],
+            limits,
+        }
+    }
+
+    fn start(&mut self) -> (Sequence<'_>, PagePool<'_>, FakeDevice) {
+        let tables = SequenceTables {
+            tokens: &mut self.tokens,
+            slices: &mut self.slices,
+            pages: &mut self.pages,
+            rows: &mut self.rows,
+            candidates: &mut self.candidates,
+            weighed: &mut self.weighed,
+        };
+        let sequence = Sequence::new(tables, &self.delimiters, SliceLimits::DEFAULT, &self.limits).unwrap();
+        (
+            sequence,
+            PagePool::new(&mut self.free),
+            FakeDevice::new(self.limits),
+        )
+    }
+}
+
+fn prompt(len: u32) -> Vec<u32> {
+    (0..len).map(|index| (index * 7 + 3) % VOCAB).collect()
+}
+
+fn run(sequence: &mut Sequence<'_>, device: &mut FakeDevice) -> Vec<Tick> {
+    let mut ticks = Vec::new();
+    loop {
+        let tick = sequence.tick(device).unwrap();
+        if tick == Tick::Idle {
+            return ticks;
+        }
+        ticks.push(tick);
+    }
+}
+
+#[test]
+fn a_prompt_goes_in_chunks_and_its_end_has_candidates() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Idle));
+    sequence.push(&prompt(20), &mut pool).unwrap();
+    device.hitches.push_back(Hitch::Pending);
+    let ticks = run(&mut sequence, &mut device);
+    let expected = [
+        Tick::Submitted { rows: 8 },
+        Tick::Pending,
+        Tick::Prefilled { rows: 8 },
+        Tick::Submitted { rows: 8 },
+        Tick::Prefilled { rows: 8 },
+        Tick::Submitted { rows: 4 },
+        Tick::Ready { rows: 4 },
+    ];
+    assert_eq!(ticks, expected);
+    let next = sequence.next().unwrap();
+    assert_eq!(
+        (next.candidates.len(), next.log_sum_exp, next.entropy),
+        (3, 1.5, 0.7)
+    );
+    let best = next.candidates[0].token;
+    let choice = sequence.choose(&Sampler::new(Sampling::GREEDY).unwrap()).unwrap();
+    assert_eq!((choice.token, choice.logprob), (best, -0.5));
+    sequence.push(&[choice.token], &mut pool).unwrap();
+    assert!(sequence.next().is_none());
+    assert_eq!(
+        run(&mut sequence, &mut device).last(),
+        Some(&Tick::Ready { rows: 1 })
+    );
+}
+
+#[test]
+fn a_busy_device_is_asked_again_with_the_same_rows() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    device.refusals.extend([SubmitError::Busy; 2]);
+    sequence.push(&prompt(5), &mut pool).unwrap();
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Pending));
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Pending));
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 5 }));
+    assert_eq!(device.steps, [5]);
+}
+
+#[test]
+fn a_refused_step_is_a_typed_error_and_tried_again() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    let fault = SubmitError::Step(StepFault::Token { row: 2 });
+    device.refusals.push_back(fault);
+    sequence.push(&prompt(5), &mut pool).unwrap();
+    let error = sequence.tick(&mut device).unwrap_err();
+    assert_eq!(error, SequenceError::Submit(fault));
+    assert_eq!(
+        error.to_string(),
+        "the device refused a step: row 2: the token is not in the vocabulary"
+    );
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 5 }));
+}
+
+#[test]
+fn a_failed_step_changes_nothing_and_is_computed_again() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push(&prompt(11), &mut pool).unwrap();
+    run(&mut sequence, &mut device);
+    let undisturbed = sequence.next().unwrap().candidates.to_vec();
+    sequence.reset(&mut pool);
+    sequence.push(&prompt(11), &mut pool).unwrap();
+    device.hitches.extend([Hitch::Fails(DeviceError::Hung)]);
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 8 }));
+    assert_eq!(
+        sequence.tick(&mut device),
+        Err(SequenceError::Device(DeviceError::Hung))
+    );
+    assert_eq!(sequence.computed(), 0);
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 8 }));
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Prefilled { rows: 8 }));
+    device.hitches.push_back(Hitch::NotANumber);
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 3 }));
+    let error = SequenceError::Device(DeviceError::NotFinite { row: 2 });
+    assert_eq!(sequence.tick(&mut device), Err(error));
+    assert_eq!((sequence.computed(), sequence.next().is_none()), (8, true));
+    run(&mut sequence, &mut device);
+    assert_eq!(sequence.next().unwrap().candidates, undisturbed);
+    assert_eq!(device.steps, [8, 3, 8, 8, 3, 3]);
+}
+
+#[test]
+fn a_full_context_says_what_would_fit_and_takes_nothing() {
+    let mut host = Host::new(
+        Limits {
+            context: 30,
+            ..LIMITS
+        },
+        8,
+    );
+    let (mut sequence, mut pool, _) = host.start();
+    sequence.push(&prompt(20), &mut pool).unwrap();
+    let (room, pages) = (sequence.room(), pool.free());
+    assert_eq!(room, 10);
+    let full = SequenceError::Full {
+        room: Room::Context,
+        pushed: 11,
+        fits: 10,
+    };
+    assert_eq!(sequence.push(&prompt(11), &mut pool), Err(full));
+    assert_eq!(
+        full.to_string(),
+        "the context is full: 11 tokens were to be added; 10 would fit"
+    );
+    assert_eq!((sequence.tokens().len(), pool.free()), (20, pages));
+    sequence.push(&prompt(10), &mut pool).unwrap();
+    assert_eq!(sequence.room(), 0);
+}
+
+#[test]
+fn each_kind_of_room_is_refused_by_its_name() {
+    let refusal = |limits: Limits| {
+        let mut host = Host::new(limits, 8);
+        let (mut sequence, mut pool, _) = host.start();
+        // Every slice is sealed at its eighth token.
+        sequence.push(&[10; 100], &mut pool).unwrap_err()
+    };
+    let full = |room, fits| SequenceError::Full {
+        room,
+        pushed: 100,
+        fits,
+    };
+    assert_eq!(
+        refusal(Limits {
+            segments: 3,
+            ..LIMITS
+        }),
+        full(Room::Slices, 24)
+    );
+    assert_eq!(
+        refusal(Limits {
+            segment_pages: 5,
+            ..LIMITS
+        }),
+        full(Room::Mapped, 40)
+    );
+    assert_eq!(refusal(Limits { pages: 7, ..LIMITS }), full(Room::Pages, 56));
+}
+
+#[test]
+fn an_unknown_token_is_refused() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    let error = sequence.push(&[1, VOCAB], &mut pool).unwrap_err();
+    assert_eq!(
+        error,
+        SequenceError::Token {
+            index: 1,
+            token: VOCAB,
+            vocab: VOCAB as usize
+        }
+    );
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Idle));
+}
+
+#[test]
+fn limits_without_room_are_refused() {
+    let limits = Limits {
+        candidates: 0,
+        ..LIMITS
+    };
+    let mut host = Host::new(LIMITS, 8);
+    let tables = SequenceTables {
+        tokens: &mut host.tokens,
+        slices: &mut host.slices,
+        pages: &mut host.pages,
+        rows: &mut host.rows,
+        candidates: &mut host.candidates,
+        weighed: &mut host.weighed,
+    };
+    let error = Sequence::new(tables, &host.delimiters, SliceLimits::DEFAULT, &limits).unwrap_err();
+    assert_eq!(error, SequenceError::Empty { what: "candidates" });
+}
+
+#[test]
+fn a_reset_gives_pages_back_and_drops_the_step_under_way() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    let free = pool.free();
+    sequence.push(&prompt(20), &mut pool).unwrap();
+    assert_eq!(pool.free(), free - sequence.pages());
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 8 }));
+    sequence.reset(&mut pool);
+    assert_eq!((pool.free(), sequence.tokens().len()), (free, 0));
+    sequence.push(&prompt(3), &mut pool).unwrap();
+    device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Pending));
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 3 }));
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Ready { rows: 3 }));
+}
+
+#[test]
+fn what_is_pushed_while_a_step_runs_is_computed_after_it() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push(&prompt(4), &mut pool).unwrap();
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 4 }));
+    sequence.push(&[9, 9], &mut pool).unwrap();
+    assert_eq!(sequence.tick(&mut device), Ok(Tick::Prefilled { rows: 4 }));
+    assert!(sequence.next().is_none());
+    assert_eq!(
+        run(&mut sequence, &mut device).last(),
+        Some(&Tick::Ready { rows: 2 })
+    );
+}
+
+/// Scores of a text from an address on, and the rows of each step.
+fn score(text: &[u32], from: u32, chunk: u32) -> (Vec<Scored>, Vec<usize>) {
+    let mut host = Host::new(LIMITS, chunk);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push_scored(text, from, &mut pool).unwrap();
+    let mut scores = Vec::new();
+    let mut observe = |rows: &[Row], report: &StepReport<'_>| scores.extend(scored(rows, report));
+    while sequence.tick_observed(&mut device, &mut observe).unwrap() != Tick::Idle {}
+    (scores, device.steps)
+}
+
+#[test]
+fn every_token_behind_the_mark_is_scored_within_the_outcomes_of_a_step() {
+    let text = prompt(20);
+    let (scores, steps) = score(&text, 10, 16);
+    let found: Vec<_> = scores
+        .iter()
+        .map(|scored| (scored.address, scored.token))
+        .collect();
+    let expected: Vec<_> = (11..20)
+        .map(|address| (address, text[address as usize]))
+        .collect();
+    assert_eq!(found, expected);
+    // Ten rows want nothing and four of the others fit a step; the last row wants candidates.
+    assert_eq!(steps, [14, 4, 2]);
+    assert!(scores.iter().all(|scored| scored.logprob < 0.0));
+}
+
+proptest! {
+    /// The same text is generated for any chunk, and for any way to push the prompt.
+    #[test]
+    fn chunking_changes_nothing(len in 1u32..120, chunk in 1u32..33, split in 0usize..120, seed in any::<u64>()) {
+        let generate = |chunk, split: usize| {
+            let mut host = Host::new(LIMITS, chunk);
+            let (mut sequence, mut pool, mut device) = host.start();
+            let sampling = Sampling { temperature: 1.0, seed, ..Sampling::GREEDY };
+            let sampler = Sampler::new(sampling).unwrap();
+            let prompt = prompt(len);
+            let (first, second) = prompt.split_at(split.min(prompt.len()));
+            for part in [first, second] {
+                sequence.push(part, &mut pool).unwrap();
+                run(&mut sequence, &mut device);
+            }
+            for _ in 0..20 {
+                let choice = sequence.choose(&sampler).unwrap();
+                sequence.push(&[choice.token], &mut pool).unwrap();
+                run(&mut sequence, &mut device);
+            }
+            (sequence.tokens().to_vec(), sequence.slices().to_vec())
+        };
+        prop_assert_eq!(generate(chunk, split), generate(32, 0));
+    }
+
+    /// Scores do not depend on the chunk either.
+    #[test]
+    fn scores_do_not_depend_on_the_chunk(len in 2u32..80, from in 0u32..80, chunk in 1u32..33) {
+        let text = prompt(len);
+        prop_assert_eq!(score(&text, from, chunk).0, score(&text, from, 32).0);
+    }
+}
