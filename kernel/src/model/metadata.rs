@@ -14,7 +14,8 @@ pub trait Metadata {
     /// value is something else.
     fn uint(&self, key: &str) -> Option<u64>;
 
-    /// A number. `None` when there is no such key or its value is something else.
+    /// A floating-point number. `None` when there is no such key or its value is something else; the
+    /// kernel then asks for a whole one.
     fn float(&self, key: &str) -> Option<f64>;
 
     /// A text. `None` when there is no such key or its value is something else.

@@ -25,9 +25,7 @@ const WITHOUT_EFFECT: [(&str, f64, &str); 10] = [
 
 pub(super) fn refuse_unsupported(metadata: &dyn Metadata) -> Result<(), ModelError> {
     for (key, harmless, supported) in WITHOUT_EFFECT {
-        let value = metadata
-            .float(key)
-            .or_else(|| metadata.uint(key).map(|value| value as f64));
+        let value = number(metadata, key);
         if let Some(value) = value.filter(|&value| value != harmless) {
             return Err(ModelError::Unsupported {
                 key,
@@ -73,7 +71,7 @@ pub(super) fn shape(metadata: &dyn Metadata, pairing: Pairing) -> Result<ModelSh
             .ok_or(ModelError::MissingTensor(embedding))?
             .rows,
         context: required(metadata, "context_length")?,
-        norm_eps: number(metadata, "attention.layer_norm_rms_epsilon")? as f32,
+        norm_eps: required_number(metadata, "attention.layer_norm_rms_epsilon")? as f32,
         rope: rope(metadata, pairing, head_dim)?,
         tied_embedding: metadata.tensor(output).is_none(),
     })
@@ -106,7 +104,7 @@ fn rope(metadata: &dyn Metadata, pairing: Pairing, head_dim: u32) -> Result<Rope
     };
     Ok(Rope {
         dims: optional(metadata, "rope.dimension_count")?.unwrap_or(head_dim),
-        base: metadata.float("rope.freq_base").unwrap_or(DEFAULT_ROPE_BASE) as f32,
+        base: number(metadata, "rope.freq_base").unwrap_or(DEFAULT_ROPE_BASE) as f32,
         pairing,
         scaling: rope_scaling(metadata)?,
         factors: metadata.tensor(factors).is_some(),
@@ -115,9 +113,7 @@ fn rope(metadata: &dyn Metadata, pairing: Pairing, head_dim: u32) -> Result<Rope
 
 /// A factor without a type means linear scaling, as in files from before there were types.
 fn rope_scaling(metadata: &dyn Metadata) -> Result<RopeScaling, ModelError> {
-    let factor = metadata
-        .float("rope.scaling.factor")
-        .or_else(|| metadata.float("rope.scale_linear"));
+    let factor = number(metadata, "rope.scaling.factor").or_else(|| number(metadata, "rope.scale_linear"));
     match (metadata.text("rope.scaling.type"), factor) {
         (Some("none"), _) | (None | Some("linear"), None) => Ok(RopeScaling::None),
         // llama.cpp's converters write 0 for "not scaled".
@@ -126,9 +122,9 @@ fn rope_scaling(metadata: &dyn Metadata) -> Result<RopeScaling, ModelError> {
             factor: factor as f32,
         }),
         (Some("llama3"), _) => Ok(RopeScaling::Llama3 {
-            factor: number(metadata, "rope.scaling.factor")? as f32,
-            low_freq_factor: number(metadata, "rope.scaling.low_freq_factor")? as f32,
-            high_freq_factor: number(metadata, "rope.scaling.high_freq_factor")? as f32,
+            factor: required_number(metadata, "rope.scaling.factor")? as f32,
+            low_freq_factor: required_number(metadata, "rope.scaling.low_freq_factor")? as f32,
+            high_freq_factor: required_number(metadata, "rope.scaling.high_freq_factor")? as f32,
             original_context: required(metadata, "rope.scaling.original_context_length")? as f32,
         }),
         (Some(other), _) => Err(ModelError::RopeScaling(Name::new(other))),
@@ -144,6 +140,12 @@ fn required(metadata: &dyn Metadata, key: &'static str) -> Result<u32, ModelErro
     optional(metadata, key)?.ok_or(ModelError::Missing { key })
 }
 
-fn number(metadata: &dyn Metadata, key: &'static str) -> Result<f64, ModelError> {
-    metadata.float(key).ok_or(ModelError::Missing { key })
+fn number(metadata: &dyn Metadata, key: &'static str) -> Option<f64> {
+    metadata
+        .float(key)
+        .or_else(|| metadata.uint(key).map(|whole| whole as f64))
+}
+
+fn required_number(metadata: &dyn Metadata, key: &'static str) -> Result<f64, ModelError> {
+    number(metadata, key).ok_or(ModelError::Missing { key })
 }

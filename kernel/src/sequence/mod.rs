@@ -5,6 +5,7 @@
 //! waits, so the same loop runs under an operating system, in a simulator, or on bare metal.
 
 mod error;
+mod plan;
 mod tables;
 
 pub use error::{Room, SequenceError};
@@ -13,10 +14,10 @@ pub use tables::{SequenceTables, TableSizes, VACANT_CANDIDATE, VACANT_ROW, VACAN
 use core::task::Poll;
 
 use agentos_hal::{
-    DeviceError, LayerRange, Limits, Row, Segment, Span, Step, StepReport, SubmitError, TensorDevice, Want,
+    DeviceError, LayerRange, Limits, Row, Segment, Span, Step, StepReport, SubmitError, TensorDevice,
 };
 
-use crate::layout::{Delimiter, Layout, Placement, SliceLimits};
+use crate::layout::{Delimiter, Layout, SliceLimits};
 use crate::pool::PagePool;
 use crate::sample::{Choice, Next, Sampler};
 
@@ -146,7 +147,7 @@ impl<'m> Sequence<'m> {
     }
 
     /// [`Sequence::push`] for text that is judged rather than continued: every row from address
-    /// `from` on wants the token after it scored ([`Want::Score`]), as far as that was pushed. The
+    /// `from` on wants the token after it scored ([`Score`](agentos_hal::Want::Score)), as far as that was pushed. The
     /// scores are in what [`Sequence::tick_observed`] shows; see [`crate::score`].
     ///
     /// # Errors
@@ -251,90 +252,6 @@ impl<'m> Sequence<'m> {
     /// Pages held.
     pub fn pages(&self) -> u32 {
         self.pushed.pages
-    }
-
-    /// Where the context would end with these tokens, if it has room for them.
-    fn fit(&self, tokens: &[u32], free: usize) -> Result<Layout, SequenceError> {
-        let mut end = self.pushed;
-        for (index, &token) in tokens.iter().enumerate() {
-            let vocab = self.delimiters.len();
-            let delimiter =
-                *self
-                    .delimiters
-                    .get(token as usize)
-                    .ok_or(SequenceError::Token { index, token, vocab })?;
-            (end, _) = end.append(delimiter, self.slice_limits);
-            let taken = (end.pages - self.pushed.pages) as usize;
-            for (count, most, room) in [
-                (end.tokens as usize, self.context, Room::Context),
-                (end.slices as usize, self.slices, Room::Slices),
-                (end.pages as usize, self.mapped, Room::Mapped),
-                (taken, free, Room::Pages),
-            ] {
-                if count > most {
-                    return Err(SequenceError::Full {
-                        room,
-                        pushed: tokens.len(),
-                        fits: index,
-                    });
-                }
-            }
-        }
-        Ok(end)
-    }
-
-    /// Lays out the rows of the next step: as many tokens as a chunk has, and no more wanting rows
-    /// than a step may have.
-    fn plan(&mut self) {
-        self.rows = 0;
-        let mut outcomes = 0;
-        while self.rows < self.chunk && self.planned.tokens < self.pushed.tokens {
-            let want = self.want(self.planned.tokens);
-            outcomes += usize::from(want != Want::Nothing);
-            if outcomes > self.outcomes {
-                break;
-            }
-            let token = self.tables.tokens[self.planned.tokens as usize];
-            let (end, placement) = self
-                .planned
-                .append(self.delimiters[token as usize], self.slice_limits);
-            let Placement {
-                address,
-                slice,
-                offset,
-                page,
-                place,
-            } = placement;
-            self.tables.slices[slice as usize] = Segment {
-                base: address - offset,
-                len: offset + 1,
-            };
-            let page = self.tables.pages[page as usize];
-            self.tables.rows[self.rows] = Row {
-                token,
-                address,
-                page,
-                place,
-                offset,
-                want,
-                mask: None,
-                expose: false,
-            };
-            self.rows += 1;
-            self.planned = end;
-        }
-        self.state = State::Planned;
-    }
-
-    fn want(&self, address: u32) -> Want {
-        let following = address + 1;
-        if following == self.pushed.tokens {
-            Want::Candidates
-        } else if address >= self.score_from {
-            Want::Score(self.tables.tokens[following as usize])
-        } else {
-            Want::Nothing
-        }
     }
 
     fn submit(&mut self, device: &mut dyn TensorDevice) -> Result<Tick, SequenceError> {

@@ -1,0 +1,93 @@
+//! What fits, and which rows come next: functions of the tokens pushed and the bounds, that ask no
+//! device.
+
+use agentos_hal::{Row, Segment, Want};
+
+use super::{Room, Sequence, SequenceError, State};
+use crate::layout::{Layout, Placement};
+
+impl Sequence<'_> {
+    /// Where the context would end with these tokens, if it has room for them.
+    pub(super) fn fit(&self, tokens: &[u32], free: usize) -> Result<Layout, SequenceError> {
+        let mut end = self.pushed;
+        for (index, &token) in tokens.iter().enumerate() {
+            let vocab = self.delimiters.len();
+            let delimiter =
+                *self
+                    .delimiters
+                    .get(token as usize)
+                    .ok_or(SequenceError::Token { index, token, vocab })?;
+            (end, _) = end.append(delimiter, self.slice_limits);
+            let taken = (end.pages - self.pushed.pages) as usize;
+            for (count, most, room) in [
+                (end.tokens as usize, self.context, Room::Context),
+                (end.slices as usize, self.slices, Room::Slices),
+                (end.pages as usize, self.mapped, Room::Mapped),
+                (taken, free, Room::Pages),
+            ] {
+                if count > most {
+                    return Err(SequenceError::Full {
+                        room,
+                        pushed: tokens.len(),
+                        fits: index,
+                    });
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// Lays out the rows of the next step: as many tokens as a chunk has, and no more wanting rows
+    /// than a step may have.
+    pub(super) fn plan(&mut self) {
+        self.rows = 0;
+        let mut outcomes = 0;
+        while self.rows < self.chunk && self.planned.tokens < self.pushed.tokens {
+            let want = self.want(self.planned.tokens);
+            outcomes += usize::from(want != Want::Nothing);
+            if outcomes > self.outcomes {
+                break;
+            }
+            let token = self.tables.tokens[self.planned.tokens as usize];
+            let (end, placement) = self
+                .planned
+                .append(self.delimiters[token as usize], self.slice_limits);
+            let Placement {
+                address,
+                slice,
+                offset,
+                page,
+                place,
+            } = placement;
+            self.tables.slices[slice as usize] = Segment {
+                base: address - offset,
+                len: offset + 1,
+            };
+            let page = self.tables.pages[page as usize];
+            self.tables.rows[self.rows] = Row {
+                token,
+                address,
+                page,
+                place,
+                offset,
+                want,
+                mask: None,
+                expose: false,
+            };
+            self.rows += 1;
+            self.planned = end;
+        }
+        self.state = State::Planned;
+    }
+
+    fn want(&self, address: u32) -> Want {
+        let following = address + 1;
+        if following == self.pushed.tokens {
+            Want::Candidates
+        } else if address >= self.score_from {
+            Want::Score(self.tables.tokens[following as usize])
+        } else {
+            Want::Nothing
+        }
+    }
+}
