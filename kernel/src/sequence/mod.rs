@@ -163,7 +163,8 @@ impl<'m> Sequence<'m> {
         Ok(())
     }
 
-    /// Forgets everything and gives the pages back. A step that is under way ends unseen.
+    /// Forgets everything and gives the pages back. A step that is under way ends unseen; the device
+    /// is busy with it until the next tick that finds it done.
     pub fn reset(&mut self, pool: &mut PagePool<'_>) {
         pool.give(&self.tables.pages[..self.pushed.pages as usize]);
         self.pushed = Layout::default();
@@ -181,7 +182,7 @@ impl<'m> Sequence<'m> {
     ///
     /// # Errors
     /// [`SequenceError::Submit`], [`SequenceError::Device`]. What was computed before stays good,
-    /// unless the device was lost.
+    /// unless the device was lost: then prepare it again, reset, and push the tokens again.
     pub fn tick(&mut self, device: &mut dyn TensorDevice) -> Result<Tick, SequenceError> {
         self.tick_observed(device, &mut |_, _| ())
     }
