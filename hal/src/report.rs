@@ -1,8 +1,11 @@
 //! The machine's performance counters, and what it found for the next token.
 
+use bytemuck::{Pod, Zeroable};
+
 /// Attention mass as a fixed-point number, so that sums are exact in any order: units of 2⁻³² of one
 /// head's attention of one row in one layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(transparent)]
 pub struct Mass(pub u64);
 
 impl Mass {
@@ -21,7 +24,8 @@ impl Mass {
 }
 
 /// A possible next token.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Candidate {
     /// The token.
     pub token: u32,
@@ -30,7 +34,8 @@ pub struct Candidate {
 }
 
 /// What a row that wanted it learned about the next token.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Outcome {
     /// The row, counted within the step.
     pub row: u32,

@@ -1,1 +1,42 @@
+//! The CPU backend: `f32` activations over quantised weights, with SIMD kernels chosen at run time.
+//!
+//! Weights are repacked once so that lanes hold outputs and the inner dimension runs in sequence
+//! ([`simd::format`]). Then a matrix product is one chain of fused multiply-adds per output, for one
+//! row as for many, and AVX2 and AVX-512 give the same bits. Attention works on paged segments and
+//! gives the step's counters as a by-product ([`simd::attend`]). Workers share a step by claiming
+//! chunks ([`simd::phases`]).
+//!
+//! The crate is `no_std` and allocates nothing: memory comes from a [`MemorySource`], threads from a
+//! [`Team`]. The feature `std` brings one of each.
+//!
+//! What must never happen: a sum whose order depends on the batch, the number of workers or the
+//! instruction set; an allocation after `prepare`; `unsafe` outside [`simd`] and the thread pool.
+
 #![no_std]
+#![deny(missing_docs)]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+mod angles;
+mod device;
+mod layout;
+mod memory;
+mod pack;
+#[cfg(feature = "std")]
+mod pool;
+#[allow(clippy::missing_safety_doc, reason = "the traits state the contract once")]
+mod simd;
+#[cfg(feature = "std")]
+mod system;
+mod team;
+mod weights;
+
+pub use device::CpuDevice;
+pub use memory::{ALIGN, Lent, MemorySource};
+#[cfg(feature = "std")]
+pub use pool::Pool;
+pub use simd::detect::Isa;
+#[cfg(feature = "std")]
+pub use system::{Mapped, SystemMemory};
+pub use team::{Solo, Team};

@@ -1,0 +1,193 @@
+//! Repacking weights from a file's rows into strips (see [`crate::simd::format`]), one strip at a
+//! time, so that several workers can share a matrix.
+
+use agentos_hal::DType;
+
+use crate::simd::format::{GROUPS, STRIP, block_of};
+use crate::simd::lanes::LANES;
+
+/// Bytes of a packed strip of `cols` inner elements.
+pub fn strip_bytes(dtype: DType, cols: usize) -> usize {
+    let (block, bytes) = block_of(dtype);
+    cols / block * bytes * GROUPS
+}
+
+/// Strips of a matrix of `rows` rows.
+pub fn strips(rows: usize) -> usize {
+    rows.div_ceil(STRIP)
+}
+
+/// Packs strip number `strip` of a matrix of `rows` × `cols` into `out`, which is
+/// [`strip_bytes`] long. Lanes beyond the last row become zeros.
+pub fn pack_strip(dtype: DType, bytes: &[u8], rows: usize, cols: usize, strip: usize, out: &mut [u8]) {
+    let (block, packed_bytes) = block_of(dtype);
+    let blocks = cols / block;
+    let row_bytes = cols / dtype.block_len() * dtype.block_bytes();
+    let source_bytes = block / dtype.block_len() * dtype.block_bytes();
+    let pack: fn(&[u8], usize, &mut [u8]) = match dtype {
+        DType::F32 => |source, lane, out| put(out, 4 * lane, source),
+        DType::F16 | DType::Bf16 => |source, lane, out| put(out, 2 * lane, source),
+        DType::Q4_0 => pack_q4_0,
+        DType::Q4_1 => pack_q4_1,
+        DType::Q5_0 => pack_q5_0,
+        DType::Q5_1 => pack_q5_1,
+        DType::Q8_0 => pack_q8_0,
+        DType::Q4K => pack_q4k,
+        DType::Q5K => pack_q5k,
+        DType::Q6K => pack_q6k,
+    };
+    for lane in 0..STRIP {
+        let row = strip * STRIP + lane;
+        let (group, lane) = (lane / LANES, lane % LANES);
+        for index in 0..blocks {
+            let at = (index * GROUPS + group) * packed_bytes;
+            let out = &mut out[at..at + packed_bytes];
+            if row < rows {
+                let from = row * row_bytes + index * source_bytes;
+                pack(&bytes[from..from + source_bytes], lane, out);
+            } else {
+                clear(dtype, lane, out);
+            }
+        }
+    }
+}
+
+/// A lane of zeros: scales, minima and codes of all formats are zero bits then, but for the fifth
+/// bits and pairs, which a zero scale makes irrelevant.
+fn clear(dtype: DType, lane: usize, out: &mut [u8]) {
+    match dtype {
+        DType::F32 => put(out, 4 * lane, &[0; 4]),
+        DType::F16 | DType::Bf16 | DType::Q4_0 | DType::Q5_0 | DType::Q8_0 | DType::Q6K => {
+            put(out, 2 * lane, &[0; 2]);
+        }
+        DType::Q4_1 | DType::Q5_1 | DType::Q4K | DType::Q5K => {
+            put(out, 2 * lane, &[0; 2]);
+            put(out, 32 + 2 * lane, &[0; 2]);
+        }
+    }
+}
+
+#[inline(always)]
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
+    out[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+#[inline(always)]
+fn put_word(out: &mut [u8], at: usize, lane: usize, word: u32) {
+    put(out, at + 4 * lane, &word.to_le_bytes());
+}
+
+/// The low nibbles of eight bytes, in byte order from the least significant nibble.
+#[inline(always)]
+fn gather_nibbles(bytes: u64) -> u32 {
+    let x = bytes & 0x0f0f_0f0f_0f0f_0f0f;
+    let x = (x | x >> 4) & 0x00ff_00ff_00ff_00ff;
+    let x = (x | x >> 8) & 0x0000_ffff_0000_ffff;
+    (x | x >> 16) as u32
+}
+
+#[inline(always)]
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+/// Sixteen bytes whose low nibbles are elements 0–15 and whose high nibbles are 16–31.
+#[inline(always)]
+fn pack_nibbles(source: &[u8], lane: usize, out: &mut [u8], at: usize) {
+    let (a, b) = (u64_at(source, 0), u64_at(source, 8));
+    for (word, bytes) in [a, b, a >> 4, b >> 4].into_iter().enumerate() {
+        put_word(out, at + 64 * word, lane, gather_nibbles(bytes));
+    }
+}
+
+fn pack_q4_0(source: &[u8], lane: usize, out: &mut [u8]) {
+    put(out, 2 * lane, &source[..2]);
+    pack_nibbles(&source[2..18], lane, out, 32);
+}
+
+fn pack_q4_1(source: &[u8], lane: usize, out: &mut [u8]) {
+    put(out, 2 * lane, &source[..2]);
+    put(out, 32 + 2 * lane, &source[2..4]);
+    pack_nibbles(&source[4..20], lane, out, 64);
+}
+
+fn pack_q5_0(source: &[u8], lane: usize, out: &mut [u8]) {
+    put(out, 2 * lane, &source[..2]);
+    put(out, 32 + 4 * lane, &source[2..6]);
+    pack_nibbles(&source[6..22], lane, out, 96);
+}
+
+fn pack_q5_1(source: &[u8], lane: usize, out: &mut [u8]) {
+    put(out, 2 * lane, &source[..2]);
+    put(out, 32 + 2 * lane, &source[2..4]);
+    put(out, 64 + 4 * lane, &source[4..8]);
+    pack_nibbles(&source[8..24], lane, out, 128);
+}
+
+fn pack_q8_0(source: &[u8], lane: usize, out: &mut [u8]) {
+    put(out, 2 * lane, &source[..2]);
+    for (word, bytes) in source[2..34].chunks_exact(4).enumerate() {
+        put(out, 32 + 64 * word + 4 * lane, bytes);
+    }
+}
+
+/// Scales of a superblock of `Q4K` and `Q5K`: the 6-bit fields, a byte each.
+fn pack_super_scales(source: &[u8], lane: usize, out: &mut [u8]) {
+    put(out, 2 * lane, &source[..2]);
+    put(out, 32 + 2 * lane, &source[2..4]);
+    let packed = &source[4..16];
+    for part in 0..8 {
+        let (scale, least) = if part < 4 {
+            (packed[part] & 63, packed[part + 4] & 63)
+        } else {
+            let (low, scale_high, min_high) = (packed[part + 4], packed[part - 4] >> 6, packed[part] >> 6);
+            (low & 15 | scale_high << 4, low >> 4 | min_high << 4)
+        };
+        out[64 + 16 * part + lane] = scale;
+        out[192 + 16 * part + lane] = least;
+    }
+}
+
+/// The 128 bytes of nibbles of `Q4K` and `Q5K`: parts 2j and 2j + 1 are the low and the high nibbles
+/// of bytes 32j … 32j + 31.
+fn pack_super_nibbles(source: &[u8], lane: usize, out: &mut [u8], at: usize) {
+    for part in 0..8 {
+        for word in 0..4 {
+            let bytes = u64_at(source, part / 2 * 32 + 8 * word) >> (4 * (part % 2));
+            put_word(out, at + 256 * part + 64 * word, lane, gather_nibbles(bytes));
+        }
+    }
+}
+
+fn pack_q4k(source: &[u8], lane: usize, out: &mut [u8]) {
+    pack_super_scales(source, lane, out);
+    pack_super_nibbles(&source[16..144], lane, out, 320);
+}
+
+fn pack_q5k(source: &[u8], lane: usize, out: &mut [u8]) {
+    pack_super_scales(source, lane, out);
+    for part in 0..8 {
+        let bit = |i: usize| u32::from(source[16 + i] >> part & 1) << i;
+        put_word(out, 320 + 64 * part, lane, (0..32).map(bit).sum());
+    }
+    pack_super_nibbles(&source[48..176], lane, out, 832);
+}
+
+fn pack_q6k(source: &[u8], lane: usize, out: &mut [u8]) {
+    let (low, high, scales) = (&source[..128], &source[128..192], &source[192..208]);
+    put(out, 2 * lane, &source[208..210]);
+    for part in 0..16 {
+        out[32 + 16 * part + lane] = scales[part];
+        // Part 2q + h of a half holds elements 16h … 16h + 15 of its quarter q.
+        let (half, quarter, at) = (part / 8, part / 2 % 4, part % 2 * 16);
+        let pair = |i: usize| u32::from(high[half * 32 + at + i] >> (2 * quarter) & 3) << (2 * i);
+        put_word(out, 288 + 64 * part, lane, (0..16).map(pair).sum());
+        for word in 0..2 {
+            let from = half * 64 + quarter % 2 * 32 + at + 8 * word;
+            let bytes = u64_at(low, from) >> (quarter / 2 * 4);
+            put_word(out, 1312 + 128 * part + 64 * word, lane, gather_nibbles(bytes));
+        }
+    }
+}
