@@ -1,0 +1,136 @@
+//! The checks, by what they look at.
+
+mod attend;
+mod base;
+mod bits;
+mod head;
+mod ops;
+mod pages;
+mod refusals;
+mod whole;
+
+use agentos_hal::{DType, Limits, PrepareError};
+use agentos_reference::Reference;
+
+use crate::Backend;
+use crate::model::Model;
+use crate::rig::{Make, Rig};
+use crate::rng::Rng;
+
+/// A line of the table to be.
+pub struct Check {
+    /// Names its tolerance.
+    pub name: &'static str,
+    /// Which kind of it.
+    pub kind: String,
+    /// Runs one case and returns its error, in the tolerance's unit.
+    pub run: Run,
+}
+
+/// One case.
+pub type Run = Box<dyn Fn(&Bench<'_>, &mut Rng) -> Result<f64, Failure>>;
+
+/// Why a case has no error to show.
+pub enum Failure {
+    /// The device rightly said that it does not do this.
+    Refused,
+    /// Something is wrong.
+    Fault(String),
+}
+
+impl From<String> for Failure {
+    fn from(fault: String) -> Self {
+        Failure::Fault(fault)
+    }
+}
+
+/// Fails when two things that must be equal are not.
+pub fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), Failure> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Failure::Fault(format!(
+            "{what}: {found:?}; {expected:?} is right"
+        )))
+    }
+}
+
+/// The backend under test.
+pub struct Bench<'b> {
+    pub backend: &'b Backend,
+}
+
+/// Every check, in the table's order.
+pub fn all(backend: &Backend) -> Vec<Check> {
+    let mut checks = ops::checks();
+    checks.extend(attend::checks());
+    checks.extend(head::checks());
+    checks.extend(whole::checks());
+    checks.extend(base::checks());
+    checks.extend(bits::checks(backend));
+    checks.extend(pages::checks());
+    checks.extend(refusals::checks());
+    checks
+}
+
+impl Check {
+    /// A check whose case is a plain function.
+    fn new(
+        name: &'static str,
+        kind: impl Into<String>,
+        run: impl Fn(&Bench<'_>, &mut Rng) -> Result<f64, Failure> + 'static,
+    ) -> Check {
+        Check {
+            name,
+            kind: kind.into(),
+            run: Box::new(run),
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// Element types that the backend has kernels for.
+    pub fn dtypes(&self) -> &'static [DType] {
+        (self.backend.make)().caps().dtypes
+    }
+
+    /// The backend's device with a model.
+    pub fn subject(&self, model: &Model, limits: &Limits) -> Result<Rig, Failure> {
+        self.subject_made(self.backend.make, model, limits)
+    }
+
+    /// A device of the backend's with a model. An element type that its `caps` leave out may be
+    /// refused, and must be.
+    pub fn subject_made(&self, make: Make, model: &Model, limits: &Limits) -> Result<Rig, Failure> {
+        let known = make().caps().dtypes;
+        let unknown = model
+            .tensors
+            .iter()
+            .find(|(_, tensor)| !known.contains(&tensor.info.dtype));
+        let Some((_, tensor)) = unknown else {
+            return Ok(Rig::new(make, model, limits)?);
+        };
+        match crate::rig::prepare(&mut *make(), model, limits) {
+            Err(PrepareError::DType { .. }) => Err(Failure::Refused),
+            other => Err(Failure::Fault(format!(
+                "{} is not in the caps, but prepare does not refuse it: {other:?}",
+                tensor.info.dtype
+            ))),
+        }
+    }
+
+    /// The backend's device and the reference, with a model each.
+    pub fn pair(&self, model: &Model, limits: &Limits) -> Result<(Rig, Rig), Failure> {
+        Ok((self.subject(model, limits)?, oracle(model, limits)?))
+    }
+}
+
+/// The reference with a model.
+pub fn oracle(model: &Model, limits: &Limits) -> Result<Rig, Failure> {
+    const MEMORY_BYTES: u64 = 1 << 30;
+    Ok(Rig::new(
+        || Box::new(Reference::new(MEMORY_BYTES)),
+        model,
+        limits,
+    )?)
+}

@@ -1,0 +1,145 @@
+//! How far a backend may be from the reference, in one table, with reasons.
+
+/// What a check allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// The check's name.
+    pub check: &'static str,
+    /// The largest error that passes.
+    pub limit: f64,
+    /// What an error is counted in.
+    pub unit: &'static str,
+    /// Why this much and no more.
+    pub reason: &'static str,
+}
+
+const fn tolerance(check: &'static str, limit: f64, unit: &'static str, reason: &'static str) -> Tolerance {
+    Tolerance {
+        check,
+        limit,
+        unit,
+        reason,
+    }
+}
+
+const BITS: &str = "numbers";
+
+/// Every check's tolerance. `f32` rounds by 6e-8 of a number.
+pub const TOLERANCES: &[Tolerance] = &[
+    tolerance(
+        "Embed",
+        0.0,
+        BITS,
+        "fma(scale, code, min) rounds once, like the definition of the types",
+    ),
+    tolerance("Expose", 0.0, BITS, "a copy"),
+    tolerance(
+        "Norm",
+        4e-6,
+        "|out|",
+        "a mean of up to 1,000 squares, a root, a division, two products",
+    ),
+    tolerance("HeadNorm", 4e-6, "|out|", "as Norm"),
+    tolerance(
+        "MatMul",
+        2e-6,
+        "sum |scale code x| + |min x|",
+        "f32 chains over up to 1,536 inputs in any order; half precision or int8 inputs would miss it",
+    ),
+    tolerance(
+        "Add",
+        2e-6,
+        "sum of parts",
+        "as the product in front, into which a bias may be fused",
+    ),
+    tolerance(
+        "Rotate",
+        1e-6,
+        "|pair|",
+        "sine and cosine rounded once, two products, one sum; angles in f64",
+    ),
+    tolerance("StoreKv", 0.0, BITS, "f16 rounds to nearest even, f32 not at all"),
+    tolerance(
+        "Attend",
+        3e-5,
+        "|value|",
+        "query product, rotation, score, exponential, sum: 1e-6 each, peaked",
+    ),
+    tolerance(
+        "Attend formula",
+        1e-5,
+        "|value|",
+        "the device's own queries; the rest as Attend",
+    ),
+    tolerance(
+        "Entropy",
+        1e-4,
+        "nats",
+        "shares with relative errors of 1e-5, times their logarithms",
+    ),
+    tolerance(
+        "Mass",
+        2e-5,
+        "row head layer",
+        "one share's error, and 2^-32 for the cut",
+    ),
+    tolerance(
+        "Gate",
+        2e-6,
+        "|gate up|",
+        "one exponential or hyperbolic tangent, three products",
+    ),
+    tolerance("Head", 2e-6, "sum |scale code x| + |min x|", "as MatMul"),
+    tolerance(
+        "Head sums",
+        1e-5,
+        "nats",
+        "the exponentials of the whole vocabulary, in any order",
+    ),
+    tolerance(
+        "Head order",
+        0.0,
+        "faults",
+        "sizes, order, ties, masks and scores are decided, not rounded",
+    ),
+    tolerance(
+        "Program",
+        1e-4,
+        "rms of logits",
+        "a few layers of all the above, KV in f32",
+    ),
+    tolerance(
+        "Program f16",
+        5e-3,
+        "rms of logits",
+        "as Program; a key may round to the neighbouring f16",
+    ),
+    tolerance(
+        "Base rotated",
+        1e-4,
+        "|value|",
+        "keys turned once more in f32, against the query turned less",
+    ),
+    tolerance(
+        "Summary",
+        1e-5,
+        "|key|, row head layer",
+        "a mean of eight; shares as Mass",
+    ),
+    tolerance(
+        "Same bits",
+        0.0,
+        BITS,
+        "the same device, the same rows: one order of summation per number",
+    ),
+    tolerance("Refusals", 0.0, "faults", "a refusal is right or wrong"),
+];
+
+/// The tolerance of a check.
+///
+/// # Panics
+/// When the table has none: every check states one.
+pub fn of(check: &str) -> &'static Tolerance {
+    let found = TOLERANCES.iter().find(|tolerance| tolerance.check == check);
+    found.unwrap_or_else(|| panic!("{check} has no tolerance"))
+}
