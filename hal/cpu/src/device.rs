@@ -13,7 +13,7 @@ use agentos_hal::{
 use half::f16;
 
 use crate::angles;
-use crate::layout::{self, Layout, NONE, RowRecord, TapRecord, TaskRecord, WantRecord};
+use crate::layout::{self, Half, Layout, NONE, RowRecord, TapRecord, TaskRecord, WantRecord};
 use crate::memory::MemorySource;
 use crate::simd::attend::MappedSegment;
 use crate::simd::detect::Isa;
@@ -86,7 +86,7 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
     fn reserve(&mut self, what: Resource, needed: u64) -> Result<M::Block, PrepareError> {
         let refuse = |available| PrepareError::TooLarge { what, needed, available };
         let bytes = usize::try_from(needed).map_err(|_| refuse(usize::MAX as u64))?;
-        self.memory.reserve(bytes).map_err(refuse)
+        self.memory.reserve(what, bytes).map_err(refuse)
     }
 }
 
@@ -170,8 +170,8 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
         Poll::Ready(self.idle_model().and_then(|model| {
             model.check_image(page, image.len())?;
-            for (layer, image) in image.chunks_exact_mut(model.layer_bytes()).enumerate() {
-                image.copy_from_slice(&model.pages[model.place(page, layer)]);
+            for (index, image) in image.chunks_exact_mut(model.half_bytes()).enumerate() {
+                image.copy_from_slice(&model.pages[model.place(page, index)]);
             }
             Ok(())
         }))
@@ -180,8 +180,8 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
     fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
         Poll::Ready(self.idle_model().and_then(|model| {
             model.check_image(page, image.len())?;
-            for (layer, image) in image.chunks_exact(model.layer_bytes()).enumerate() {
-                let place = model.place(page, layer);
+            for (index, image) in image.chunks_exact(model.half_bytes()).enumerate() {
+                let place = model.place(page, index);
                 model.pages[place].copy_from_slice(image);
             }
             model.clear_mass(page);
@@ -196,9 +196,9 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
             model.check_page(to)?;
         }
         for &(from, to) in pairs {
-            for layer in 0..model.shape.layers as usize {
-                let place = model.place(to, layer).start;
-                let from = model.place(from, layer);
+            for index in 0..model.halves() {
+                let place = model.place(to, index).start;
+                let from = model.place(from, index);
                 model.pages.copy_within(from, place);
             }
             model.clear_mass(to);
@@ -382,12 +382,13 @@ impl<B: core::ops::DerefMut<Target = [u8]>> Model<B> {
         if summary.mean_key.len() != width {
             return Err(PageError::Length { found: summary.mean_key.len(), expected: width });
         }
-        let bytes = &self.pages[self.place(page, layer as usize)];
-        for (index, mean) in summary.mean_key.iter_mut().enumerate() {
-            let (head, dimension) = (index / head_dim, index % head_dim);
-            let first = 2 * head * page::head_elements(&self.shape) + dimension * PAGE_TOKENS;
-            let sum: f32 = (first..first + tokens).map(|at| element(bytes, self.limits.kv, at)).sum();
-            *mean = sum / tokens as f32;
+        for (head, means) in summary.mean_key.chunks_exact_mut(head_dim).enumerate() {
+            let first = layout::half_page(&self.shape, &self.limits, layer, head as u32, Half::Keys, page.0);
+            let keys = &self.pages[first..first + self.half_bytes()];
+            for (dimension, mean) in means.iter_mut().enumerate() {
+                let key = |token| element(keys, self.limits.kv, dimension * PAGE_TOKENS + token);
+                *mean = (0..tokens).map(key).sum::<f32>() / tokens as f32;
+            }
         }
         let first = page.0 as usize * PAGE_TOKENS;
         let mass = &self.layout.token_mass.of(&self.scratch)[first..first + PAGE_TOKENS];
@@ -405,15 +406,21 @@ impl<B: core::ops::DerefMut<Target = [u8]>> Model<B> {
         if found == expected { Ok(()) } else { Err(PageError::Length { found, expected }) }
     }
 
-    fn layer_bytes(&self) -> usize {
-        page::layer_bytes(&self.shape, self.limits.kv)
+    fn half_bytes(&self) -> usize {
+        layout::half_bytes(&self.shape, &self.limits)
     }
 
-    /// A page's bytes at a layer: layer by layer, so that attention at one layer reads pages that lie
-    /// close together.
-    fn place(&self, page: PageId, layer: usize) -> core::ops::Range<usize> {
-        let first = (layer * self.limits.pages as usize + page.0 as usize) * self.layer_bytes();
-        first..first + self.layer_bytes()
+    /// Parts of a page image: keys and values of every layer and head.
+    fn halves(&self) -> usize {
+        (2 * self.shape.layers * self.shape.kv_heads) as usize
+    }
+
+    /// Where part `index` of a page's image lies.
+    fn place(&self, page: PageId, index: usize) -> core::ops::Range<usize> {
+        let (stream, half) = (index as u32 / 2, if index % 2 == 0 { Half::Keys } else { Half::Values });
+        let (layer, head) = (stream / self.shape.kv_heads, stream % self.shape.kv_heads);
+        let first = layout::half_page(&self.shape, &self.limits, layer, head, half, page.0);
+        first..first + self.half_bytes()
     }
 
     fn clear_mass(&mut self, page: PageId) {

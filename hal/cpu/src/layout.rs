@@ -140,7 +140,7 @@ pub struct Layout {
     pub logits_stride: usize,
     /// Mass of each token of page memory.
     pub token_mass: Region<Mass>,
-    /// Per phase: the next chunk to claim.
+    /// Per phase and worker: chunks claimed of the worker's share.
     pub claims: Region<u32>,
     /// Per phase: chunks done.
     pub done: Region<u32>,
@@ -195,7 +195,7 @@ impl Layout {
             logits: d.region(head_rows * logits_stride),
             logits_stride,
             token_mass: d.region(limits.pages as usize * PAGE_TOKENS),
-            claims: d.region(phases),
+            claims: d.region(phases * workers),
             done: d.region(phases),
             worker: WorkerLayout::new(shape, limits, &mut Divider::default()),
             worker_bytes: 0,
@@ -238,6 +238,34 @@ pub fn score_slots(limits: &Limits) -> usize {
     let pages = limits.segment_pages as usize + limits.segments as usize;
     let tokens = limits.context as usize + limits.segments as usize * (LANES - 1);
     slots((pages * PAGE_TOKENS).min(tokens))
+}
+
+/// Which half of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The keys.
+    Keys,
+    /// The values.
+    Values,
+}
+
+/// Byte offset in page memory of one head's keys or values of a page at a layer. Layer by layer, head
+/// by head, keys of all pages and then values of all pages: attention reads one stream for each.
+pub fn half_page(
+    shape: &ModelShape,
+    limits: &Limits,
+    layer: u32,
+    head: u32,
+    half: Half,
+    page: u32,
+) -> usize {
+    let stream = (layer * shape.kv_heads + head) as usize * 2 + half as usize;
+    (stream * limits.pages as usize + page as usize) * half_bytes(shape, limits)
+}
+
+/// Bytes of one head's keys, or values, of a page at a layer.
+pub fn half_bytes(shape: &ModelShape, limits: &Limits) -> usize {
+    page::head_elements(shape) * limits.kv.bytes()
 }
 
 /// Bytes of page memory.

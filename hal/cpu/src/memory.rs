@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 use core::ops::{DerefMut, Range};
 
+use agentos_hal::Resource;
 use bytemuck::Pod;
 
 /// Alignment of every block and of everything in it: a cache line, and a register of AVX-512.
@@ -13,11 +14,11 @@ pub trait MemorySource {
     /// A block of memory; given back when dropped.
     type Block: DerefMut<Target = [u8]>;
 
-    /// A block of `bytes` zeroed bytes, aligned to [`ALIGN`], or how many bytes there are.
+    /// A block of `bytes` zeroed bytes for a purpose, aligned to [`ALIGN`].
     ///
     /// # Errors
     /// The bytes that could be had.
-    fn reserve(&mut self, bytes: usize) -> Result<Self::Block, u64>;
+    fn reserve(&mut self, what: Resource, bytes: usize) -> Result<Self::Block, u64>;
 }
 
 /// Memory that the caller owns, lent once: for hosts without an allocator.
@@ -36,7 +37,7 @@ impl<'m> Lent<'m> {
 impl<'m> MemorySource for Lent<'m> {
     type Block = &'m mut [u8];
 
-    fn reserve(&mut self, bytes: usize) -> Result<&'m mut [u8], u64> {
+    fn reserve(&mut self, _what: Resource, bytes: usize) -> Result<&'m mut [u8], u64> {
         let memory = core::mem::take(&mut self.rest);
         let skip = memory.as_ptr().align_offset(ALIGN).min(memory.len());
         if memory.len() - skip < bytes {

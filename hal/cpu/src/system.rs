@@ -2,6 +2,7 @@
 
 use core::ops::{Deref, DerefMut};
 
+use agentos_hal::Resource;
 use memmap2::MmapMut;
 
 use crate::memory::MemorySource;
@@ -17,12 +18,15 @@ pub struct Mapped(MmapMut);
 impl MemorySource for SystemMemory {
     type Block = Mapped;
 
-    fn reserve(&mut self, bytes: usize) -> Result<Mapped, u64> {
+    fn reserve(&mut self, what: Resource, bytes: usize) -> Result<Mapped, u64> {
         let map = MmapMut::map_anon(bytes.max(1)).map_err(|_| 0u64)?;
         // Weights are read from end to end for every token: large pages save most of the address
-        // translation. A kernel that refuses the advice gives small pages.
+        // translation. Page memory fills slowly, in many places at once: small pages keep what is not
+        // used yet from being made. A kernel that refuses the advice gives small pages.
         #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
+        if what == Resource::WeightBytes {
+            let _ = map.advise(memmap2::Advice::HugePage);
+        }
         Ok(Mapped(map))
     }
 }

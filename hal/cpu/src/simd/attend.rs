@@ -17,6 +17,9 @@ use super::{math, rows};
 /// Rows times heads of one group that a task takes at most, but at least one row.
 pub const TASK_QUERIES: usize = 24;
 
+/// Pages that a task asks for before it begins.
+const FIRST_PAGES: usize = 4;
+
 /// Places of the score buffer that a segment of `len` tokens takes: whole pairs of pages.
 pub const fn slots(len: usize) -> usize {
     len.div_ceil(LANES) * LANES
@@ -100,10 +103,10 @@ pub struct Attend<'a> {
     pub group: usize,
     /// Width of a head; a multiple of 16.
     pub head_dim: usize,
-    /// Keys of page 0 at this layer and key/value head; values follow them.
+    /// Keys of page 0 at this layer and key/value head, and of the pages after it.
     pub keys: *const u8,
-    /// From one page to the next, in bytes.
-    pub page_stride: usize,
+    /// Values, in the same order.
+    pub values: *const u8,
     /// Rotation tables.
     pub angles: Angles<'a>,
     /// Where the worker works.
@@ -174,7 +177,10 @@ pub unsafe fn angle<S: Lanes>(angles: &Angles<'_>, distance: u32, head_dim: usiz
 pub unsafe fn attend<S: Lanes, K: Kv>(task: &Attend<'_>) {
     // SAFETY: the caller's contract.
     unsafe {
+        let first = task.segments.first().map_or(0, |segment| segment.first_page as usize);
+        prefetch_pages::<S, K>(task, task.keys, first, FIRST_PAGES);
         load_queries::<S>(task);
+        prefetch_pages::<S, K>(task, task.values, first, FIRST_PAGES);
         let used = score_segments::<S, K>(task);
         let queries = task.addresses.len() * task.group;
         for query in 0..queries {
@@ -339,8 +345,12 @@ unsafe fn score_pairs<S: Lanes, K: Kv, const Q: usize, const P: usize>(
         let mut high = [core::ptr::null::<K>(); P];
         for p in 0..P {
             let page = 2 * (pair + p);
-            low[p] = keys_of(task, segment, page);
-            high[p] = keys_of(task, segment, (page + 1).min(last_page));
+            low[p] = page_of(task, task.keys, segment, page);
+            high[p] = page_of(task, task.keys, segment, (page + 1).min(last_page));
+        }
+        if query == 0 {
+            let next = segment.first_page as usize + 2 * (pair + P);
+            prefetch_pages::<S, K>(task, task.keys, next, 2 * P);
         }
         let rotated = task.scratch.heads.add((2 * queries + query) * task.head_dim);
         let mut sums = [[S::splat(0.0); P]; Q];
@@ -374,10 +384,31 @@ unsafe fn score_pairs<S: Lanes, K: Kv, const Q: usize, const P: usize>(
 /// # Safety
 /// As [`attend`]; the segment has the page.
 #[inline(always)]
-unsafe fn keys_of<K>(task: &Attend<'_>, segment: &MappedSegment, page: usize) -> *const K {
+unsafe fn page_of<K>(
+    task: &Attend<'_>,
+    pages: *const u8,
+    segment: &MappedSegment,
+    page: usize,
+) -> *const K {
     let page = task.pages[segment.first_page as usize + page] as usize;
     // SAFETY: the caller's contract: page ids were checked against page memory.
-    unsafe { task.keys.add(page * task.page_stride).cast() }
+    unsafe { pages.cast::<K>().add(page * PAGE_TOKENS * task.head_dim) }
+}
+
+/// Asks for the pages that come next in the step's list: one head's keys or values of a page are a
+/// kilobyte or two, too short a run for the hardware's own prefetching.
+///
+/// # Safety
+/// As [`attend`].
+#[inline(always)]
+unsafe fn prefetch_pages<S: Lanes, K>(task: &Attend<'_>, pages: *const u8, first: usize, count: usize) {
+    let bytes = PAGE_TOKENS * task.head_dim * size_of::<K>();
+    for &page in task.pages.iter().skip(first).take(count) {
+        for line in (0..bytes).step_by(64) {
+            // SAFETY: a prefetch may name any address.
+            unsafe { S::prefetch(pages.wrapping_add(page as usize * bytes + line)) };
+        }
+    }
 }
 
 /// Turns a query's scores into weights that sum to 1, and counts.
@@ -492,8 +523,12 @@ unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize, const V: usize>(
                 break;
             }
             for first in (0..seen).step_by(PAGE_TOKENS) {
-                let keys: *const K = keys_of(task, segment, first / PAGE_TOKENS);
-                let values = keys.add(PAGE_TOKENS * task.head_dim + at);
+                let page: *const K = page_of(task, task.values, segment, first / PAGE_TOKENS);
+                let values = page.add(at);
+                if query == 0 {
+                    let next = segment.first_page as usize + first / PAGE_TOKENS + 2;
+                    prefetch_pages::<S, K>(task, task.values, next, 1);
+                }
                 for token in 0..(seen - first).min(PAGE_TOKENS) {
                     let mut value = [S::splat(0.0); V];
                     for v in 0..V {

@@ -126,6 +126,10 @@ impl Lanes for Avx2 {
             _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps::<1>(x, x))) }
     }
     #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     unsafe fn load_u32(from: *const u8) -> U {
         unsafe { U(_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())) }
     }

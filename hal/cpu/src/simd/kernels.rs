@@ -37,6 +37,8 @@ pub struct Kernels {
     pub gate: unsafe fn(*mut f32, *const f32, usize, bool),
     /// [`store::rotate_heads`].
     pub rotate_heads: unsafe fn(&Angles<'_>, u32, *mut f32, usize, usize, *mut f32),
+    /// [`matmul::prefetch_ahead`].
+    pub prefetch: fn(*const u8),
     /// [`head::reduce`].
     pub reduce: unsafe fn(&[f32], &mut [Candidate]) -> Reduced,
     /// [`head::all_finite`].
@@ -111,6 +113,7 @@ macro_rules! kernels {
                 add,
                 gate,
                 rotate_heads,
+                prefetch: matmul::prefetch_ahead::<$lanes>,
                 reduce,
                 all_finite,
             };

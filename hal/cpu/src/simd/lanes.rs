@@ -59,6 +59,9 @@ pub trait Lanes: Copy + 'static {
     /// The greatest lane.
     unsafe fn greatest(x: Self::F) -> f32;
 
+    /// Asks for the cache line at an address, which need not be valid.
+    unsafe fn prefetch(at: *const u8);
+
     /// Sixteen consecutive words.
     unsafe fn load_u32(from: *const u8) -> Self::U;
     /// Sixteen consecutive bytes, widened.

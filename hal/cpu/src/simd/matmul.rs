@@ -13,6 +13,12 @@ use super::lanes::{LANES, Lanes};
 /// Rows of the widest tile: 8 × 3 sums fill three quarters of the registers of AVX-512.
 pub const TILE_ROWS: usize = 8;
 
+/// With more rows than this a strip is unpacked once for all of them.
+const UNPACK_ROWS: usize = 4 * TILE_ROWS;
+
+/// How far ahead weights are asked for.
+const PREFETCH_BYTES: usize = 4096;
+
 /// One matrix product: out\[r\]\[o\] = Σ weight\[o\]\[k\] · x\[r\]\[k\], or added to out.
 #[derive(Clone, Copy)]
 pub struct MatMul {
@@ -47,17 +53,18 @@ pub unsafe fn strip<S: Lanes, F: Format>(product: &MatMul, strip: usize, panel: 
     unsafe {
         let weights = product.weights.add(strip * product.strip_bytes);
         let out = product.out.add(strip * STRIP);
-        if product.rows <= TILE_ROWS {
-            return few::<S, F>(product, product.x, product.rows, weights, out);
+        let once = product.rows > UNPACK_ROWS;
+        if once {
+            unpack::<S, F>(weights, product.inner, panel);
         }
-        unpack::<S, F>(weights, product.inner, panel);
         let mut row = 0;
         while row < product.rows {
             let rows = (product.rows - row).min(TILE_ROWS);
             let (x, out) = (product.x.add(row * product.x_stride), out.add(row * product.out_stride));
-            match rows {
-                5.. => tile::<S, F32, 8>(product, x, rows, panel.cast(), out),
-                _ => few::<S, F32>(product, x, rows, panel.cast(), out),
+            match (rows, once) {
+                (5.., true) => tile::<S, F32, TILE_ROWS>(product, x, rows, panel.cast(), out),
+                (_, true) => few::<S, F32>(product, x, rows, panel.cast(), out),
+                (_, false) => few::<S, F>(product, x, rows, weights, out),
             }
             row += rows;
         }
@@ -104,6 +111,7 @@ unsafe fn tile<S: Lanes, F: Format, const R: usize>(
         let mut k = 0;
         for block in 0..product.inner / F::BLOCK {
             let block = weights.add(block * GROUPS * F::BYTES);
+            prefetch_block::<S, F>(block);
             for sub in 0..F::SUBS {
                 let scales = scales::<S, F>(block, sub);
                 for word in 0..F::WORDS {
@@ -124,6 +132,16 @@ unsafe fn tile<S: Lanes, F: Format, const R: usize>(
     }
 }
 
+/// The longest part of a block of any format, in inner elements.
+const LONGEST_PART: usize = 32;
+
+/// A part of a block, unpacked. Aligned, since a register that straddles two cache lines costs two
+/// accesses.
+#[repr(align(64))]
+struct Staging {
+    _weights: [[f32; STRIP]; LONGEST_PART],
+}
+
 /// Eight rows of one strip, for formats that are costly to unpack: each part of a block is unpacked
 /// into a small buffer first, so that the sums and the unpacking do not compete for registers.
 ///
@@ -137,18 +155,18 @@ unsafe fn staged_tile<S: Lanes, F: Format>(
     weights: *const u8,
     out: *mut f32,
 ) {
-    const LONGEST_PART: usize = 32;
     // SAFETY: the caller's contract; a part of every format has at most `LONGEST_PART` elements, and
     // each is written before it is read.
     unsafe {
         let x: [*const f32; TILE_ROWS] = row_pointers(x, product.x_stride, rows);
-        let mut buffer = MaybeUninit::<[[f32; STRIP]; LONGEST_PART]>::uninit();
+        let mut buffer = MaybeUninit::<Staging>::uninit();
         let buffer = buffer.as_mut_ptr().cast::<f32>();
         let mut sums = [[S::splat(0.0); GROUPS]; TILE_ROWS];
         let part = F::WORDS * F::PER_WORD;
         let mut k = 0;
         for block in 0..product.inner / F::BLOCK {
             let block = weights.add(block * GROUPS * F::BYTES);
+            prefetch_block::<S, F>(block);
             for sub in 0..F::SUBS {
                 unpack_part::<S, F>(block, sub, buffer);
                 for i in 0..part {
@@ -200,6 +218,27 @@ unsafe fn unpack_part<S: Lanes, F: Format>(block: *const u8, sub: usize, out: *m
                 }
             }
         }
+    }
+}
+
+/// Asks for the blocks that come some kilobytes later: weights are read once per step, from end to
+/// end, faster than the hardware's own prefetching begins.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+unsafe fn prefetch_block<S: Lanes, F: Format>(block: *const u8) {
+    for line in (0..GROUPS * F::BYTES).step_by(64) {
+        // SAFETY: a prefetch may name any address.
+        unsafe { S::prefetch(block.wrapping_add(PREFETCH_BYTES + line)) };
+    }
+}
+
+/// Asks for the weights that [`prefetch_block`] will not have asked for when a strip begins.
+pub fn prefetch_ahead<S: Lanes>(weights: *const u8) {
+    for line in (0..PREFETCH_BYTES).step_by(64) {
+        // SAFETY: a prefetch may name any address, and every x86-64 machine has the instruction.
+        unsafe { S::prefetch(weights.wrapping_add(line)) };
     }
 }
 

@@ -1,16 +1,18 @@
 //! Dividing the work of a step among workers.
 //!
 //! A step is a sequence of **phases**, the same for every worker; a phase is a number of **chunks**,
-//! each claimed by one worker. A worker that comes late finds the chunks gone and moves on: it holds
-//! nobody up unless it is in the middle of a chunk.
+//! each claimed by one worker. A worker begins with its own share, consecutive chunks that lie
+//! together in memory, and then helps the others with theirs. A worker that comes late finds the chunks
+//! gone and moves on: it holds nobody up unless it is in the middle of a chunk.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 
 use crate::team::Team;
 
 /// The progress of a step's phases.
 pub struct Phases<'a> {
-    /// Per phase, the next chunk to claim.
+    /// Per phase, for each worker's share, the chunks of it that were claimed.
     claims: &'a [AtomicU32],
     /// Per phase, chunks that are done.
     done: &'a [AtomicU32],
@@ -31,8 +33,8 @@ impl<'a> Phases<'a> {
     }
 
     /// A worker's place at the start of the step.
-    pub fn cursor(&'a self) -> Cursor<'a> {
-        Cursor { phases: self, next: 0, unfinished: 0, totals: [0; PENDING] }
+    pub fn cursor(&'a self, worker: usize) -> Cursor<'a> {
+        Cursor { phases: self, worker, next: 0, unfinished: 0, totals: [0; PENDING] }
     }
 }
 
@@ -42,6 +44,7 @@ const PENDING: usize = 8;
 /// A worker's place in the sequence of phases.
 pub struct Cursor<'a> {
     phases: &'a Phases<'a>,
+    worker: usize,
     next: usize,
     unfinished: usize,
     totals: [u32; PENDING],
@@ -55,18 +58,24 @@ impl Cursor<'_> {
             self.wait();
         }
         self.totals[self.next - self.unfinished] = chunks as u32;
-        let (claim, done) = (&self.phases.claims[self.next], &self.phases.done[self.next]);
+        let workers = self.phases.team.workers();
+        let claims = &self.phases.claims[self.next * workers..(self.next + 1) * workers];
+        let done = &self.phases.done[self.next];
         self.next += 1;
-        loop {
-            let chunk = claim.fetch_add(1, Relaxed) as usize;
-            if chunk >= chunks {
-                return;
-            }
-            let guard = FailOnPanic(self.phases);
-            work(chunk);
-            core::mem::forget(guard);
-            if done.fetch_add(1, AcqRel) + 1 == chunks as u32 {
-                self.phases.team.notify();
+        for helped in 0..workers {
+            let owner = (self.worker + helped) % workers;
+            let share = share(chunks, owner, workers);
+            loop {
+                let chunk = share.start + claims[owner].fetch_add(1, Relaxed) as usize;
+                if chunk >= share.end {
+                    break;
+                }
+                let guard = FailOnPanic(self.phases);
+                work(chunk);
+                core::mem::forget(guard);
+                if done.fetch_add(1, AcqRel) + 1 == chunks as u32 {
+                    self.phases.team.notify();
+                }
             }
         }
     }
@@ -86,6 +95,11 @@ impl Cursor<'_> {
         }
         self.unfinished = self.next;
     }
+}
+
+/// The chunks that a worker begins with.
+pub fn share(chunks: usize, worker: usize, workers: usize) -> Range<usize> {
+    worker * chunks / workers..(worker + 1) * chunks / workers
 }
 
 /// Tells the others when a chunk panics.

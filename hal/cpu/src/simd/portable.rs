@@ -113,6 +113,8 @@ impl Lanes for Portable {
         x.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
     #[inline(always)]
+    unsafe fn prefetch(_at: *const u8) {}
+    #[inline(always)]
     unsafe fn load_u32(from: *const u8) -> U {
         core::array::from_fn(|i| unsafe { from.cast::<u32>().add(i).read_unaligned() })
     }

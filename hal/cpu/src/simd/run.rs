@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32};
 
-use agentos_hal::page::{PAGE_TOKENS, head_elements, layer_bytes};
+use agentos_hal::page::{PAGE_TOKENS, head_elements};
 use agentos_hal::{
     Activation, Candidate, LayerRange, Limits, Mass, ModelShape, Op, Outcome, Program, Reg, WeightId,
     WeightRole,
@@ -19,9 +19,9 @@ use super::head;
 use super::kernels::Kernels;
 use super::lanes::LANES;
 use super::matmul::MatMul;
-use super::phases::{Cursor, Phases};
+use super::phases::{self, Cursor, Phases};
 use super::store::StoreKv;
-use crate::layout::{HEAD_ROWS, Layout, NONE, task_rows};
+use crate::layout::{self, HEAD_ROWS, Half, Layout, NONE, task_rows};
 use crate::memory::Region;
 use crate::team::Team;
 use crate::weights::{self, Packed};
@@ -94,7 +94,7 @@ impl Machine<'_> {
             )
         };
         let phases = Phases::new(claims, done, &failed, team);
-        team.run(&|worker| Worker { shared: &shared, worker }.run(phases.cursor()));
+        team.run(&|worker| Worker { shared: &shared, worker }.run(phases.cursor(worker)));
     }
 }
 
@@ -165,10 +165,9 @@ impl Shared<'_> {
         }
     }
 
-    /// A page at a layer.
-    fn page(&self, layer: u32, page: u32) -> *mut u8 {
-        let index = layer as usize * self.limits.pages as usize + page as usize;
-        self.pages.wrapping_add(index * layer_bytes(self.shape, self.limits.kv))
+    /// One head's keys or values of a page at a layer.
+    fn half_page(&self, layer: u32, head: u32, half: Half, page: u32) -> *mut u8 {
+        self.pages.wrapping_add(layout::half_page(self.shape, self.limits, layer, head, half, page))
     }
 }
 
@@ -218,6 +217,7 @@ impl Worker<'_> {
                 index += 1;
             }
             if reads & written != 0 || writes & (read | written) != 0 {
+                self.prefetch_weights(first);
                 cursor.wait();
                 (read, written) = (0, 0);
             }
@@ -315,7 +315,9 @@ impl Worker<'_> {
             value: shared.reg(value, row),
             kv_heads: shared.shape.kv_heads as usize,
             head_dim: shared.shape.head_dim as usize,
-            page: shared.page(layer, record.page),
+            keys: shared.half_page(layer, 0, Half::Keys, record.page),
+            values: shared.half_page(layer, 0, Half::Values, record.page),
+            head_stride: 2 * shared.limits.pages as usize * head_elements(shared.shape),
             place: record.place as usize,
         };
         // SAFETY: the page exists, and only this row names this place of it.
@@ -362,6 +364,21 @@ impl Worker<'_> {
             accumulate,
         };
         self.product(cursor, packed, product, 1);
+    }
+
+    /// Asks for the first weights of this worker's share of the next matrix product, at or after
+    /// instruction `index`, so that they come while it waits for others.
+    fn prefetch_weights(&self, index: usize) {
+        let shared = self.shared;
+        let next = (index..).map_while(|index| shared.op(index)).find_map(|(layer, op)| match *op {
+            Op::MatMul { weight, .. } => Some(shared.weight(weight, layer)),
+            _ => None,
+        });
+        if let Some((packed, weights)) = next {
+            let strips = (packed.rows as usize).div_ceil(STRIP);
+            let first = phases::share(strips, self.worker, shared.workers).start;
+            (shared.kernels.prefetch)(weights.wrapping_add(first * packed.strip_bytes as usize));
+        }
     }
 
     /// A matrix product, `per_chunk` strips at a time.
@@ -412,8 +429,8 @@ impl Worker<'_> {
             stride: layout.strides[query as usize],
             group,
             head_dim,
-            keys: shared.page(layer, 0).wrapping_add(2 * kv_head * head_elements(shape) * kv.bytes()),
-            page_stride: layer_bytes(shape, kv),
+            keys: shared.half_page(layer, kv_head as u32, Half::Keys, 0),
+            values: shared.half_page(layer, kv_head as u32, Half::Values, 0),
             angles: shared.angles(),
             scratch: AttendScratch {
                 heads: self.scratch(layout.worker.heads),

@@ -17,8 +17,12 @@ pub struct StoreKv {
     pub kv_heads: usize,
     /// Width of a head; a multiple of 16.
     pub head_dim: usize,
-    /// The page at this layer.
-    pub page: *mut u8,
+    /// Keys of the page at this layer, for the first head.
+    pub keys: *mut u8,
+    /// Its values for the first head.
+    pub values: *mut u8,
+    /// From one head to the next, in elements.
+    pub head_stride: usize,
     /// The token's place in the page.
     pub place: usize,
 }
@@ -30,14 +34,14 @@ pub struct StoreKv {
 /// place of the page meanwhile.
 #[inline(always)]
 pub unsafe fn store<S: Lanes, K: Kv>(task: &StoreKv) {
-    let head_elements = PAGE_TOKENS * task.head_dim;
     for head in 0..task.kv_heads {
         for at in (0..task.head_dim).step_by(LANES) {
             // SAFETY: the caller's contract.
             unsafe {
-                let keys = task.page.cast::<K>().add(2 * head * head_elements);
-                let values = keys.add(head_elements + task.place * task.head_dim + at);
+                let keys = task.keys.cast::<K>().add(head * task.head_stride);
+                let values = task.values.cast::<K>().add(head * task.head_stride);
                 let from = head * task.head_dim + at;
+                let values = values.add(task.place * task.head_dim + at);
                 K::store::<S>(values, S::load(task.value.add(from)));
                 let mut column = [core::mem::MaybeUninit::<K>::uninit(); LANES];
                 K::store::<S>(column.as_mut_ptr().cast(), S::load(task.key.add(from)));
