@@ -76,7 +76,8 @@ pub fn exposed(model: &Model, taps: &[Tap], rng: &mut Rng) -> Batch {
     let mut pool = Pool::new(&LIMITS, rng);
     let mut left = rng.pick(&[0, 1, 2, 3, 8, 9, 17, 33]);
     while left > 0 {
-        let tokens = rng.among(1..=left);
+        let last = batch.spans.len() + 1 == LIMITS.spans as usize;
+        let tokens = if last { left } else { rng.among(1..=left) };
         let context = Context::random(tokens, model.shape.vocab, &mut pool, rng);
         context.push(0..tokens as usize, &mut batch);
         left -= tokens;
