@@ -6,7 +6,6 @@ use core::mem::take;
 use agentos_hal::{Activation, DeviceError, Mass, ModelShape, Op, Reg, Rope, StepReport, Tap, WeightRole};
 
 use crate::memory::Machine;
-use crate::pages::Slot;
 
 impl Machine {
     /// Runs the step that was copied.
@@ -163,17 +162,12 @@ impl Machine {
     }
 
     fn store(&mut self, layer: u32) {
-        let (width, head_dim) = (self.shape.kv_width() as usize, self.shape.head_dim as usize);
+        let width = self.shape.kv_width() as usize;
         for (i, row) in self.rows.iter().enumerate() {
-            for j in 0..width {
-                let slot = Slot {
-                    page: row.page,
-                    place: row.place.into(),
-                    layer,
-                    head: j / head_dim,
-                };
-                let [key, value] = [Reg::Key, Reg::Value].map(|reg| self.regs[reg as usize][i * width + j]);
-                self.pages.store(slot, j % head_dim, key, value);
+            for dim in 0..width {
+                let [key, value] = [Reg::Key, Reg::Value].map(|reg| self.regs[reg as usize][i * width + dim]);
+                self.pages
+                    .store((row.page, row.place.into()), layer, dim, key, value);
             }
         }
     }

@@ -13,19 +13,12 @@ use crate::memory::Room;
 pub struct Pages {
     kv: KvType,
     shape: ModelShape,
-    image_bytes: usize,
     pub bytes: Vec<u8>,
     mass: Vec<[Mass; PAGE_TOKENS]>,
 }
 
-/// Where a token's key and value of one head in one layer are.
-#[derive(Clone, Copy)]
-pub struct Slot {
-    pub page: PageId,
-    pub place: usize,
-    pub layer: u32,
-    pub head: usize,
-}
+/// A token's place in page memory.
+pub type Place = (PageId, usize);
 
 impl Pages {
     pub fn new(shape: &ModelShape, limits: &Limits, room: &mut Room) -> Result<Pages, PrepareError> {
@@ -35,11 +28,9 @@ impl Pages {
         bytes.resize(total as usize, 0);
         let mut mass = room.take(Resource::PageBytes, limits.pages.into())?;
         mass.resize(limits.pages as usize, [Mass(0); PAGE_TOKENS]);
-        let image_bytes = page::image_bytes(shape, limits.kv);
         Ok(Pages {
             kv: limits.kv,
             shape: *shape,
-            image_bytes,
             bytes,
             mass,
         })
@@ -47,20 +38,23 @@ impl Pages {
 
     /// Where a page's image lies in `bytes`.
     pub fn image(&self, page: PageId) -> Range<usize> {
-        let start = page.0 as usize * self.image_bytes;
-        start..start + self.image_bytes
+        let length = page::image_bytes(&self.shape, self.kv);
+        page.0 as usize * length..(page.0 as usize + 1) * length
     }
 
-    pub fn key(&self, slot: Slot, dim: usize) -> f64 {
-        self.get(self.key_at(slot, dim))
+    /// Element `dim` of a token's key, counted through the heads of the layer.
+    pub fn key(&self, place: Place, layer: u32, dim: usize) -> f64 {
+        self.get(self.key_at(place, layer, dim))
     }
 
-    pub fn value(&self, slot: Slot, dim: usize) -> f64 {
-        self.get(self.value_at(slot, dim))
+    /// Element `dim` of a token's value, counted through the heads of the layer.
+    pub fn value(&self, place: Place, layer: u32, dim: usize) -> f64 {
+        self.get(self.value_at(place, layer, dim))
     }
 
-    pub fn store(&mut self, slot: Slot, dim: usize, key: f32, value: f32) {
-        for (at, x) in [(self.key_at(slot, dim), key), (self.value_at(slot, dim), value)] {
+    pub fn store(&mut self, place: Place, layer: u32, dim: usize, key: f32, value: f32) {
+        let places = [self.key_at(place, layer, dim), self.value_at(place, layer, dim)];
+        for (at, x) in places.into_iter().zip([key, value]) {
             match self.kv {
                 KvType::F16 => self.bytes[at..at + 2].copy_from_slice(&f16::from_f32(x).to_le_bytes()),
                 KvType::F32 => self.bytes[at..at + 4].copy_from_slice(&x.to_le_bytes()),
@@ -75,45 +69,36 @@ impl Pages {
         }
     }
 
-    fn key_at(&self, slot: Slot, dim: usize) -> usize {
-        self.head_at(slot) + (dim * PAGE_TOKENS + slot.place) * self.kv.bytes()
+    fn key_at(&self, (page, place): Place, layer: u32, dim: usize) -> usize {
+        let within = dim % self.shape.head_dim as usize;
+        self.head_at(page, layer, dim) + (within * PAGE_TOKENS + place) * self.kv.bytes()
     }
 
-    fn value_at(&self, slot: Slot, dim: usize) -> usize {
-        let before = page::head_elements(&self.shape) + slot.place * self.shape.head_dim as usize;
-        self.head_at(slot) + (before + dim) * self.kv.bytes()
+    fn value_at(&self, (page, place): Place, layer: u32, dim: usize) -> usize {
+        let head_dim = self.shape.head_dim as usize;
+        let within = page::head_elements(&self.shape) + place * head_dim + dim % head_dim;
+        self.head_at(page, layer, dim) + within * self.kv.bytes()
     }
 
-    fn head_at(&self, slot: Slot) -> usize {
-        let heads = slot.layer as usize * self.shape.kv_heads as usize + slot.head;
-        self.image(slot.page).start + heads * 2 * page::head_elements(&self.shape) * self.kv.bytes()
+    fn head_at(&self, page: PageId, layer: u32, dim: usize) -> usize {
+        let head = (layer * self.shape.kv_heads) as usize + dim / self.shape.head_dim as usize;
+        self.image(page).start + head * 2 * page::head_elements(&self.shape) * self.kv.bytes()
     }
 
     pub fn forget_mass(&mut self, page: PageId) {
         self.mass[page.0 as usize] = [Mass(0); PAGE_TOKENS];
     }
 
-    pub fn add_mass(&mut self, page: PageId, place: usize, mass: Mass) {
+    pub fn add_mass(&mut self, (page, place): Place, mass: Mass) {
         let sum = &mut self.mass[page.0 as usize][place];
         sum.0 = sum.0.saturating_add(mass.0);
     }
 
     /// The mean key of the first tokens at a layer; the mass of those tokens, 0 for the others.
     pub fn summarise(&self, page: PageId, layer: u32, tokens: usize, summary: PageSummary<'_>) {
-        for (i, mean) in summary.mean_key.iter_mut().enumerate() {
-            let (head, dim) = (i / self.shape.head_dim as usize, i % self.shape.head_dim as usize);
-            let key = |place| {
-                self.key(
-                    Slot {
-                        page,
-                        place,
-                        layer,
-                        head,
-                    },
-                    dim,
-                )
-            };
-            *mean = ((0..tokens).map(key).sum::<f64>() / tokens as f64) as f32;
+        for (dim, mean) in summary.mean_key.iter_mut().enumerate() {
+            let sum: f64 = (0..tokens).map(|place| self.key((page, place), layer, dim)).sum();
+            *mean = (sum / tokens as f64) as f32;
         }
         *summary.mass = [Mass(0); PAGE_TOKENS];
         summary.mass[..tokens].copy_from_slice(&self.mass[page.0 as usize][..tokens]);
