@@ -1,0 +1,115 @@
+//! The chores of the repository, as `cargo xtask <chore>`.
+//!
+//! One file or folder per chore. They only start other programs (cargo, the `agentos` binary) and judge
+//! what those say, so that a fresh clone waits seconds for this crate and not minutes: it depends on
+//! nothing of AgentOS. What several chores share: [`process`] (starting programs, and why that fails),
+//! [`agentos`] (the built program) and [`stage`] (a chore in parts, with times).
+
+mod agentos;
+mod ci;
+mod conformance;
+mod demo;
+mod freestanding;
+mod model;
+mod process;
+mod results;
+mod run;
+mod stage;
+mod test;
+mod tidy;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use process::{Failure, Repository};
+
+/// The chores of the AgentOS repository.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Chore {
+    /// Builds agentos, gets the default model if needed, and runs agentos with the arguments.
+    ///
+    /// Without arguments: a short demonstration that ends by itself.
+    #[command(disable_help_flag = true)]
+    Run {
+        /// Arguments for agentos.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Everything that a fresh clone has to pass: the model, all tests, freestanding link, tidy.
+    Test {
+        /// Only tests whose name contains one of these; then nothing but tests.
+        filters: Vec<String>,
+    },
+    /// Format, lints, documentation, `test`, conformance, and a minute of fuzzing.
+    Ci,
+    /// Holds the backends to the conformance suite and prints the table.
+    Conformance {
+        /// Only this backend: reference or cpu.
+        #[arg(long)]
+        backend: Option<String>,
+    },
+    /// Gets the default model, or does what else `agentos model` takes.
+    #[command(disable_help_flag = true)]
+    Model {
+        /// Arguments for `agentos model`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Checks the dependency rule, file lengths, forbidden words and the places of `unsafe`.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let repository = Repository::find();
+    let outcome = match Chore::parse() {
+        Chore::Run { args } => run::run(&repository, &args),
+        Chore::Test { filters } => test::test(&repository, &filters),
+        Chore::Ci => ci::ci(&repository),
+        Chore::Conformance { backend } => conformance::conformance(&repository, backend.as_deref()),
+        Chore::Model { args } => model::model(&repository, &args),
+        Chore::Tidy => tidy::tidy(&repository),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// What every chore returns.
+type Outcome = Result<(), Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Chore::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_run_is_for_agentos() {
+        let line = [
+            "xtask", "run", "generate", "--help", "-hf", "a/b", "--prompt", "x",
+        ];
+        match Chore::parse_from(line) {
+            Chore::Run { args } => assert_eq!(args, line[2..].iter().map(OsString::from).collect::<Vec<_>>()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_option_may_come_first_after_run() {
+        match Chore::parse_from(["xtask", "run", "--help"]) {
+            Chore::Run { args } => assert_eq!(args, ["--help"]),
+            other => panic!("{other:?}"),
+        }
+    }
+}

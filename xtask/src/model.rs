@@ -1,0 +1,35 @@
+//! `cargo xtask model`: gets the default model.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::Outcome;
+use crate::agentos;
+use crate::process::{Repository, succeed};
+
+/// Builds `agentos` and runs its `model` command.
+///
+/// # Errors
+/// Those of [`agentos::build`] and of starting it.
+pub fn model(repository: &Repository, args: &[OsString]) -> Outcome {
+    let program = agentos::build(repository)?;
+    let mut command = Command::new(program);
+    command.arg("model").args(args);
+    Err(agentos::become_it(command))
+}
+
+/// Sees that the default model is on this machine. What the command says goes to our errors, so that
+/// our output stays that of the chore.
+///
+/// # Errors
+/// [`crate::process::Failure::Start`], [`crate::process::Failure::Exit`]: `agentos` has said why, and
+/// what to do.
+pub fn ensure(program: &Path) -> Outcome {
+    let mut command = Command::new(program);
+    command
+        .arg("model")
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr());
+    succeed(&mut command)
+}

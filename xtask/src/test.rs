@@ -1,0 +1,96 @@
+//! `cargo xtask test`: everything that a fresh clone has to pass.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::Outcome;
+use crate::process::{Failure, Repository, judge, not_started};
+use crate::results::Counts;
+use crate::stage::Stages;
+use crate::{agentos, freestanding, model, tidy};
+
+/// Gets the model, runs all tests of the workspace, links the core without an operating system and
+/// checks the rules of the repository. With filters only the tests whose names contain one of them.
+/// The last line says how many passed and failed; a stage that fails without a failed test counts as
+/// one failure.
+///
+/// # Errors
+/// [`Failure::Found`] when anything failed, or when no test matches the filters.
+pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
+    let mut stages = Stages::default();
+    let mut counts = Counts::default();
+    stages.run("model", || model::ensure(&agentos::build(repository)?));
+    stages.run("tests", || workspace_tests(repository, filters, &mut counts));
+    if filters.is_empty() {
+        stages.run("freestanding", || freestanding::check(repository));
+        stages.run("tidy", || tidy::tidy(repository));
+    } else {
+        for name in ["freestanding", "tidy"] {
+            stages.leave_out(name, "only the tests that were named run");
+        }
+    }
+    stages.print_summary();
+    if counts.ignored > 0 {
+        println!("{} ignored", counts.ignored);
+    }
+    println!("{}", closing_line(counts, stages.failed()));
+    stages.outcome()
+}
+
+/// Runs cargo's tests, shows their output as it comes and counts their closing lines.
+fn workspace_tests(repository: &Repository, filters: &[String], counts: &mut Counts) -> Outcome {
+    let mut cargo = repository.cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
+    cargo.args(filters).stdout(Stdio::piped());
+    let mut child = cargo.spawn().map_err(|source| not_started(&cargo, source))?;
+    let output = child.stdout.take().expect("the output was asked for");
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.map_err(|source| not_started(&cargo, source))?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        if let Some(found) = Counts::of_line(&line) {
+            *counts += found;
+        }
+    }
+    let status = child.wait().map_err(|source| not_started(&cargo, source))?;
+    judge(&cargo, status)?;
+    match counts.passed {
+        0 => Err(Failure::Found(format!(
+            "no test ran; no name contains {}",
+            filters.join(" or ")
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The last line. When tests failed, the stage that holds them is no failure of its own.
+fn closing_line(counts: Counts, failed_stages: usize) -> String {
+    let other_stages = if counts.failed > 0 {
+        failed_stages.saturating_sub(1)
+    } else {
+        failed_stages
+    };
+    format!(
+        "{} passed, {} failed",
+        counts.passed,
+        counts.failed + other_stages as u64
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_counts_tests_and_stages_that_failed() {
+        let counts = |passed, failed| Counts {
+            passed,
+            failed,
+            ignored: 0,
+        };
+        assert_eq!(closing_line(counts(40, 0), 0), "40 passed, 0 failed");
+        assert_eq!(closing_line(counts(38, 2), 1), "38 passed, 2 failed");
+        assert_eq!(closing_line(counts(38, 2), 2), "38 passed, 3 failed");
+        assert_eq!(closing_line(counts(40, 0), 1), "40 passed, 1 failed");
+        assert_eq!(closing_line(counts(0, 0), 1), "0 passed, 1 failed");
+    }
+}
