@@ -1,3 +1,26 @@
-//! The desktop host: what the `agentos` program needs around the kernel on a machine with an operating system.
+//! The desktop host: what the `agentos` program needs around the kernel on a machine with an operating
+//! system.
+//!
+//! * [`fetch`]: having a model on this machine.
+//! * [`map`] and [`model`]: opening a model file.
+//! * [`text`]: between text and tokens.
+//! * [`device`] and [`host`]: what the kernel runs on.
+//! * [`context`], [`generate`] and [`perplexity`]: running it.
+//! * [`cli`]: the program's commands.
+//!
+//! What must never happen here: a panic for what came from outside, `unsafe` in another file than
+//! [`map`], or a decision that the kernel should make.
 
+#![deny(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod cli;
+pub mod context;
+pub mod device;
 pub mod fetch;
+pub mod generate;
+pub mod host;
+pub mod map;
+pub mod model;
+pub mod perplexity;
+pub mod text;

@@ -1,0 +1,165 @@
+//! What a command can fail of: every failure of the library, and those of the command line itself.
+
+use std::path::PathBuf;
+
+use agentos_kernel::sample::SamplingError;
+use agentos_kernel::sequence::SequenceError;
+use embedded_io::ErrorKind;
+
+use crate::context::ContextError;
+use crate::device::OpenDeviceError;
+use crate::fetch::FetchError;
+use crate::generate::GenerateError;
+use crate::map::OpenError;
+use crate::model::{LoadError, TextError};
+use crate::perplexity::TooShort;
+use crate::text::{ChatError, TemplateError, TokenizerError};
+
+/// Why a command failed. Messages say what was wrong, where, and what would fit.
+#[derive(Debug)]
+pub enum CliError {
+    /// The model cannot be had.
+    Fetch(FetchError),
+    /// The model's file cannot be opened.
+    Open(OpenError),
+    /// The model's file is refused.
+    Load(LoadError),
+    /// The model's vocabulary is refused.
+    Text(TextError),
+    /// The model's chat template is refused.
+    Template(TemplateError),
+    /// The conversation cannot be encoded.
+    Chat(ChatError),
+    /// The text cannot be encoded.
+    Encode(TokenizerError),
+    /// The context is too long.
+    Context(ContextError),
+    /// The device cannot be opened or refuses the model.
+    Device(OpenDeviceError),
+    /// A sampling option is out of its range.
+    Sampling(SamplingError),
+    /// The kernel or the device cannot go on.
+    Sequence(SequenceError),
+    /// The generation failed.
+    Generate(GenerateError),
+    /// The text is shorter than a window.
+    TooShort(TooShort),
+    /// Nothing says what to answer.
+    NoPrompt,
+    /// The prompt has no characters.
+    EmptyPrompt,
+    /// A file or stream cannot be read.
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file or stream is no text.
+    NotText {
+        /// Which.
+        path: PathBuf,
+        /// The first byte that is wrong.
+        at: usize,
+    },
+    /// A file or stream is too long for any context.
+    TextTooLong {
+        /// Which.
+        path: PathBuf,
+        /// Bytes that would fit.
+        limit: u64,
+    },
+    /// Standard output cannot be written.
+    Output(ErrorKind),
+    /// Nobody reads standard output any more.
+    Closed,
+}
+
+impl CliError {
+    /// The command line is at fault, not what it led to.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, CliError::Sampling(_) | CliError::NoPrompt)
+    }
+}
+
+impl std::fmt::Display for CliError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CliError::Fetch(error) => error.fmt(f),
+            CliError::Open(error) => error.fmt(f),
+            CliError::Load(error) => error.fmt(f),
+            CliError::Text(error) => error.fmt(f),
+            CliError::Template(error) => error.fmt(f),
+            CliError::Chat(error) => error.fmt(f),
+            CliError::Encode(error) => error.fmt(f),
+            CliError::Context(error) => error.fmt(f),
+            CliError::Device(error) => error.fmt(f),
+            CliError::Sampling(error) => write!(f, "--{error}"),
+            CliError::Sequence(error) => error.fmt(f),
+            CliError::Generate(error) => error.fmt(f),
+            CliError::TooShort(error) => error.fmt(f),
+            CliError::NoPrompt => f.write_str(
+                "there is no prompt: give --prompt TEXT, --prompt-file FILE, or text on standard input",
+            ),
+            CliError::EmptyPrompt => f.write_str("the prompt is empty; at least one character is needed"),
+            CliError::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            CliError::NotText { path, at } => {
+                write!(
+                    f,
+                    "{} is not UTF-8 text: byte {at} begins no character",
+                    path.display()
+                )
+            }
+            CliError::TextTooLong { path, limit } => {
+                write!(f, "{} is too long; {limit} bytes would fit", path.display())
+            }
+            CliError::Output(kind) => write!(f, "cannot write to standard output: {kind:?}"),
+            CliError::Closed => f.write_str("standard output is closed"),
+        }
+    }
+}
+
+impl std::error::Error for CliError {}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {$(
+        impl From<$error> for CliError {
+            fn from(error: $error) -> CliError {
+                CliError::$variant(error)
+            }
+        }
+    )*};
+}
+
+from! {
+    FetchError => Fetch,
+    OpenError => Open,
+    LoadError => Load,
+    TextError => Text,
+    TemplateError => Template,
+    ChatError => Chat,
+    TokenizerError => Encode,
+    ContextError => Context,
+    OpenDeviceError => Device,
+    SamplingError => Sampling,
+    SequenceError => Sequence,
+    TooShort => TooShort,
+}
+
+impl From<GenerateError> for CliError {
+    fn from(error: GenerateError) -> CliError {
+        match error {
+            GenerateError::Output(kind) => kind.into(),
+            error => CliError::Generate(error),
+        }
+    }
+}
+
+impl From<ErrorKind> for CliError {
+    fn from(kind: ErrorKind) -> CliError {
+        match kind {
+            ErrorKind::BrokenPipe => CliError::Closed,
+            kind => CliError::Output(kind),
+        }
+    }
+}

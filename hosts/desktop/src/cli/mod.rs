@@ -1,0 +1,101 @@
+//! The command line: one file per command, and what they share.
+//!
+//! A command prints its result on standard output and everything else on standard error. Exit codes: 0
+//! for success, 1 for a failure, 2 for a command line that cannot be meant.
+
+mod error;
+mod generate;
+mod inspect;
+mod load;
+mod model;
+mod options;
+mod output;
+mod perplexity;
+mod prompt;
+mod report;
+mod stream;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+/// An operating system for language-model agents: runs models on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "agentos", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer a prompt, or go on with a text
+    Generate(generate::Generate),
+    /// Show what a model file holds, and what running it takes
+    Inspect(inspect::Inspect),
+    /// Measure how well a model foretells a text
+    Perplexity(perplexity::Perplexity),
+    /// Fetch a model if it is not there, and print its path
+    Model(model::Fetch),
+}
+
+/// Runs the program: `start` is when the process began.
+pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments.map(long_hub_option)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be done about a closed standard error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let result = match cli.command {
+        Command::Generate(command) => command.run(start),
+        Command::Inspect(command) => command.run(),
+        Command::Perplexity(command) => command.run(),
+        Command::Model(command) => command.run(),
+    };
+    match result {
+        // Whoever read the output has seen enough.
+        Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { USAGE } else { FAILURE })
+        }
+    }
+}
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+/// `-hf`, as users of llama.cpp type it, would be two short options.
+fn long_hub_option(argument: OsString) -> OsString {
+    if argument == "-hf" {
+        OsString::from("--hf")
+    } else {
+        argument
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_short_hub_option_is_known() {
+        let line = ["agentos", "model", "-hf", "a/b"].map(OsString::from);
+        let cli = Cli::try_parse_from(line.into_iter().map(long_hub_option)).unwrap();
+        assert!(matches!(cli.command, Command::Model(_)));
+    }
+}

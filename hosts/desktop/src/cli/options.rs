@@ -1,0 +1,147 @@
+//! Options that several commands share.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use agentos_hal::KvType;
+use clap::{Args, ValueEnum};
+
+use super::error::CliError;
+use crate::device::{Backend, DeviceOptions, IsaChoice};
+use crate::fetch::{self, Choice, Environment, HubSpec, progress};
+
+/// Which model.
+#[derive(Args, Debug)]
+pub struct ModelOptions {
+    /// A GGUF file on this machine
+    #[arg(long, value_name = "PATH")]
+    model: Option<PathBuf>,
+    /// A model on the Hugging Face hub, fetched when it is not there (also -hf)
+    #[arg(long, value_name = "OWNER/REPO[:FILE]", conflicts_with = "model")]
+    hf: Option<String>,
+}
+
+impl ModelOptions {
+    /// The path of the model: the default one when none is named. Fetches what is missing and shows the
+    /// progress on standard error.
+    pub fn path(&self) -> Result<PathBuf, CliError> {
+        let choice = match (&self.model, &self.hf) {
+            (Some(path), _) => Choice::Path(path.clone()),
+            (None, Some(spec)) => Choice::Hub(HubSpec::parse(spec).map_err(fetch::FetchError::from)?),
+            (None, None) => Choice::Default,
+        };
+        if let Choice::Path(path) = &choice
+            && path.exists()
+        {
+            // A folder or a device is told from a file that is missing when it is opened.
+            return Ok(path.clone());
+        }
+        let mut progress = progress::for_stderr();
+        Ok(fetch::ensure(
+            &choice,
+            &Environment::from_process(),
+            progress.as_mut(),
+        )?)
+    }
+}
+
+/// Which device computes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ComputeOptions {
+    /// What computes
+    #[arg(long, value_enum, default_value = "cpu")]
+    backend: Backend,
+    /// Threads that share the work [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Which of the CPU's kernels; all give the same results
+    #[arg(long, value_enum, default_value = "auto")]
+    isa: IsaChoice,
+}
+
+impl ComputeOptions {
+    /// What a device is opened with.
+    pub fn device(&self) -> DeviceOptions {
+        DeviceOptions {
+            backend: self.backend,
+            threads: self.threads.map(usize::from),
+            isa: self.isa,
+        }
+    }
+}
+
+/// How keys and values are kept.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct KvOptions {
+    /// How keys and values are kept
+    #[arg(long, value_enum, default_value = "f16")]
+    kv: Kv,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kv {
+    /// Half precision.
+    F16,
+    /// Single precision: twice the memory.
+    F32,
+}
+
+impl KvOptions {
+    /// The element type of page memory.
+    pub fn kv(&self) -> KvType {
+        match self.kv {
+            Kv::F16 => KvType::F16,
+            Kv::F32 => KvType::F32,
+        }
+    }
+}
+
+/// Bytes of a prompt or text that are read at most: more than any context holds.
+const MOST_TEXT_BYTES: u64 = 1 << 28;
+
+/// Reads a text from a stream that `name` tells of in messages.
+pub fn read_text(stream: impl Read, name: &Path) -> Result<String, CliError> {
+    let mut bytes = Vec::new();
+    stream
+        .take(MOST_TEXT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| CliError::Read {
+            path: name.to_owned(),
+            source,
+        })?;
+    if bytes.len() as u64 > MOST_TEXT_BYTES {
+        return Err(CliError::TextTooLong {
+            path: name.to_owned(),
+            limit: MOST_TEXT_BYTES,
+        });
+    }
+    String::from_utf8(bytes).map_err(|error| CliError::NotText {
+        path: name.to_owned(),
+        at: error.utf8_error().valid_up_to(),
+    })
+}
+
+/// Reads a file of text.
+pub fn read_text_file(path: &Path) -> Result<String, CliError> {
+    let file = std::fs::File::open(path).map_err(|source| CliError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    read_text(file, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_refused_with_its_place() {
+        let error = read_text(&b"abc\xff"[..], Path::new("f")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "f is not UTF-8 text: byte 3 begins no character"
+        );
+        let error = read_text(std::io::repeat(b'a'), Path::new("f")).unwrap_err();
+        assert_eq!(error.to_string(), "f is too long; 268435456 bytes would fit");
+    }
+}

@@ -1,0 +1,238 @@
+//! The tensor devices of this host, by the names that `--backend` takes.
+
+use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
+use agentos_hal::{Footprint, Limits, PrepareError, TensorDevice, WeightSource};
+use agentos_kernel::model::Model;
+use agentos_reference::Reference;
+
+use crate::host;
+
+/// Which device is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backend {
+    /// SIMD kernels on all cores.
+    Cpu,
+    /// Scalar arithmetic on one core, nearly exact and very slow: what the others are measured against.
+    Reference,
+}
+
+/// Which of the CPU's kernels are to be used. All give the same results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum IsaChoice {
+    /// The best that this machine has.
+    Auto,
+    /// AVX-512.
+    Avx512,
+    /// AVX2 with FMA.
+    Avx2,
+    /// What every machine has.
+    Portable,
+}
+
+/// What a device is opened with.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceOptions {
+    /// Which device.
+    pub backend: Backend,
+    /// Threads that share the work; `None` for one per core. The reference takes one.
+    pub threads: Option<usize>,
+    /// Which kernels.
+    pub isa: IsaChoice,
+}
+
+/// A device that is open.
+pub enum Device {
+    /// See [`Backend::Cpu`].
+    Cpu(Box<CpuDevice<SystemMemory, Pool>>),
+    /// See [`Backend::Reference`].
+    Reference(Box<Reference>),
+}
+
+/// Why a device cannot be opened, or not take a model.
+#[derive(Debug)]
+pub enum OpenDeviceError {
+    /// This machine lacks the instruction set.
+    Isa {
+        /// What was asked for.
+        asked: IsaChoice,
+    },
+    /// The system starts no thread.
+    Threads {
+        /// How many were asked for.
+        asked: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The model and its context need more memory than there is.
+    Memory {
+        /// What they need.
+        needed: Footprint,
+        /// Bytes that the machine can give.
+        available: u64,
+    },
+    /// The device refuses the model.
+    Prepare(PrepareError),
+}
+
+impl std::fmt::Display for OpenDeviceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            OpenDeviceError::Isa { asked } => {
+                write!(f, "this machine has no {}; --isa takes", isa_name(*asked))?;
+                let names = Isa::all().map(|isa| isa_name(choice(isa)));
+                std::iter::once("auto")
+                    .chain(names)
+                    .enumerate()
+                    .try_for_each(|(index, name)| write!(f, "{} {name}", if index == 0 { "" } else { "," }))
+            }
+            OpenDeviceError::Threads { asked, source } => {
+                write!(
+                    f,
+                    "cannot start {asked} threads: {source}; a smaller --threads may fit"
+                )
+            }
+            OpenDeviceError::Memory { needed, available } => write!(
+                f,
+                "the model needs {} MB for weights, {} MB for keys and values and {} MB of scratch, and this \
+                 machine can give {} MB; a smaller --ctx or a smaller model would fit",
+                needed.weights / MEGA,
+                needed.pages / MEGA,
+                needed.scratch / MEGA,
+                available / MEGA
+            ),
+            OpenDeviceError::Prepare(error) => write!(f, "the device refuses the model: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenDeviceError {}
+
+const MEGA: u64 = 1_000_000;
+
+impl Device {
+    /// Opens a device without a model.
+    ///
+    /// # Errors
+    /// [`OpenDeviceError::Isa`], [`OpenDeviceError::Threads`].
+    pub fn open(options: &DeviceOptions) -> Result<Device, OpenDeviceError> {
+        match options.backend {
+            Backend::Cpu => {
+                let isa = isa(options.isa)?;
+                let asked = options.threads.unwrap_or_else(cores);
+                let pool = Pool::new(asked).map_err(|source| OpenDeviceError::Threads { asked, source })?;
+                Ok(Device::Cpu(Box::new(CpuDevice::new(SystemMemory, pool, isa))))
+            }
+            Backend::Reference => {
+                let available = host::available_bytes().unwrap_or(u64::MAX);
+                Ok(Device::Reference(Box::new(Reference::new(available))))
+            }
+        }
+    }
+
+    /// The memory that [`Device::prepare`] would take. The CPU tells without taking it; the reference
+    /// has to be prepared.
+    ///
+    /// # Errors
+    /// [`OpenDeviceError::Prepare`].
+    pub fn footprint(
+        &mut self,
+        model: &Model,
+        limits: &Limits,
+        weights: &mut dyn WeightSource,
+    ) -> Result<Footprint, OpenDeviceError> {
+        match self {
+            Device::Cpu(device) => device.footprint(model.program, &model.shape, limits, weights),
+            Device::Reference(device) => device.prepare(model.program, &model.shape, limits, weights),
+        }
+        .map_err(OpenDeviceError::Prepare)
+    }
+
+    /// Gives the device a model. What does not fit in memory is refused before any of it is taken.
+    ///
+    /// # Errors
+    /// [`OpenDeviceError::Memory`], [`OpenDeviceError::Prepare`].
+    pub fn prepare(
+        &mut self,
+        model: &Model,
+        limits: &Limits,
+        weights: &mut dyn WeightSource,
+    ) -> Result<Footprint, OpenDeviceError> {
+        if let Device::Cpu(_) = self
+            && let Some(available) = host::available_bytes()
+        {
+            let needed = self.footprint(model, limits, weights)?;
+            if total(&needed) > available {
+                return Err(OpenDeviceError::Memory { needed, available });
+            }
+        }
+        self.tensor_device()
+            .prepare(model.program, &model.shape, limits, weights)
+            .map_err(OpenDeviceError::Prepare)
+    }
+
+    /// The device as the kernel sees it.
+    pub fn tensor_device(&mut self) -> &mut dyn TensorDevice {
+        match self {
+            Device::Cpu(device) => device.as_mut(),
+            Device::Reference(device) => device.as_mut(),
+        }
+    }
+}
+
+fn total(footprint: &Footprint) -> u64 {
+    footprint
+        .weights
+        .saturating_add(footprint.pages)
+        .saturating_add(footprint.scratch)
+}
+
+/// Threads that this process can run at once.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn isa(asked: IsaChoice) -> Result<Isa, OpenDeviceError> {
+    if asked == IsaChoice::Auto {
+        return Ok(Isa::best());
+    }
+    Isa::all()
+        .find(|&isa| choice(isa) == asked)
+        .ok_or(OpenDeviceError::Isa { asked })
+}
+
+fn choice(isa: Isa) -> IsaChoice {
+    match isa {
+        Isa::Avx512 => IsaChoice::Avx512,
+        Isa::Avx2 => IsaChoice::Avx2,
+        Isa::Portable => IsaChoice::Portable,
+    }
+}
+
+const fn isa_name(choice: IsaChoice) -> &'static str {
+    match choice {
+        IsaChoice::Auto => "auto",
+        IsaChoice::Avx512 => "avx512",
+        IsaChoice::Avx2 => "avx2",
+        IsaChoice::Portable => "portable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_instruction_set_is_refused_with_those_there_are() {
+        let message = OpenDeviceError::Isa {
+            asked: IsaChoice::Avx512,
+        }
+        .to_string();
+        assert!(
+            message.starts_with("this machine has no avx512; --isa takes auto, "),
+            "{message}"
+        );
+        assert!(message.ends_with("portable"), "{message}");
+        assert_eq!(isa(IsaChoice::Portable).unwrap(), Isa::Portable);
+        assert_eq!(isa(IsaChoice::Auto).unwrap(), Isa::best());
+    }
+}
