@@ -252,15 +252,12 @@ impl<B: core::ops::DerefMut<Target = [u8]>> Model<B> {
             table[weights::index(shape, id)] = packed;
             Ok(())
         })?;
-        let mut loaded = 0;
-        program.for_each_weight(shape.layers, |id| {
-            let packed = table[weights::index(shape, id)];
-            // A weight that the program names twice was loaded the first time.
-            if packed.offset >= loaded {
-                load(&packed, id, source, weights, team)?;
-                loaded = packed.offset + weights::bytes(&packed);
-            }
+        weights::for_each_stored(program, shape, |id| {
+            load(&table[weights::index(shape, id)], id, source, weights, team)?;
             source.release(id);
+            if id.role == WeightRole::TokenEmbedding && shape.tied_embedding {
+                source.release(WeightId { role: WeightRole::Output, ..id });
+            }
             Ok(())
         })
     }

@@ -43,17 +43,18 @@ pub fn table_len(shape: &ModelShape) -> usize {
     shape.layers as usize * ROLES
 }
 
-/// The place of a weight in the table. A tied output is the token embedding.
+/// The place of a weight in the table.
 pub fn index(shape: &ModelShape, id: WeightId) -> usize {
-    let role = match id.role {
-        WeightRole::Output if shape.tied_embedding => WeightRole::TokenEmbedding,
-        role => role,
-    };
-    id.layer as usize * ROLES + role as usize
+    id.layer as usize * ROLES + stored_as(shape, id.role) as usize
 }
 
-/// Plans all weights of a program, in program order, and calls `place` with each. Returns the bytes
-/// of weight memory.
+/// The role that a weight is stored under: a tied output is the token embedding.
+fn stored_as(shape: &ModelShape, role: WeightRole) -> WeightRole {
+    if role == WeightRole::Output && shape.tied_embedding { WeightRole::TokenEmbedding } else { role }
+}
+
+/// Plans all weights of a program, each once, in the order in which the program first names them,
+/// and calls `place` with each. Returns the bytes of weight memory.
 ///
 /// # Errors
 /// [`PrepareError::Weight`], [`PrepareError::Dims`], or what `place` returns.
@@ -64,18 +65,37 @@ pub fn plan(
     mut place: impl FnMut(WeightId, Packed) -> Result<(), PrepareError>,
 ) -> Result<u64, PrepareError> {
     let mut used = 0u64;
-    let mut embedding_planned = false;
-    program.for_each_weight(shape.layers, |id| {
-        if id.role == WeightRole::Output && shape.tied_embedding && embedding_planned {
-            return Ok(());
-        }
-        embedding_planned |= id.role == WeightRole::TokenEmbedding;
+    for_each_stored(program, shape, |id| {
         let info = describe(shape, source, id)?;
         let packed = packed(info, is_vector(id.role), used);
         used += bytes(&packed).next_multiple_of(ALIGN as u64);
         place(id, packed)
     })?;
     Ok(used)
+}
+
+/// Calls `visit` for every weight of a program once, in the order in which it first names them.
+///
+/// # Errors
+/// What `visit` returns.
+pub fn for_each_stored(
+    program: &Program,
+    shape: &ModelShape,
+    mut visit: impl FnMut(WeightId) -> Result<(), PrepareError>,
+) -> Result<(), PrepareError> {
+    let (mut of_model, mut of_layer, mut layer) = (0u32, 0u32, 0);
+    program.for_each_weight(shape.layers, |id| {
+        let role = stored_as(shape, id.role);
+        if role.per_layer() && id.layer != layer {
+            (of_layer, layer) = (0, id.layer);
+        }
+        let seen = if role.per_layer() { &mut of_layer } else { &mut of_model };
+        if *seen & (1 << role as u32) != 0 {
+            return Ok(());
+        }
+        *seen |= 1 << role as u32;
+        visit(WeightId { role, layer: id.layer })
+    })
 }
 
 /// Vectors are plain numbers: norms and biases.

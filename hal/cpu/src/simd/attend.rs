@@ -510,7 +510,10 @@ unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize, const V: usize>(
     query: usize,
 ) -> usize {
     // Values are read only as far as one of these queries sees: beyond, page memory may hold anything.
-    let last = task.addresses[(query + Q - 1) / task.group];
+    // A value that some of them do not see is kept from those: its weight of zero would not do if it
+    // is no finite number.
+    let (first_row, last_row) = (query / task.group, (query + Q - 1) / task.group);
+    let last = task.addresses[last_row];
     let farthest = task.addresses[task.addresses.len() - 1];
     let mut slot = 0;
     // SAFETY: the caller's contract; the walk over segments is that of `score_segments`.
@@ -522,25 +525,25 @@ unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize, const V: usize>(
             if seen == 0 {
                 break;
             }
+            let seen_by_all = visible(segment, task.addresses[first_row]);
             for first in (0..seen).step_by(PAGE_TOKENS) {
                 let page: *const K = page_of(task, task.values, segment, first / PAGE_TOKENS);
-                let values = page.add(at);
                 if query == 0 {
                     let next = segment.first_page as usize + first / PAGE_TOKENS + 2;
                     prefetch_pages::<S, K>(task, task.values, next, 1);
                 }
-                for token in 0..(seen - first).min(PAGE_TOKENS) {
-                    let mut value = [S::splat(0.0); V];
-                    for v in 0..V {
-                        value[v] = K::load::<S>(values.add(token * task.head_dim + v * LANES));
-                    }
-                    for q in 0..Q {
-                        let weight =
-                            S::splat(*weights.add(q * task.scratch.slots + slot + first + token));
-                        for v in 0..V {
-                            sums[q][v] = S::fma(value[v], weight, sums[q][v]);
-                        }
-                    }
+                let (values, weights) = (page.add(at), weights.add(slot + first));
+                let tokens = (seen - first).min(PAGE_TOKENS);
+                let by_all = seen_by_all.saturating_sub(first).min(tokens);
+                for token in 0..by_all {
+                    add_value::<S, K, Q, V>(task, &mut sums, values, weights, token, 0);
+                }
+                for token in by_all..tokens {
+                    let sees = |q: &usize| {
+                        visible(segment, task.addresses[(query + q) / task.group]) > first + token
+                    };
+                    let from = (0..Q).find(sees).unwrap_or(Q);
+                    add_value::<S, K, Q, V>(task, &mut sums, values, weights, token, from);
                 }
             }
             slot += slots(visible(segment, farthest));
@@ -552,5 +555,35 @@ unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize, const V: usize>(
             }
         }
         Q
+    }
+}
+
+/// Adds one token's values, weighted, to the sums of queries `from` and after.
+///
+/// # Safety
+/// As [`gather`]; `values` are those of the token's page, `weights` the first query's for that page.
+#[inline(always)]
+unsafe fn add_value<S: Lanes, K: Kv, const Q: usize, const V: usize>(
+    task: &Attend<'_>,
+    sums: &mut [[S::F; V]; Q],
+    values: *const K,
+    weights: *const f32,
+    token: usize,
+    from: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut value = [S::splat(0.0); V];
+        for v in 0..V {
+            value[v] = K::load::<S>(values.add(token * task.head_dim + v * LANES));
+        }
+        for q in 0..Q {
+            if q >= from {
+                let weight = S::splat(*weights.add(q * task.scratch.slots + token));
+                for v in 0..V {
+                    sums[q][v] = S::fma(value[v], weight, sums[q][v]);
+                }
+            }
+        }
     }
 }
