@@ -181,7 +181,12 @@ fn formula(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure>
         &mut Pool::new(&limits, rng),
         rng,
     );
-    let taps = [Tap::Layer(1, Reg::Query), Tap::Layer(1, Reg::Context)];
+    let mut taps: Vec<Tap> = (0..2)
+        .flat_map(|layer| [Reg::Query, Reg::Context].map(|reg| Tap::Layer(layer, reg)))
+        .collect();
+    if rng.one_in(2) {
+        taps.truncate(2);
+    }
     let mut batch = Batch::new(&taps, LayerRange::NONE);
     context.push(0..context.tokens(), &mut batch);
     batch.rows.iter_mut().for_each(|row| row.expose = true);
@@ -193,11 +198,18 @@ fn formula(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure>
         .map(|row| known(&model, kv, row, &turns))
         .collect();
     let width = model.shape.query_width() as usize;
-    let rows = seen.exposed.chunks(2 * width).zip(&batch.rows).enumerate();
-    Ok(largest(rows.map(|(nth, (exposed, row))| {
-        let (queries, context) = exposed.split_at(width);
-        let expected = softmax_over(&model.shape, &turns, queries, row.address, &tokens[..=nth]);
-        worst(context, &expected, |_| 1.0)
+    let rows = seen
+        .exposed
+        .chunks(taps.len() * width)
+        .zip(&batch.rows)
+        .enumerate();
+    Ok(largest(rows.flat_map(|(nth, (exposed, row))| {
+        let errors = exposed.chunks(2 * width).map(|layer| {
+            let (queries, context) = layer.split_at(width);
+            let expected = softmax_over(&model.shape, &turns, queries, row.address, &tokens[..=nth]);
+            worst(context, &expected, |_| 1.0)
+        });
+        errors.collect::<Vec<_>>()
     })))
 }
 

@@ -3,6 +3,7 @@
 mod attend;
 mod base;
 mod bits;
+mod faults;
 mod head;
 mod ops;
 mod pages;
@@ -70,6 +71,7 @@ pub fn all(backend: &Backend) -> Vec<Check> {
     checks.extend(bits::checks(backend));
     checks.extend(pages::checks());
     checks.extend(refusals::checks());
+    checks.extend(faults::checks());
     checks
 }
 
