@@ -6,6 +6,7 @@
 //! [`agentos`] (the built program) and [`stage`] (a chore in parts, with times).
 
 mod agentos;
+mod bench;
 mod ci;
 mod conformance;
 mod demo;
@@ -45,6 +46,8 @@ enum Chore {
     },
     /// Format, lints, documentation, `test`, conformance, and a minute of fuzzing.
     Ci,
+    /// Times the shipped program beside the machine's limits, and beside llama.cpp with --peer.
+    Bench(bench::Options),
     /// Holds the backends to the conformance suite and prints the table.
     Conformance {
         /// Only this backend: reference or cpu.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Chore::Run { args } => run::run(&repository, &args),
         Chore::Test { filters } => test::test(&repository, &filters),
         Chore::Ci => ci::ci(&repository),
+        Chore::Bench(options) => bench::bench(&repository, &options),
         Chore::Conformance { backend } => conformance::conformance(&repository, backend.as_deref()),
         Chore::Model { args } => model::model(&repository, &args),
         Chore::Tidy => tidy::tidy(&repository),

@@ -62,8 +62,7 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
     /// # Panics
     /// When the machine lacks the instruction set.
     pub fn new(memory: M, team: T, isa: Isa) -> Self {
-        assert!(Isa::all().any(|available| available == isa), "this machine has no {isa:?}");
-        CpuDevice { memory, team, kernels: Kernels::of(isa), model: None }
+        CpuDevice { memory, team, kernels: Kernels::available(isa), model: None }
     }
 
     /// The memory that `prepare` would take, without taking it.

@@ -19,6 +19,7 @@
 extern crate std;
 
 mod angles;
+pub mod ceiling;
 mod device;
 mod layout;
 mod memory;

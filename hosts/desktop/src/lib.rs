@@ -6,6 +6,7 @@
 //! * [`text`]: between text and tokens.
 //! * [`device`] and [`host`]: what the kernel runs on.
 //! * [`context`], [`generate`] and [`perplexity`]: running it.
+//! * [`bench`]: timing it.
 //! * [`cli`]: the program's commands.
 //!
 //! What must never happen here: a panic for what came from outside, `unsafe` in another file than
@@ -14,6 +15,7 @@
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod bench;
 pub mod cli;
 pub mod context;
 pub mod device;

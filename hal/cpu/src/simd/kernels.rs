@@ -10,6 +10,7 @@ use super::detect::Isa;
 use super::format::*;
 use super::head::{self, Reduced};
 use super::matmul::{self, MatMul};
+use super::peak;
 use super::portable::Portable;
 use super::rows;
 use super::store::{self, StoreKv};
@@ -43,11 +44,13 @@ pub struct Kernels {
     pub reduce: unsafe fn(&[f32], &mut [Candidate]) -> Reduced,
     /// [`head::all_finite`].
     pub all_finite: unsafe fn(&[f32]) -> bool,
+    multiply_adds: unsafe fn(u64) -> f32,
+    read: unsafe fn(&[u8]) -> u32,
 }
 
 impl Kernels {
     /// The kernels of an instruction set.
-    pub fn of(isa: Isa) -> &'static Kernels {
+    fn of(isa: Isa) -> &'static Kernels {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &avx512::KERNELS,
@@ -57,6 +60,27 @@ impl Kernels {
             Isa::Avx512 | Isa::Avx2 => &portable::KERNELS,
             Isa::Portable => &portable::KERNELS,
         }
+    }
+
+    /// The kernels of an instruction set that this machine has.
+    ///
+    /// # Panics
+    /// When it lacks it.
+    pub fn available(isa: Isa) -> &'static Kernels {
+        assert!(Isa::all().any(|available| available == isa), "this machine has no {isa:?}");
+        Kernels::of(isa)
+    }
+
+    /// Computes rounds of multiply-adds: [`peak::multiply_adds`].
+    pub fn multiply_adds(&self, rounds: u64) -> f32 {
+        // SAFETY: only `available` gives out tables, and it has checked the instruction set.
+        unsafe { (self.multiply_adds)(rounds) }
+    }
+
+    /// Reads memory: [`peak::read`].
+    pub fn read(&self, memory: &[u8]) -> u32 {
+        // SAFETY: as above.
+        unsafe { (self.read)(memory) }
     }
 
     /// [`matmul::strip`] for a weight type.
@@ -116,6 +140,8 @@ macro_rules! kernels {
                 prefetch: matmul::prefetch_ahead::<$lanes>,
                 reduce,
                 all_finite,
+                multiply_adds,
+                read,
             };
 
             kernels!(@ $($features)?; strip<F: Format>(product: &MatMul, strip: usize, panel: *mut f32) =
@@ -137,6 +163,8 @@ macro_rules! kernels {
             kernels!(@ $($features)?; reduce<>(logits: &[f32], best: &mut [Candidate]) -> Reduced =
                 head::reduce::<$lanes>(logits, best));
             kernels!(@ $($features)?; all_finite<>(x: &[f32]) -> bool = head::all_finite::<$lanes>(x));
+            kernels!(@ $($features)?; multiply_adds<>(rounds: u64) -> f32 = peak::multiply_adds::<$lanes>(rounds));
+            kernels!(@ $($features)?; read<>(memory: &[u8]) -> u32 = peak::read::<$lanes>(memory));
         }
     };
     (@ $($features:literal)?; $function:ident<$($param:ident: $bound:path)?>($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $call:expr) => {

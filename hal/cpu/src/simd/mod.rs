@@ -18,6 +18,7 @@ pub mod lanes;
 pub mod math;
 pub mod matmul;
 pub mod packing;
+pub mod peak;
 pub mod phases;
 pub mod portable;
 pub mod rows;

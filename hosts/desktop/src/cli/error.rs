@@ -6,6 +6,7 @@ use agentos_kernel::sample::SamplingError;
 use agentos_kernel::sequence::SequenceError;
 use embedded_io::ErrorKind;
 
+use crate::bench::BenchError;
 use crate::context::ContextError;
 use crate::device::OpenDeviceError;
 use crate::fetch::FetchError;
@@ -42,6 +43,8 @@ pub enum CliError {
     Sequence(SequenceError),
     /// The generation failed.
     Generate(GenerateError),
+    /// The benchmark failed.
+    Bench(BenchError),
     /// The text is shorter than a window.
     TooShort(TooShort),
     /// Nothing says what to answer.
@@ -97,6 +100,7 @@ impl std::fmt::Display for CliError {
             CliError::Sampling(error) => write!(f, "--{error}"),
             CliError::Sequence(error) => error.fmt(f),
             CliError::Generate(error) => error.fmt(f),
+            CliError::Bench(error) => error.fmt(f),
             CliError::TooShort(error) => error.fmt(f),
             CliError::NoPrompt => f.write_str(
                 "there is no prompt: give --prompt TEXT, --prompt-file FILE, or text on standard input",
@@ -144,6 +148,12 @@ from! {
     SamplingError => Sampling,
     SequenceError => Sequence,
     TooShort => TooShort,
+}
+
+impl From<BenchError> for CliError {
+    fn from(error: BenchError) -> CliError {
+        CliError::Bench(error)
+    }
 }
 
 impl From<GenerateError> for CliError {

@@ -3,6 +3,7 @@
 //! A command prints its result on standard output and everything else on standard error. Exit codes: 0
 //! for success, 1 for a failure, 2 for a command line that cannot be meant.
 
+mod bench;
 mod error;
 mod generate;
 mod inspect;
@@ -39,6 +40,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Measure how well a model foretells a text
     Perplexity(perplexity::Perplexity),
+    /// Time a model on this machine, beside what the machine allows
+    Bench(bench::Bench),
     /// Fetch a model if it is not there, and print its path
     Model(model::Fetch),
 }
@@ -57,6 +60,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Generate(command) => command.run(start),
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Model(command) => command.run(),
     };
     match result {

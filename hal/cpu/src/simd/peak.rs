@@ -1,0 +1,57 @@
+//! What this machine can do at best: the ceilings that measured speeds are fractions of.
+
+use super::lanes::{LANES, Lanes};
+
+/// Independent chains: enough to hide the latency of a multiply-add.
+const CHAINS: usize = 12;
+
+/// Floating-point operations of one round of [`multiply_adds`].
+pub const ROUND_OPERATIONS: u64 = (2 * LANES * CHAINS) as u64;
+
+/// Computes `rounds` rounds of multiply-adds in registers. The result is of no use but must be used.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub unsafe fn multiply_adds<S: Lanes>(rounds: u64) -> f32 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let (factor, addend) = (S::splat(0.999), S::splat(0.001));
+        // Different values: chains that are alike would be computed once.
+        let mut chains = [factor; CHAINS];
+        for (number, chain) in chains.iter_mut().enumerate() {
+            *chain = S::splat(number as f32);
+        }
+        for _ in 0..rounds {
+            for chain in &mut chains {
+                *chain = S::fma(*chain, factor, addend);
+            }
+        }
+        let mut total = factor;
+        for chain in chains {
+            total = S::add(total, chain);
+        }
+        S::sum(total)
+    }
+}
+
+/// Reads memory from end to end. The result is of no use but must be used.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub unsafe fn read<S: Lanes>(memory: &[u8]) -> u32 {
+    const LINE: usize = 4 * LANES;
+    // SAFETY: the caller's contract; every load is inside `memory`.
+    unsafe {
+        let mut seen = [S::and(S::load_u32([0u8; LINE].as_ptr()), 0); 4];
+        for block in memory.chunks_exact(4 * LINE) {
+            for (line, seen) in seen.iter_mut().enumerate() {
+                S::prefetch(block.as_ptr().wrapping_add(4096 + line * LINE));
+                *seen = S::or(*seen, S::load_u32(block.as_ptr().add(line * LINE)));
+            }
+        }
+        let all = S::or(S::or(seen[0], seen[1]), S::or(seen[2], seen[3]));
+        S::sum(S::bits_to_f32(S::and(all, 1))).to_bits()
+    }
+}

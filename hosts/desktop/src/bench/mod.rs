@@ -1,0 +1,144 @@
+//! What `agentos bench` times: a device at work on a model, and the machine's own limits.
+//!
+//! Timing is nobody's promise: no test depends on it. A sample is the speed of one run of the work, and
+//! a caller takes the median of several.
+
+mod ceiling;
+mod crowd;
+
+use std::time::Instant;
+
+use agentos_hal::{KvType, Limits, ModelShape, TensorDevice};
+
+pub use ceiling::{Ceiling, measure as measure_ceiling};
+pub use crowd::{BenchError, Crowd, limits};
+
+/// One kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Work {
+    /// Contexts that are computed together.
+    pub contexts: u32,
+    /// Tokens that each has before the clock starts.
+    pub depth: u32,
+    /// Tokens that each gets while it runs.
+    pub tokens: u32,
+    /// Tokens of each in one step.
+    pub chunk: u32,
+}
+
+/// The works that have names.
+pub const WORKS: [(&str, Work); 7] = [
+    (
+        "prefill",
+        Work {
+            contexts: 1,
+            depth: 0,
+            tokens: 512,
+            chunk: crate::context::CHUNK,
+        },
+    ),
+    (
+        "decode",
+        Work {
+            contexts: 1,
+            depth: 0,
+            tokens: 128,
+            chunk: 1,
+        },
+    ),
+    (
+        "deep",
+        Work {
+            contexts: 1,
+            depth: 2048,
+            tokens: 64,
+            chunk: 1,
+        },
+    ),
+    ("batch1", batch(1)),
+    ("batch4", batch(4)),
+    ("batch8", batch(8)),
+    ("batch16", batch(16)),
+];
+
+const fn batch(contexts: u32) -> Work {
+    Work {
+        contexts,
+        depth: 16,
+        tokens: 64,
+        chunk: 1,
+    }
+}
+
+impl Work {
+    /// The limits of a device for this work.
+    pub fn limits(&self, kv: KvType) -> Limits {
+        let rows = (self.contexts * self.chunk).max(crate::context::CHUNK);
+        limits(self.contexts, self.depth + self.tokens, rows, kv)
+    }
+
+    /// Does the work once, with fresh contexts; returns tokens per second.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn sample(&self, device: &mut dyn TensorDevice, shape: &ModelShape) -> Result<f64, BenchError> {
+        let mut crowd = Crowd::new(self.contexts, self.depth + self.tokens, shape.vocab);
+        let most = (crate::context::CHUNK / self.contexts).max(1);
+        let mut done = 0;
+        while done < self.depth {
+            let chunk = most.min(self.depth - done);
+            crowd.step(device, chunk, false)?;
+            done += chunk;
+        }
+        let start = Instant::now();
+        let mut done = 0;
+        while done < self.tokens {
+            let chunk = self.chunk.min(self.tokens - done);
+            done += chunk;
+            // As in use: only the end of a prompt wants to know what follows.
+            crowd.step(device, chunk, done == self.tokens || self.chunk == 1)?;
+        }
+        Ok(f64::from(self.contexts * self.tokens) / start.elapsed().as_secs_f64())
+    }
+
+    /// Tokens per second at which the machine's arithmetic, and its memory, would do this work with
+    /// nothing lost. `weight_bytes` are read once per step.
+    pub fn bounds(&self, shape: &ModelShape, weight_bytes: u64, kv: KvType, ceiling: &Ceiling) -> Bounds {
+        let depth = f64::from(self.depth) + f64::from(self.tokens) / 2.0;
+        let outcomes = if self.chunk == 1 {
+            1.0
+        } else {
+            1.0 / f64::from(self.tokens)
+        };
+        let rows = f64::from(self.contexts * self.chunk);
+        let kv_bytes = f64::from(2 * shape.kv_width() * shape.layers) * kv.bytes() as f64;
+        let read = weight_bytes as f64 / rows + depth * kv_bytes / f64::from(self.chunk);
+        Bounds {
+            arithmetic: ceiling.operations_per_s / operations(shape, depth, outcomes),
+            memory: ceiling.bytes_per_s / read,
+        }
+    }
+}
+
+/// Tokens per second that the machine allows.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Bounds {
+    /// By its multiply-adds in single precision.
+    pub arithmetic: f64,
+    /// By what it reads from memory.
+    pub memory: f64,
+}
+
+/// Floating-point operations of one token at a depth, of which `outcomes` want the vocabulary's logits.
+fn operations(shape: &ModelShape, depth: f64, outcomes: f64) -> f64 {
+    let [width, ffn, query, kv, vocab] = [
+        shape.width,
+        shape.ffn,
+        shape.query_width(),
+        shape.kv_width(),
+        shape.vocab,
+    ]
+    .map(f64::from);
+    let layer = width * (2.0 * query + 2.0 * kv + 3.0 * ffn) + 2.0 * query * depth;
+    2.0 * (f64::from(shape.layers) * layer + outcomes * width * vocab)
+}

@@ -1,0 +1,142 @@
+//! `agentos bench`: how fast the device computes a model, beside what the machine allows.
+
+use std::path::Path;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::error::CliError;
+use super::options::{ComputeOptions, KvOptions, ModelOptions};
+use super::output;
+use crate::bench::{self, BenchError, Bounds, Ceiling, WORKS, Work};
+use crate::device::Device;
+use crate::host::StdConsole;
+use crate::map::ModelMap;
+use crate::model::{self, ModelFile};
+
+/// `agentos bench`.
+#[derive(Args, Debug)]
+pub struct Bench {
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    compute: ComputeOptions,
+    #[command(flatten)]
+    kv: KvOptions,
+    /// Only these works [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',',
+          value_parser = clap::builder::PossibleValuesParser::new(WORKS.map(|(name, _)| name)))]
+    work: Vec<String>,
+    /// Runs of each work; the first of them warms up and is not counted where there are more
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// Print one JSON object per work instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What one work took: the fields of its JSON object.
+#[derive(Debug, Serialize)]
+struct Sheet {
+    work: &'static str,
+    threads: u32,
+    variant: &'static str,
+    load_ms: f64,
+    /// Tokens per second of each counted run.
+    samples: Vec<f64>,
+    median: f64,
+    bounds: Bounds,
+    ceiling: Ceiling,
+}
+
+impl Bench {
+    pub fn run(&self) -> Result<(), CliError> {
+        let path = self.model.path()?;
+        let map = ModelMap::open(&path)?;
+        let mut index = model::index(&path, &map)?;
+        let file = ModelFile::read(&path, &map, &mut index)?;
+        let mut ceiling = None;
+        for (name, work) in WORKS {
+            if self.work.is_empty() || self.work.iter().any(|chosen| chosen == name) {
+                let sheet = self.measure(name, work, &file, &mut ceiling)?;
+                self.print(&path, &sheet)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(
+        &self,
+        name: &'static str,
+        work: Work,
+        file: &ModelFile<'_>,
+        ceiling: &mut Option<Ceiling>,
+    ) -> Result<Sheet, CliError> {
+        let kv = self.kv.kv();
+        let start = Instant::now();
+        let mut device = Device::open(&self.compute.device())?;
+        let footprint = device.prepare(&file.model, &work.limits(kv), &mut file.weights())?;
+        let load_ms = start.elapsed().as_secs_f64() * 1e3;
+        let caps = device.tensor_device().caps();
+        let ceiling = *ceiling
+            .get_or_insert_with(|| bench::measure_ceiling(agentos_cpu::Isa::best(), caps.threads as usize));
+        let shape = &file.model.shape;
+        let runs = (0..self.runs).map(|_| work.sample(device.tensor_device(), shape));
+        let mut samples = runs.collect::<Result<Vec<f64>, BenchError>>()?;
+        if samples.len() > 1 {
+            samples.remove(0);
+        }
+        Ok(Sheet {
+            work: name,
+            threads: caps.threads,
+            variant: caps.variant,
+            load_ms,
+            median: median(&samples),
+            samples,
+            bounds: work.bounds(shape, footprint.weights, kv, &ceiling),
+            ceiling,
+        })
+    }
+
+    fn print(&self, path: &Path, sheet: &Sheet) -> Result<(), CliError> {
+        let console = &mut StdConsole(std::io::stdout().lock());
+        if self.json {
+            return output::write_json(console, sheet);
+        }
+        let limit = sheet.bounds.arithmetic.min(sheet.bounds.memory);
+        let line = format!(
+            "{:8} {} threads, {}: {:7.1} tok/s, {:3.0} % of the {:.0} that the machine allows  ({})\n",
+            sheet.work,
+            sheet.threads,
+            sheet.variant,
+            sheet.median,
+            100.0 * sheet.median / limit,
+            limit,
+            path.display()
+        );
+        output::write_all(console, &line)
+    }
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        len if len % 2 == 1 => sorted[len / 2],
+        len => (sorted[len / 2 - 1] + sorted[len / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(&[]), 0.0);
+    }
+}

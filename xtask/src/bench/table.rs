@@ -1,0 +1,78 @@
+//! The table of a benchmark.
+
+use std::fmt;
+
+use super::peer::Peer;
+
+/// One work at one number of threads.
+#[derive(Debug)]
+pub struct Row {
+    work: String,
+    threads: u32,
+    /// Our samples.
+    pub ours: Vec<f64>,
+    /// What the machine allows; 0 when the work has no such limit.
+    pub limit: f64,
+    /// Samples of each of the peer's variants.
+    pub peers: [Vec<f64>; 2],
+}
+
+impl Row {
+    /// A row without samples.
+    pub fn new(work: &str, threads: u32) -> Row {
+        Row { work: work.to_owned(), threads, ours: Vec::new(), limit: 0.0, peers: [Vec::new(), Vec::new()] }
+    }
+}
+
+/// The heading, as a Markdown table.
+pub fn heading(peer: Option<&Peer>) -> String {
+    let mut heading = "| work | threads | agentos, tok/s | limit | of limit |".to_owned();
+    let mut rule = "|---|---|---|---|---|".to_owned();
+    for variant in peer.iter().flat_map(|peer| peer.variants()) {
+        heading += &format!(" llama.cpp {} | ratio |", variant.name);
+        rule += "---|---|";
+    }
+    format!("{heading}\n{rule}\n")
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ours = median(&self.ours);
+        write!(f, "| {} | {} | {ours:.1} |", self.work, self.threads)?;
+        if self.limit > 0.0 {
+            write!(f, " {:.0} | {:.0} % |", self.limit, 100.0 * ours / self.limit)?;
+        } else {
+            write!(f, " | |")?;
+        }
+        for samples in self.peers.iter().filter(|samples| !samples.is_empty()) {
+            let theirs = median(samples);
+            write!(f, " {theirs:.1} | {:.2} |", ours / theirs)?;
+        }
+        writeln!(f)
+    }
+}
+
+/// The middle one, or the mean of the two in the middle; 0 of none.
+pub fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        len if len % 2 == 1 => sorted[len / 2],
+        len => (sorted[len / 2 - 1] + sorted[len / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_shows_medians_and_ratios() {
+        let mut row = Row::new("decode", 2);
+        row.ours = vec![1.0, 300.0, 310.0];
+        row.limit = 400.0;
+        row.peers = [vec![100.0, 200.0], vec![]];
+        assert_eq!(row.to_string(), "| decode | 2 | 300.0 | 400 | 75 % | 150.0 | 2.00 |\n");
+    }
+}
