@@ -1,0 +1,253 @@
+//! The model's own chat template: a Jinja text in the model file, rendered as the `transformers`
+//! library does.
+//!
+//! A template is outside data. It runs on fuel, which pays for every instruction and for every byte
+//! that it makes, so that neither its time nor its memory is without bound. One hole is known: the
+//! engine (minijinja 3.1) does not charge for a list that is joined to itself with `+` again and again.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
+use minijinja::{Environment, Error, ErrorKind, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
+
+use super::strftime::strftime;
+use super::vocabulary::Vocabulary;
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Whoever set the model its task.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// A tool that the model has called.
+    Tool,
+}
+
+impl Role {
+    /// The name that templates know.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+        }
+    }
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// What a template is told besides the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenderOptions {
+    /// End with the beginning of the model's answer.
+    pub add_generation_prompt: bool,
+    /// The time that it is, in seconds since 1970 began, UTC.
+    pub now_s: i64,
+}
+
+/// Why a template is refused, or does not render.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateError {
+    /// The model has none, and its vocabulary is not that of a format known here.
+    Missing,
+    /// It is too long.
+    TooLong {
+        /// Its bytes.
+        found: usize,
+        /// How many would fit.
+        limit: usize,
+    },
+    /// It is no template, or does something that cannot be done.
+    Broken {
+        /// The line of the template, from 1, if known.
+        line: Option<usize>,
+        /// What is wrong, in the words of the template engine.
+        message: String,
+    },
+    /// It refuses the conversation.
+    Refused {
+        /// The line of the template, from 1, if known.
+        line: Option<usize>,
+        /// Why, in the template's own words.
+        message: String,
+    },
+    /// It works too long or makes too much.
+    OutOfFuel {
+        /// The line of the template, from 1, if known.
+        line: Option<usize>,
+    },
+}
+
+impl std::fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at = |line: &Option<usize>| line.map_or(String::new(), |line| format!(", line {line}"));
+        match self {
+            Self::Missing => f.write_str(
+                "the model has no chat template, and its vocabulary no <|im_start|> and <|im_end|> for the \
+                 common one; with --raw the prompt goes in as it is",
+            ),
+            Self::TooLong { found, limit } => {
+                write!(f, "the model's chat template has {found} bytes; {limit} would fit")
+            }
+            Self::Broken { line, message } => {
+                write!(f, "the model's chat template{}: {message}", at(line))
+            }
+            Self::Refused { line, message } => {
+                write!(f, "the model's chat template{} refuses the conversation: {message}", at(line))
+            }
+            Self::OutOfFuel { line } => write!(
+                f,
+                "the model's chat template{}: it works without end; with --raw the prompt goes in as it is",
+                at(line)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+/// A compiled chat template.
+pub struct Template {
+    environment: Environment<'static>,
+    source: String,
+    bos: String,
+    eos: String,
+}
+
+const NAME: &str = "chat";
+
+/// The format of models that were taught with `<|im_start|>` and name no other.
+const CHATML: &str = "\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+";
+
+/// The longest templates in use have some 20,000 bytes.
+const MAX_SOURCE_BYTES: usize = 1 << 20;
+
+/// A unit of fuel pays for one instruction or 64 bytes. So much goes into every conversation, and one
+/// unit more for every byte of its messages.
+const BASE_FUEL: u64 = 200_000;
+
+impl Template {
+    /// The template of a model; the ChatML format if it has none but the tokens for it.
+    ///
+    /// # Errors
+    /// [`TemplateError::Missing`], [`TemplateError::TooLong`], [`TemplateError::Broken`].
+    pub fn of(vocabulary: &Vocabulary<'_>) -> Result<Template, TemplateError> {
+        let has = |text| vocabulary.tokens.contains(&text);
+        let source = match vocabulary.chat_template {
+            Some(source) => source,
+            None if has("<|im_start|>") && has("<|im_end|>") => CHATML,
+            None => return Err(TemplateError::Missing),
+        };
+        let text = |id| vocabulary.token(id).unwrap_or_default();
+        Template::new(source, text(vocabulary.bos), text(vocabulary.eos))
+    }
+
+    /// Compiles a template. `bos` and `eos` are the texts of `bos_token` and `eos_token`.
+    ///
+    /// # Errors
+    /// [`TemplateError::TooLong`], [`TemplateError::Broken`].
+    pub fn new(source: &str, bos: &str, eos: &str) -> Result<Template, TemplateError> {
+        let (found, limit) = (source.len(), MAX_SOURCE_BYTES);
+        if found > limit {
+            return Err(TemplateError::TooLong { found, limit });
+        }
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(explain)?);
+        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.add_function("raise_exception", raise_exception);
+        let source = source.to_owned();
+        environment.add_template_owned(NAME, source.clone()).map_err(explain)?;
+        let (bos, eos) = (bos.to_owned(), eos.to_owned());
+        Ok(Template { environment, source, bos, eos })
+    }
+
+    /// The text of the template.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text of a conversation. To turn it into tokens use [`super::encode_chat`], which tells
+    /// what the template wrote from what the messages say.
+    ///
+    /// # Errors
+    /// [`TemplateError::Broken`], [`TemplateError::Refused`], [`TemplateError::OutOfFuel`].
+    pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String, TemplateError> {
+        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(BASE_FUEL + bytes as u64));
+        let now_s = options.now_s;
+        environment.add_function("strftime_now", move |format: &str| {
+            strftime(format, now_s).map_err(|directive| {
+                let message = format!("strftime_now does not know %{directive}");
+                Error::new(ErrorKind::InvalidOperation, message)
+            })
+        });
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|message| context! { role => message.role.name(), content => message.content.as_str() })
+            .collect();
+        let template = environment.get_template(NAME).map_err(explain)?;
+        let rendered = template.render(context! {
+            messages,
+            add_generation_prompt => options.add_generation_prompt,
+            bos_token => self.bos.as_str(),
+            eos_token => self.eos.as_str(),
+            tools => Value::from(()),
+            documents => Value::from(()),
+        });
+        rendered.map_err(explain)
+    }
+}
+
+/// What a template says when it refuses a conversation.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+fn raise_exception(message: String) -> Result<String, Error> {
+    let error = Error::new(ErrorKind::InvalidOperation, "raised by the template");
+    Err(error.with_source(Refusal(message)))
+}
+
+fn explain(error: Error) -> TemplateError {
+    let line = error.line();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if let Some(Refusal(message)) = error.downcast_ref() {
+            let message = message.clone();
+            return TemplateError::Refused { line, message };
+        }
+        cause = error.source();
+    }
+    match error.kind() {
+        ErrorKind::OutOfFuel => TemplateError::OutOfFuel { line },
+        kind => TemplateError::Broken {
+            line,
+            message: error.detail().map_or(kind.to_string(), |detail| format!("{kind}: {detail}")),
+        },
+    }
+}
