@@ -16,7 +16,8 @@ pub enum Backend {
     Reference,
 }
 
-/// Which of the CPU's kernels are to be used. All give the same results.
+/// Which of the CPU's kernels are to be used. AVX-512 and AVX2 give the same bits; portable ones differ
+/// from them in the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum IsaChoice {
     /// The best that this machine has.

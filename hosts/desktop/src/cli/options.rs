@@ -54,7 +54,7 @@ pub struct ComputeOptions {
     /// Threads that share the work [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Which of the CPU's kernels; all give the same results
+    /// Which of the CPU's kernels
     #[arg(long, value_enum, default_value = "auto")]
     isa: IsaChoice,
 }
