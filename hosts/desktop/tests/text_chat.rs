@@ -13,10 +13,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use text_support::{default_chat, fixture, read, tokenizer, with_vocabulary};
 
-const PROMPT: RenderOptions = RenderOptions {
-    add_generation_prompt: true,
-    now_s: 0,
-};
+const PROMPT: RenderOptions = RenderOptions { add_generation_prompt: true, now_s: 0 };
 
 fn user(content: &str) -> Message {
     let content = content.to_owned();
@@ -32,10 +29,7 @@ fn messages(value: &Value) -> Vec<Message> {
     let turns = value.as_array().expect("messages");
     let roles = [Role::System, Role::User, Role::Assistant, Role::Tool];
     let message = |turn: &Value| Message {
-        role: roles
-            .into_iter()
-            .find(|role| role.name() == text(&turn[0]))
-            .expect("a role"),
+        role: roles.into_iter().find(|role| role.name() == text(&turn[0])).expect("a role"),
         content: text(&turn[1]).to_owned(),
     };
     turns.iter().map(message).collect()
@@ -78,14 +72,9 @@ fn the_default_model_s_prompts_are_those_of_the_golden_data() {
     for case in golden["cases"].as_array().expect("cases") {
         let (prompt, ids) = (text(&case["prompt"]), case["prompt_ids"].as_array().expect("ids"));
         let ids: Vec<u32> = ids.iter().map(|id| id.as_u64().expect("an id") as u32).collect();
-        assert_eq!(
-            tokenizer.encode(prompt, Special::Parse),
-            Ok(ids.clone()),
-            "{prompt}"
-        );
-        let question = prompt
-            .split_once("<|im_start|>user\n")
-            .and_then(|(_, rest)| rest.split_once("<|im_end|>"));
+        assert_eq!(tokenizer.encode(prompt, Special::Parse), Ok(ids.clone()), "{prompt}");
+        let question =
+            prompt.split_once("<|im_start|>user\n").and_then(|(_, rest)| rest.split_once("<|im_end|>"));
         if let Some((question, _)) = question {
             let chat = encode_chat(template, tokenizer, &[user(question)], &PROMPT);
             assert_eq!(chat, Ok(ids), "{prompt}");
@@ -97,10 +86,7 @@ fn the_default_model_s_prompts_are_those_of_the_golden_data() {
 
 /// The control tokens of a list, in order.
 fn control(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<u32> {
-    ids.iter()
-        .copied()
-        .filter(|&id| tokenizer.is_control(id))
-        .collect()
+    ids.iter().copied().filter(|&id| tokenizer.is_control(id)).collect()
 }
 
 fn spelled(tokenizer: &Tokenizer, ids: &[u32]) -> String {
@@ -177,28 +163,19 @@ fn template_and_content_make_no_control_token_together() {
         ("<|im_end|{{ messages[0].content | trim }}", "\n> quoted"),
         ("<|{{ messages[0].content }}{{ messages[0].content }}|>", "im_end"),
         ("{{ messages[0].content[1:] }}", "x<|im_end|>"),
-        (
-            "{{ messages[0].content.replace('<|im_start|>', '') }}",
-            "<|im_<|im_start|>end|>",
-        ),
+        ("{{ messages[0].content.replace('<|im_start|>', '') }}", "<|im_<|im_start|>end|>"),
         ("{{ messages[0].content.split('a')[0] }}", "<|im_end|>a"),
     ] {
         let template = Template::new(source, "", "").expect("a template");
         let ids = encode_chat(&template, tokenizer, &[user(content)], &PROMPT).expect("tokens");
         let spelled = spelled(tokenizer, &ids);
-        assert!(
-            control(tokenizer, &ids).is_empty(),
-            "{source} with {content:?}: {spelled:?}"
-        );
+        assert!(control(tokenizer, &ids).is_empty(), "{source} with {content:?}: {spelled:?}");
     }
     // The template's own still are, also right beside a content that would be one.
     let template =
         Template::new("<|im_start|>{{ messages[0].content }}<|im_end|>", "", "").expect("a template");
     let ids = encode_chat(&template, tokenizer, &[user("<|im_end|>")], &PROMPT).expect("tokens");
-    let names: Vec<String> = control(tokenizer, &ids)
-        .iter()
-        .map(|&id| spelled(tokenizer, &[id]))
-        .collect();
+    let names: Vec<String> = control(tokenizer, &ids).iter().map(|&id| spelled(tokenizer, &[id])).collect();
     assert_eq!(names, ["<|im_start|>", "<|im_end|>"]);
 }
 
@@ -207,11 +184,7 @@ fn user_defined_tokens_are_guarded_and_blank_ones_are_not() {
     let tokenizer = tokenizer(&read("text_qwen2.gguf"));
     let template = Template::new("<tool>{{ messages[0].content }}", "", "").expect("a template");
     let ids = encode_chat(&template, &tokenizer, &[user("<tool>    x")], &PROMPT).expect("tokens");
-    let count = |text: &str| {
-        ids.iter()
-            .filter(|&&id| tokenizer.piece(id) == text.as_bytes())
-            .count()
-    };
+    let count = |text: &str| ids.iter().filter(|&&id| tokenizer.piece(id) == text.as_bytes()).count();
     assert_eq!((count("<tool>"), count("    ")), (1, 1));
 }
 
@@ -219,23 +192,14 @@ fn user_defined_tokens_are_guarded_and_blank_ones_are_not() {
 fn the_leading_token_is_there_once() {
     let tokenizer = tokenizer(&read("text_llama-bpe.gguf"));
     let bos = tokenizer.leading_bos().expect("a leading token");
-    for source in [
-        "{{ messages[0].content }}",
-        "{{ bos_token }}{{ messages[0].content }}",
-    ] {
+    for source in ["{{ messages[0].content }}", "{{ bos_token }}{{ messages[0].content }}"] {
         let template = Template::new(source, "<|endoftext|>", "").expect("a template");
         let ids = encode_chat(&template, &tokenizer, &[user("hello")], &PROMPT).expect("tokens");
         assert_eq!(control(&tokenizer, &ids), [bos], "{source}");
         assert_eq!(ids[0], bos);
     }
-    assert_eq!(
-        text_support::tokenizer(&read("text_qwen2.gguf")).leading_bos(),
-        None
-    );
-    assert_eq!(
-        text_support::tokenizer(&read("text_spm.gguf")).leading_bos(),
-        Some(1)
-    );
+    assert_eq!(text_support::tokenizer(&read("text_qwen2.gguf")).leading_bos(), None);
+    assert_eq!(text_support::tokenizer(&read("text_spm.gguf")).leading_bos(), Some(1));
 }
 
 #[test]
@@ -243,17 +207,12 @@ fn a_model_without_a_template_gets_the_common_one_if_it_has_its_tokens() {
     let file = read("text_qwen2.gguf");
     with_vocabulary(&file, |vocabulary| {
         let template = Template::of(vocabulary).expect("ChatML");
-        let rendered = template
-            .render(&[user("a\n"), user("")], &PROMPT)
-            .expect("a text");
+        let rendered = template.render(&[user("a\n"), user("")], &PROMPT).expect("a text");
         assert_eq!(
             rendered,
             "<|im_start|>user\na\n<|im_end|>\n<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"
         );
-        let vocabulary = Vocabulary {
-            tokens: vec!["a"],
-            ..vocabulary.clone()
-        };
+        let vocabulary = Vocabulary { tokens: vec!["a"], ..vocabulary.clone() };
         let error = Template::of(&vocabulary).err().expect("refused");
         assert!(error == TemplateError::Missing && error.to_string().contains("--raw"));
     });
@@ -280,9 +239,7 @@ fn the_default_model_s_tokens_have_classes() {
     ] {
         assert_eq!(classes[id(text) as usize], class, "{text:?}");
     }
-    let ends: Vec<u32> = (0..49152)
-        .filter(|&id| tokenizer.is_end_of_generation(id))
-        .collect();
+    let ends: Vec<u32> = (0..49152).filter(|&id| tokenizer.is_end_of_generation(id)).collect();
     assert_eq!(ends, [id("<|endoftext|>"), id("<|im_end|>"), id("<reponame>")]);
     assert_eq!(tokenizer.leading_bos(), None);
 }

@@ -9,9 +9,7 @@ use text_support::{corpus, default_model, fixture, read, tokenizer, with_vocabul
 /// The lists of `text_smollm.ids`: for each text without and with special tokens parsed.
 fn expected_ids() -> Vec<[Vec<u32>; 2]> {
     let bytes = read("text_smollm.ids");
-    let mut numbers = bytes
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let mut numbers = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
     let mut lists = Vec::new();
     while let Some(count) = numbers.next() {
         let plain: Vec<u32> = numbers.by_ref().take(count.into()).map(u32::from).collect();
@@ -45,18 +43,14 @@ fn the_default_model_counts_as_llama_cpp() {
 /// FNV-1a as `text_tokens.py` computes it.
 fn sum(ids: &[u32]) -> u32 {
     let bytes = ids.iter().flat_map(|id| id.to_le_bytes());
-    bytes.fold(0x811c_9dc5, |sum, byte| {
-        (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    bytes.fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 fn check_small(name: &str) {
     let tokenizer = tokenizer(&read(&format!("text_{name}.gguf")));
     let sums = read(&format!("text_{name}.sums"));
-    let sums: Vec<u32> = sums
-        .chunks_exact(4)
-        .map(|sum| u32::from_le_bytes(sum.try_into().expect("four bytes")))
-        .collect();
+    let sums: Vec<u32> =
+        sums.chunks_exact(4).map(|sum| u32::from_le_bytes(sum.try_into().expect("four bytes"))).collect();
     let texts = corpus();
     assert_eq!(sums.len(), 2 * texts.len());
     for (text, expected) in texts.iter().zip(sums.chunks_exact(2)) {
@@ -65,10 +59,7 @@ fn check_small(name: &str) {
         // llama.cpp finds user-defined tokens in any text; here only where special tokens are asked for.
         if text.contains("<tool>") {
             let tool = tokenizer.encode("<tool>", Special::Parse).expect("tokens");
-            assert!(
-                tool.len() == 1 && !plain.contains(&tool[0]),
-                "{text:?}: {plain:?}"
-            );
+            assert!(tool.len() == 1 && !plain.contains(&tool[0]), "{text:?}: {plain:?}");
         } else {
             assert_eq!(sum(&plain), expected[0], "{text:?}: {plain:?}");
         }
@@ -137,10 +128,7 @@ fn a_tokenizer_json_is_followed() {
                 "vocab": tokens, "merges": vocabulary.merges},
         });
         std::fs::write(&path, json.to_string()).expect("written");
-        let (own, json) = (
-            Tokenizer::new(vocabulary),
-            Tokenizer::from_json_file(&path, vocabulary),
-        );
+        let (own, json) = (Tokenizer::new(vocabulary), Tokenizer::from_json_file(&path, vocabulary));
         let (own, json) = (own.expect("a tokenizer"), json.expect("a tokenizer"));
         for text in corpus() {
             // The two differ in letters that only Unicode's case folding makes an English one.
@@ -150,21 +138,11 @@ fn a_tokenizer_json_is_followed() {
         }
     });
     let other = read("text_gpt-2.gguf");
-    let error = with_vocabulary(&other, |vocabulary| {
-        Tokenizer::from_json_file(&path, vocabulary).err()
-    });
+    let error = with_vocabulary(&other, |vocabulary| Tokenizer::from_json_file(&path, vocabulary).err());
     let message = error.expect("refused").to_string();
-    assert!(
-        message.contains("belongs to another model: its token"),
-        "{message}"
-    );
+    assert!(message.contains("belongs to another model: its token"), "{message}");
     let error = with_vocabulary(&other, |vocabulary| {
         Tokenizer::from_json_file(&fixture("text_corpus.jsonl"), vocabulary).err()
     });
-    assert!(
-        error
-            .expect("refused")
-            .to_string()
-            .contains("text_corpus.jsonl cannot be used")
-    );
+    assert!(error.expect("refused").to_string().contains("text_corpus.jsonl cannot be used"));
 }

@@ -34,43 +34,16 @@ fn a_lying_vocabulary_is_refused_by_name() {
         vocabulary.scores = vec![0.0; 8];
     };
     let cases: [(TokenizerError, &str); 12] = [
-        (
-            refusal(|v| v.model = "bert"),
-            "of the kind \"bert\"; known kinds are",
-        ),
-        (
-            refusal(|v| v.pre = Some("tekken")),
-            "\"tekken\"; known ones are llama-bpe, ",
-        ),
-        (
-            refusal(|v| v.tokens.clear()),
-            "tokenizer.ggml.tokens is missing or not a list of at least one",
-        ),
+        (refusal(|v| v.model = "bert"), "of the kind \"bert\"; known kinds are"),
+        (refusal(|v| v.pre = Some("tekken")), "\"tekken\"; known ones are llama-bpe, "),
+        (refusal(|v| v.tokens.clear()), "tokenizer.ggml.tokens is missing or not a list of at least one"),
         (refusal(|v| v.merges.clear()), "tokenizer.ggml.merges is missing"),
-        (
-            refusal(|v| v.types.truncate(7)),
-            "tokenizer.ggml.token_type has 7 entries; the vocabulary has 8",
-        ),
-        (
-            refusal(|v| v.tokens[3] = "a"),
-            "tokens 0 and 3 of the vocabulary have the same text",
-        ),
-        (
-            refusal(|v| v.merges.push("a d")),
-            "merge 2 of the vocabulary, \"a d\", is not two tokens",
-        ),
-        (
-            refusal(|v| v.merges.push("ab")),
-            "merge 2 of the vocabulary, \"ab\"",
-        ),
-        (
-            refusal(|v| v.eos = Some(8)),
-            "the end-of-text token is 8, but the vocabulary has only 8",
-        ),
-        (
-            refusal(|v| v.ends.push(u32::MAX)),
-            "the end-of-generation token is 4294967295",
-        ),
+        (refusal(|v| v.types.truncate(7)), "tokenizer.ggml.token_type has 7 entries; the vocabulary has 8"),
+        (refusal(|v| v.tokens[3] = "a"), "tokens 0 and 3 of the vocabulary have the same text"),
+        (refusal(|v| v.merges.push("a d")), "merge 2 of the vocabulary, \"a d\", is not two tokens"),
+        (refusal(|v| v.merges.push("ab")), "merge 2 of the vocabulary, \"ab\""),
+        (refusal(|v| v.eos = Some(8)), "the end-of-text token is 8, but the vocabulary has only 8"),
+        (refusal(|v| v.ends.push(u32::MAX)), "the end-of-generation token is 4294967295"),
         (
             refusal(|v| {
                 spm(v);
@@ -117,11 +90,7 @@ fn a_file_s_key_of_a_wrong_type_is_refused_by_name() {
     // The type of `add_bos_token` or any other value can be whatever its writer wanted.
     let mut file = read("text_gpt-2.gguf");
     let key = b"tokenizer.ggml.bos_token_id";
-    let at = file
-        .windows(key.len())
-        .position(|bytes| bytes == key)
-        .expect("the key")
-        + key.len();
+    let at = file.windows(key.len()).position(|bytes| bytes == key).expect("the key") + key.len();
     file[at] = 6; // A number with a point.
     let mut index =
         vec![agentos_gguf::IndexEntry::default(); agentos_gguf::Gguf::index_len(&file).expect("GGUF")];
@@ -181,10 +150,7 @@ fn a_text_of_one_long_word_is_encoded() {
     }
 }
 
-const OPTIONS: RenderOptions = RenderOptions {
-    add_generation_prompt: true,
-    now_s: 0,
-};
+const OPTIONS: RenderOptions = RenderOptions { add_generation_prompt: true, now_s: 0 };
 
 fn render(source: &str) -> Result<String, TemplateError> {
     let content = "hello".to_owned();
@@ -218,10 +184,7 @@ fn a_broken_template_is_refused_with_its_line() {
         (recursion, Some(2), "recursion"),
     ] {
         match render(source) {
-            Err(TemplateError::Broken {
-                line: found,
-                message: text,
-            }) => {
+            Err(TemplateError::Broken { line: found, message: text }) => {
                 assert!(text.contains(message), "{source}: {text}");
                 assert_eq!(found, line, "{source}");
             }

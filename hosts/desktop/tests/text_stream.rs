@@ -28,10 +28,7 @@ fn check(
         let before = text.len();
         stream.push(id, &mut text);
         // Nothing that was printed can change later: no unfinished character was replaced too soon.
-        prop_assert!(
-            expected.starts_with(&text),
-            "{text:?} is not how {expected:?} begins"
-        );
+        prop_assert!(expected.starts_with(&text), "{text:?} is not how {expected:?} begins");
         prop_assert!(text.len() - before <= tokenizer.piece(id).len() * 3 + 9);
     }
     stream.finish(&mut text);
@@ -78,11 +75,8 @@ proptest! {
 #[test]
 fn a_character_is_held_back_until_it_is_whole() {
     let tokenizer = tokenizer(&read("text_spm.gguf"));
-    let byte = |byte: u8| {
-        (0..tokenizer.vocab_size())
-            .find(|&id| tokenizer.piece(id) == [byte])
-            .expect("a token")
-    };
+    let byte =
+        |byte: u8| (0..tokenizer.vocab_size()).find(|&id| tokenizer.piece(id) == [byte]).expect("a token");
     let mut stream = TokenStream::continuing(&tokenizer);
     let mut text = String::new();
     for half in [0xe2, 0x82] {

@@ -54,7 +54,10 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// Spells out a vocabulary. `ends_text` says which texts are control tokens whatever their type.
+    /// Spells out a vocabulary. `is_control` says which texts are control tokens whatever their type.
+    ///
+    /// # Errors
+    /// [`TokenizerError::TooLarge`], [`TokenizerError::Metadata`], [`TokenizerError::Length`].
     pub(crate) fn new(
         vocabulary: &Vocabulary<'_>,
         spelling: Spelling,

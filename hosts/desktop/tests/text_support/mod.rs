@@ -10,9 +10,7 @@ use agentos_gguf::{Gguf, IndexEntry};
 
 /// A file beside the tests.
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// The bytes of a file beside the tests.
@@ -24,15 +22,9 @@ pub fn read(name: &str) -> Vec<u8> {
 /// The texts that tokenisers are compared on.
 pub fn corpus() -> Vec<String> {
     let lines = String::from_utf8(read("text_corpus.jsonl")).expect("UTF-8");
-    let texts: Vec<String> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a JSON string"))
-        .collect();
-    assert!(
-        texts.len() >= 2000,
-        "a corpus of {} texts is too small",
-        texts.len()
-    );
+    let texts: Vec<String> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a JSON string")).collect();
+    assert!(texts.len() >= 2000, "a corpus of {} texts is too small", texts.len());
     texts
 }
 
@@ -41,10 +33,7 @@ pub fn default_model() -> Vec<u8> {
     let cache = Cache::locate(&Environment::from_process()).expect("a folder for models");
     let path = cache.models().join(DEFAULT_MODEL.file_name);
     std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; `cargo xtask model` puts the default model there",
-            path.display()
-        )
+        panic!("{}: {error}; `cargo xtask model` puts the default model there", path.display())
     })
 }
 
@@ -57,9 +46,7 @@ pub fn with_vocabulary<T>(file: &[u8], use_it: impl FnOnce(&Vocabulary<'_>) -> T
 
 /// The tokenizer of a GGUF file.
 pub fn tokenizer(file: &[u8]) -> Tokenizer {
-    with_vocabulary(file, |vocabulary| {
-        Tokenizer::new(vocabulary).expect("a tokenizer")
-    })
+    with_vocabulary(file, |vocabulary| Tokenizer::new(vocabulary).expect("a tokenizer"))
 }
 
 /// The tokenizer and the chat template of the default model.
