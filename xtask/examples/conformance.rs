@@ -11,11 +11,7 @@ use agentos_reference::Reference;
 
 /// Each backend, as often as it has kernels whose bits differ: one line adds one.
 fn backends() -> Vec<Backend> {
-    let mut list = vec![Backend {
-        name: "reference",
-        make: reference,
-        twins: &[],
-    }];
+    let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
     list.extend(Isa::all().map(cpu));
     list
 }
@@ -30,56 +26,19 @@ fn reference() -> Box<dyn TensorDevice> {
 /// AVX-512: they promise the same bits.
 fn cpu(isa: Isa) -> Backend {
     const AVX512: [Twin; 3] = [
-        Twin {
-            name: "1 thread",
-            make: avx512::<1>,
-        },
-        Twin {
-            name: "3 threads",
-            make: avx512::<3>,
-        },
-        Twin {
-            name: "AVX2",
-            make: avx2::<2>,
-        },
+        Twin { name: "1 thread", make: avx512::<1> },
+        Twin { name: "3 threads", make: avx512::<3> },
+        Twin { name: "AVX2", make: avx2::<2> },
     ];
-    const AVX2: [Twin; 2] = [
-        Twin {
-            name: "1 thread",
-            make: avx2::<1>,
-        },
-        Twin {
-            name: "3 threads",
-            make: avx2::<3>,
-        },
-    ];
-    const PORTABLE: [Twin; 2] = [
-        Twin {
-            name: "1 thread",
-            make: portable::<1>,
-        },
-        Twin {
-            name: "3 threads",
-            make: portable::<3>,
-        },
-    ];
+    const AVX2: [Twin; 2] =
+        [Twin { name: "1 thread", make: avx2::<1> }, Twin { name: "3 threads", make: avx2::<3> }];
+    const PORTABLE: [Twin; 2] =
+        [Twin { name: "1 thread", make: portable::<1> }, Twin { name: "3 threads", make: portable::<3> }];
     let name = "cpu";
     match isa {
-        Isa::Avx512 => Backend {
-            name,
-            make: avx512::<2>,
-            twins: &AVX512,
-        },
-        Isa::Avx2 => Backend {
-            name,
-            make: avx2::<2>,
-            twins: &AVX2,
-        },
-        Isa::Portable => Backend {
-            name,
-            make: portable::<2>,
-            twins: &PORTABLE,
-        },
+        Isa::Avx512 => Backend { name, make: avx512::<2>, twins: &AVX512 },
+        Isa::Avx2 => Backend { name, make: avx2::<2>, twins: &AVX2 },
+        Isa::Portable => Backend { name, make: portable::<2>, twins: &PORTABLE },
     }
 }
 
@@ -97,16 +56,14 @@ fn portable<const THREADS: usize>() -> Box<dyn TensorDevice> {
 
 fn on_threads(isa: Isa, threads: usize) -> Box<dyn TensorDevice> {
     let pool = Pool::new(threads).expect("the system starts a few threads");
-    Box::new(CpuDevice::new(SystemMemory, pool, isa))
+    Box::new(CpuDevice::new(SystemMemory::default(), pool, isa))
 }
 
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1);
     let known = backends();
-    let chosen: Vec<&Backend> = known
-        .iter()
-        .filter(|backend| wanted.as_deref().is_none_or(|name| name == backend.name))
-        .collect();
+    let chosen: Vec<&Backend> =
+        known.iter().filter(|backend| wanted.as_deref().is_none_or(|name| name == backend.name)).collect();
     if chosen.is_empty() {
         let mut names: Vec<&str> = known.iter().map(|backend| backend.name).collect();
         names.dedup();
@@ -119,9 +76,5 @@ fn main() -> ExitCode {
         println!("{table}\n");
         passed &= table.passed();
     }
-    if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -251,14 +251,7 @@ pub enum Half {
 
 /// Byte offset in page memory of one head's keys or values of a page at a layer. Layer by layer, head
 /// by head, keys of all pages and then values of all pages: attention reads one stream for each.
-pub fn half_page(
-    shape: &ModelShape,
-    limits: &Limits,
-    layer: u32,
-    head: u32,
-    half: Half,
-    page: u32,
-) -> usize {
+pub fn half_page(shape: &ModelShape, limits: &Limits, layer: u32, head: u32, half: Half, page: u32) -> usize {
     let stream = (layer * shape.kv_heads + head) as usize * 2 + half as usize;
     (stream * limits.pages as usize + page as usize) * half_bytes(shape, limits)
 }

@@ -23,10 +23,12 @@ pub mod ceiling;
 mod device;
 mod layout;
 mod memory;
+mod model;
 mod pack;
 #[cfg(feature = "std")]
 mod pool;
 #[allow(clippy::missing_safety_doc, reason = "the traits state the contract once")]
+#[allow(clippy::needless_range_loop, reason = "several arrays of registers are indexed alike")]
 mod simd;
 #[cfg(feature = "std")]
 mod system;
@@ -34,10 +36,10 @@ mod team;
 mod weights;
 
 pub use device::CpuDevice;
-pub use memory::{ALIGN, Lent, MemorySource};
+pub use memory::{ALIGN, Blocks, Lent, MemorySource, Shortage};
 #[cfg(feature = "std")]
 pub use pool::Pool;
 pub use simd::detect::Isa;
 #[cfg(feature = "std")]
-pub use system::{Mapped, SystemMemory};
+pub use system::SystemMemory;
 pub use team::{Solo, Team};

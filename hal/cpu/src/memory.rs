@@ -1,55 +1,92 @@
 //! Where a device's memory comes from, and how it is divided.
 
 use core::marker::PhantomData;
-use core::ops::{DerefMut, Range};
+use core::ops::Range;
 
-use agentos_hal::Resource;
+use agentos_hal::{Footprint, Resource};
 use bytemuck::Pod;
 
 /// Alignment of every block and of everything in it: a cache line, and a register of AVX-512.
 pub const ALIGN: usize = 64;
 
-/// Lends memory to a device in `prepare`, and in no other place.
-pub trait MemorySource {
-    /// A block of memory; given back when dropped.
-    type Block: DerefMut<Target = [u8]>;
-
-    /// A block of `bytes` zeroed bytes for a purpose, aligned to [`ALIGN`].
-    ///
-    /// # Errors
-    /// The bytes that could be had.
-    fn reserve(&mut self, what: Resource, bytes: usize) -> Result<Self::Block, u64>;
+/// A device's memory, by purpose.
+#[derive(Debug)]
+pub struct Blocks<'a> {
+    /// Packed weights.
+    pub weights: &'a mut [u8],
+    /// Keys and values.
+    pub pages: &'a mut [u8],
+    /// Everything else.
+    pub scratch: &'a mut [u8],
 }
 
-/// Memory that the caller owns, lent once: for hosts without an allocator.
+/// Too little memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// For what.
+    pub what: Resource,
+    /// The bytes that could be had.
+    pub available: u64,
+}
+
+/// Memory for a device. It is reserved in `prepare`, and in no other place.
+pub trait MemorySource {
+    /// Gives back what was reserved before, and reserves zeroed blocks of these sizes.
+    ///
+    /// # Errors
+    /// What there is too little of; nothing is reserved then.
+    fn reserve(&mut self, sizes: &Footprint) -> Result<(), Shortage>;
+
+    /// The blocks, aligned to [`ALIGN`]; empty before `reserve` has succeeded.
+    fn blocks(&mut self) -> Blocks<'_>;
+}
+
+/// Memory that the caller owns: for hosts without an allocator.
 #[derive(Debug)]
 pub struct Lent<'m> {
-    rest: &'m mut [u8],
+    memory: &'m mut [u8],
+    sizes: [usize; 3],
 }
 
 impl<'m> Lent<'m> {
-    /// Lends `memory`. [`crate::CpuDevice::footprint`] says how much a model needs.
+    /// Lends `memory`. [`crate::CpuDevice::footprint`] says how much a model needs; each of the three
+    /// sizes is rounded up to [`ALIGN`], and so is the memory's start.
     pub fn new(memory: &'m mut [u8]) -> Self {
-        Lent { rest: memory }
+        let skip = memory.as_ptr().align_offset(ALIGN).min(memory.len());
+        Lent { memory: &mut memory[skip..], sizes: [0; 3] }
     }
 }
 
-impl<'m> MemorySource for Lent<'m> {
-    type Block = &'m mut [u8];
-
-    fn reserve(&mut self, _what: Resource, bytes: usize) -> Result<&'m mut [u8], u64> {
-        let memory = core::mem::take(&mut self.rest);
-        let skip = memory.as_ptr().align_offset(ALIGN).min(memory.len());
-        if memory.len() - skip < bytes {
-            let available = (memory.len() - skip) as u64;
-            self.rest = memory;
-            return Err(available);
+impl MemorySource for Lent<'_> {
+    fn reserve(&mut self, sizes: &Footprint) -> Result<(), Shortage> {
+        self.sizes = [0; 3];
+        let mut reserved = [0; 3];
+        let mut left = self.memory.len();
+        for ((what, bytes), reserved) in purposes(sizes).into_iter().zip(&mut reserved) {
+            let shortage = Shortage { what, available: left as u64 };
+            let bytes = bytes.checked_next_multiple_of(ALIGN as u64).ok_or(shortage)?;
+            *reserved = usize::try_from(bytes).map_err(|_| shortage)?;
+            left = left.checked_sub(*reserved).ok_or(shortage)?;
         }
-        let (block, rest) = memory[skip..].split_at_mut(bytes);
-        self.rest = rest;
-        block.fill(0);
-        Ok(block)
+        self.sizes = reserved;
+        self.memory[..reserved.iter().sum()].fill(0);
+        Ok(())
     }
+
+    fn blocks(&mut self) -> Blocks<'_> {
+        let (weights, rest) = self.memory.split_at_mut(self.sizes[0]);
+        let (pages, rest) = rest.split_at_mut(self.sizes[1]);
+        Blocks { weights, pages, scratch: &mut rest[..self.sizes[2]] }
+    }
+}
+
+/// The blocks of a footprint.
+pub fn purposes(sizes: &Footprint) -> [(Resource, u64); 3] {
+    [
+        (Resource::WeightBytes, sizes.weights),
+        (Resource::PageBytes, sizes.pages),
+        (Resource::ScratchBytes, sizes.scratch),
+    ]
 }
 
 /// A part of a block: `len` elements of T from byte `offset`.
@@ -119,5 +156,53 @@ impl Divider {
     /// Bytes of all regions so far.
     pub fn used(&self) -> u64 {
         self.used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(weights: u64, pages: u64, scratch: u64) -> Footprint {
+        Footprint { weights, pages, scratch }
+    }
+
+    #[test]
+    fn lent_memory_is_aligned_zeroed_and_can_be_divided_anew() {
+        let mut memory = [7u8; 1024];
+        let mut lent = Lent::new(&mut memory[3..]);
+        assert!(lent.blocks().weights.is_empty());
+        for size in [sizes(65, 0, 10), sizes(1, 300, 200)] {
+            lent.reserve(&size).unwrap();
+            let blocks = lent.blocks();
+            for (block, size) in [
+                (&*blocks.weights, size.weights),
+                (&*blocks.pages, size.pages),
+                (&*blocks.scratch, size.scratch),
+            ] {
+                assert!(block.as_ptr().align_offset(ALIGN) == 0 && block.len() as u64 >= size);
+                assert!(block.iter().all(|&byte| byte == 0));
+            }
+            blocks.weights.fill(1);
+        }
+    }
+
+    #[test]
+    fn a_shortage_says_of_what_and_how_much_there_is() {
+        let mut memory = [0u8; 512];
+        let mut lent = Lent::new(&mut memory);
+        let room = lent.memory.len() as u64 / 64 * 64;
+        let shortage = |what, available| Err(Shortage { what, available });
+        assert_eq!(
+            lent.reserve(&sizes(600, 0, 0)),
+            shortage(Resource::WeightBytes, lent.memory.len() as u64)
+        );
+        let left = lent.memory.len() as u64 - 64;
+        assert_eq!(lent.reserve(&sizes(64, 600, 0)), shortage(Resource::PageBytes, left));
+        assert_eq!(
+            lent.reserve(&sizes(0, u64::MAX, 0)),
+            shortage(Resource::PageBytes, lent.memory.len() as u64)
+        );
+        assert_eq!(lent.reserve(&sizes(0, 0, room)), Ok(()));
     }
 }

@@ -1,8 +1,6 @@
 //! The packed weights of a model: where each lies, and how they get there.
 
-use agentos_hal::{
-    DType, ModelShape, PrepareError, Program, TensorInfo, WeightId, WeightRole, WeightSource,
-};
+use agentos_hal::{DType, ModelShape, PrepareError, Program, TensorInfo, WeightId, WeightRole, WeightSource};
 use bytemuck::{Pod, Zeroable};
 
 use crate::memory::ALIGN;

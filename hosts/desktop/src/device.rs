@@ -87,10 +87,7 @@ impl std::fmt::Display for OpenDeviceError {
                     .try_for_each(|(index, name)| write!(f, "{} {name}", if index == 0 { "" } else { "," }))
             }
             OpenDeviceError::Threads { asked, source } => {
-                write!(
-                    f,
-                    "cannot start {asked} threads: {source}; a smaller --threads may fit"
-                )
+                write!(f, "cannot start {asked} threads: {source}; a smaller --threads may fit")
             }
             OpenDeviceError::Memory { needed, available } => write!(
                 f,
@@ -121,7 +118,7 @@ impl Device {
                 let isa = isa(options.isa)?;
                 let asked = options.threads.unwrap_or_else(cores);
                 let pool = Pool::new(asked).map_err(|source| OpenDeviceError::Threads { asked, source })?;
-                Ok(Device::Cpu(Box::new(CpuDevice::new(SystemMemory, pool, isa))))
+                Ok(Device::Cpu(Box::new(CpuDevice::new(SystemMemory::default(), pool, isa))))
             }
             Backend::Reference => {
                 let available = host::available_bytes().unwrap_or(u64::MAX);
@@ -181,10 +178,7 @@ impl Device {
 }
 
 fn total(footprint: &Footprint) -> u64 {
-    footprint
-        .weights
-        .saturating_add(footprint.pages)
-        .saturating_add(footprint.scratch)
+    footprint.weights.saturating_add(footprint.pages).saturating_add(footprint.scratch)
 }
 
 /// Threads that this process can run at once.
@@ -196,9 +190,7 @@ fn isa(asked: IsaChoice) -> Result<Isa, OpenDeviceError> {
     if asked == IsaChoice::Auto {
         return Ok(Isa::best());
     }
-    Isa::all()
-        .find(|&isa| choice(isa) == asked)
-        .ok_or(OpenDeviceError::Isa { asked })
+    Isa::all().find(|&isa| choice(isa) == asked).ok_or(OpenDeviceError::Isa { asked })
 }
 
 fn choice(isa: Isa) -> IsaChoice {
@@ -224,14 +216,8 @@ mod tests {
 
     #[test]
     fn a_missing_instruction_set_is_refused_with_those_there_are() {
-        let message = OpenDeviceError::Isa {
-            asked: IsaChoice::Avx512,
-        }
-        .to_string();
-        assert!(
-            message.starts_with("this machine has no avx512; --isa takes auto, "),
-            "{message}"
-        );
+        let message = OpenDeviceError::Isa { asked: IsaChoice::Avx512 }.to_string();
+        assert!(message.starts_with("this machine has no avx512; --isa takes auto, "), "{message}");
         assert!(message.ends_with("portable"), "{message}");
         assert_eq!(isa(IsaChoice::Portable).unwrap(), Isa::Portable);
         assert_eq!(isa(IsaChoice::Auto).unwrap(), Isa::best());

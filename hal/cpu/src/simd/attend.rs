@@ -384,12 +384,7 @@ unsafe fn score_pairs<S: Lanes, K: Kv, const Q: usize, const P: usize>(
 /// # Safety
 /// As [`attend`]; the segment has the page.
 #[inline(always)]
-unsafe fn page_of<K>(
-    task: &Attend<'_>,
-    pages: *const u8,
-    segment: &MappedSegment,
-    page: usize,
-) -> *const K {
+unsafe fn page_of<K>(task: &Attend<'_>, pages: *const u8, segment: &MappedSegment, page: usize) -> *const K {
     let page = task.pages[segment.first_page as usize + page] as usize;
     // SAFETY: the caller's contract: page ids were checked against page memory.
     unsafe { pages.cast::<K>().add(page * PAGE_TOKENS * task.head_dim) }

@@ -41,15 +41,23 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn load_f16_pair(low: *const u16, high: *const u16) -> F {
-        unsafe { F(_mm256_cvtph_ps(_mm_loadu_si128(low.cast())), _mm256_cvtph_ps(_mm_loadu_si128(high.cast()))) }
+        unsafe {
+            F(_mm256_cvtph_ps(_mm_loadu_si128(low.cast())), _mm256_cvtph_ps(_mm_loadu_si128(high.cast())))
+        }
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, x: F) {
-        unsafe { _mm256_storeu_ps(to, x.0); _mm256_storeu_ps(to.add(8), x.1); }
+        unsafe {
+            _mm256_storeu_ps(to, x.0);
+            _mm256_storeu_ps(to.add(8), x.1);
+        }
     }
     #[inline(always)]
     unsafe fn store_f16(to: *mut u16, x: F) {
-        unsafe { _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x.0)); _mm_storeu_si128(to.add(8).cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x.1)); }
+        unsafe {
+            _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x.0));
+            _mm_storeu_si128(to.add(8).cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x.1));
+        }
     }
     #[inline(always)]
     unsafe fn fma(a: F, b: F, c: F) -> F {
@@ -81,49 +89,59 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn keep_first(count: usize, x: F, fill: F) -> F {
-        unsafe { 
+        unsafe {
             let count = _mm256_set1_epi32(count.min(16) as i32);
             let low = _mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
             let high = _mm256_cmpgt_epi32(count, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15));
             F(
                 _mm256_blendv_ps(fill.0, x.0, _mm256_castsi256_ps(low)),
                 _mm256_blendv_ps(fill.1, x.1, _mm256_castsi256_ps(high)),
-            ) }
+            )
+        }
     }
     #[inline(always)]
     unsafe fn zero_unless_less(a: F, b: F, x: F) -> F {
-        unsafe { F(_mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a.0, b.0), x.0), _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a.1, b.1), x.1)) }
+        unsafe {
+            F(
+                _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a.0, b.0), x.0),
+                _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a.1, b.1), x.1),
+            )
+        }
     }
     #[inline(always)]
     unsafe fn greater(a: F, b: F) -> u32 {
-        unsafe { 
+        unsafe {
             let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0)) as u32;
             let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1)) as u32;
-            low | high << 8 }
+            low | high << 8
+        }
     }
     #[inline(always)]
     unsafe fn exp2_whole(n: F) -> F {
-        unsafe { 
+        unsafe {
             let bias = _mm256_set1_epi32(127);
             let low = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.0), bias));
             let high = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.1), bias));
-            F(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high)) }
+            F(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
+        }
     }
     #[inline(always)]
     unsafe fn sum(x: F) -> f32 {
-        unsafe { 
+        unsafe {
             let x = _mm256_add_ps(x.0, x.1);
             let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
             let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
-            _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps::<1>(x, x))) }
+            _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps::<1>(x, x)))
+        }
     }
     #[inline(always)]
     unsafe fn greatest(x: F) -> f32 {
-        unsafe { 
+        unsafe {
             let x = _mm256_max_ps(x.0, x.1);
             let x = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
             let x = _mm_max_ps(x, _mm_movehl_ps(x, x));
-            _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps::<1>(x, x))) }
+            _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps::<1>(x, x)))
+        }
     }
     #[inline(always)]
     unsafe fn prefetch(at: *const u8) {
@@ -135,42 +153,57 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn load_u8(from: *const u8) -> U {
-        unsafe { U(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())), _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.add(8).cast()))) }
+        unsafe {
+            U(
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())),
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.add(8).cast())),
+            )
+        }
     }
     #[inline(always)]
     unsafe fn load_i8(from: *const u8) -> U {
-        unsafe { U(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast())), _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.add(8).cast()))) }
+        unsafe {
+            U(
+                _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast())),
+                _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.add(8).cast())),
+            )
+        }
     }
     #[inline(always)]
     unsafe fn load_upper_u16(from: *const u8) -> U {
-        unsafe { 
+        unsafe {
             let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
             let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.add(16).cast()));
-            U(_mm256_slli_epi32::<16>(low), _mm256_slli_epi32::<16>(high)) }
+            U(_mm256_slli_epi32::<16>(low), _mm256_slli_epi32::<16>(high))
+        }
     }
     #[inline(always)]
     unsafe fn shr(x: U, n: u32) -> U {
-        unsafe { 
+        unsafe {
             let n = _mm256_set1_epi32(n as i32);
-            U(_mm256_srlv_epi32(x.0, n), _mm256_srlv_epi32(x.1, n)) }
+            U(_mm256_srlv_epi32(x.0, n), _mm256_srlv_epi32(x.1, n))
+        }
     }
     #[inline(always)]
     unsafe fn shl(x: U, n: u32) -> U {
-        unsafe { 
+        unsafe {
             let n = _mm256_set1_epi32(n as i32);
-            U(_mm256_sllv_epi32(x.0, n), _mm256_sllv_epi32(x.1, n)) }
+            U(_mm256_sllv_epi32(x.0, n), _mm256_sllv_epi32(x.1, n))
+        }
     }
     #[inline(always)]
     unsafe fn sar(x: U, n: u32) -> U {
-        unsafe { 
+        unsafe {
             let n = _mm256_set1_epi32(n as i32);
-            U(_mm256_srav_epi32(x.0, n), _mm256_srav_epi32(x.1, n)) }
+            U(_mm256_srav_epi32(x.0, n), _mm256_srav_epi32(x.1, n))
+        }
     }
     #[inline(always)]
     unsafe fn and(x: U, mask: u32) -> U {
-        unsafe { 
+        unsafe {
             let mask = _mm256_set1_epi32(mask as i32);
-            U(_mm256_and_si256(x.0, mask), _mm256_and_si256(x.1, mask)) }
+            U(_mm256_and_si256(x.0, mask), _mm256_and_si256(x.1, mask))
+        }
     }
     #[inline(always)]
     unsafe fn or(a: U, b: U) -> U {

@@ -24,7 +24,9 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     unsafe fn load_pair(low: *const f32, high: *const f32) -> __m512 {
-        unsafe { _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm256_loadu_ps(low)), _mm256_loadu_ps(high)) }
+        unsafe {
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(_mm256_loadu_ps(low)), _mm256_loadu_ps(high))
+        }
     }
     #[inline(always)]
     unsafe fn load_f16(from: *const u16) -> __m512 {

@@ -18,12 +18,10 @@ pub unsafe fn exp<S: Lanes>(x: S::F) -> S::F {
         let bounded = S::min(S::max(x, S::splat(LEAST)), S::splat(88.0));
         let shift = S::splat(12_582_912.0);
         let n = S::sub(S::fma(bounded, S::splat(core::f32::consts::LOG2_E), shift), shift);
-        let r = S::fma(n, S::splat(-0.693_359_375), bounded);
+        let r = S::fma(n, S::splat(-0.693_359_4), bounded);
         let r = S::fma(n, S::splat(2.121_944_4e-4), r);
         let mut p = S::splat(1.987_569_1e-4);
-        for coefficient in
-            [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]
-        {
+        for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
             p = S::fma(p, r, S::splat(coefficient));
         }
         let p = S::add(S::fma(p, S::mul(r, r), r), S::splat(1.0));
@@ -54,7 +52,7 @@ pub unsafe fn gelu<S: Lanes>(x: S::F) -> S::F {
     // SAFETY: the caller's contract.
     unsafe {
         let inner = S::fma(S::mul(S::mul(x, x), S::splat(0.044_715)), x, x);
-        let power = exp::<S>(S::mul(inner, S::splat(-1.595_769_1)));
+        let power = exp::<S>(S::mul(inner, S::splat(-1.595_769)));
         S::div(x, S::add(S::splat(1.0), power))
     }
 }

@@ -529,7 +529,8 @@ pub fn collect_mass(
     for worker in 0..workers {
         let shift = worker * layout.worker_bytes;
         for segment in 0..segments {
-            let mass = core::mem::take(&mut layout.worker.segment_mass.of_mut(&mut scratch[shift..])[segment]);
+            let mass =
+                core::mem::take(&mut layout.worker.segment_mass.of_mut(&mut scratch[shift..])[segment]);
             layout.mass.of_mut(scratch)[segment].0 += mass.0;
         }
         for page in pages.clone() {

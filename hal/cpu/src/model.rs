@@ -1,0 +1,297 @@
+//! A prepared model: how its weights and tables get into memory, how a step gets into the tables, and
+//! how the report comes out.
+
+use agentos_hal::device::PageSummary;
+use agentos_hal::page::{self, PAGE_TOKENS, PageId};
+use agentos_hal::{
+    DeviceError, KvType, LayerRange, Limits, Mass, ModelShape, Outcome, PageError, PrepareError, Program,
+    Row, Step, StepReport, Tap, Want, WeightId, WeightRole, WeightSource,
+};
+use half::f16;
+
+use crate::angles;
+use crate::layout::{self, Half, Layout, NONE, RowRecord, TapRecord, TaskRecord, WantRecord};
+use crate::memory::Blocks;
+use crate::simd::attend::MappedSegment;
+use crate::simd::packing;
+use crate::simd::run::{self, Counts};
+use crate::team::Team;
+use crate::weights::{self, Packed};
+
+/// A prepared model and the step under way.
+pub struct Model {
+    pub program: Program,
+    pub shape: ModelShape,
+    pub limits: Limits,
+    pub layout: Layout,
+    pub step: Option<StepUnderWay>,
+}
+
+/// What `poll` must know of the step besides the tables.
+#[derive(Clone, Copy)]
+pub struct StepUnderWay {
+    pub counts: Counts,
+    pub counters: LayerRange,
+    segments: usize,
+    pages: usize,
+    exposed: usize,
+}
+
+impl Model {
+    pub fn load_angles(&self, scratch: &mut [u8], source: &mut dyn WeightSource) -> Result<(), PrepareError> {
+        let (shape, layout) = (&self.shape, &self.layout);
+        let mut factors = [1.0f32; MOST_PAIRS];
+        let mut count = 0;
+        if shape.rope.factors {
+            let id = WeightId { role: WeightRole::RopeFactors, layer: 0 };
+            let info = weights::describe(shape, source, id)?;
+            count = info.cols as usize;
+            let tensor = source.load(id)?;
+            agentos_hal::quant::dequantise(info.dtype, tensor.bytes, &mut factors[..count]);
+            source.release(id);
+        }
+        for (tables, step) in [(layout.fine, 1), (layout.coarse, 64)] {
+            let (cos, sin) = tables[0].two_mut(tables[1], scratch);
+            angles::fill(shape, &factors[..count], step, cos, sin);
+        }
+        angles::fill_partners(&shape.rope, layout.partner.of_mut(scratch));
+        Ok(())
+    }
+
+    pub fn load_weights(
+        &self,
+        blocks: &mut Blocks<'_>,
+        source: &mut dyn WeightSource,
+        team: &dyn Team,
+    ) -> Result<(), PrepareError> {
+        let Model { program, shape, layout, .. } = self;
+        let Blocks { weights, scratch, .. } = blocks;
+        let table = layout.weights.of_mut(scratch);
+        weights::plan(program, shape, &*source, |id, packed| {
+            table[weights::index(shape, id)] = packed;
+            Ok(())
+        })?;
+        weights::for_each_stored(program, shape, |id| {
+            load(&table[weights::index(shape, id)], id, source, weights, team)?;
+            source.release(id);
+            if id.role == WeightRole::TokenEmbedding && shape.tied_embedding {
+                source.release(WeightId { role: WeightRole::Output, ..id });
+            }
+            Ok(())
+        })
+    }
+
+    pub fn fill(&mut self, scratch: &mut [u8], step: &Step<'_>) {
+        let layout = self.layout;
+        let (mut wants, mut exposed, mut tasks) = (0, 0, 0);
+        for (index, row) in step.rows.iter().enumerate() {
+            let number = if row.expose { exposed } else { NONE };
+            exposed += u32::from(row.expose);
+            layout.rows.of_mut(scratch)[index] = record(row, number);
+            layout.addresses.of_mut(scratch)[index] = row.address;
+            if let Some(want) = want(row, index) {
+                layout.wants.of_mut(scratch)[wants] = want;
+                wants += 1;
+            }
+            if row.place == 0 {
+                clear_mass(scratch, &layout, row.page);
+            }
+        }
+        let mut first_page = 0;
+        for (to, segment) in layout.segments.of_mut(scratch).iter_mut().zip(step.segments) {
+            *to = MappedSegment { base: segment.base, len: segment.len, first_page };
+            first_page += segment.pages();
+        }
+        for (to, page) in layout.pages.of_mut(scratch).iter_mut().zip(step.pages) {
+            *to = page.0;
+        }
+        let (mut row, mut segment) = (0, 0);
+        let most = layout::task_rows(&self.shape) as u32;
+        for span in step.spans {
+            for first in (0..span.rows).step_by(most as usize) {
+                let rows = (span.rows - first).min(most);
+                let task = TaskRecord { row: row + first, rows, segment, segments: span.segments };
+                layout.tasks.of_mut(scratch)[tasks] = task;
+                tasks += 1;
+            }
+            row += span.rows;
+            segment += span.segments;
+        }
+        for (to, mask) in layout.masks.of_mut(scratch).chunks_exact_mut(layout.mask_words).zip(step.masks) {
+            to.copy_from_slice(mask);
+        }
+        let mut exposed_width = 0;
+        for (to, tap) in layout.taps.of_mut(scratch).iter_mut().zip(step.taps) {
+            let (layer, reg) = match *tap {
+                Tap::Layer(layer, reg) => (layer, reg),
+                Tap::Final(reg) => (NONE, reg),
+            };
+            *to = TapRecord { layer, reg: reg as u32, at: exposed_width };
+            exposed_width += reg.width(&self.shape);
+        }
+        layout.head_entropy.of_mut(scratch)[..step.rows.len() * self.shape.heads as usize].fill(0.0);
+        layout.mass.of_mut(scratch)[..step.segments.len()].fill(Mass(0));
+        self.step = Some(StepUnderWay {
+            counts: Counts {
+                rows: step.rows.len(),
+                tasks,
+                wants,
+                taps: step.taps.len(),
+                exposed_width: exposed_width as usize,
+            },
+            counters: step.counters,
+            segments: step.segments.len(),
+            pages: step.pages.len(),
+            exposed: exposed as usize,
+        });
+    }
+
+    pub fn report<'d>(
+        &self,
+        scratch: &'d mut [u8],
+        step: &StepUnderWay,
+        workers: usize,
+    ) -> Result<StepReport<'d>, DeviceError> {
+        let layout = &self.layout;
+        let layers = step.counters.end - step.counters.start;
+        if layers > 0 {
+            for index in 0..step.pages {
+                let page = layout.pages.of(scratch)[index];
+                run::collect_mass(scratch, layout, workers, 0, core::iter::once(page));
+            }
+            run::collect_mass(scratch, layout, workers, step.segments, core::iter::empty());
+        }
+        let heads = self.shape.heads as usize;
+        for row in 0..step.counts.rows {
+            let of_heads = &layout.head_entropy.of(scratch)[row * heads..(row + 1) * heads];
+            let mean = of_heads.iter().sum::<f32>() / (heads as u32 * layers.max(1)) as f32;
+            layout.entropy.of_mut(scratch)[row] = mean;
+        }
+        let scratch = &*scratch;
+        let outcomes: &[Outcome] = &layout.outcomes.of(scratch)[..step.counts.wants];
+        let not_finite = &layout.not_finite.of(scratch)[..step.counts.wants];
+        if let Some(at) = not_finite.iter().position(|&flag| flag != 0) {
+            return Err(DeviceError::NotFinite { row: outcomes[at].row });
+        }
+        let candidates = step.counts.wants * self.limits.candidates as usize;
+        Ok(StepReport {
+            entropy: &layout.entropy.of(scratch)[..step.counts.rows],
+            mass: &layout.mass.of(scratch)[..step.segments],
+            outcomes,
+            candidates: &layout.candidates.of(scratch)[..candidates],
+            exposed: &layout.exposed.of(scratch)[..step.exposed * step.counts.exposed_width],
+        })
+    }
+
+    pub fn summarise(
+        &self,
+        blocks: &Blocks<'_>,
+        page: PageId,
+        layer: u32,
+        tokens: usize,
+        summary: PageSummary<'_>,
+    ) -> Result<(), PageError> {
+        self.check_page(page)?;
+        if layer >= self.shape.layers {
+            return Err(PageError::Layer(layer));
+        }
+        if tokens == 0 || tokens > PAGE_TOKENS {
+            return Err(PageError::Length { found: tokens, expected: PAGE_TOKENS });
+        }
+        let (head_dim, width) = (self.shape.head_dim as usize, self.shape.kv_width() as usize);
+        if summary.mean_key.len() != width {
+            return Err(PageError::Length { found: summary.mean_key.len(), expected: width });
+        }
+        for (head, means) in summary.mean_key.chunks_exact_mut(head_dim).enumerate() {
+            let first = layout::half_page(&self.shape, &self.limits, layer, head as u32, Half::Keys, page.0);
+            let keys = &blocks.pages[first..first + self.half_bytes()];
+            for (dimension, mean) in means.iter_mut().enumerate() {
+                let key = |token| element(keys, self.limits.kv, dimension * PAGE_TOKENS + token);
+                *mean = (0..tokens).map(key).sum::<f32>() / tokens as f32;
+            }
+        }
+        let first = page.0 as usize * PAGE_TOKENS;
+        let mass = &self.layout.token_mass.of(blocks.scratch)[first..first + PAGE_TOKENS];
+        summary.mass.copy_from_slice(mass);
+        Ok(())
+    }
+
+    pub fn check_page(&self, page: PageId) -> Result<(), PageError> {
+        if page.0 < self.limits.pages { Ok(()) } else { Err(PageError::Page(page)) }
+    }
+
+    pub fn check_image(&self, page: PageId, found: usize) -> Result<(), PageError> {
+        self.check_page(page)?;
+        let expected = page::image_bytes(&self.shape, self.limits.kv);
+        if found == expected { Ok(()) } else { Err(PageError::Length { found, expected }) }
+    }
+
+    pub fn half_bytes(&self) -> usize {
+        layout::half_bytes(&self.shape, &self.limits)
+    }
+
+    /// Parts of a page image: keys and values of every layer and head.
+    pub fn halves(&self) -> usize {
+        (2 * self.shape.layers * self.shape.kv_heads) as usize
+    }
+
+    /// Where part `index` of a page's image lies.
+    pub fn place(&self, page: PageId, index: usize) -> core::ops::Range<usize> {
+        let (stream, half) = (index as u32 / 2, if index.is_multiple_of(2) { Half::Keys } else { Half::Values });
+        let (layer, head) = (stream / self.shape.kv_heads, stream % self.shape.kv_heads);
+        let first = layout::half_page(&self.shape, &self.limits, layer, head, half, page.0);
+        first..first + self.half_bytes()
+    }
+
+    /// Forgets the mass that a page received.
+    pub fn clear_mass(&self, scratch: &mut [u8], page: PageId) {
+        clear_mass(scratch, &self.layout, page);
+    }
+}
+
+/// Rotated pairs of the widest head that `ModelShape::check` lets pass.
+const MOST_PAIRS: usize = 512;
+
+fn load(
+    packed: &Packed,
+    id: WeightId,
+    source: &mut dyn WeightSource,
+    weights: &mut [u8],
+    team: &dyn Team,
+) -> Result<(), PrepareError> {
+    let at = packed.offset as usize;
+    let out = &mut weights[at..at + weights::bytes(packed) as usize];
+    let tensor = source.load(id)?;
+    if packed.strip_bytes == 0 {
+        agentos_hal::quant::dequantise(tensor.info.dtype, tensor.bytes, bytemuck::cast_slice_mut(out));
+    } else {
+        packing::pack_matrix(team, &tensor, out);
+    }
+    Ok(())
+}
+
+fn record(row: &Row, exposed: u32) -> RowRecord {
+    RowRecord { token: row.token, page: row.page.0, place: u32::from(row.place), offset: row.offset, exposed }
+}
+
+fn want(row: &Row, index: usize) -> Option<WantRecord> {
+    let score = match row.want {
+        Want::Nothing => return None,
+        Want::Candidates => NONE,
+        Want::Score(token) => token,
+    };
+    Some(WantRecord { row: index as u32, mask: row.mask.map_or(NONE, u32::from), score })
+}
+
+fn clear_mass(scratch: &mut [u8], layout: &Layout, page: PageId) {
+    let first = page.0 as usize * PAGE_TOKENS;
+    layout.token_mass.of_mut(scratch)[first..first + PAGE_TOKENS].fill(Mass(0));
+}
+
+fn element(bytes: &[u8], kv: KvType, index: usize) -> f32 {
+    let at = index * kv.bytes();
+    match kv {
+        KvType::F16 => f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32(),
+        KvType::F32 => f32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]),
+    }
+}
