@@ -71,22 +71,13 @@ impl Ready {
         let mut index = model::index(&path, &map).unwrap();
         let file = ModelFile::read(&path, &map, &mut index).unwrap();
         let limits = context::limits(&file.model.shape, Some(ctx), kv, purpose).unwrap();
-        let options = DeviceOptions {
-            backend: Backend::Cpu,
-            threads: None,
-            isa: IsaChoice::Auto,
-        };
+        let options = DeviceOptions { backend: Backend::Cpu, threads: None, isa: IsaChoice::Auto };
         let mut device = Device::open(&options).unwrap();
         device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
         let vocabulary = file.vocabulary(&path).unwrap();
         let tokenizer = model::tokenizer(&path, &vocabulary, file.model.shape.vocab).unwrap();
         let tables = Tables::new(limits, tokenizer.delimiter_classes());
-        Ready {
-            device,
-            tokenizer,
-            limits,
-            tables,
-        }
+        Ready { device, tokenizer, limits, tables }
     }
 }
 
@@ -97,10 +88,7 @@ struct Found {
 }
 
 fn greedy(ready: &mut Ready, prompt: &[u32], max_tokens: u32) -> Found {
-    let mut found = Found {
-        ids: Vec::new(),
-        candidates: Vec::new(),
-    };
+    let mut found = Found { ids: Vec::new(), candidates: Vec::new() };
     let (mut sequence, mut pool) = ready.tables.start().unwrap();
     let request = Request {
         prompt,
@@ -117,9 +105,7 @@ fn greedy(ready: &mut Ready, prompt: &[u32], max_tokens: u32) -> Found {
         &mut |token| {
             found.ids.push(token.choice.token);
             let candidates = token.next.candidates.iter();
-            found
-                .candidates
-                .push(candidates.map(|one| (one.token, one.logit)).collect());
+            found.candidates.push(candidates.map(|one| (one.token, one.logit)).collect());
             Ok(())
         },
     )
@@ -134,10 +120,7 @@ fn logit_difference(case: &Case, candidates: &[(u32, f32)]) -> f32 {
         let (_, logit) = found.unwrap_or_else(|| panic!("token {} is no candidate", golden.id));
         (logit - golden.logit).abs()
     };
-    case.last_prompt_logits_top10
-        .iter()
-        .map(difference)
-        .fold(0.0, f32::max)
+    case.last_prompt_logits_top10.iter().map(difference).fold(0.0, f32::max)
 }
 
 /// Compares tokens until the first near-tie that fell to the other side; returns how many are equal.
@@ -160,10 +143,7 @@ fn compare_ids(case: &Case, ids: &[u32]) -> usize {
 
 fn agrees_with_llama_cpp(kv: KvType) {
     let golden: Golden = serde_json::from_str(include_str!("llama_f32_greedy.json")).unwrap();
-    let purpose = Purpose {
-        outcomes: 1,
-        candidates: 64,
-    };
+    let purpose = Purpose { outcomes: 1, candidates: 64 };
     let mut ready = Ready::new(256, kv, purpose);
     for case in &golden.cases {
         let prompt = ready.tokenizer.encode(&case.prompt, Special::Parse).unwrap();
@@ -171,10 +151,7 @@ fn agrees_with_llama_cpp(kv: KvType) {
         let found = greedy(&mut ready, &prompt, 64);
         let difference = logit_difference(case, &found.candidates[0]);
         let equal = compare_ids(case, &found.ids);
-        println!(
-            "{kv:?}: logits within {difference}, {equal} of {} tokens equal",
-            found.ids.len()
-        );
+        println!("{kv:?}: logits within {difference}, {equal} of {} tokens equal", found.ids.len());
         assert!(difference <= LOGIT_TOLERANCE, "{kv:?}: off by {difference}");
         if equal == case.output_ids.len() {
             let last = *found.ids.last().unwrap();
@@ -196,10 +173,7 @@ fn greedy_text_with_single_precision_keys_and_values() {
 
 #[test]
 fn perplexity_of_the_gpl() {
-    let purpose = Purpose {
-        outcomes: context::CHUNK,
-        candidates: 1,
-    };
+    let purpose = Purpose { outcomes: context::CHUNK, candidates: 1 };
     let mut ready = Ready::new(WINDOW, KvType::F16, purpose);
     let text = include_str!("gpl-3.txt");
     let tokens = ready.tokenizer.encode(text, Special::AsText).unwrap();
@@ -210,9 +184,6 @@ fn perplexity_of_the_gpl() {
         perplexity::judge(window, bos, &mut sequence, &mut pool, device, &mut likelihood).unwrap();
     }
     let (found, error) = likelihood.perplexity().unwrap();
-    println!(
-        "perplexity {found:.4} +/- {error:.4} over {} tokens",
-        likelihood.tokens()
-    );
+    println!("perplexity {found:.4} +/- {error:.4} over {} tokens", likelihood.tokens());
     assert!((found - PERPLEXITY).abs() <= PERPLEXITY_TOLERANCE, "{found}");
 }

@@ -58,10 +58,7 @@ pub fn limits(
     let trained = shape.context;
     let context = asked.unwrap_or(trained.min(DEFAULT_CONTEXT));
     if context > trained {
-        return Err(ContextError {
-            asked: context,
-            trained,
-        });
+        return Err(ContextError { asked: context, trained });
     }
     let pages = SliceLimits::DEFAULT.worst_pages(context);
     Ok(Limits {
@@ -153,10 +150,7 @@ mod tests {
         },
         tied_embedding: true,
     };
-    const PURPOSE: Purpose = Purpose {
-        outcomes: 1,
-        candidates: 64,
-    };
+    const PURPOSE: Purpose = Purpose { outcomes: 1, candidates: 64 };
 
     #[test]
     fn any_layout_fits_the_page_memory() {
@@ -164,11 +158,7 @@ mod tests {
         // Delimiters at every distance: slices of 8 tokens and of all lengths after that.
         let delimiters = |step: u32| -> Vec<Delimiter> {
             let ends = |token| {
-                if token % step == 0 {
-                    Delimiter::Line
-                } else {
-                    Delimiter::None
-                }
+                if token % step == 0 { Delimiter::Line } else { Delimiter::None }
             };
             (0..SHAPE.vocab).map(ends).collect()
         };

@@ -161,11 +161,7 @@ pub fn generate(
         }
     };
     let timeline = Timeline { begin, first, last };
-    Ok(Generation {
-        finish,
-        tokens,
-        timeline,
-    })
+    Ok(Generation { finish, tokens, timeline })
 }
 
 fn push_prompt(
@@ -178,14 +174,9 @@ fn push_prompt(
     }
     let context = sequence.room();
     sequence.push(prompt, pool).map_err(|error| match error {
-        SequenceError::Full {
-            room: Room::Context,
-            pushed,
-            ..
-        } => GenerateError::PromptTooLong {
-            tokens: pushed,
-            context,
-        },
+        SequenceError::Full { room: Room::Context, pushed, .. } => {
+            GenerateError::PromptTooLong { tokens: pushed, context }
+        }
         error => GenerateError::Sequence(error),
     })
 }

@@ -62,11 +62,7 @@ impl std::fmt::Display for OpenError {
                 write!(f, "cannot {action} the model {}: {source}", path.display())
             }
             OpenError::NotAFile { path } => {
-                write!(
-                    f,
-                    "{} is not a regular file; a GGUF file would fit",
-                    path.display()
-                )
+                write!(f, "{} is not a regular file; a GGUF file would fit", path.display())
             }
             OpenError::TooLarge { path, bytes } => write!(
                 f,
@@ -99,38 +95,23 @@ impl ModelMap {
     /// # Errors
     /// Any [`OpenError`].
     pub fn open(path: &Path) -> Result<ModelMap, OpenError> {
-        let failed = |action| {
-            move |source| OpenError::System {
-                action,
-                path: path.to_owned(),
-                source,
-            }
-        };
+        let failed = |action| move |source| OpenError::System { action, path: path.to_owned(), source };
         let size = |file: &File| file.metadata().map_err(failed("inspect"));
         let file = File::open(path).map_err(failed("open"))?;
         let before = size(&file)?;
         if !before.is_file() {
-            return Err(OpenError::NotAFile {
-                path: path.to_owned(),
-            });
+            return Err(OpenError::NotAFile { path: path.to_owned() });
         }
         let before = before.len();
         if isize::try_from(before).is_err() {
-            return Err(OpenError::TooLarge {
-                path: path.to_owned(),
-                bytes: before,
-            });
+            return Err(OpenError::TooLarge { path: path.to_owned(), bytes: before });
         }
         // SAFETY: the map is read only, so nothing in this process writes to it. That no other process
         // changes the file is the hazard that the module's documentation states.
         let map = unsafe { Mmap::map(&file) }.map_err(failed("map"))?;
         let after = size(&file)?.len();
         if after != before || map.len() as u64 != before {
-            return Err(OpenError::Changed {
-                path: path.to_owned(),
-                before,
-                after,
-            });
+            return Err(OpenError::Changed { path: path.to_owned(), before, after });
         }
         Ok(ModelMap { map })
     }
@@ -149,10 +130,7 @@ impl ModelMap {
     pub fn release(&self, part: &[u8]) {
         let start = (part.as_ptr().addr()).checked_sub(self.map.as_ptr().addr());
         let start = start.expect("the part begins inside the map");
-        assert!(
-            start + part.len() <= self.map.len(),
-            "the part ends inside the map"
-        );
+        assert!(start + part.len() <= self.map.len(), "the part ends inside the map");
         if !part.is_empty() {
             self.release_range(around(start..start + part.len(), self.map.len()));
         }
@@ -163,8 +141,7 @@ impl ModelMap {
         // SAFETY: the map is of a file and never written to, so dropping pages loses nothing: the next
         // read finds the file's bytes again, and references into the map stay valid.
         let advised = unsafe {
-            self.map
-                .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+            self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
         };
         // Advice that is refused leaves the pages where they are, which is only less lean.
         let _ = advised;
@@ -191,10 +168,7 @@ mod tests {
     #[test]
     fn ranges_are_rounded_outwards_and_end_with_the_file() {
         assert_eq!(around(0..1, 1 << 20), 0..FAULT_BYTES);
-        assert_eq!(
-            around(FAULT_BYTES + 1..2 * FAULT_BYTES, 1 << 20),
-            FAULT_BYTES..2 * FAULT_BYTES
-        );
+        assert_eq!(around(FAULT_BYTES + 1..2 * FAULT_BYTES, 1 << 20), FAULT_BYTES..2 * FAULT_BYTES);
         assert_eq!(around(70_000..99_000, 100_000), FAULT_BYTES..100_000);
     }
 

@@ -40,10 +40,7 @@ impl std::error::Error for TooShort {}
 pub fn windows(tokens: &[u32], window: u32) -> Result<std::slice::ChunksExact<'_, u32>, TooShort> {
     let windows = tokens.chunks_exact(window as usize);
     if windows.len() == 0 {
-        return Err(TooShort {
-            tokens: tokens.len(),
-            window,
-        });
+        return Err(TooShort { tokens: tokens.len(), window });
     }
     Ok(windows)
 }

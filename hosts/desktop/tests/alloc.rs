@@ -24,10 +24,7 @@ struct Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting {
-    counts: AtomicBool::new(false),
-    calls: AtomicU64::new(0),
-};
+static ALLOCATOR: Counting = Counting { counts: AtomicBool::new(false), calls: AtomicU64::new(0) };
 
 impl Counting {
     fn note(&self) {
@@ -72,57 +69,32 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
     let map = ModelMap::open(&path).unwrap();
     let mut index = model::index(&path, &map).unwrap();
     let file = ModelFile::read(&path, &map, &mut index).unwrap();
-    let purpose = Purpose {
-        outcomes: 1,
-        candidates: 64,
-    };
+    let purpose = Purpose { outcomes: 1, candidates: 64 };
     let limits = context::limits(&file.model.shape, None, KvType::F16, purpose).unwrap();
-    let mut device = Device::open(&DeviceOptions {
-        backend,
-        threads: Some(3),
-        isa: IsaChoice::Auto,
-    })
-    .unwrap();
+    let mut device =
+        Device::open(&DeviceOptions { backend, threads: Some(3), isa: IsaChoice::Auto }).unwrap();
     device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
 
     let vocab = file.model.shape.vocab;
     let ends = |token| {
-        if token % 9 == 0 {
-            Delimiter::Sentence
-        } else {
-            Delimiter::None
-        }
+        if token % 9 == 0 { Delimiter::Sentence } else { Delimiter::None }
     };
     let mut tables = Tables::new(limits, (0..vocab).map(ends).collect());
     let (mut sequence, mut pool) = tables.start().unwrap();
     // More than one chunk.
     let prompt: Vec<u32> = (0..context::CHUNK + 30).map(|n| n * 7 % vocab).collect();
-    let sampling = Sampling {
-        temperature: 1.0,
-        top_k: 40,
-        top_p: 0.9,
-        repeat_penalty: 1.1,
-        ..Sampling::GREEDY
-    };
+    let sampling =
+        Sampling { temperature: 1.0, top_k: 40, top_p: 0.9, repeat_penalty: 1.1, ..Sampling::GREEDY };
     let sampler = Sampler::new(sampling).unwrap();
-    let request = Request {
-        prompt: &prompt,
-        sampler: &sampler,
-        max_tokens: TOKENS,
-        is_end: &|_| false,
-    };
+    let request = Request { prompt: &prompt, sampler: &sampler, max_tokens: TOKENS, is_end: &|_| false };
     let clock = SystemClock::since(Instant::now());
 
     let before = ALLOCATOR.calls.load(Relaxed);
     ALLOCATOR.counts.store(true, Relaxed);
-    let generation = generate::generate(
-        &mut sequence,
-        &mut pool,
-        device.tensor_device(),
-        &clock,
-        &request,
-        &mut |_| Ok(()),
-    );
+    let generation =
+        generate::generate(&mut sequence, &mut pool, device.tensor_device(), &clock, &request, &mut |_| {
+            Ok(())
+        });
     ALLOCATOR.counts.store(false, Relaxed);
     assert_eq!(generation.unwrap().finish, Finish::Length);
     ALLOCATOR.calls.load(Relaxed) - before

@@ -7,12 +7,7 @@ use cli_support::{Desk, Tiny};
 use serde_json::Value;
 
 fn ids(value: &Value) -> Vec<u64> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_u64().unwrap())
-        .collect()
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -24,28 +19,10 @@ fn keys(value: &Value) -> Vec<&str> {
 #[test]
 fn the_json_object_has_the_promised_fields() {
     let desk = Desk::tiny();
-    let json = desk.generate(
-        &[
-            "--prompt",
-            "Hello",
-            "--max-tokens",
-            "5",
-            "--json",
-            "--top-logprobs",
-            "3",
-        ],
-        "",
-    );
+    let json =
+        desk.generate(&["--prompt", "Hello", "--max-tokens", "5", "--json", "--top-logprobs", "3"], "");
     let json = json.json();
-    let fields = [
-        "finish_reason",
-        "memory",
-        "output_ids",
-        "prompt_ids",
-        "text",
-        "timing",
-        "top",
-    ];
+    let fields = ["finish_reason", "memory", "output_ids", "prompt_ids", "text", "timing", "top"];
     assert_eq!(keys(&json), fields);
     let times = ["decode_tok_s", "first_token_ms", "load_ms", "prefill_tok_s"];
     assert_eq!(keys(&json["timing"]), times);
@@ -97,17 +74,8 @@ fn what_streams_is_the_text_of_the_report() {
 fn same_seed_same_text() {
     let desk = Desk::tiny();
     let sampled = |seed: &str, more: &[&str]| {
-        let arguments = [
-            "--prompt",
-            "x",
-            "--temperature",
-            "1",
-            "--max-tokens",
-            "40",
-            "--seed",
-            seed,
-            "--json",
-        ];
+        let arguments =
+            ["--prompt", "x", "--temperature", "1", "--max-tokens", "40", "--seed", seed, "--json"];
         ids(&desk.generate(&[&arguments[..], more].concat(), "").json()["output_ids"])
     };
     let one = sampled("1", &[]);
@@ -124,40 +92,23 @@ fn same_seed_same_text() {
 fn threads_and_wide_kernels_change_nothing_and_devices_agree() {
     let desk = Desk::tiny();
     let run = |more: &[&str]| {
-        let common = [
-            "--prompt",
-            "the same",
-            "--max-tokens",
-            "60",
-            "--json",
-            "--top-logprobs",
-            "5",
-        ];
+        let common = ["--prompt", "the same", "--max-tokens", "60", "--json", "--top-logprobs", "5"];
         desk.generate(&[&common[..], more].concat(), "")
     };
     let ids = |more: &[&str]| ids(&run(more).json()["output_ids"]);
     let logits = |more: &[&str]| run(more).json()["top"].to_string();
     let cpu = logits(&[]);
     for threads in ["1", "2", "5"] {
-        assert!(
-            logits(&["--threads", threads]) == cpu,
-            "{threads} threads change a bit"
-        );
+        assert!(logits(&["--threads", threads]) == cpu, "{threads} threads change a bit");
     }
     let machine_lacks = |isa| run(&["--isa", isa]).stderr.contains("this machine has no");
     for isa in ["avx512", "avx2"] {
-        assert!(
-            machine_lacks(isa) || logits(&["--isa", isa]) == cpu,
-            "{isa} changes a bit"
-        );
+        assert!(machine_lacks(isa) || logits(&["--isa", isa]) == cpu, "{isa} changes a bit");
     }
     for more in [["--isa", "portable"], ["--backend", "reference"]] {
         assert_eq!(ids(&more), ids(&[]), "{more:?}");
     }
-    assert!(
-        logits(&["--kv", "f32"]) != cpu,
-        "the type of keys and values has no effect"
-    );
+    assert!(logits(&["--kv", "f32"]) != cpu, "the type of keys and values has no effect");
 }
 
 #[test]
@@ -166,21 +117,14 @@ fn a_full_context_ends_the_text() {
     let raw = ["--raw", "--prompt", "0123456789", "--json"];
     let ended = |more: &[&str]| {
         let json = desk.generate(&[&raw[..], more].concat(), "").json();
-        (
-            json["finish_reason"].as_str().unwrap().to_owned(),
-            ids(&json["output_ids"]).len(),
-        )
+        (json["finish_reason"].as_str().unwrap().to_owned(), ids(&json["output_ids"]).len())
     };
     // The last token is chosen when the context is full, and has no place in it.
     assert_eq!(ended(&["--ctx", "12"]), ("context".to_owned(), 3));
     assert_eq!(ended(&["--ctx", "10"]), ("context".to_owned(), 1));
     assert_eq!(ended(&["--max-tokens", "2"]), ("length".to_owned(), 2));
     let streamed = desk.generate(&["--raw", "--prompt", "0123456789", "--ctx", "12"], "");
-    assert!(
-        streamed.stderr.contains("the context of 12 tokens is full"),
-        "{}",
-        streamed.stderr
-    );
+    assert!(streamed.stderr.contains("the context of 12 tokens is full"), "{}", streamed.stderr);
     streamed.printed();
 }
 
@@ -190,19 +134,8 @@ fn the_model_can_stop_by_itself() {
     // Every token is as good as any other under so much heat; one of them ends the text.
     let json = (0..50).find_map(|seed: u32| {
         let seed = seed.to_string();
-        let heat = [
-            "--temperature",
-            "100",
-            "--max-tokens",
-            "200",
-            "--top-k",
-            "256",
-            "--seed",
-            &seed,
-        ];
-        let json = desk
-            .generate(&[&["--prompt", "a", "--json"], &heat[..]].concat(), "")
-            .json();
+        let heat = ["--temperature", "100", "--max-tokens", "200", "--top-k", "256", "--seed", &seed];
+        let json = desk.generate(&[&["--prompt", "a", "--json"], &heat[..]].concat(), "").json();
         (json["finish_reason"] == "stop").then_some(json)
     });
     let json = json.expect("some text ends");
@@ -231,16 +164,8 @@ fn the_text_of_a_person_never_steers_the_model() {
 
 #[test]
 fn a_model_without_a_template_of_its_own_gets_the_common_one() {
-    let desk = Desk::new(
-        &Tiny {
-            template: None,
-            ..Tiny::default()
-        }
-        .gguf(),
-    );
-    let json = desk
-        .generate(&["--prompt", "a", "--max-tokens", "1", "--json"], "")
-        .json();
+    let desk = Desk::new(&Tiny { template: None, ..Tiny::default() }.gguf());
+    let json = desk.generate(&["--prompt", "a", "--max-tokens", "1", "--json"], "").json();
     assert_eq!(ids(&json["prompt_ids"])[0], IM_START);
 }
 
@@ -249,18 +174,7 @@ fn an_inspection_tells_what_running_takes() {
     let desk = Desk::tiny();
     let model = desk.model();
     let model = model.to_str().unwrap();
-    let json = desk
-        .agentos([
-            "inspect",
-            "--model",
-            model,
-            "--json",
-            "--ctx",
-            "64",
-            "--threads",
-            "3",
-        ])
-        .json();
+    let json = desk.agentos(["inspect", "--model", model, "--json", "--ctx", "64", "--threads", "3"]).json();
     assert_eq!(json["architecture"], "llama");
     assert_eq!(json["quantisations"][0]["dtype"], "F32");
     assert_eq!(json["quantisations"][0]["tensors"], 20);
@@ -269,47 +183,25 @@ fn an_inspection_tells_what_running_takes() {
     assert_eq!(json["memory"]["kv_per_token"], 128);
     assert_eq!(json["kernels"]["threads"], 3);
     assert_eq!(json["vocabulary"]["chat_template"], true);
-    let generated = desk.generate(
-        &[
-            "--prompt",
-            "a",
-            "--max-tokens",
-            "1",
-            "--json",
-            "--ctx",
-            "64",
-            "--threads",
-            "3",
-        ],
-        "",
-    );
+    let generated =
+        desk.generate(&["--prompt", "a", "--max-tokens", "1", "--json", "--ctx", "64", "--threads", "3"], "");
     let generated = generated.json();
     for part in ["weights", "kv", "scratch"] {
         assert_eq!(json["memory"][part], generated["memory"][part], "{part}");
     }
     let text = desk.agentos(["inspect", "--model", model]).printed();
     assert!(text.contains("<|im_end|>") && !text.contains('\u{1b}'), "{text}");
-    desk.agentos(["inspect", "--model", model, "--backend", "reference"])
-        .printed();
+    desk.agentos(["inspect", "--model", model, "--backend", "reference"]).printed();
 }
 
 #[test]
 fn perplexity_is_the_same_for_any_device_and_near_the_vocabulary_for_chance() {
     let desk = Desk::tiny();
-    let text: String = (0..400u32)
-        .map(|n| char::from(b'a' + (n * n % 26) as u8))
-        .collect();
+    let text: String = (0..400u32).map(|n| char::from(b'a' + (n * n % 26) as u8)).collect();
     desk.put("text", text.as_bytes());
     let model = desk.model();
     let measure = |more: &[&str]| {
-        let common = [
-            "perplexity",
-            "text",
-            "--ctx",
-            "64",
-            "--model",
-            model.to_str().unwrap(),
-        ];
+        let common = ["perplexity", "text", "--ctx", "64", "--model", model.to_str().unwrap()];
         desk.agentos([&common[..], more].concat()).printed()
     };
     let number = |line: &str| line.split(' ').nth(1).unwrap().parse::<f64>().unwrap();
@@ -318,10 +210,7 @@ fn perplexity_is_the_same_for_any_device_and_near_the_vocabulary_for_chance() {
     assert!(cpu.ends_with("(186 tokens in 6 windows of 64)\n"), "{cpu}");
     assert!((100.0..1e6).contains(&number(&cpu)), "{cpu}");
     let reference = measure(&["--backend", "reference"]);
-    assert!(
-        (number(&cpu) / number(&reference) - 1.0).abs() < 1e-2,
-        "{cpu}{reference}"
-    );
+    assert!((number(&cpu) / number(&reference) - 1.0).abs() < 1e-2, "{cpu}{reference}");
     assert!(measure(&["--chunks", "2"]).ends_with("(62 tokens in 2 windows of 64)\n"));
 }
 
@@ -330,8 +219,5 @@ fn the_path_of_a_model_is_printed() {
     let desk = Desk::tiny();
     let path = desk.model();
     let path = path.to_str().unwrap();
-    assert_eq!(
-        desk.agentos(["model", "--model", path]).printed(),
-        format!("{path}\n")
-    );
+    assert_eq!(desk.agentos(["model", "--model", path]).printed(), format!("{path}\n"));
 }

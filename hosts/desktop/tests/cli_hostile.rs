@@ -13,8 +13,7 @@ const ASK: [&str; 4] = ["--prompt", "Hello", "--max-tokens", "2"];
 fn refused(model: &[u8], parts: &[&str]) {
     let desk = Desk::new(model);
     desk.generate(&ASK, "").refuses(1, parts);
-    desk.agentos(["inspect", "--model", desk.model().to_str().unwrap()])
-        .refuses(1, parts);
+    desk.agentos(["inspect", "--model", desk.model().to_str().unwrap()]).refuses(1, parts);
 }
 
 #[test]
@@ -54,11 +53,7 @@ fn bytes_that_mean_nothing() {
         let at = (usize::from(noise[0]) << 8 | usize::from(noise[1])) % 6_000 + 4;
         damaged[at] ^= noise[2] | 1;
         let ran = Desk::new(&damaged).generate(&ASK, "");
-        assert!(
-            ran.code == 0 || (ran.code == 1 && ran.stderr.starts_with("error: ")),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.code == 0 || (ran.code == 1 && ran.stderr.starts_with("error: ")), "{}", ran.stderr);
     }
 }
 
@@ -69,37 +64,19 @@ fn models_that_contradict_themselves() {
         change(&mut tiny);
         tiny.gguf()
     };
-    refused(
-        &model(|tiny| tiny.rows += 5),
-        &["has 259 tokens and its embedding 264 rows"],
-    );
-    refused(
-        &model(|tiny| tiny.rows -= 9),
-        &["has 259 tokens and its embedding 250 rows"],
-    );
-    refused(
-        &model(|tiny| tiny.types.truncate(3)),
-        &["tokenizer.ggml.token_type"],
-    );
+    refused(&model(|tiny| tiny.rows += 5), &["has 259 tokens and its embedding 264 rows"]);
+    refused(&model(|tiny| tiny.rows -= 9), &["has 259 tokens and its embedding 250 rows"]);
+    refused(&model(|tiny| tiny.types.truncate(3)), &["tokenizer.ggml.token_type"]);
     refused(&model(|tiny| tiny.tokens[3] = "a".to_owned()), &["vocabulary"]);
     refused(&model(|tiny| tiny.tokenizer = Some("wordpiece")), &["wordpiece"]);
     refused(&model(|tiny| tiny.tokenizer = None), &["tokenizer.ggml.model"]);
-    refused(
-        &model(|tiny| tiny.architecture = "mamba"),
-        &["\"mamba\" is not supported; supported are llama"],
-    );
+    refused(&model(|tiny| tiny.architecture = "mamba"), &["\"mamba\" is not supported; supported are llama"]);
     refused(&model(|tiny| tiny.context = 0), &["context is 0"]);
 }
 
 #[test]
 fn weights_that_are_no_numbers() {
-    let desk = Desk::new(
-        &Tiny {
-            poison: Some(f32::NAN),
-            ..Tiny::default()
-        }
-        .gguf(),
-    );
+    let desk = Desk::new(&Tiny { poison: Some(f32::NAN), ..Tiny::default() }.gguf());
     for backend in ["cpu", "reference"] {
         // The poison is in the row of the first token of the vocabulary, which is the output's too.
         let ran = desk.generate(&[&ASK[..], &["--backend", backend]].concat(), "");
@@ -109,23 +86,11 @@ fn weights_that_are_no_numbers() {
 
 #[test]
 fn chat_templates_that_do_not_work() {
-    let model = |template| {
-        Tiny {
-            template: Some(template),
-            ..Tiny::default()
-        }
-        .gguf()
-    };
+    let model = |template| Tiny { template: Some(template), ..Tiny::default() }.gguf();
     let ask = |template, parts: &[&str]| Desk::new(&model(template)).generate(&ASK, "").refuses(1, parts);
     ask("{% for %}", &["chat template"]);
-    ask(
-        "{{ raise_exception('no user may ask') }}",
-        &["refuses the conversation", "no user may ask"],
-    );
-    ask(
-        "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
-        &["--raw"],
-    );
+    ask("{{ raise_exception('no user may ask') }}", &["refuses the conversation", "no user may ask"]);
+    ask("{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}", &["--raw"]);
     let desk = Desk::new(&model("{% for %}"));
     desk.generate(&[&ASK[..], &["--raw"]].concat(), "").printed();
 }
@@ -133,18 +98,13 @@ fn chat_templates_that_do_not_work() {
 #[test]
 fn prompts_that_are_none() {
     let desk = Desk::tiny();
-    desk.generate(&["--prompt", ""], "")
-        .refuses(1, &["the prompt is empty"]);
+    desk.generate(&["--prompt", ""], "").refuses(1, &["the prompt is empty"]);
     desk.generate(&[], "").refuses(1, &["the prompt is empty"]);
-    desk.generate(&["--raw", "--prompt", ""], "")
-        .refuses(1, &["the prompt is empty"]);
-    desk.generate(&["--prompt-file", "missing"], "")
-        .refuses(1, &["cannot read missing"]);
-    desk.generate(&["--prompt-file", "."], "")
-        .refuses(1, &["cannot read ."]);
+    desk.generate(&["--raw", "--prompt", ""], "").refuses(1, &["the prompt is empty"]);
+    desk.generate(&["--prompt-file", "missing"], "").refuses(1, &["cannot read missing"]);
+    desk.generate(&["--prompt-file", "."], "").refuses(1, &["cannot read ."]);
     desk.put("bytes", b"abc\xffdef");
-    desk.generate(&["--prompt-file", "bytes"], "")
-        .refuses(1, &["bytes is not UTF-8 text: byte 3"]);
+    desk.generate(&["--prompt-file", "bytes"], "").refuses(1, &["bytes is not UTF-8 text: byte 3"]);
 }
 
 #[test]
@@ -154,8 +114,7 @@ fn a_prompt_longer_than_the_context() {
     let raw = |ctx: &str| desk.generate(&["--raw", "--ctx", ctx, "--prompt", &long], "");
     raw("200").refuses(1, &["has 300 tokens and the context holds 200", "--ctx"]);
     raw("257").refuses(1, &["a context of 257 tokens is longer", "--ctx 256 would fit"]);
-    desk.generate(&["--raw"], &"y".repeat(100_000))
-        .refuses(1, &["has 100000 tokens", "holds 256"]);
+    desk.generate(&["--raw"], &"y".repeat(100_000)).refuses(1, &["has 100000 tokens", "holds 256"]);
 }
 
 #[test]
@@ -208,11 +167,9 @@ fn command_lines_that_cannot_be_meant() {
 fn models_that_cannot_be_fetched() {
     let desk = Desk::tiny();
     // The environment is empty: there is no home to put a model in.
-    desk.agentos(["generate", "--prompt", "a"])
-        .refuses(1, &["AGENTOS_HOME"]);
+    desk.agentos(["generate", "--prompt", "a"]).refuses(1, &["AGENTOS_HOME"]);
     desk.agentos(["model"]).refuses(1, &["AGENTOS_HOME"]);
-    desk.agentos(["model", "-hf", "nonsense"])
-        .refuses(1, &["nonsense"]);
+    desk.agentos(["model", "-hf", "nonsense"]).refuses(1, &["nonsense"]);
     desk.agentos(["model", "--hf", "../..:x.gguf"]).refuses(1, &[]);
 }
 
@@ -223,18 +180,11 @@ fn a_full_disk_behind_standard_output() {
     for arguments in [&["--json"][..], &[]] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut command = desk.command(["generate", "--prompt", "a", "--max-tokens", "3", "--model"]);
-        command
-            .arg(desk.model())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(full);
+        command.arg(desk.model()).args(arguments).stdin(Stdio::null()).stdout(full);
         let output = command.output().unwrap();
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{message}");
-        assert!(
-            message.starts_with("error: cannot write to standard output"),
-            "{message}"
-        );
+        assert!(message.starts_with("error: cannot write to standard output"), "{message}");
     }
 }
 
@@ -242,11 +192,7 @@ fn a_full_disk_behind_standard_output() {
 fn a_reader_that_has_seen_enough() {
     let desk = Desk::tiny();
     let mut command = desk.command(["generate", "--prompt", "a", "--model"]);
-    command
-        .arg(desk.model())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.arg(desk.model()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();

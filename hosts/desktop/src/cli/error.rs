@@ -108,11 +108,7 @@ impl std::fmt::Display for CliError {
             CliError::EmptyPrompt => f.write_str("the prompt is empty; at least one character is needed"),
             CliError::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
             CliError::NotText { path, at } => {
-                write!(
-                    f,
-                    "{} is not UTF-8 text: byte {at} begins no character",
-                    path.display()
-                )
+                write!(f, "{} is not UTF-8 text: byte {at} begins no character", path.display())
             }
             CliError::TextTooLong { path, limit } => {
                 write!(f, "{} is too long; {limit} bytes would fit", path.display())

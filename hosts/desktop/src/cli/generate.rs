@@ -111,13 +111,7 @@ impl Generate {
         let prompt = self.prompt.read()?;
         let path = self.model.path()?;
         let opened = clock.now();
-        let Loaded {
-            mut prepared,
-            limits,
-            tokenizer,
-            prompt,
-            mut tables,
-        } = self.load(&path, &prompt)?;
+        let Loaded { mut prepared, limits, tokenizer, prompt, mut tables } = self.load(&path, &prompt)?;
         let load_ms = clock.now().micros_since(opened) as f64 / 1e3;
 
         let (mut sequence, mut pool) = tables.start()?;
@@ -152,21 +146,12 @@ impl Generate {
         let mut index = model::index(path, &map)?;
         let file = ModelFile::read(path, &map, &mut index)?;
         let candidates = CANDIDATES.max(self.top_logprobs).max(self.sampling.top_k);
-        let purpose = Purpose {
-            outcomes: 1,
-            candidates,
-        };
+        let purpose = Purpose { outcomes: 1, candidates };
         let limits = context::limits(&file.model.shape, self.ctx, self.kv.kv(), purpose)?;
         let encode = || self.encode(path, &file, prompt);
         let (prepared, (tokenizer, delimiters, prompt)) =
             load::prepare(&file, &limits, &self.compute.device(), encode)?;
-        Ok(Loaded {
-            prepared,
-            limits,
-            tokenizer,
-            prompt,
-            tables: Tables::new(limits, delimiters),
-        })
+        Ok(Loaded { prepared, limits, tokenizer, prompt, tables: Tables::new(limits, delimiters) })
     }
 
     /// The text side: what does not need the device.
@@ -203,10 +188,7 @@ fn stream(
 /// Tells a person what the text itself does not.
 fn conclude(generation: &Generation, limits: &Limits, timing: &Timing) {
     if generation.finish == Finish::Context {
-        eprintln!(
-            "(the context of {} tokens is full; a larger --ctx would go on)",
-            limits.context
-        );
+        eprintln!("(the context of {} tokens is full; a larger --ctx would go on)", limits.context);
     }
     if std::io::stderr().is_terminal() {
         eprintln!("({})", timing.summary(generation.tokens));

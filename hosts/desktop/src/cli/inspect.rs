@@ -111,10 +111,7 @@ impl Inspect {
 
     fn sheet(&self, path: &Path, file: &ModelFile<'_>) -> Result<Sheet, CliError> {
         let shape = &file.model.shape;
-        let purpose = Purpose {
-            outcomes: 1,
-            candidates: 64,
-        };
+        let purpose = Purpose { outcomes: 1, candidates: 64 };
         let limits = context::limits(shape, self.ctx, self.kv.kv(), purpose)?;
         let mut device = Device::open(&self.compute.device())?;
         let footprint = device.footprint(&file.model, &limits, &mut file.weights())?;
@@ -122,9 +119,7 @@ impl Inspect {
         let vocabulary = file.vocabulary(path)?;
         let tokenizer = model::tokenizer(path, &vocabulary, shape.vocab)?;
         let ends = (0..shape.vocab).filter(|&id| tokenizer.is_end_of_generation(id));
-        let end_tokens = ends
-            .map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned())
-            .collect();
+        let end_tokens = ends.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned()).collect();
         Ok(Sheet {
             name: file.name().map(str::to_owned),
             path: path.display().to_string(),
@@ -173,22 +168,14 @@ fn quantisations(file: &ModelFile<'_>) -> Vec<Quantisation> {
         *tensors += 1;
         *bytes += tensor.bytes.len() as u64;
     }
-    let quantisation = |(dtype, (tensors, bytes))| Quantisation {
-        dtype,
-        tensors,
-        bytes,
-    };
+    let quantisation = |(dtype, (tensors, bytes))| Quantisation { dtype, tensors, bytes };
     let mut found: Vec<_> = found.into_iter().map(quantisation).collect();
     found.sort_by_key(|one| std::cmp::Reverse(one.bytes));
     found
 }
 
 fn kernels(caps: &Caps) -> Kernels {
-    Kernels {
-        backend: caps.backend,
-        variant: caps.variant,
-        threads: caps.threads,
-    }
+    Kernels { backend: caps.backend, variant: caps.variant, threads: caps.threads }
 }
 
 fn memory_plan(shape: &ModelShape, limits: &Limits, footprint: &Footprint) -> MemoryPlan {
@@ -213,10 +200,7 @@ impl Sheet {
         let mut line = |name: &str, value: String| {
             writeln!(text, "{name:<14}{value}").expect("a string takes all text");
         };
-        line(
-            "model",
-            self.name.clone().unwrap_or_else(|| "(no name)".to_owned()),
-        );
+        line("model", self.name.clone().unwrap_or_else(|| "(no name)".to_owned()));
         line("file", format!("{} ({})", self.path, megabytes(self.bytes)));
         line(
             "architecture",
@@ -227,10 +211,7 @@ impl Sheet {
         );
         line(
             "attention",
-            format!(
-                "{} heads of {}, {} key/value heads",
-                self.heads, self.head_dim, self.kv_heads
-            ),
+            format!("{} heads of {}, {} key/value heads", self.heads, self.head_dim, self.kv_heads),
         );
         line("rope", self.rope.clone());
         line("context", format!("{} tokens trained", self.trained_context));
@@ -246,26 +227,14 @@ impl Sheet {
             ),
         );
         line("ends with", vocabulary.end_tokens.join(" "));
-        line(
-            "chat template",
-            if vocabulary.chat_template { "yes" } else { "no" }.to_owned(),
-        );
+        line("chat template", if vocabulary.chat_template { "yes" } else { "no" }.to_owned());
         for one in &self.quantisations {
             line(
                 "weights",
-                format!(
-                    "{:<6} {:>4} tensors {:>12}",
-                    one.dtype,
-                    one.tensors,
-                    megabytes(one.bytes)
-                ),
+                format!("{:<6} {:>4} tensors {:>12}", one.dtype, one.tensors, megabytes(one.bytes)),
             );
         }
-        let Kernels {
-            backend,
-            variant,
-            threads,
-        } = &self.kernels;
+        let Kernels { backend, variant, threads } = &self.kernels;
         line("kernels", format!("{backend}, {variant}, {threads} threads"));
         let memory = &self.memory;
         line(

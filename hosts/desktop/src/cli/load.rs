@@ -25,9 +25,7 @@ pub fn prepare<T: Send>(
     std::thread::scope(|scope| {
         let text = scope.spawn(text);
         let prepared = open(file, limits, options);
-        let text = text
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let text = text.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok((prepared?, text))
     })
 }

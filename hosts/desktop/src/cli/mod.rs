@@ -78,11 +78,7 @@ const USAGE: u8 = 2;
 
 /// `-hf`, as users of llama.cpp type it, would be two short options.
 fn long_hub_option(argument: OsString) -> OsString {
-    if argument == "-hf" {
-        OsString::from("--hf")
-    } else {
-        argument
-    }
+    if argument == "-hf" { OsString::from("--hf") } else { argument }
 }
 
 #[cfg(test)]

@@ -37,11 +37,7 @@ impl ModelOptions {
             return Ok(path.clone());
         }
         let mut progress = progress::for_stderr();
-        Ok(fetch::ensure(
-            &choice,
-            &Environment::from_process(),
-            progress.as_mut(),
-        )?)
+        Ok(fetch::ensure(&choice, &Environment::from_process(), progress.as_mut())?)
     }
 }
 
@@ -62,11 +58,7 @@ pub struct ComputeOptions {
 impl ComputeOptions {
     /// What a device is opened with.
     pub fn device(&self) -> DeviceOptions {
-        DeviceOptions {
-            backend: self.backend,
-            threads: self.threads.map(usize::from),
-            isa: self.isa,
-        }
+        DeviceOptions { backend: self.backend, threads: self.threads.map(usize::from), isa: self.isa }
     }
 }
 
@@ -105,28 +97,18 @@ pub fn read_text(stream: impl Read, name: &Path) -> Result<String, CliError> {
     stream
         .take(MOST_TEXT_BYTES + 1)
         .read_to_end(&mut bytes)
-        .map_err(|source| CliError::Read {
-            path: name.to_owned(),
-            source,
-        })?;
+        .map_err(|source| CliError::Read { path: name.to_owned(), source })?;
     if bytes.len() as u64 > MOST_TEXT_BYTES {
-        return Err(CliError::TextTooLong {
-            path: name.to_owned(),
-            limit: MOST_TEXT_BYTES,
-        });
+        return Err(CliError::TextTooLong { path: name.to_owned(), limit: MOST_TEXT_BYTES });
     }
-    String::from_utf8(bytes).map_err(|error| CliError::NotText {
-        path: name.to_owned(),
-        at: error.utf8_error().valid_up_to(),
-    })
+    String::from_utf8(bytes)
+        .map_err(|error| CliError::NotText { path: name.to_owned(), at: error.utf8_error().valid_up_to() })
 }
 
 /// Reads a file of text.
 pub fn read_text_file(path: &Path) -> Result<String, CliError> {
-    let file = std::fs::File::open(path).map_err(|source| CliError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let file =
+        std::fs::File::open(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
     read_text(file, path)
 }
 
@@ -137,10 +119,7 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused_with_its_place() {
         let error = read_text(&b"abc\xff"[..], Path::new("f")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "f is not UTF-8 text: byte 3 begins no character"
-        );
+        assert_eq!(error.to_string(), "f is not UTF-8 text: byte 3 begins no character");
         let error = read_text(std::io::repeat(b'a'), Path::new("f")).unwrap_err();
         assert_eq!(error.to_string(), "f is too long; 268435456 bytes would fit");
     }

@@ -21,10 +21,7 @@ pub fn write_json(console: &mut Console<'_>, value: &impl serde::Serialize) -> R
 /// steer it.
 pub fn push_harmless(text: &str, out: &mut String) {
     let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    out.extend(
-        text.chars()
-            .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }),
-    );
+    out.extend(text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }));
 }
 
 #[cfg(test)]

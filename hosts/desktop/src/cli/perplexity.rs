@@ -48,10 +48,7 @@ impl Perplexity {
         let map = ModelMap::open(path)?;
         let mut index = model::index(path, &map)?;
         let file = ModelFile::read(path, &map, &mut index)?;
-        let purpose = Purpose {
-            outcomes: CHUNK,
-            candidates: 1,
-        };
+        let purpose = Purpose { outcomes: CHUNK, candidates: 1 };
         let limits = context::limits(&file.model.shape, Some(self.ctx), self.kv.kv(), purpose)?;
         let encode = || {
             let tokenizer = model::tokenizer(path, &file.vocabulary(path)?, file.model.shape.vocab)?;
@@ -66,9 +63,7 @@ impl Perplexity {
         let mut tables = Tables::new(limits, delimiters);
         let (mut sequence, mut pool) = tables.start()?;
         let windows = perplexity::windows(&tokens, self.ctx)?;
-        let count = windows
-            .len()
-            .min(self.chunks.map_or(usize::MAX, |chunks| chunks as usize));
+        let count = windows.len().min(self.chunks.map_or(usize::MAX, |chunks| chunks as usize));
         let mut likelihood = Likelihood::default();
         for (index, window) in windows.take(count).enumerate() {
             let device = prepared.device.tensor_device();

@@ -14,12 +14,7 @@ use crate::text::{Message, RenderOptions, Role, Special, Template, Tokenizer, Vo
 #[derive(Args, Debug)]
 pub struct PromptOptions {
     /// The prompt; standard input without it and --prompt-file
-    #[arg(
-        long,
-        value_name = "TEXT",
-        allow_hyphen_values = true,
-        conflicts_with = "prompt_file"
-    )]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "prompt_file")]
     prompt: Option<String>,
     /// A file with the prompt
     #[arg(long, value_name = "FILE")]
@@ -64,40 +59,21 @@ impl PromptOptions {
         vocabulary: &Vocabulary<'_>,
     ) -> Result<Vec<u32>, CliError> {
         if self.raw {
-            let special = if self.special {
-                Special::Parse
-            } else {
-                Special::AsText
-            };
+            let special = if self.special { Special::Parse } else { Special::AsText };
             let mut ids: Vec<u32> = tokenizer.leading_bos().into_iter().collect();
             ids.extend(tokenizer.encode(text, special)?);
             return Ok(ids);
         }
-        let message = |role, text: &str| Message {
-            role,
-            content: text.to_owned(),
-        };
+        let message = |role, text: &str| Message { role, content: text.to_owned() };
         let system = self.system.as_deref().map(|text| message(Role::System, text));
         let messages: Vec<Message> = system.into_iter().chain([message(Role::User, text)]).collect();
-        let options = RenderOptions {
-            add_generation_prompt: true,
-            now_s: now_s(),
-        };
-        Ok(encode_chat(
-            &Template::of(vocabulary)?,
-            tokenizer,
-            &messages,
-            &options,
-        )?)
+        let options = RenderOptions { add_generation_prompt: true, now_s: now_s() };
+        Ok(encode_chat(&Template::of(vocabulary)?, tokenizer, &messages, &options)?)
     }
 }
 
 fn nonempty(text: String) -> Result<String, CliError> {
-    if text.is_empty() {
-        Err(CliError::EmptyPrompt)
-    } else {
-        Ok(text)
-    }
+    if text.is_empty() { Err(CliError::EmptyPrompt) } else { Ok(text) }
 }
 
 /// Seconds since 1970 began.

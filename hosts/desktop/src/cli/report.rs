@@ -50,10 +50,7 @@ impl<'t> Recorder<'t> {
         let choice = token.choice;
         self.tokens.push(choice.token, &mut self.text);
         self.ids.push(choice.token);
-        self.chosen.push(weighed(&Candidate {
-            token: choice.token,
-            logit: choice.logit,
-        }));
+        self.chosen.push(weighed(&Candidate { token: choice.token, logit: choice.logit }));
         let best = token.next.candidates.iter().take(self.alternatives_per_token);
         self.alternatives.extend(best.map(weighed));
     }
@@ -71,12 +68,7 @@ impl<'t> Recorder<'t> {
         let each = self.alternatives.len() / self.chosen.len().max(1);
         let alternatives = |index: usize| self.alternatives[index * each..(index + 1) * each].to_vec();
         let chosen = self.chosen.iter().enumerate();
-        let top = chosen
-            .map(|(index, &chosen)| Top {
-                chosen,
-                alternatives: alternatives(index),
-            })
-            .collect();
+        let top = chosen.map(|(index, &chosen)| Top { chosen, alternatives: alternatives(index) }).collect();
         Report {
             prompt_ids: prompt.to_vec(),
             output_ids: self.ids,
@@ -185,23 +177,13 @@ mod tests {
     #[test]
     fn rates_are_per_second_and_absent_without_time() {
         let at = |micros| Instant { micros };
-        let timeline = Timeline {
-            begin: at(50_000),
-            first: at(150_000),
-            last: at(650_000),
-        };
+        let timeline = Timeline { begin: at(50_000), first: at(150_000), last: at(650_000) };
         let timing = Timing::new(&timeline, 30, 51, 40.0);
         assert_eq!(timing.prefill_tok_s, Some(300.0));
         assert_eq!(timing.decode_tok_s, Some(100.0));
         assert_eq!(timing.first_token_ms, 150.0);
-        assert_eq!(
-            timing.summary(51),
-            "51 tokens; first after 150 ms, prompt 300 tok/s, then 100 tok/s"
-        );
-        let one = Timeline {
-            last: at(150_000),
-            ..timeline
-        };
+        assert_eq!(timing.summary(51), "51 tokens; first after 150 ms, prompt 300 tok/s, then 100 tok/s");
+        let one = Timeline { last: at(150_000), ..timeline };
         assert_eq!(Timing::new(&one, 30, 1, 40.0).decode_tok_s, None);
     }
 }

@@ -65,10 +65,8 @@ impl std::error::Error for LoadError {}
 /// # Errors
 /// [`LoadError::Gguf`].
 pub fn index(path: &Path, map: &ModelMap) -> Result<Vec<IndexEntry>, LoadError> {
-    let len = Gguf::index_len(map.bytes()).map_err(|error| LoadError::Gguf {
-        path: path.to_owned(),
-        error: Box::new(error),
-    })?;
+    let len = Gguf::index_len(map.bytes())
+        .map_err(|error| LoadError::Gguf { path: path.to_owned(), error: Box::new(error) })?;
     Ok(vec![IndexEntry::default(); len])
 }
 
@@ -82,14 +80,10 @@ impl<'m> ModelFile<'m> {
         map: &'m ModelMap,
         index: &'m mut [IndexEntry],
     ) -> Result<ModelFile<'m>, LoadError> {
-        let gguf = Gguf::parse(map.bytes(), index).map_err(|error| LoadError::Gguf {
-            path: path.to_owned(),
-            error: Box::new(error),
-        })?;
-        let model = model::select(&FileMetadata(gguf)).map_err(|error| LoadError::Model {
-            path: path.to_owned(),
-            error: Box::new(error),
-        })?;
+        let gguf = Gguf::parse(map.bytes(), index)
+            .map_err(|error| LoadError::Gguf { path: path.to_owned(), error: Box::new(error) })?;
+        let model = model::select(&FileMetadata(gguf))
+            .map_err(|error| LoadError::Model { path: path.to_owned(), error: Box::new(error) })?;
         Ok(ModelFile { map, gguf, model })
     }
 
@@ -103,10 +97,8 @@ impl<'m> ModelFile<'m> {
     /// # Errors
     /// [`TextError::Vocabulary`].
     pub fn vocabulary(&self, path: &Path) -> Result<Vocabulary<'m>, TextError> {
-        Vocabulary::from_gguf(&self.gguf).map_err(|error| TextError::Vocabulary {
-            path: path.to_owned(),
-            error,
-        })
+        Vocabulary::from_gguf(&self.gguf)
+            .map_err(|error| TextError::Vocabulary { path: path.to_owned(), error })
     }
 
     /// The name that the file gives the model.

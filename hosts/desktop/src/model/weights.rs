@@ -18,11 +18,7 @@ pub struct MappedWeights<'m> {
 impl<'m> MappedWeights<'m> {
     /// The weights of a parsed file that lies in `map`.
     pub fn new(gguf: Gguf<'m>, map: &'m ModelMap) -> MappedWeights<'m> {
-        MappedWeights {
-            weights: GgufWeights::new(gguf, |_| ()),
-            gguf,
-            map,
-        }
+        MappedWeights { weights: GgufWeights::new(gguf, |_| ()), gguf, map }
     }
 }
 

@@ -22,9 +22,7 @@ pub struct Desk {
 impl Desk {
     /// With this file as the model.
     pub fn new(model: &[u8]) -> Desk {
-        let desk = Desk {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let desk = Desk { folder: tempfile::tempdir().unwrap() };
         desk.put("model.gguf", model);
         desk
     }
@@ -51,12 +49,7 @@ impl Desk {
 
     /// `agentos generate` on the model, with some text on standard input.
     pub fn generate(&self, arguments: &[&str], stdin: &str) -> Ran {
-        run(
-            command(self.folder.path(), ["generate", "--model"])
-                .arg(self.model())
-                .args(arguments),
-            stdin,
-        )
+        run(command(self.folder.path(), ["generate", "--model"]).arg(self.model()).args(arguments), stdin)
     }
 
     /// Any command line.
@@ -85,10 +78,7 @@ pub struct Ran {
 }
 
 pub fn run(command: &mut Command, stdin: &str) -> Ran {
-    let command = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A program that refuses its arguments does not read.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
@@ -100,11 +90,7 @@ impl Ran {
         let text = |bytes| String::from_utf8(bytes).expect("the program writes text");
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
         assert!(!stderr.contains("panicked"), "{stderr}");
-        Ran {
-            code: output.status.code().expect("the program ends by itself"),
-            stdout,
-            stderr,
-        }
+        Ran { code: output.status.code().expect("the program ends by itself"), stdout, stderr }
     }
 
     /// What it printed; it has succeeded.

@@ -106,9 +106,7 @@ impl Tiny {
         let mut seed = 1u64;
         let mut add = |name: &str, rows: u32, cols: u32, mean: f32, spread: f32| {
             let mut number = || {
-                seed = seed
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 mean + spread * ((seed >> 40) as f32 / (1 << 23) as f32 - 1.0)
             };
             let numbers: Vec<f32> = (0..rows * cols).map(|_| number()).collect();
@@ -189,8 +187,7 @@ impl File {
 
     fn numbers(&mut self, key: &str, numbers: &[u32]) {
         self.array(key, 4, numbers.len());
-        self.metadata
-            .extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        self.metadata.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
     }
 
     fn tensor(&mut self, name: &str, rows: u32, cols: u32, numbers: Vec<f32>) {
@@ -198,12 +195,10 @@ impl File {
         push_text(&mut self.records, name);
         let dims: &[u32] = if rows == 1 { &[cols] } else { &[cols, rows] };
         self.records.extend((dims.len() as u32).to_le_bytes());
-        self.records
-            .extend(dims.iter().flat_map(|&dim| u64::from(dim).to_le_bytes()));
+        self.records.extend(dims.iter().flat_map(|&dim| u64::from(dim).to_le_bytes()));
         self.records.extend(0u32.to_le_bytes());
         self.records.extend((self.data.len() as u64).to_le_bytes());
-        self.data
-            .extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        self.data.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         self.data.resize(self.data.len().next_multiple_of(ALIGNMENT), 0);
     }
 }
