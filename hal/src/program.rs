@@ -108,8 +108,7 @@ impl Program {
         layers: u32,
         mut visit: impl FnMut(crate::WeightId) -> Result<(), E>,
     ) -> Result<(), E> {
-        let parts =
-            core::iter::once((0, self.prologue)).chain((0..layers).map(|layer| (layer, self.layer)));
+        let parts = core::iter::once((0, self.prologue)).chain((0..layers).map(|layer| (layer, self.layer)));
         for (layer, ops) in parts.chain(core::iter::once((0, self.epilogue))) {
             for role in ops.iter().filter_map(Op::weight) {
                 let layer = if role.per_layer() { layer } else { 0 };

@@ -49,7 +49,10 @@ impl WeightRole {
     pub const fn per_layer(self) -> bool {
         !matches!(
             self,
-            WeightRole::TokenEmbedding | WeightRole::RopeFactors | WeightRole::OutputNorm | WeightRole::Output
+            WeightRole::TokenEmbedding
+                | WeightRole::RopeFactors
+                | WeightRole::OutputNorm
+                | WeightRole::Output
         )
     }
 

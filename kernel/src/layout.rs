@@ -38,10 +38,7 @@ impl SliceLimits {
     /// When `min` is 0, or `max` below `min` or beyond any context. As a `const`, that is an error
     /// of the build.
     pub const fn new(min: u32, max: u32) -> SliceLimits {
-        assert!(
-            min >= 1 && min <= max && max <= 1 << 16,
-            "a slice holds 1 <= min <= max <= 65536 tokens"
-        );
+        assert!(min >= 1 && min <= max && max <= 1 << 16, "a slice holds 1 <= min <= max <= 65536 tokens");
         SliceLimits { min, max }
     }
 
@@ -106,15 +103,7 @@ impl Layout {
         };
         let len = self.open + 1;
         let open = if seals(len, token, limits) { 0 } else { len };
-        (
-            Layout {
-                tokens: self.tokens + 1,
-                slices,
-                pages,
-                open,
-            },
-            placement,
-        )
+        (Layout { tokens: self.tokens + 1, slices, pages, open }, placement)
     }
 }
 
@@ -161,35 +150,9 @@ mod tests {
         let mut tokens = [Delimiter::None; 10];
         tokens[8] = Delimiter::Line;
         let (layout, placements) = place(&tokens, LIMITS);
-        assert_eq!(
-            placements[8],
-            Placement {
-                address: 8,
-                slice: 0,
-                offset: 8,
-                page: 1,
-                place: 0
-            }
-        );
-        assert_eq!(
-            placements[9],
-            Placement {
-                address: 9,
-                slice: 1,
-                offset: 0,
-                page: 2,
-                place: 0
-            }
-        );
-        assert_eq!(
-            layout,
-            Layout {
-                tokens: 10,
-                slices: 2,
-                pages: 3,
-                open: 1
-            }
-        );
+        assert_eq!(placements[8], Placement { address: 8, slice: 0, offset: 8, page: 1, place: 0 });
+        assert_eq!(placements[9], Placement { address: 9, slice: 1, offset: 0, page: 2, place: 0 });
+        assert_eq!(layout, Layout { tokens: 10, slices: 2, pages: 3, open: 1 });
     }
 
     #[test]

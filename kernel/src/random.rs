@@ -15,12 +15,7 @@ pub const fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     while round < ROUNDS {
         let low = MULTIPLIERS[0] as u64 * c[0] as u64;
         let high = MULTIPLIERS[1] as u64 * c[2] as u64;
-        c = [
-            (high >> 32) as u32 ^ c[1] ^ k[0],
-            high as u32,
-            (low >> 32) as u32 ^ c[3] ^ k[1],
-            low as u32,
-        ];
+        c = [(high >> 32) as u32 ^ c[1] ^ k[0], high as u32, (low >> 32) as u32 ^ c[3] ^ k[1], low as u32];
         k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
         round += 1;
     }
@@ -29,10 +24,7 @@ pub const fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// A number in \[0, 1), uniform over multiples of 2⁻⁵³, for a place in the sequence of a seed.
 pub fn unit(seed: u64, place: u64) -> f64 {
-    let words = philox(
-        [place as u32, (place >> 32) as u32, 0, 0],
-        [seed as u32, (seed >> 32) as u32],
-    );
+    let words = philox([place as u32, (place >> 32) as u32, 0, 0], [seed as u32, (seed >> 32) as u32]);
     let bits = (u64::from(words[1]) << 32 | u64::from(words[0])) >> 11;
     bits as f64 / (1u64 << 53) as f64
 }
@@ -44,19 +36,13 @@ mod tests {
     /// The known answers that come with the paper's library, Random123.
     #[test]
     fn philox_gives_the_published_words() {
-        assert_eq!(
-            philox([0; 4], [0; 2]),
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
-        );
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
             philox([u32::MAX; 4], [u32::MAX; 2]),
             [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
         );
         assert_eq!(
-            philox(
-                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-                [0xa409_3822, 0x299f_31d0]
-            ),
+            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }
@@ -70,10 +56,7 @@ mod tests {
             counts[(x * 10.0) as usize] += 1;
         }
         // Nine degrees of freedom: 27.9 is exceeded once in a thousand seeds.
-        let chi_square: f64 = counts
-            .iter()
-            .map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0)
-            .sum();
+        let chi_square: f64 = counts.iter().map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0).sum();
         assert!(chi_square < 27.9, "{chi_square}");
     }
 }

@@ -58,11 +58,7 @@ pub struct SamplingError {
 
 impl core::fmt::Display for SamplingError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "{} is {}; accepted is {}",
-            self.name, self.value, self.accepted
-        )
+        write!(f, "{} is {}; accepted is {}", self.name, self.value, self.accepted)
     }
 }
 
@@ -120,37 +116,17 @@ impl Sampler {
     /// # Errors
     /// The first parameter that is not in its range.
     pub fn new(sampling: Sampling) -> Result<Sampler, SamplingError> {
-        let Sampling {
-            temperature,
-            top_p,
-            min_p,
-            repeat_penalty,
-            ..
-        } = sampling;
+        let Sampling { temperature, top_p, min_p, repeat_penalty, .. } = sampling;
         let at_least_0 = temperature.is_finite() && temperature >= 0.0;
         let positive = repeat_penalty.is_finite() && repeat_penalty > 0.0;
         for (right, name, value, accepted) in [
             (at_least_0, "temperature", temperature, "a number of at least 0"),
-            (
-                top_p > 0.0 && top_p <= 1.0,
-                "top-p",
-                top_p,
-                "a number above 0 and at most 1",
-            ),
-            (
-                (0.0..=1.0).contains(&min_p),
-                "min-p",
-                min_p,
-                "a number from 0 to 1",
-            ),
+            (top_p > 0.0 && top_p <= 1.0, "top-p", top_p, "a number above 0 and at most 1"),
+            ((0.0..=1.0).contains(&min_p), "min-p", min_p, "a number from 0 to 1"),
             (positive, "repeat-penalty", repeat_penalty, "a number above 0"),
         ] {
             if !right {
-                return Err(SamplingError {
-                    name,
-                    value,
-                    accepted,
-                });
+                return Err(SamplingError { name, value, accepted });
             }
         }
         Ok(Sampler { sampling })
@@ -167,10 +143,7 @@ impl Sampler {
     /// # Panics
     /// Without candidates, or with too little scratch.
     pub fn choose(&self, next: &Next<'_>, past: &[u32], address: u32, scratch: &mut [Weighed]) -> Choice {
-        assert!(
-            !next.candidates.is_empty(),
-            "a device gives at least one candidate"
-        );
+        assert!(!next.candidates.is_empty(), "a device gives at least one candidate");
         let sampling = &self.sampling;
         let recent = &past[past.len().saturating_sub(sampling.repeat_window as usize)..];
         let weighed = &mut scratch[..next.candidates.len()];
@@ -180,18 +153,10 @@ impl Sampler {
             weighed[0]
         } else {
             let kept = keep(weighed, beyond, sampling);
-            draw(
-                kept,
-                f64::from(sampling.temperature),
-                random::unit(sampling.seed, u64::from(address)),
-            )
+            draw(kept, f64::from(sampling.temperature), random::unit(sampling.seed, u64::from(address)))
         };
         let candidate = &next.candidates[chosen.candidate as usize];
-        Choice {
-            token: candidate.token,
-            logit: candidate.logit,
-            logprob: next.logprob(candidate),
-        }
+        Choice { token: candidate.token, logit: candidate.logit, logprob: next.logprob(candidate) }
     }
 }
 
@@ -202,28 +167,15 @@ fn weigh(next: &Next<'_>, recent: &[u32], penalty: f64, weighed: &mut [Weighed])
     for (index, (candidate, out)) in next.candidates.iter().zip(weighed).enumerate() {
         let logit = f64::from(candidate.logit);
         beyond -= libm::exp(logit - log_sum_exp);
-        let logit = if recent.contains(&candidate.token) {
-            penalised(logit, penalty)
-        } else {
-            logit
-        };
+        let logit = if recent.contains(&candidate.token) { penalised(logit, penalty) } else { logit };
         let weight = libm::exp(logit - log_sum_exp);
-        *out = Weighed {
-            candidate: index as u32,
-            token: candidate.token,
-            logit,
-            weight,
-        };
+        *out = Weighed { candidate: index as u32, token: candidate.token, logit, weight };
     }
     beyond.max(0.0)
 }
 
 fn penalised(logit: f64, penalty: f64) -> f64 {
-    if logit > 0.0 {
-        logit / penalty
-    } else {
-        logit * penalty
-    }
+    if logit > 0.0 { logit / penalty } else { logit * penalty }
 }
 
 /// The candidates that pass top-k, top-p and min-p; never none.
@@ -241,11 +193,7 @@ fn keep<'w>(sorted: &'w [Weighed], beyond: f64, sampling: &Sampling) -> &'w [Wei
         reached += one.weight;
         before < enough
     });
-    let kept = if sampling.top_p < 1.0 {
-        &kept[..short.count().max(1)]
-    } else {
-        kept
-    };
+    let kept = if sampling.top_p < 1.0 { &kept[..short.count().max(1)] } else { kept };
     // In logs, because the weights themselves may underflow.
     let least = best.logit + libm::log(f64::from(sampling.min_p));
     &kept[..kept.iter().take_while(|one| one.logit >= least).count().max(1)]

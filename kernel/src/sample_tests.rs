@@ -7,10 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn sampler(change: impl FnOnce(&mut Sampling)) -> Sampler {
-    let mut sampling = Sampling {
-        temperature: 1.0,
-        ..Sampling::GREEDY
-    };
+    let mut sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
     change(&mut sampling);
     Sampler::new(sampling).unwrap()
 }
@@ -23,16 +20,10 @@ struct Field {
 
 impl Field {
     fn new(logits: &[f32], beyond: f64) -> Field {
-        let candidates: Vec<_> = logits
-            .iter()
-            .zip(0..)
-            .map(|(&logit, token)| Candidate { token, logit })
-            .collect();
+        let candidates: Vec<_> =
+            logits.iter().zip(0..).map(|(&logit, token)| Candidate { token, logit }).collect();
         let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
-        Field {
-            candidates,
-            log_sum_exp: (sum / (1.0 - beyond)).ln() as f32,
-        }
+        Field { candidates, log_sum_exp: (sum / (1.0 - beyond)).ln() as f32 }
     }
 
     fn of_probabilities(probabilities: &[f64]) -> Field {
@@ -41,11 +32,7 @@ impl Field {
     }
 
     fn choose(&self, sampler: &Sampler, past: &[u32], address: u32) -> Choice {
-        let next = Next {
-            candidates: &self.candidates,
-            log_sum_exp: self.log_sum_exp,
-            entropy: 0.0,
-        };
+        let next = Next { candidates: &self.candidates, log_sum_exp: self.log_sum_exp, entropy: 0.0 };
         let mut scratch = vec![Weighed::default(); self.candidates.len()];
         sampler.choose(&next, past, address, &mut scratch)
     }
@@ -122,11 +109,7 @@ fn filters_keep_what_they_say() {
 fn the_penalty_reaches_back_as_far_as_its_window() {
     let field = Field::new(&[2.0, 1.9, -1.0], 0.1);
     let greedy = |window| {
-        let sampling = Sampling {
-            repeat_penalty: 1.5,
-            repeat_window: window,
-            ..Sampling::GREEDY
-        };
+        let sampling = Sampling { repeat_penalty: 1.5, repeat_window: window, ..Sampling::GREEDY };
         Sampler::new(sampling).unwrap()
     };
     assert_eq!(field.choose(&greedy(2), &[0, 7, 7], 3).token, 0);

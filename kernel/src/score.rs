@@ -19,11 +19,7 @@ pub fn scored<'a>(rows: &'a [Row], report: &StepReport<'a>) -> impl Iterator<Ite
         let row = rows[outcome.row as usize];
         let Want::Score(token) = row.want else { return None };
         let logprob = f64::from(outcome.scored) - f64::from(outcome.log_sum_exp);
-        Some(Scored {
-            address: row.address + 1,
-            token,
-            logprob,
-        })
+        Some(Scored { address: row.address + 1, token, logprob })
     })
 }
 
@@ -77,9 +73,7 @@ mod tests {
     #[test]
     fn the_error_shrinks_with_the_spread() {
         let mut coin = Likelihood::default();
-        [-1.0, -3.0, -1.0, -3.0, -2.0]
-            .iter()
-            .for_each(|&logprob| coin.add(logprob));
+        [-1.0, -3.0, -1.0, -3.0, -2.0].iter().for_each(|&logprob| coin.add(logprob));
         let (perplexity, error) = coin.perplexity().unwrap();
         assert!((perplexity - libm::exp(2.0)).abs() < 1e-12);
         assert!((error / perplexity - libm::sqrt(0.8 / 4.0)).abs() < 1e-12);

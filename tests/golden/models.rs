@@ -35,11 +35,8 @@ const QWEN3: Golden = golden!("qwen3");
 impl Golden {
     /// The tokens, and the logits after each.
     fn expected(&self) -> (Vec<u32>, Vec<Vec<f32>>) {
-        let words: Vec<u32> = self
-            .logits
-            .chunks_exact(4)
-            .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
-            .collect();
+        let words: Vec<u32> =
+            self.logits.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
         let (count, vocab) = (words[0] as usize, words[1] as usize);
         let (tokens, logits) = words[2..].split_at(count);
         assert_eq!(logits.len(), count * vocab);
@@ -91,21 +88,10 @@ fn logits(gguf: Gguf<'_>, model: &Model, tokens: &[u32], chunk: u32) -> Vec<Vec<
         kv: KvType::F32,
     };
     let mut device = Reference::new(1 << 26);
-    device
-        .prepare(
-            model.program,
-            &model.shape,
-            &limits,
-            &mut GgufWeights::new(gguf, |_| ()),
-        )
-        .unwrap();
+    device.prepare(model.program, &model.shape, &limits, &mut GgufWeights::new(gguf, |_| ())).unwrap();
     // Some tokens end a sentence: the text is to lie in slices of several lengths.
     let ends = |token| {
-        if token % 7 == 0 {
-            Delimiter::Sentence
-        } else {
-            Delimiter::None
-        }
+        if token % 7 == 0 { Delimiter::Sentence } else { Delimiter::None }
     };
     let mut tables = Tables::new(limits, chunk, (0..vocab).map(ends).collect());
     let (mut sequence, mut pool) = tables.start();
@@ -114,22 +100,13 @@ fn logits(gguf: Gguf<'_>, model: &Model, tokens: &[u32], chunk: u32) -> Vec<Vec<
     let mut observe = |_: &[_], report: &agentos_hal::StepReport<'_>| {
         for index in 0..report.outcomes.len() {
             let mut row = vec![f32::NAN; vocab as usize];
-            report
-                .candidates_of(index)
-                .iter()
-                .for_each(|one| row[one.token as usize] = one.logit);
-            assert!(
-                row.iter().all(|logit| logit.is_finite()),
-                "every token is a candidate"
-            );
+            report.candidates_of(index).iter().for_each(|one| row[one.token as usize] = one.logit);
+            assert!(row.iter().all(|logit| logit.is_finite()), "every token is a candidate");
             logits.push(row);
         }
     };
     while sequence.tick_observed(&mut device, &mut observe).unwrap() != Tick::Idle {}
-    assert!(
-        sequence.slices().len() > 2,
-        "one slice would not show that slices have bases"
-    );
+    assert!(sequence.slices().len() > 2, "one slice would not show that slices have bases");
     logits
 }
 

@@ -15,14 +15,10 @@ pub fn build(repository: &Repository) -> Result<PathBuf, Failure> {
     let package = ["--package", "agentos-desktop", "--bin", "agentos"];
     let mut cargo = repository.cargo(&["build", "--release"]);
     // The messages say where the program went: a user's own settings may have moved it.
-    cargo
-        .args(package)
-        .arg("--message-format=json-render-diagnostics");
+    cargo.args(package).arg("--message-format=json-render-diagnostics");
     let messages = output_of(&mut cargo)?;
-    executable(&String::from_utf8_lossy(&messages)).ok_or_else(|| Failure::Answer {
-        command: shown(&cargo),
-        expected: "path of the program agentos",
-    })
+    executable(&String::from_utf8_lossy(&messages))
+        .ok_or_else(|| Failure::Answer { command: shown(&cargo), expected: "path of the program agentos" })
 }
 
 /// The path of the program in cargo's messages, one JSON object a line.

@@ -17,18 +17,9 @@ const FUZZ_SECONDS: u32 = 60;
 /// [`crate::process::Failure::Found`] when a stage failed.
 pub fn ci(repository: &Repository) -> Outcome {
     let mut stages = Stages::default();
-    stages.run("format", || {
-        succeed(&mut repository.cargo(&["fmt", "--all", "--check"]))
-    });
+    stages.run("format", || succeed(&mut repository.cargo(&["fmt", "--all", "--check"])));
     stages.run("lints", || {
-        let args = [
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ];
+        let args = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         succeed(&mut repository.cargo(&args))
     });
     stages.run("documentation", || {
@@ -40,10 +31,7 @@ pub fn ci(repository: &Repository) -> Outcome {
     if succeeds(nightly("rustc").arg("--version")) {
         stages.run("fuzz", || fuzz(repository));
     } else {
-        stages.leave_out(
-            "fuzz",
-            "it needs a nightly compiler: rustup toolchain install nightly",
-        );
+        stages.leave_out("fuzz", "it needs a nightly compiler: rustup toolchain install nightly");
     }
     stages.print_summary();
     stages.outcome()
@@ -55,13 +43,7 @@ fn fuzz(repository: &Repository) -> Outcome {
         succeed(nightly("cargo").args(["install", "--locked", "cargo-fuzz"]))?;
     }
     let mut cargo = nightly("cargo");
-    cargo.args([
-        "fuzz",
-        "run",
-        "parse",
-        "--",
-        &format!("-max_total_time={FUZZ_SECONDS}"),
-    ]);
+    cargo.args(["fuzz", "run", "parse", "--", &format!("-max_total_time={FUZZ_SECONDS}")]);
     succeed(cargo.current_dir(repository.root.join("hosts/gguf")))
 }
 
@@ -76,9 +58,5 @@ fn nightly(program: &str) -> Command {
 }
 
 fn succeeds(command: &mut Command) -> bool {
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

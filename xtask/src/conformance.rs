@@ -9,16 +9,7 @@ use crate::process::{Repository, succeed};
 /// # Errors
 /// [`crate::process::Failure::Exit`] when a check fails or the backend is not in the list.
 pub fn conformance(repository: &Repository, backend: Option<&str>) -> Outcome {
-    let args = [
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "xtask",
-        "--example",
-        "conformance",
-        "--",
-    ];
+    let args = ["run", "--quiet", "--release", "--package", "xtask", "--example", "conformance", "--"];
     let mut cargo = repository.cargo(&args);
     cargo.args(backend);
     succeed(&mut cargo)

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::Outcome;
 use crate::process::{Failure, output_of, shown, succeed};
 
-/// Tokens of an answer at most, so that the demonstration ends in seconds.
-const MOST_TOKENS: &str = "80";
+/// Short answers, so that the demonstration ends in seconds, and memory for no more than it needs.
+const OPTIONS: [&str; 6] = ["--temperature", "0", "--max-tokens", "80", "--ctx", "512"];
 
 const QUESTION: &str = "What is the capital of France?";
 
@@ -39,10 +39,7 @@ pub fn demo(program: &Path) -> Outcome {
     command.arg("--json");
     let output = output_of(&mut command)?;
     let closing = serde_json::from_slice(&output).ok().as_ref().and_then(closing);
-    let missing = || Failure::Answer {
-        command: shown(&command),
-        expected: "text, timing and memory",
-    };
+    let missing = || Failure::Answer { command: shown(&command), expected: "text, timing and memory" };
     println!("{}", closing.ok_or_else(missing)?);
     Ok(())
 }
@@ -54,16 +51,17 @@ fn agentos(program: &Path, args: &[&str]) -> Command {
 }
 
 fn generate(program: &Path, prompt: &str) -> Command {
-    let mut command = agentos(
-        program,
-        &["generate", "--temperature", "0", "--max-tokens", MOST_TOKENS],
-    );
-    command.args(["--prompt", prompt]).stdin(Stdio::null());
+    let mut command = agentos(program, &["generate", "--prompt", prompt]);
+    command.args(OPTIONS).stdin(Stdio::null());
     command
 }
 
 fn ask(prompt: &str) {
-    println!("\n> {}\n", prompt.replace('\n', "\n> "));
+    println!();
+    for line in prompt.lines() {
+        println!("{}", format!("> {line}").trim_end());
+    }
+    println!();
 }
 
 /// The answer in the object that `generate --json` prints, with what it took. A figure that the system
@@ -101,10 +99,7 @@ mod tests {
             "memory": { "weights": 98_000_000, "kv": 4_000_000, "scratch": 1_500_000, "peak_rss": null },
         });
         let text = closing(&object).unwrap();
-        assert!(
-            text.starts_with("{}\n\nSpeed: first token after 140 ms, of which 62 ms to load;"),
-            "{text}"
-        );
+        assert!(text.starts_with("{}\n\nSpeed: first token after 140 ms, of which 62 ms to load;"), "{text}");
         assert!(text.contains("answer 310 tokens/s"), "{text}");
         assert!(text.contains("weights 98 MB"), "{text}");
         assert!(text.ends_with("peak of the process - MB."), "{text}");

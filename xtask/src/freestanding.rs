@@ -27,10 +27,7 @@ pub fn check(repository: &Repository) -> Outcome {
     let messages = output_of(&mut cargo)?;
     let messages = String::from_utf8_lossy(&messages);
     let libraries: Option<Vec<PathBuf>> = CRATES.iter().map(|name| library(&messages, name)).collect();
-    let missing = || Failure::Answer {
-        command: shown(&cargo),
-        expected: "library of each crate",
-    };
+    let missing = || Failure::Answer { command: shown(&cargo), expected: "library of each crate" };
     succeed(&mut link(repository, &libraries.ok_or_else(missing)?))
 }
 
@@ -39,28 +36,13 @@ fn link(repository: &Repository, libraries: &[PathBuf]) -> Command {
     let folder = libraries[0].parent().expect("a library lies in a folder");
     let mut rustc = Command::new("rustc");
     rustc
-        .args([
-            "--edition",
-            "2024",
-            "--crate-type",
-            "staticlib",
-            "-C",
-            "panic=abort",
-            "--out-dir",
-        ])
+        .args(["--edition", "2024", "--crate-type", "staticlib", "-C", "panic=abort", "--out-dir"])
         .arg(folder);
-    rustc
-        .arg("-L")
-        .arg(format!("dependency={}", folder.join("deps").display()));
+    rustc.arg("-L").arg(format!("dependency={}", folder.join("deps").display()));
     for (name, library) in CRATES.iter().zip(libraries) {
-        rustc
-            .arg("--extern")
-            .arg(format!("{}={}", name.replace('-', "_"), library.display()));
+        rustc.arg("--extern").arg(format!("{}={}", name.replace('-', "_"), library.display()));
     }
-    rustc
-        .arg("xtask/freestanding/probe.rs")
-        .current_dir(&repository.root)
-        .stdin(Stdio::null());
+    rustc.arg("xtask/freestanding/probe.rs").current_dir(&repository.root).stdin(Stdio::null());
     rustc
 }
 
@@ -73,9 +55,7 @@ fn library(messages: &str, package: &str) -> Option<PathBuf> {
         .filter(|message| message["target"]["name"] == name.as_str())
         .find_map(|message| {
             let files = message["filenames"].as_array()?.iter().filter_map(Value::as_str);
-            files
-                .map(PathBuf::from)
-                .find(|file| file.extension().is_some_and(|kind| kind == "rlib"))
+            files.map(PathBuf::from).find(|file| file.extension().is_some_and(|kind| kind == "rlib"))
         })
 }
 
@@ -87,10 +67,7 @@ mod tests {
     fn a_crates_library_is_found_among_cargos_messages() {
         let messages = r#"{"target":{"name":"half"},"filenames":["/t/debug/deps/libhalf-1.rlib"]}
 {"target":{"name":"agentos_hal"},"filenames":["/t/debug/libagentos_hal.rmeta","/t/debug/libagentos_hal.rlib"]}"#;
-        assert_eq!(
-            library(messages, "agentos-hal"),
-            Some(PathBuf::from("/t/debug/libagentos_hal.rlib"))
-        );
+        assert_eq!(library(messages, "agentos-hal"), Some(PathBuf::from("/t/debug/libagentos_hal.rlib")));
         assert_eq!(library(messages, "agentos-kernel"), None);
     }
 }

@@ -100,9 +100,7 @@ mod tests {
 
     #[test]
     fn what_follows_run_is_for_agentos() {
-        let line = [
-            "xtask", "run", "generate", "--help", "-hf", "a/b", "--prompt", "x",
-        ];
+        let line = ["xtask", "run", "generate", "--help", "-hf", "a/b", "--prompt", "x"];
         match Chore::parse_from(line) {
             Chore::Run { args } => assert_eq!(args, line[2..].iter().map(OsString::from).collect::<Vec<_>>()),
             other => panic!("{other:?}"),

@@ -19,17 +19,14 @@ pub fn model(repository: &Repository, args: &[OsString]) -> Outcome {
     Err(agentos::become_it(command))
 }
 
-/// Sees that the default model is on this machine. What the command says goes to our errors, so that
-/// our output stays that of the chore.
+/// Sees that the default model is on this machine. Progress goes to our errors; the path, to which
+/// the command's output amounts, to nowhere.
 ///
 /// # Errors
 /// [`crate::process::Failure::Start`], [`crate::process::Failure::Exit`]: `agentos` has said why, and
 /// what to do.
 pub fn ensure(program: &Path) -> Outcome {
     let mut command = Command::new(program);
-    command
-        .arg("model")
-        .stdin(Stdio::null())
-        .stdout(std::io::stderr());
+    command.arg("model").stdin(Stdio::null()).stdout(Stdio::null());
     succeed(&mut command)
 }

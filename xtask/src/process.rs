@@ -19,10 +19,7 @@ impl Repository {
         // Cargo tells where this crate is now; where it was when it was built serves a direct start.
         let here =
             std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        let root = Path::new(&here)
-            .parent()
-            .expect("this crate lies in a folder of the checkout")
-            .to_owned();
+        let root = Path::new(&here).parent().expect("this crate lies in a folder of the checkout").to_owned();
         Repository { root }
     }
 
@@ -75,10 +72,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Exit { status, .. } => {
-                let code = status
-                    .code()
-                    .and_then(|code| u8::try_from(code).ok())
-                    .filter(|&code| code != 0);
+                let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|&code| code != 0);
                 ExitCode::from(code.unwrap_or(1))
             }
             _ => ExitCode::FAILURE,
@@ -90,11 +84,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Start { program, source } if source.kind() == io::ErrorKind::NotFound => {
-                write!(
-                    f,
-                    "there is no program {program} on this machine; {}",
-                    remedy(program)
-                )
+                write!(f, "there is no program {program} on this machine; {}", remedy(program))
             }
             Failure::Start { program, source } => write!(f, "cannot start {program}: {source}"),
             Failure::Exit { command, status } => write!(f, "`{command}` failed: {status}"),
@@ -120,18 +110,12 @@ pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
     let args = command.get_args().map(|arg| arg.to_string_lossy());
-    std::iter::once(name.to_string_lossy())
-        .chain(args)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(name.to_string_lossy()).chain(args).collect::<Vec<_>>().join(" ")
 }
 
 /// Why `command` could not be started.
 pub fn not_started(command: &Command, source: io::Error) -> Failure {
-    Failure::Start {
-        program: command.get_program().to_string_lossy().into_owned(),
-        source,
-    }
+    Failure::Start { program: command.get_program().to_string_lossy().into_owned(), source }
 }
 
 /// Runs to the end, with this program's output.
@@ -148,10 +132,7 @@ pub fn succeed(command: &mut Command) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure::Start`], [`Failure::Exit`].
 pub fn output_of(command: &mut Command) -> Result<Vec<u8>, Failure> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|source| not_started(command, source))?;
+    let output = command.stderr(Stdio::inherit()).output().map_err(|source| not_started(command, source))?;
     judge(command, output.status)?;
     Ok(output.stdout)
 }
@@ -161,14 +142,7 @@ pub fn output_of(command: &mut Command) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// [`Failure::Exit`].
 pub fn judge(command: &Command, status: ExitStatus) -> Result<(), Failure> {
-    if status.success() {
-        Ok(())
-    } else {
-        Err(Failure::Exit {
-            command: shown(command),
-            status,
-        })
-    }
+    if status.success() { Ok(()) } else { Err(Failure::Exit { command: shown(command), status }) }
 }
 
 #[cfg(test)]

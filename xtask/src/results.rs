@@ -22,11 +22,7 @@ impl Counts {
             let part = parts.split("; ").find_map(|part| part.strip_suffix(label))?;
             part.trim().parse().ok()
         };
-        Some(Counts {
-            passed: count(" passed")?,
-            failed: count(" failed")?,
-            ignored: count(" ignored")?,
-        })
+        Some(Counts { passed: count(" passed")?, failed: count(" failed")?, ignored: count(" ignored")? })
     }
 }
 
@@ -50,14 +46,7 @@ mod tests {
             "test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s";
         let mut sum = Counts::of_line(good).unwrap();
         sum += Counts::of_line(bad).unwrap();
-        assert_eq!(
-            sum,
-            Counts {
-                passed: 16,
-                failed: 2,
-                ignored: 3
-            }
-        );
+        assert_eq!(sum, Counts { passed: 16, failed: 2, ignored: 3 });
         assert_eq!(Counts::of_line("test results::are_read ... ok"), None);
         assert_eq!(Counts::of_line("test result: ok. many passed; 0 failed"), None);
     }

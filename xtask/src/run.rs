@@ -35,12 +35,7 @@ fn wants_default_model(args: &[OsString]) -> bool {
     };
     let fetches_itself = args.first().is_some_and(|first| first == OsStr::new("model"));
     !fetches_itself
-        && !args.iter().any(|arg| {
-            OTHER_MODEL
-                .iter()
-                .chain(&NO_MODEL)
-                .any(|option| names(arg, option))
-        })
+        && !args.iter().any(|arg| OTHER_MODEL.iter().chain(&NO_MODEL).any(|option| names(arg, option)))
 }
 
 #[cfg(test)]

@@ -34,28 +34,17 @@ impl Stages {
             Ok(()) => End::Passed,
             Err(failure) => End::Failed(failure.to_string()),
         };
-        self.note(Stage {
-            name,
-            time: start.elapsed(),
-            end,
-        });
+        self.note(Stage { name, time: start.elapsed(), end });
     }
 
     /// Notes that a part does not run, and why.
     pub fn leave_out(&mut self, name: &'static str, why: &str) {
-        self.note(Stage {
-            name,
-            time: Duration::ZERO,
-            end: End::LeftOut(why.to_owned()),
-        });
+        self.note(Stage { name, time: Duration::ZERO, end: End::LeftOut(why.to_owned()) });
     }
 
     /// Parts that failed.
     pub fn failed(&self) -> usize {
-        self.done
-            .iter()
-            .filter(|stage| matches!(stage.end, End::Failed(_)))
-            .count()
+        self.done.iter().filter(|stage| matches!(stage.end, End::Failed(_))).count()
     }
 
     /// All parts again, a line each.
@@ -73,10 +62,7 @@ impl Stages {
     pub fn outcome(&self) -> Outcome {
         match self.failed() {
             0 => Ok(()),
-            failed => Err(Failure::Found(format!(
-                "{failed} of {} stages failed",
-                self.done.len()
-            ))),
+            failed => Err(Failure::Found(format!("{failed} of {} stages failed", self.done.len()))),
         }
     }
 
@@ -112,11 +98,7 @@ mod tests {
         assert!(ran);
         assert_eq!(stages.failed(), 1);
         assert_eq!(stages.outcome().unwrap_err().to_string(), "1 of 3 stages failed");
-        assert!(
-            line(&stages.done[0]).contains("FAILED"),
-            "{}",
-            line(&stages.done[0])
-        );
+        assert!(line(&stages.done[0]).contains("FAILED"), "{}", line(&stages.done[0]));
         assert_eq!(line(&stages.done[2]), "third: left out: no umbrella");
     }
 }

@@ -54,26 +54,15 @@ fn workspace_tests(repository: &Repository, filters: &[String], counts: &mut Cou
     let status = child.wait().map_err(|source| not_started(&cargo, source))?;
     judge(&cargo, status)?;
     match counts.passed {
-        0 => Err(Failure::Found(format!(
-            "no test ran; no name contains {}",
-            filters.join(" or ")
-        ))),
+        0 => Err(Failure::Found(format!("no test ran; no name contains {}", filters.join(" or ")))),
         _ => Ok(()),
     }
 }
 
 /// The last line. When tests failed, the stage that holds them is no failure of its own.
 fn closing_line(counts: Counts, failed_stages: usize) -> String {
-    let other_stages = if counts.failed > 0 {
-        failed_stages.saturating_sub(1)
-    } else {
-        failed_stages
-    };
-    format!(
-        "{} passed, {} failed",
-        counts.passed,
-        counts.failed + other_stages as u64
-    )
+    let other_stages = if counts.failed > 0 { failed_stages.saturating_sub(1) } else { failed_stages };
+    format!("{} passed, {} failed", counts.passed, counts.failed + other_stages as u64)
 }
 
 #[cfg(test)]
@@ -82,11 +71,7 @@ mod tests {
 
     #[test]
     fn the_last_line_counts_tests_and_stages_that_failed() {
-        let counts = |passed, failed| Counts {
-            passed,
-            failed,
-            ignored: 0,
-        };
+        let counts = |passed, failed| Counts { passed, failed, ignored: 0 };
         assert_eq!(closing_line(counts(40, 0), 0), "40 passed, 0 failed");
         assert_eq!(closing_line(counts(38, 2), 1), "38 passed, 2 failed");
         assert_eq!(closing_line(counts(38, 2), 2), "38 passed, 3 failed");

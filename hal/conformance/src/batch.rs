@@ -109,11 +109,7 @@ impl Context {
             let length = rng.pick(&[1, 7, 8, 9, 16, 3, 20]).min(left);
             slices.push(Slice::random(base, length, vocab, pool, rng));
             left -= length;
-            let gap = if rng.one_in(3) {
-                rng.among(0..=gaps.min(100))
-            } else {
-                0
-            };
+            let gap = if rng.one_in(3) { rng.among(0..=gaps.min(100)) } else { 0 };
             gaps -= gap;
             base += length + gap;
         }
@@ -129,9 +125,7 @@ impl Context {
 
     /// The first address behind it.
     pub fn end(&self) -> u32 {
-        self.slices
-            .last()
-            .map_or(0, |slice| slice.base + slice.tokens.len() as u32)
+        self.slices.last().map_or(0, |slice| slice.base + slice.tokens.len() as u32)
     }
 
     /// The same tokens and addresses on other pages.
@@ -156,13 +150,8 @@ impl Context {
                 break;
             }
             let len = slice.tokens.len().min(range.end - before);
-            batch.segments.push(Segment {
-                base: slice.base,
-                len: len as u32,
-            });
-            batch
-                .pages
-                .extend_from_slice(&slice.pages[..len.div_ceil(PAGE_TOKENS)]);
+            batch.segments.push(Segment { base: slice.base, len: len as u32 });
+            batch.pages.extend_from_slice(&slice.pages[..len.div_ceil(PAGE_TOKENS)]);
             segments += 1;
             for offset in 0..len {
                 if range.contains(&(before + offset)) {
@@ -171,10 +160,7 @@ impl Context {
             }
             before += len;
         }
-        batch.spans.push(Span {
-            rows: range.len() as u32,
-            segments,
-        });
+        batch.spans.push(Span { rows: range.len() as u32, segments });
     }
 }
 
@@ -182,11 +168,7 @@ impl Slice {
     /// Random tokens.
     pub fn random(base: u32, tokens: u32, vocab: u32, pool: &mut Pool, rng: &mut Rng) -> Slice {
         let pages = pool.take(tokens);
-        Slice {
-            base,
-            tokens: (0..tokens).map(|_| rng.among(0..=vocab - 1)).collect(),
-            pages,
-        }
+        Slice { base, tokens: (0..tokens).map(|_| rng.among(0..=vocab - 1)).collect(), pages }
     }
 
     fn row(&self, offset: usize) -> Row {

@@ -6,35 +6,21 @@ pub fn worst(found: &[f32], expected: &[f32], scale: impl Fn(usize) -> f64) -> f
     if found.len() != expected.len() {
         return f64::INFINITY;
     }
-    let errors = found
-        .iter()
-        .zip(expected)
-        .enumerate()
-        .map(|(i, (&found, &expected))| {
-            let error = (f64::from(found) - f64::from(expected)).abs();
-            if error == 0.0 { 0.0 } else { error / scale(i) }
-        });
+    let errors = found.iter().zip(expected).enumerate().map(|(i, (&found, &expected))| {
+        let error = (f64::from(found) - f64::from(expected)).abs();
+        if error == 0.0 { 0.0 } else { error / scale(i) }
+    });
     largest(errors)
 }
 
 /// The largest of the errors; infinite if one is not a number.
 pub fn largest(errors: impl IntoIterator<Item = f64>) -> f64 {
-    errors.into_iter().fold(0.0, |worst, error| {
-        if error.is_nan() {
-            f64::INFINITY
-        } else {
-            worst.max(error)
-        }
-    })
+    errors.into_iter().fold(0.0, |worst, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) })
 }
 
 /// How many elements are not equal, one that is missing or not a number included.
 pub fn differing<T: PartialEq>(found: &[T], expected: &[T]) -> f64 {
-    let unequal = found
-        .iter()
-        .zip(expected)
-        .filter(|(found, expected)| found != expected)
-        .count();
+    let unequal = found.iter().zip(expected).filter(|(found, expected)| found != expected).count();
     (unequal + found.len().abs_diff(expected.len())) as f64
 }
 

@@ -72,11 +72,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            seed: 1,
-            cases: 6,
-            only: None,
-        }
+        Options { seed: 1, cases: 6, only: None }
     }
 }
 
@@ -85,10 +81,7 @@ pub fn run(backend: &Backend, options: &Options) -> Table {
     let caps = (backend.make)().caps();
     let chosen = |check: &Check| {
         let name = format!("{} {}", check.name, check.kind);
-        options
-            .only
-            .as_ref()
-            .is_none_or(|part| name.contains(part.as_str()))
+        options.only.as_ref().is_none_or(|part| name.contains(part.as_str()))
     };
     let checks = checks::all(backend).into_iter().filter(chosen);
     Table {
@@ -117,12 +110,8 @@ fn run_check(check: &Check, backend: &Backend, options: &Options) -> Line {
         let fault = match result {
             Ok(Ok(error)) => {
                 line.worst = largest([line.worst, error]);
-                (error > tolerance.limit).then(|| {
-                    format!(
-                        "{error:.1e} {}; {:.1e} is allowed",
-                        tolerance.unit, tolerance.limit
-                    )
-                })
+                (error > tolerance.limit)
+                    .then(|| format!("{error:.1e} {}; {:.1e} is allowed", tolerance.unit, tolerance.limit))
             }
             Ok(Err(Failure::Refused)) => {
                 line.refused = true;
@@ -141,6 +130,5 @@ fn run_check(check: &Check, backend: &Backend, options: &Options) -> Line {
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a text")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text")
 }

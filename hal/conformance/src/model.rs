@@ -34,23 +34,14 @@ impl Model {
         let mut tensors = BTreeMap::new();
         let mut add = |id: WeightId| {
             let id = kept(&shape, id);
-            tensors
-                .entry(id)
-                .or_insert_with(|| random(id.role, &shape, plan(id.role), rng));
+            tensors.entry(id).or_insert_with(|| random(id.role, &shape, plan(id.role), rng));
             Ok::<(), std::convert::Infallible>(())
         };
         let Ok(()) = program.for_each_weight(shape.layers, &mut add);
         if shape.rope.factors {
-            let Ok(()) = add(WeightId {
-                role: WeightRole::RopeFactors,
-                layer: 0,
-            });
+            let Ok(()) = add(WeightId { role: WeightRole::RopeFactors, layer: 0 });
         }
-        Model {
-            program,
-            shape,
-            tensors,
-        }
+        Model { program, shape, tensors }
     }
 
     /// The tensor of a role that the whole model shares.
@@ -65,23 +56,13 @@ impl Model {
 
     /// The weights, to be loaded once.
     pub fn source(&self) -> Source<'_> {
-        Source {
-            model: self,
-            released: BTreeSet::new(),
-        }
+        Source { model: self, released: BTreeSet::new() }
     }
 }
 
 fn kept(shape: &ModelShape, id: WeightId) -> WeightId {
     let tied = shape.tied_embedding && id.role == WeightRole::Output;
-    if tied {
-        WeightId {
-            role: WeightRole::TokenEmbedding,
-            ..id
-        }
-    } else {
-        id
-    }
+    if tied { WeightId { role: WeightRole::TokenEmbedding, ..id } } else { id }
 }
 
 fn random(role: WeightRole, shape: &ModelShape, (dtype, gain): (DType, f32), rng: &mut Rng) -> Owned {
@@ -115,25 +96,15 @@ pub struct Source<'m> {
 
 impl WeightSource for Source<'_> {
     fn describe(&self, id: WeightId) -> Option<TensorInfo> {
-        self.model
-            .tensors
-            .get(&kept(&self.model.shape, id))
-            .map(|tensor| tensor.info)
+        self.model.tensors.get(&kept(&self.model.shape, id)).map(|tensor| tensor.info)
     }
 
     fn load(&mut self, id: WeightId) -> Result<Tensor<'_>, WeightError> {
         if self.released.contains(&id) {
             return Err(WeightError::Unreadable(id));
         }
-        let tensor = self
-            .model
-            .tensors
-            .get(&kept(&self.model.shape, id))
-            .ok_or(WeightError::Missing(id))?;
-        Ok(Tensor {
-            info: tensor.info,
-            bytes: &tensor.bytes,
-        })
+        let tensor = self.model.tensors.get(&kept(&self.model.shape, id)).ok_or(WeightError::Missing(id))?;
+        Ok(Tensor { info: tensor.info, bytes: &tensor.bytes })
     }
 
     fn release(&mut self, id: WeightId) {

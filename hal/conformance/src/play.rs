@@ -64,9 +64,7 @@ pub fn play(
     }
     for slice in contexts.iter().flat_map(|context| &context.slices) {
         for (tokens, &page) in slice.tokens.chunks(PAGE_TOKENS).zip(&slice.pages) {
-            record
-                .stored
-                .extend(tokens_of(&rig.image(page)?, shape, kv, tokens.len()));
+            record.stored.extend(tokens_of(&rig.image(page)?, shape, kv, tokens.len()));
             let (mean_key, mass) = rig.summary(page, 0, tokens.len())?;
             record.mean_keys.extend(mean_key);
             record.token_mass.extend(&mass[..tokens.len()]);
@@ -88,20 +86,11 @@ fn step(
     }
     batch.ask_all();
     let seen = rig.step(&batch)?;
-    let stride = if batch.rows.is_empty() {
-        0
-    } else {
-        seen.exposed.len() / batch.rows.len()
-    };
-    let named = spans
-        .iter()
-        .flat_map(|(context, tokens)| tokens.clone().map(|token| (*context, token)));
+    let stride = if batch.rows.is_empty() { 0 } else { seen.exposed.len() / batch.rows.len() };
+    let named = spans.iter().flat_map(|(context, tokens)| tokens.clone().map(|token| (*context, token)));
     for (row, name) in named.enumerate() {
         let token = Token {
-            outcome: Outcome {
-                row: 0,
-                ..seen.outcomes[row]
-            },
+            outcome: Outcome { row: 0, ..seen.outcomes[row] },
             candidates: seen.candidates[row].clone(),
             exposed: seen.exposed[row * stride..][..stride].to_vec(),
             entropy: seen.entropy[row],
@@ -139,10 +128,7 @@ pub fn tokens_of(image: &[u8], shape: &ModelShape, kv: KvType, tokens: usize) ->
 impl Record {
     /// How many numbers differ; tokens that only one of the two has are left out.
     pub fn differences(&self, other: &Record) -> f64 {
-        let common = self
-            .tokens
-            .iter()
-            .filter_map(|(name, token)| Some((token, other.tokens.get(name)?)));
+        let common = self.tokens.iter().filter_map(|(name, token)| Some((token, other.tokens.get(name)?)));
         common.map(|(a, b)| a.differences(b)).sum()
     }
 
@@ -176,9 +162,7 @@ pub fn alone(contexts: &[Context], rows: usize) -> Schedule {
 /// One context's tokens from `start` in chunks.
 pub fn chunked(context: usize, start: usize, end: usize, rows: usize) -> Schedule {
     let starts = (start..end).step_by(rows);
-    starts
-        .map(|from| vec![(context, from..end.min(from + rows))])
-        .collect()
+    starts.map(|from| vec![(context, from..end.min(from + rows))]).collect()
 }
 
 /// Contexts in random company, order and chunks.
@@ -186,9 +170,7 @@ pub fn mixed(contexts: &[Context], rows: usize, rng: &mut Rng) -> Schedule {
     let mut done: Vec<usize> = vec![0; contexts.len()];
     let mut schedule = Vec::new();
     loop {
-        let mut open: Vec<usize> = (0..contexts.len())
-            .filter(|&i| done[i] < contexts[i].tokens())
-            .collect();
+        let mut open: Vec<usize> = (0..contexts.len()).filter(|&i| done[i] < contexts[i].tokens()).collect();
         if open.is_empty() {
             return schedule;
         }
@@ -212,13 +194,7 @@ pub fn mixed(contexts: &[Context], rows: usize, rng: &mut Rng) -> Schedule {
 pub fn pages_of(contexts: &[Context]) -> Vec<(PageId, usize)> {
     let slices = contexts.iter().flat_map(|context| &context.slices);
     let mut pages: Vec<(PageId, usize)> = slices
-        .flat_map(|slice| {
-            slice
-                .pages
-                .iter()
-                .copied()
-                .zip(slice.tokens.chunks(PAGE_TOKENS).map(<[u32]>::len))
-        })
+        .flat_map(|slice| slice.pages.iter().copied().zip(slice.tokens.chunks(PAGE_TOKENS).map(<[u32]>::len)))
         .collect();
     pages.sort_by_key(|(page, _)| page.0);
     pages.dedup();

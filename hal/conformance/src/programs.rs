@@ -12,47 +12,25 @@ const fn norm(input: Reg, weight: WeightRole, out: Reg) -> Op {
 }
 
 const fn matmul(input: Reg, weight: WeightRole, out: Reg) -> Op {
-    Op::MatMul {
-        input,
-        weight,
-        out,
-        accumulate: false,
-    }
+    Op::MatMul { input, weight, out, accumulate: false }
 }
 
 const fn matmul_add(input: Reg, weight: WeightRole, out: Reg) -> Op {
-    Op::MatMul {
-        input,
-        weight,
-        out,
-        accumulate: true,
-    }
+    Op::MatMul { input, weight, out, accumulate: true }
 }
 
 const fn expose(reg: Reg) -> Op {
     Op::Expose { reg }
 }
 
-const STORE: Op = Op::StoreKv {
-    key: Reg::Key,
-    value: Reg::Value,
-};
-const ATTEND: Op = Op::Attend {
-    query: Reg::Query,
-    out: Reg::Context,
-};
-const HEAD: Op = Op::Head {
-    input: Reg::Hidden,
-    weight: WeightRole::Output,
-};
+const STORE: Op = Op::StoreKv { key: Reg::Key, value: Reg::Value };
+const ATTEND: Op = Op::Attend { query: Reg::Query, out: Reg::Context };
+const HEAD: Op = Op::Head { input: Reg::Hidden, weight: WeightRole::Output };
 const HIDDEN: Op = embed(WeightRole::TokenEmbedding, Reg::Hidden);
 
 /// Embedding, exposed at the end; a head over it.
-pub const EMBED: Program = Program {
-    prologue: &[HIDDEN],
-    layer: &[],
-    epilogue: &[expose(Reg::Hidden), HEAD],
-};
+pub const EMBED: Program =
+    Program { prologue: &[HIDDEN], layer: &[], epilogue: &[expose(Reg::Hidden), HEAD] };
 
 /// The two norms of a layer: into another register, and in place.
 pub const NORM: Program = Program {
@@ -74,14 +52,8 @@ pub const HEAD_NORM: Program = Program {
         embed(WeightRole::TokenEmbedding, Reg::Key),
     ],
     layer: &[
-        Op::HeadNorm {
-            reg: Reg::Query,
-            weight: WeightRole::QueryNorm,
-        },
-        Op::HeadNorm {
-            reg: Reg::Key,
-            weight: WeightRole::KeyNorm,
-        },
+        Op::HeadNorm { reg: Reg::Query, weight: WeightRole::QueryNorm },
+        Op::HeadNorm { reg: Reg::Key, weight: WeightRole::KeyNorm },
         expose(Reg::Query),
         expose(Reg::Key),
     ],
@@ -105,16 +77,10 @@ pub const MATMUL: Program = Program {
 pub const ADD: Program = Program {
     prologue: &[HIDDEN, embed(WeightRole::TokenEmbedding, Reg::Query)],
     layer: &[
-        Op::Add {
-            reg: Reg::Query,
-            weight: WeightRole::QueryBias,
-        },
+        Op::Add { reg: Reg::Query, weight: WeightRole::QueryBias },
         expose(Reg::Query),
         matmul(Reg::Hidden, WeightRole::Key, Reg::Key),
-        Op::Add {
-            reg: Reg::Key,
-            weight: WeightRole::KeyBias,
-        },
+        Op::Add { reg: Reg::Key, weight: WeightRole::KeyBias },
         expose(Reg::Key),
     ],
     epilogue: &[HEAD],
@@ -129,11 +95,7 @@ pub const ROTATE: Program = Program {
 
 /// Attention over keys and values that are embeddings, so that page memory is exactly known.
 pub const ATTENTION: Program = Program {
-    prologue: &[
-        HIDDEN,
-        embed(WeightRole::TokenEmbedding, Reg::Key),
-        embed(WeightRole::Output, Reg::Value),
-    ],
+    prologue: &[HIDDEN, embed(WeightRole::TokenEmbedding, Reg::Key), embed(WeightRole::Output, Reg::Value)],
     layer: &[
         matmul(Reg::Hidden, WeightRole::Query, Reg::Query),
         expose(Reg::Query),
@@ -145,32 +107,19 @@ pub const ATTENTION: Program = Program {
 };
 
 const fn gate(activation: Activation) -> Op {
-    Op::Gate {
-        activation,
-        gate: Reg::Gate,
-        up: Reg::Up,
-    }
+    Op::Gate { activation, gate: Reg::Gate, up: Reg::Up }
 }
 
-const GATE_INPUTS: &[Op] = &[
-    HIDDEN,
-    embed(WeightRole::TokenEmbedding, Reg::Gate),
-    embed(WeightRole::Output, Reg::Up),
-];
+const GATE_INPUTS: &[Op] =
+    &[HIDDEN, embed(WeightRole::TokenEmbedding, Reg::Gate), embed(WeightRole::Output, Reg::Up)];
 
 /// A gate with SiLU; `ffn` is `width`.
-pub const SILU: Program = Program {
-    prologue: GATE_INPUTS,
-    layer: &[gate(Activation::Silu), expose(Reg::Gate)],
-    epilogue: &[HEAD],
-};
+pub const SILU: Program =
+    Program { prologue: GATE_INPUTS, layer: &[gate(Activation::Silu), expose(Reg::Gate)], epilogue: &[HEAD] };
 
 /// A gate with GELU; `ffn` is `width`.
-pub const GELU: Program = Program {
-    prologue: GATE_INPUTS,
-    layer: &[gate(Activation::Gelu), expose(Reg::Gate)],
-    epilogue: &[HEAD],
-};
+pub const GELU: Program =
+    Program { prologue: GATE_INPUTS, layer: &[gate(Activation::Gelu), expose(Reg::Gate)], epilogue: &[HEAD] };
 
 /// Several registers exposed in the layer, in another order than they are written, and at the end.
 pub const EXPOSE: Program = Program {
@@ -192,10 +141,7 @@ const FFN_DOWN: Op = matmul_add(Reg::Gate, WeightRole::FfnDown, Reg::Hidden);
 const EPILOGUE: &[Op] = &[
     norm(Reg::Hidden, WeightRole::OutputNorm, Reg::Normed),
     expose(Reg::Normed),
-    Op::Head {
-        input: Reg::Normed,
-        weight: WeightRole::Output,
-    },
+    Op::Head { input: Reg::Normed, weight: WeightRole::Output },
 ];
 
 /// A Llama.
@@ -227,20 +173,11 @@ pub const QWEN2: Program = Program {
     layer: &[
         ATTN_NORM,
         QUERY,
-        Op::Add {
-            reg: Reg::Query,
-            weight: WeightRole::QueryBias,
-        },
+        Op::Add { reg: Reg::Query, weight: WeightRole::QueryBias },
         KEY,
-        Op::Add {
-            reg: Reg::Key,
-            weight: WeightRole::KeyBias,
-        },
+        Op::Add { reg: Reg::Key, weight: WeightRole::KeyBias },
         VALUE,
-        Op::Add {
-            reg: Reg::Value,
-            weight: WeightRole::ValueBias,
-        },
+        Op::Add { reg: Reg::Value, weight: WeightRole::ValueBias },
         ROTATE_KEY,
         STORE,
         expose(Reg::Query),
@@ -262,15 +199,9 @@ pub const QWEN3: Program = Program {
     layer: &[
         ATTN_NORM,
         QUERY,
-        Op::HeadNorm {
-            reg: Reg::Query,
-            weight: WeightRole::QueryNorm,
-        },
+        Op::HeadNorm { reg: Reg::Query, weight: WeightRole::QueryNorm },
         KEY,
-        Op::HeadNorm {
-            reg: Reg::Key,
-            weight: WeightRole::KeyNorm,
-        },
+        Op::HeadNorm { reg: Reg::Key, weight: WeightRole::KeyNorm },
         VALUE,
         ROTATE_KEY,
         STORE,

@@ -88,18 +88,12 @@ impl Rig {
         let mut device = make();
         prepare(&mut *device, model, limits).map_err(|error| format!("prepare: {error}"))?;
         let image_bytes = page::image_bytes(&model.shape, limits.kv);
-        Ok(Rig {
-            device,
-            image_bytes,
-            kv_width: model.shape.kv_width() as usize,
-        })
+        Ok(Rig { device, image_bytes, kv_width: model.shape.kv_width() as usize })
     }
 
     /// Runs a step.
     pub fn step(&mut self, batch: &Batch) -> Result<Seen, String> {
-        batch
-            .with(|step| self.device.submit(step))
-            .map_err(|error| format!("submit: {error}"))?;
+        batch.with(|step| self.device.submit(step)).map_err(|error| format!("submit: {error}"))?;
         let seen = finish(&mut *self.device).map_err(|error| format!("poll: {error}"))?;
         let lengths = [
             ("entropies", seen.entropy.len(), batch.rows.len()),
@@ -107,17 +101,13 @@ impl Rig {
             (
                 "outcomes",
                 seen.outcomes.len(),
-                batch
-                    .rows
-                    .iter()
-                    .filter(|row| row.want != agentos_hal::Want::Nothing)
-                    .count(),
+                batch.rows.iter().filter(|row| row.want != agentos_hal::Want::Nothing).count(),
             ),
         ];
         match lengths.iter().find(|(_, found, expected)| found != expected) {
-            Some((what, found, expected)) => Err(format!(
-                "the report has {found} {what}; the step calls for {expected}"
-            )),
+            Some((what, found, expected)) => {
+                Err(format!("the report has {found} {what}; the step calls for {expected}"))
+            }
             None => Ok(seen),
         }
     }
@@ -144,10 +134,7 @@ impl Rig {
         let mut mean_key = vec![f32::NAN; self.kv_width];
         let mut mass = [Mass(u64::MAX); PAGE_TOKENS];
         let summarise = || {
-            let summary = PageSummary {
-                mean_key: &mut mean_key,
-                mass: &mut mass,
-            };
+            let summary = PageSummary { mean_key: &mut mean_key, mass: &mut mass };
             self.device.summarise(page, layer, tokens, summary)
         };
         ready(summarise).map_err(|error| format!("summarise: {error}"))?;

@@ -25,11 +25,7 @@ impl Owned {
         for _ in 0..blocks {
             block(dtype, deviation, rng, &mut bytes);
         }
-        assert_eq!(
-            info.bytes(),
-            Some(bytes.len() as u64),
-            "{cols} columns are whole blocks of {dtype}"
-        );
+        assert_eq!(info.bytes(), Some(bytes.len() as u64), "{cols} columns are whole blocks of {dtype}");
         Owned { info, bytes }
     }
 
@@ -37,14 +33,7 @@ impl Owned {
     pub fn of((rows, cols): (u32, u32), numbers: &[f32]) -> Owned {
         assert_eq!(numbers.len(), rows as usize * cols as usize);
         let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-        Owned {
-            info: TensorInfo {
-                dtype: DType::F32,
-                rows,
-                cols,
-            },
-            bytes,
-        }
+        Owned { info: TensorInfo { dtype: DType::F32, rows, cols }, bytes }
     }
 
     /// One row as numbers.

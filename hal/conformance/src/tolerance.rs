@@ -14,12 +14,7 @@ pub struct Tolerance {
 }
 
 const fn tolerance(check: &'static str, limit: f64, unit: &'static str, reason: &'static str) -> Tolerance {
-    Tolerance {
-        check,
-        limit,
-        unit,
-        reason,
-    }
+    Tolerance { check, limit, unit, reason }
 }
 
 const BITS: &str = "numbers";
@@ -27,19 +22,9 @@ const BITS: &str = "numbers";
 /// Every check's tolerance. `f32` rounds by 6e-8 of a number. Arithmetic in plain `f32`, in any order
 /// of summation, keeps a distance of three to ten from each limit; anything coarser does not.
 pub const TOLERANCES: &[Tolerance] = &[
-    tolerance(
-        "Embed",
-        0.0,
-        BITS,
-        "fma(scale, code, min) rounds once, like the definition of the types",
-    ),
+    tolerance("Embed", 0.0, BITS, "fma(scale, code, min) rounds once, like the definition of the types"),
     tolerance("Expose", 0.0, BITS, "a copy"),
-    tolerance(
-        "Norm",
-        4e-6,
-        "|out|",
-        "a mean of up to 1,000 squares, a root, a division, two products",
-    ),
+    tolerance("Norm", 4e-6, "|out|", "a mean of up to 1,000 squares, a root, a division, two products"),
     tolerance("HeadNorm", 2e-6, "|out|", "as Norm, over at most 128"),
     tolerance(
         "MatMul",
@@ -47,18 +32,8 @@ pub const TOLERANCES: &[Tolerance] = &[
         "sum |scale code x| + |min x|",
         "f32 chains over up to 1,536 inputs in any order; half precision or int8 inputs would miss it",
     ),
-    tolerance(
-        "Add",
-        2e-6,
-        "sum of parts",
-        "as the product in front, into which a bias may be fused",
-    ),
-    tolerance(
-        "Rotate",
-        1e-6,
-        "|pair|",
-        "sine and cosine rounded once, two products, one sum; angles in f64",
-    ),
+    tolerance("Add", 2e-6, "sum of parts", "as the product in front, into which a bias may be fused"),
+    tolerance("Rotate", 1e-6, "|pair|", "sine and cosine rounded once, two products, one sum; angles in f64"),
     tolerance("StoreKv", 0.0, BITS, "f16 rounds to nearest even, f32 not at all"),
     tolerance(
         "Attend",
@@ -66,30 +41,10 @@ pub const TOLERANCES: &[Tolerance] = &[
         "|value|",
         "query product, rotation, score, exponential, sum: 1e-6 each, peaked",
     ),
-    tolerance(
-        "Attend formula",
-        1e-5,
-        "|value|",
-        "as Attend, over the device's own queries",
-    ),
-    tolerance(
-        "Entropy",
-        2e-5,
-        "nats",
-        "errors of the scores, which the logarithm hands on",
-    ),
-    tolerance(
-        "Mass",
-        5e-6,
-        "row head layer",
-        "one share's error, and 2^-32 for the cut",
-    ),
-    tolerance(
-        "Gate",
-        2e-6,
-        "|gate up|",
-        "one exponential or hyperbolic tangent, three products",
-    ),
+    tolerance("Attend formula", 1e-5, "|value|", "as Attend, over the device's own queries"),
+    tolerance("Entropy", 2e-5, "nats", "errors of the scores, which the logarithm hands on"),
+    tolerance("Mass", 5e-6, "row head layer", "one share's error, and 2^-32 for the cut"),
+    tolerance("Gate", 2e-6, "|gate up|", "one exponential or hyperbolic tangent, three products"),
     tolerance(
         "Head",
         5e-6,
@@ -102,37 +57,12 @@ pub const TOLERANCES: &[Tolerance] = &[
         "nats, or of the sum",
         "the exponentials of the whole vocabulary, in any order",
     ),
-    tolerance(
-        "Head order",
-        0.0,
-        "faults",
-        "sizes, order, ties, masks and scores are decided, not rounded",
-    ),
-    tolerance(
-        "Program",
-        5e-5,
-        "rms of logits",
-        "a few layers of all the above, KV in f32",
-    ),
-    tolerance(
-        "Program f16",
-        3e-3,
-        "rms of logits",
-        "as Program; a key may round to the neighbouring f16",
-    ),
-    tolerance(
-        "Base rotated",
-        3e-5,
-        "|value|",
-        "keys turned once more in f32, against the query turned less",
-    ),
+    tolerance("Head order", 0.0, "faults", "sizes, order, ties, masks and scores are decided, not rounded"),
+    tolerance("Program", 5e-5, "rms of logits", "a few layers of all the above, KV in f32"),
+    tolerance("Program f16", 3e-3, "rms of logits", "as Program; a key may round to the neighbouring f16"),
+    tolerance("Base rotated", 3e-5, "|value|", "keys turned once more in f32, against the query turned less"),
     tolerance("Summary", 1e-6, "|key|", "a mean of eight"),
-    tolerance(
-        "Same bits",
-        0.0,
-        BITS,
-        "the same device, the same rows: one order of summation per number",
-    ),
+    tolerance("Same bits", 0.0, BITS, "the same device, the same rows: one order of summation per number"),
     tolerance("Refusals", 0.0, "faults", "a refusal is right or wrong"),
 ];
 

@@ -14,15 +14,8 @@ fn reference() -> Box<dyn TensorDevice> {
 
 #[test]
 fn the_reference_passes() {
-    let twins = &[Twin {
-        name: "another reference",
-        make: reference,
-    }];
-    let backend = Backend {
-        name: "reference",
-        make: reference,
-        twins,
-    };
+    let twins = &[Twin { name: "another reference", make: reference }];
+    let backend = Backend { name: "reference", make: reference, twins };
     let table = run(&backend, &Options::default());
     println!("{table}");
     assert!(table.passed(), "{table}");
@@ -36,14 +29,7 @@ macro_rules! planted {
 }
 /// Faults, and checks each of which must find them.
 const PLANTED: &[(Fault, Make, &[&str])] = &[
-    planted!(
-        LogitOff,
-        "Head F32",
-        "Head Q4_K",
-        "Head order",
-        "Program Llama",
-        "Program f16 Qwen3"
-    ),
+    planted!(LogitOff, "Head F32", "Head Q4_K", "Head order", "Program Llama", "Program f16 Qwen3"),
     planted!(
         CoarseRegisters,
         "Embed Q4_1",
@@ -71,22 +57,13 @@ const PLANTED: &[(Fault, Make, &[&str])] = &[
     planted!(OutcomesMisnumbered, "Head order"),
     planted!(SumsOff, "Head sums"),
     planted!(MassKept, "Same bits chunks"),
-    planted!(
-        AllLayersCounted,
-        "Entropy",
-        "Mass KV f16",
-        "Same bits after a larger step"
-    ),
+    planted!(AllLayersCounted, "Entropy", "Mass KV f16", "Same bits after a larger step"),
     planted!(NeighboursMatter, "Same bits neighbours"),
     planted!(ChunksMatter, "Same bits chunks"),
     planted!(OrderMatters, "Same bits order"),
     planted!(TimeMatters, "Same bits once more"),
     planted!(AddressMatters, "Same bits everything moved"),
-    planted!(
-        StoredByAddress,
-        "Same bits everything moved",
-        "Same bits slice computed elsewhere"
-    ),
+    planted!(StoredByAddress, "Same bits everything moved", "Same bits slice computed elsewhere"),
     planted!(PagesMatter, "Same bits other pages", "Same bits shared prefix"),
     planted!(ExposedRowsSwapped, "Expose"),
     planted!(ImageSwapped, "StoreKv KV f16", "StoreKv KV f32"),
@@ -103,16 +80,9 @@ const PLANTED: &[(Fault, Make, &[&str])] = &[
 fn planted_faults_are_found() {
     let mut missed = Vec::new();
     for &(fault, make, checks) in PLANTED {
-        let backend = Backend {
-            name: "mutant",
-            make,
-            twins: &[],
-        };
+        let backend = Backend { name: "mutant", make, twins: &[] };
         for check in checks {
-            let options = Options {
-                only: Some(check.to_string()),
-                ..Options::default()
-            };
+            let options = Options { only: Some(check.to_string()), ..Options::default() };
             let table = run(&backend, &options);
             assert!(!table.lines.is_empty(), "{check} is a check");
             if table.lines.iter().any(|line| line.failure.is_none()) {
@@ -126,23 +96,10 @@ fn planted_faults_are_found() {
 /// A twin whose bits differ is found, though it would pass by itself.
 #[test]
 fn twins_are_held_to_the_bits() {
-    let twins = &[Twin {
-        name: "faulty twin",
-        make: || Box::new(Mutant::new(Fault::ChunksMatter)),
-    }];
-    let backend = Backend {
-        name: "reference",
-        make: reference,
-        twins,
-    };
-    let table = run(
-        &backend,
-        &Options {
-            only: Some("faulty twin".to_string()),
-            cases: 20,
-            ..Options::default()
-        },
-    );
+    let twins = &[Twin { name: "faulty twin", make: || Box::new(Mutant::new(Fault::ChunksMatter)) }];
+    let backend = Backend { name: "reference", make: reference, twins };
+    let table =
+        run(&backend, &Options { only: Some("faulty twin".to_string()), cases: 20, ..Options::default() });
     assert_eq!(table.lines.len(), 1);
     assert!(!table.passed(), "{table}");
 }
@@ -152,21 +109,8 @@ fn twins_are_held_to_the_bits() {
 fn a_seed_repeats_a_run() {
     let make: Make = || Box::new(Mutant::new(Fault::CoarseRegisters));
     let worst = |seed| {
-        let options = Options {
-            seed,
-            cases: 3,
-            only: Some("Rotate".to_string()),
-        };
-        run(
-            &Backend {
-                name: "mutant",
-                make,
-                twins: &[],
-            },
-            &options,
-        )
-        .lines[0]
-            .worst
+        let options = Options { seed, cases: 3, only: Some("Rotate".to_string()) };
+        run(&Backend { name: "mutant", make, twins: &[] }, &options).lines[0].worst
     };
     assert_eq!(worst(7), worst(7));
     assert_ne!(worst(7), worst(8));

@@ -237,7 +237,8 @@ impl Model {
 
     /// Where part `index` of a page's image lies.
     pub fn place(&self, page: PageId, index: usize) -> core::ops::Range<usize> {
-        let (stream, half) = (index as u32 / 2, if index.is_multiple_of(2) { Half::Keys } else { Half::Values });
+        let (stream, half) =
+            (index as u32 / 2, if index.is_multiple_of(2) { Half::Keys } else { Half::Values });
         let (layer, head) = (stream / self.shape.kv_heads, stream % self.shape.kv_heads);
         let first = layout::half_page(&self.shape, &self.limits, layer, head, half, page.0);
         first..first + self.half_bytes()

@@ -59,14 +59,10 @@ impl Machine {
         if self.counters.contains(layer) {
             self.count(row);
         }
-        for (dim, out) in self.regs[Reg::Context as usize][at..at + head_dim]
-            .iter_mut()
-            .enumerate()
-        {
+        for (dim, out) in self.regs[Reg::Context as usize][at..at + head_dim].iter_mut().enumerate() {
             let seen = self.visible.iter().zip(&self.shares);
-            let sum: f64 = seen
-                .map(|((_, place), share)| share * self.pages.value(*place, layer, stored + dim))
-                .sum();
+            let sum: f64 =
+                seen.map(|((_, place), share)| share * self.pages.value(*place, layer, stored + dim)).sum();
             *out = sum as f32;
         }
     }
@@ -82,13 +78,9 @@ impl Machine {
                 turn(&self.shape.rope, &self.turns, distance, query, &mut self.head);
                 turned_for = Some(segment);
             }
-            let products = self
-                .head
-                .iter()
-                .zip(stored..)
-                .map(|(q, dim)| q * self.pages.key(place, layer, dim));
-            self.shares
-                .push(products.sum::<f64>() / libm::sqrt(f64::from(self.shape.head_dim)));
+            let products =
+                self.head.iter().zip(stored..).map(|(q, dim)| q * self.pages.key(place, layer, dim));
+            self.shares.push(products.sum::<f64>() / libm::sqrt(f64::from(self.shape.head_dim)));
         }
     }
 
@@ -103,11 +95,7 @@ impl Machine {
                 (segment, of_segment) = (of, 0.0);
             }
             of_segment += share;
-            entropy -= if share > 0.0 {
-                share * libm::log(share)
-            } else {
-                0.0
-            };
+            entropy -= if share > 0.0 { share * libm::log(share) } else { 0.0 };
             self.pages.add_mass(place, Mass::from_share(share as f32));
         }
         self.mass[segment].0 += Mass::from_share(of_segment as f32).0;

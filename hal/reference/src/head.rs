@@ -13,37 +13,16 @@ impl Machine {
         self.logits(input, weight);
         let vocab = self.shape.vocab as usize;
         let words = vocab.div_ceil(32);
-        let wanted = self
-            .rows
-            .iter()
-            .zip(0..)
-            .filter(|(row, _)| row.want != Want::Nothing);
+        let wanted = self.rows.iter().zip(0..).filter(|(row, _)| row.want != Want::Nothing);
         for ((row, number), logits) in wanted.zip(self.logits.chunks_exact(vocab)) {
             if logits.iter().any(|logit| !logit.is_finite()) {
                 return Err(DeviceError::NotFinite { row: number });
             }
-            let mask = row
-                .mask
-                .map(|mask| &self.masks[usize::from(mask) * words..][..words]);
+            let mask = row.mask.map(|mask| &self.masks[usize::from(mask) * words..][..words]);
             let (log_sum_exp, entropy) = distribution(logits, mask);
-            let candidates = select(
-                logits,
-                mask,
-                self.limits.candidates as usize,
-                &mut self.candidates,
-            );
-            let scored = if let Want::Score(token) = row.want {
-                logits[token as usize]
-            } else {
-                0.0
-            };
-            self.outcomes.push(Outcome {
-                row: number,
-                candidates,
-                log_sum_exp,
-                entropy,
-                scored,
-            });
+            let candidates = select(logits, mask, self.limits.candidates as usize, &mut self.candidates);
+            let scored = if let Want::Score(token) = row.want { logits[token as usize] } else { 0.0 };
+            self.outcomes.push(Outcome { row: number, candidates, log_sum_exp, entropy, scored });
         }
         Ok(())
     }
@@ -54,10 +33,7 @@ impl Machine {
         self.logits.resize(wanted * vocab, 0.0);
         for token in 0..vocab {
             let weights = self.weights_of(weight, None, token, width);
-            let rows = self
-                .rows
-                .iter()
-                .zip(self.regs[input as usize].chunks_exact(width as usize));
+            let rows = self.rows.iter().zip(self.regs[input as usize].chunks_exact(width as usize));
             let wanted = rows.filter(|(row, _)| row.want != Want::Nothing);
             for ((_, vector), logits) in wanted.zip(self.logits.chunks_exact_mut(vocab)) {
                 logits[token] = dot(&weights, vector) as f32;
@@ -68,10 +44,7 @@ impl Machine {
 }
 
 fn allowed<'a>(logits: &'a [f32], mask: Option<&'a [u32]>) -> impl Iterator<Item = Candidate> + 'a {
-    let candidates = logits
-        .iter()
-        .zip(0..)
-        .map(|(&logit, token)| Candidate { token, logit });
+    let candidates = logits.iter().zip(0..).map(|(&logit, token)| Candidate { token, logit });
     candidates.filter(move |&Candidate { token, .. }| {
         mask.is_none_or(|mask| mask[token as usize / 32] >> (token % 32) & 1 == 1)
     })
@@ -90,13 +63,7 @@ fn distribution(logits: &[f32], mask: Option<&[u32]>) -> (f32, f32) {
 /// of use.
 fn select(logits: &[f32], mask: Option<&[u32]>, places: usize, candidates: &mut Vec<Candidate>) -> u32 {
     let first = candidates.len();
-    candidates.resize(
-        first + places,
-        Candidate {
-            token: 0,
-            logit: f32::NEG_INFINITY,
-        },
-    );
+    candidates.resize(first + places, Candidate { token: 0, logit: f32::NEG_INFINITY });
     let best = &mut candidates[first..];
     for candidate in allowed(logits, mask) {
         // Tokens come in ascending order: a later equal one belongs behind.

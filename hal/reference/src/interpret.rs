@@ -68,12 +68,7 @@ impl Machine {
                 self.norm(out, out.width(&self.shape), weight, layer);
             }
             Op::HeadNorm { reg, weight } => self.norm(reg, self.shape.head_dim, weight, layer),
-            Op::MatMul {
-                input,
-                weight,
-                out,
-                accumulate,
-            } => {
+            Op::MatMul { input, weight, out, accumulate } => {
                 self.matmul(input, weight, layer, out, accumulate);
             }
             Op::Add { reg, weight } => self.add(reg, weight, layer),
@@ -118,11 +113,7 @@ impl Machine {
             let weights = self.weights_of(weight, layer, output, inner);
             let inputs = self.regs[input as usize].chunks_exact(inner as usize);
             for (vector, outputs) in inputs.zip(result.chunks_exact_mut(width as usize)) {
-                let before = if accumulate {
-                    f64::from(outputs[output])
-                } else {
-                    0.0
-                };
+                let before = if accumulate { f64::from(outputs[output]) } else { 0.0 };
                 outputs[output] = (before + dot(&weights, vector)) as f32;
             }
             self.weight_row = weights;
@@ -141,10 +132,7 @@ impl Machine {
     fn add(&mut self, reg: Reg, weight: WeightRole, layer: Option<u32>) {
         let weight = self.weights_of(weight, layer, 0, reg.width(&self.shape));
         for vector in rows_mut(&mut self.regs[reg as usize], reg, &self.shape) {
-            vector
-                .iter_mut()
-                .zip(&weight)
-                .for_each(|(x, weight)| *x += weight);
+            vector.iter_mut().zip(&weight).for_each(|(x, weight)| *x += weight);
         }
         self.weight_row = weight;
     }
@@ -154,9 +142,7 @@ impl Machine {
         for (row, vector) in self.rows.iter().zip(vectors) {
             for head in vector.chunks_exact_mut(self.shape.head_dim as usize) {
                 turn(&self.shape.rope, &self.turns, row.offset, head, &mut self.head);
-                head.iter_mut()
-                    .zip(&self.head)
-                    .for_each(|(x, &turned)| *x = turned as f32);
+                head.iter_mut().zip(&self.head).for_each(|(x, &turned)| *x = turned as f32);
             }
         }
     }
@@ -166,8 +152,7 @@ impl Machine {
         for (i, row) in self.rows.iter().enumerate() {
             for dim in 0..width {
                 let [key, value] = [Reg::Key, Reg::Value].map(|reg| self.regs[reg as usize][i * width + dim]);
-                self.pages
-                    .store((row.page, row.place.into()), layer, dim, key, value);
+                self.pages.store((row.page, row.place.into()), layer, dim, key, value);
             }
         }
     }
@@ -214,9 +199,7 @@ fn rows_mut<'r>(values: &'r mut [f32], reg: Reg, shape: &ModelShape) -> impl Ite
 
 /// Σ aᵢ·bᵢ, in order.
 pub fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter()
-        .zip(b)
-        .fold(0.0, |sum, (&a, &b)| sum + f64::from(a) * f64::from(b))
+    a.iter().zip(b).fold(0.0, |sum, (&a, &b)| sum + f64::from(a) * f64::from(b))
 }
 
 /// Rotates a head by `distance` tokens.

@@ -41,10 +41,7 @@ pub struct Reference {
 impl Reference {
     /// A device that refuses, in `prepare`, what needs more than this many bytes.
     pub const fn new(memory_bytes: u64) -> Reference {
-        Reference {
-            memory_bytes,
-            machine: None,
-        }
+        Reference { memory_bytes, machine: None }
     }
 
     /// The machine, when it is idle and has these pages.
@@ -62,12 +59,7 @@ impl Reference {
 
 impl TensorDevice for Reference {
     fn caps(&self) -> Caps {
-        Caps {
-            backend: "reference",
-            variant: "scalar",
-            dtypes: &DType::ALL,
-            threads: 1,
-        }
+        Caps { backend: "reference", variant: "scalar", dtypes: &DType::ALL, threads: 1 }
     }
 
     fn prepare(
@@ -149,10 +141,7 @@ impl TensorDevice for Reference {
                 return Err(PageError::Layer(layer));
             }
             if tokens == 0 || tokens > PAGE_TOKENS {
-                return Err(PageError::Length {
-                    found: tokens,
-                    expected: PAGE_TOKENS,
-                });
+                return Err(PageError::Length { found: tokens, expected: PAGE_TOKENS });
             }
             fits(summary.mean_key.len(), machine.shape.kv_width() as usize)?;
             machine.pages.summarise(page, layer, tokens, summary);
@@ -163,9 +152,5 @@ impl TensorDevice for Reference {
 }
 
 fn fits(found: usize, expected: usize) -> Result<(), PageError> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(PageError::Length { found, expected })
-    }
+    if found == expected { Ok(()) } else { Err(PageError::Length { found, expected }) }
 }

@@ -65,10 +65,7 @@ impl Machine {
         source: &mut dyn WeightSource,
         memory_bytes: u64,
     ) -> Result<(Machine, Footprint), PrepareError> {
-        let mut room = Room {
-            left: memory_bytes,
-            used: 0,
-        };
+        let mut room = Room { left: memory_bytes, used: 0 };
         let weights = load(&program, &shape, source, &mut room)?;
         let weight_bytes = core::mem::take(&mut room.used);
         let pages = Pages::new(&shape, &limits, &mut room)?;
@@ -105,14 +102,7 @@ impl Machine {
             weights,
             pages,
         };
-        Ok((
-            machine,
-            Footprint {
-                weights: weight_bytes,
-                pages: page_bytes,
-                scratch: room.used,
-            },
-        ))
+        Ok((machine, Footprint { weights: weight_bytes, pages: page_bytes, scratch: room.used }))
     }
 
     /// Copies a step that was checked.
@@ -124,9 +114,7 @@ impl Machine {
         refill(&mut self.page_ids, step.pages);
         refill(&mut self.taps, step.taps);
         self.masks.clear();
-        step.masks
-            .iter()
-            .for_each(|mask| self.masks.extend_from_slice(mask));
+        step.masks.iter().for_each(|mask| self.masks.extend_from_slice(mask));
         self.counters = step.counters;
     }
 
@@ -153,10 +141,7 @@ fn refill<T: Copy>(vector: &mut Vec<T>, from: &[T]) {
 /// Where output and embedding are tied, they are one tensor and kept once.
 fn kept(shape: &ModelShape, id: WeightId) -> WeightId {
     match id.role {
-        WeightRole::Output if shape.tied_embedding => WeightId {
-            role: WeightRole::TokenEmbedding,
-            ..id
-        },
+        WeightRole::Output if shape.tied_embedding => WeightId { role: WeightRole::TokenEmbedding, ..id },
         _ => id,
     }
 }
@@ -187,10 +172,7 @@ fn load(
     };
     program.for_each_weight(shape.layers, &mut take)?;
     if shape.rope.factors {
-        take(WeightId {
-            role: WeightRole::RopeFactors,
-            layer: 0,
-        })?;
+        take(WeightId { role: WeightRole::RopeFactors, layer: 0 })?;
     }
     Ok(weights)
 }
@@ -203,18 +185,11 @@ fn turns(
     let pairs = shape.rope.dims / 2;
     let mut divisors = room.scratch([pairs])?;
     divisors.resize(pairs as usize, 1.0);
-    if let Some(factors) = weights.get(&WeightId {
-        role: WeightRole::RopeFactors,
-        layer: 0,
-    }) {
+    if let Some(factors) = weights.get(&WeightId { role: WeightRole::RopeFactors, layer: 0 }) {
         factors.row(0, &mut divisors);
     }
     let mut turns = room.scratch([pairs])?;
-    turns.extend(
-        (0..pairs)
-            .zip(divisors)
-            .map(|(pair, by)| shape.rope.frequency(pair) / f64::from(by)),
-    );
+    turns.extend((0..pairs).zip(divisors).map(|(pair, by)| shape.rope.frequency(pair) / f64::from(by)));
     Ok(turns)
 }
 
@@ -228,11 +203,7 @@ impl Room {
     /// An empty vector with room for `count` elements.
     pub fn take<T>(&mut self, what: Resource, count: u64) -> Result<Vec<T>, PrepareError> {
         let needed = count.saturating_mul(size_of::<T>() as u64);
-        let refusal = PrepareError::TooLarge {
-            what,
-            needed,
-            available: self.left,
-        };
+        let refusal = PrepareError::TooLarge { what, needed, available: self.left };
         let mut vector = Vec::new();
         let length = usize::try_from(count).map_err(|_| refusal)?;
         if needed > self.left || vector.try_reserve_exact(length).is_err() {
@@ -244,9 +215,7 @@ impl Room {
     }
 
     fn scratch<T, const N: usize>(&mut self, sizes: [u32; N]) -> Result<Vec<T>, PrepareError> {
-        let count = sizes
-            .iter()
-            .fold(1u64, |count, &size| count.saturating_mul(size.into()));
+        let count = sizes.iter().fold(1u64, |count, &size| count.saturating_mul(size.into()));
         self.take(Resource::ScratchBytes, count)
     }
 }

@@ -28,12 +28,7 @@ impl Pages {
         bytes.resize(total as usize, 0);
         let mut mass = room.take(Resource::PageBytes, limits.pages.into())?;
         mass.resize(limits.pages as usize, [Mass(0); PAGE_TOKENS]);
-        Ok(Pages {
-            kv: limits.kv,
-            shape: *shape,
-            bytes,
-            mass,
-        })
+        Ok(Pages { kv: limits.kv, shape: *shape, bytes, mass })
     }
 
     /// Where a page's image lies in `bytes`.

@@ -64,11 +64,7 @@ struct Source(Vec<u8>);
 impl WeightSource for Source {
     fn describe(&self, id: WeightId) -> Option<TensorInfo> {
         let (rows, cols) = id.role.dims(&SHAPE);
-        (!numbers(id.role).is_empty()).then_some(TensorInfo {
-            dtype: DType::F32,
-            rows,
-            cols,
-        })
+        (!numbers(id.role).is_empty()).then_some(TensorInfo { dtype: DType::F32, rows, cols })
     }
 
     fn load(&mut self, id: WeightId) -> Result<Tensor<'_>, WeightError> {
@@ -85,16 +81,11 @@ const fn embed(weight: WeightRole, out: Reg) -> Op {
 }
 
 const HIDDEN: Op = embed(WeightRole::TokenEmbedding, Reg::Hidden);
-const HEAD: Op = Op::Head {
-    input: Reg::Hidden,
-    weight: WeightRole::Output,
-};
+const HEAD: Op = Op::Head { input: Reg::Hidden, weight: WeightRole::Output };
 
 fn device(program: &Program, limits: &Limits) -> Reference {
     let mut device = Reference::new(1 << 20);
-    device
-        .prepare(program, &SHAPE, limits, &mut Source(Vec::new()))
-        .expect("a small model fits");
+    device.prepare(program, &SHAPE, limits, &mut Source(Vec::new())).expect("a small model fits");
     device
 }
 
@@ -113,14 +104,8 @@ fn run<'d>(device: &'d mut Reference, tokens: &[u32], taps: &[Tap]) -> StepRepor
     let rows: Vec<Row> = (0..).zip(tokens).map(row).collect();
     let step = Step {
         rows: &rows,
-        spans: &[Span {
-            rows: rows.len() as u32,
-            segments: 1,
-        }],
-        segments: &[Segment {
-            base: 5,
-            len: rows.len() as u32,
-        }],
+        spans: &[Span { rows: rows.len() as u32, segments: 1 }],
+        segments: &[Segment { base: 5, len: rows.len() as u32 }],
         pages: &[PageId(0)],
         masks: &[],
         taps,
@@ -142,11 +127,7 @@ fn after(layer: &'static [Op], token: u32, reg: Reg) -> Vec<f32> {
         embed(WeightRole::TokenEmbedding, Reg::Gate),
         embed(WeightRole::Output, Reg::Up),
     ];
-    let program = Program {
-        prologue: INPUTS,
-        layer,
-        epilogue: &[HEAD],
-    };
+    let program = Program { prologue: INPUTS, layer, epilogue: &[HEAD] };
     let mut device = device(&program, &LIMITS);
     // The token stands behind another one, so that its offset is 1.
     run(&mut device, &[0, token], &[Tap::Layer(0, reg)]).exposed[2..].to_vec()
@@ -161,11 +142,7 @@ fn close(found: &[f32], expected: &[f64]) {
 #[test]
 fn norm_divides_by_the_root_of_the_mean_square() {
     const NORM: &[Op] = &[
-        Op::Norm {
-            input: Reg::Hidden,
-            weight: WeightRole::AttnNorm,
-            out: Reg::Normed,
-        },
+        Op::Norm { input: Reg::Hidden, weight: WeightRole::AttnNorm, out: Reg::Normed },
         Op::Expose { reg: Reg::Normed },
     ];
     let root = 12.5f64.sqrt();
@@ -175,18 +152,8 @@ fn norm_divides_by_the_root_of_the_mean_square() {
 #[test]
 fn matmul_overwrites_or_adds() {
     const TWICE: &[Op] = &[
-        Op::MatMul {
-            input: Reg::Hidden,
-            weight: WeightRole::FfnUp,
-            out: Reg::Up,
-            accumulate: false,
-        },
-        Op::MatMul {
-            input: Reg::Hidden,
-            weight: WeightRole::FfnGate,
-            out: Reg::Up,
-            accumulate: true,
-        },
+        Op::MatMul { input: Reg::Hidden, weight: WeightRole::FfnUp, out: Reg::Up, accumulate: false },
+        Op::MatMul { input: Reg::Hidden, weight: WeightRole::FfnGate, out: Reg::Up, accumulate: true },
         Op::Expose { reg: Reg::Up },
     ];
     close(&after(TWICE, 2, Reg::Up), &[11.0 + 3.0, 25.0 + 4.0]);
@@ -194,34 +161,18 @@ fn matmul_overwrites_or_adds() {
 
 #[test]
 fn add_and_rotate_and_gate() {
-    const ADD: &[Op] = &[
-        Op::Add {
-            reg: Reg::Query,
-            weight: WeightRole::QueryBias,
-        },
-        Op::Expose { reg: Reg::Query },
-    ];
+    const ADD: &[Op] =
+        &[Op::Add { reg: Reg::Query, weight: WeightRole::QueryBias }, Op::Expose { reg: Reg::Query }];
     close(&after(ADD, 2, Reg::Query), &[3.5, 3.5]);
     const ROTATE: &[Op] = &[Op::Rotate { reg: Reg::Key }, Op::Expose { reg: Reg::Key }];
     let (sin, cos) = 1f64.sin_cos();
-    close(
-        &after(ROTATE, 2, Reg::Key),
-        &[3.0 * cos - 4.0 * sin, 3.0 * sin + 4.0 * cos],
-    );
+    close(&after(ROTATE, 2, Reg::Key), &[3.0 * cos - 4.0 * sin, 3.0 * sin + 4.0 * cos]);
     const SILU: &[Op] = &[
-        Op::Gate {
-            activation: Activation::Silu,
-            gate: Reg::Gate,
-            up: Reg::Up,
-        },
+        Op::Gate { activation: Activation::Silu, gate: Reg::Gate, up: Reg::Up },
         Op::Expose { reg: Reg::Gate },
     ];
     const GELU: &[Op] = &[
-        Op::Gate {
-            activation: Activation::Gelu,
-            gate: Reg::Gate,
-            up: Reg::Up,
-        },
+        Op::Gate { activation: Activation::Gelu, gate: Reg::Gate, up: Reg::Up },
         Op::Expose { reg: Reg::Gate },
     ];
     close(&after(SILU, 0, Reg::Gate), &[10.0 * 0.731_058_578_630, 0.0]);
@@ -237,14 +188,8 @@ const ATTENTION: Program = Program {
     ],
     layer: &[
         Op::Rotate { reg: Reg::Key },
-        Op::StoreKv {
-            key: Reg::Key,
-            value: Reg::Value,
-        },
-        Op::Attend {
-            query: Reg::Query,
-            out: Reg::Context,
-        },
+        Op::StoreKv { key: Reg::Key, value: Reg::Value },
+        Op::Attend { query: Reg::Query, out: Reg::Context },
         Op::Expose { reg: Reg::Context },
     ],
     epilogue: &[HEAD],
@@ -263,10 +208,7 @@ fn attention_shares_a_row_out_over_what_it_sees() {
     close(report.entropy, &[0.0, -own * own.ln() - other * other.ln()]);
     close(&[report.mass[0].as_f32()], &[2.0]);
     let (mut mean_key, mut mass) = ([0.0; 2], [Mass(0); PAGE_TOKENS]);
-    let summary = PageSummary {
-        mean_key: &mut mean_key,
-        mass: &mut mass,
-    };
+    let summary = PageSummary { mean_key: &mut mean_key, mass: &mut mass };
     assert_eq!(device.summarise(PageId(0), 0, 2, summary), Poll::Ready(Ok(())));
     close(&[mass[0].as_f32(), mass[1].as_f32()], &[1.0 + other, own]);
     close(&mean_key, &[(1.0 - 2.0 * 1f64.sin()) / 2.0, 1f64.cos()]);
@@ -275,13 +217,7 @@ fn attention_shares_a_row_out_over_what_it_sees() {
 /// Keys with the tokens innermost, then values with the dimensions innermost.
 #[test]
 fn an_image_is_in_the_order_that_all_devices_share() {
-    let mut device = device(
-        &ATTENTION,
-        &Limits {
-            kv: KvType::F16,
-            ..LIMITS
-        },
-    );
+    let mut device = device(&ATTENTION, &Limits { kv: KvType::F16, ..LIMITS });
     run(&mut device, &[0, 1], &[]);
     let mut image = [0; 2 * 2 * 2 * PAGE_TOKENS];
     assert_eq!(device.copy_out(PageId(0), &mut image), Poll::Ready(Ok(())));
@@ -290,38 +226,21 @@ fn an_image_is_in_the_order_that_all_devices_share() {
     let rounded = half::f16::from_f64(-2.0 * 1f64.sin()).to_f32();
     assert_eq!(element(1), rounded);
     let values = 2 * PAGE_TOKENS;
-    assert_eq!(
-        [values, values + 1, values + 2, values + 3].map(element),
-        [10.0, 0.0, 0.0, 20.0]
-    );
+    assert_eq!([values, values + 1, values + 2, values + 3].map(element), [10.0, 0.0, 0.0, 20.0]);
 }
 
 /// Logits 10, 0, 10: the lower of equal tokens first.
 #[test]
 fn head_reduces_logits() {
-    let program = Program {
-        prologue: &[HIDDEN],
-        layer: &[],
-        epilogue: &[HEAD],
-    };
+    let program = Program { prologue: &[HIDDEN], layer: &[], epilogue: &[HEAD] };
     let mut device = device(&program, &LIMITS);
     let report = run(&mut device, &[0], &[]);
-    let listed: Vec<(u32, f32)> = report
-        .candidates_of(0)
-        .iter()
-        .map(|one| (one.token, one.logit))
-        .collect();
+    let listed: Vec<(u32, f32)> = report.candidates_of(0).iter().map(|one| (one.token, one.logit)).collect();
     assert_eq!(listed, [(0, 10.0), (2, 10.0), (1, 0.0)]);
     let total = 2.0 + (-10f64).exp();
-    close(
-        &[report.outcomes[0].log_sum_exp, report.outcomes[0].scored],
-        &[10.0 + total.ln(), 10.0],
-    );
+    close(&[report.outcomes[0].log_sum_exp, report.outcomes[0].scored], &[10.0 + total.ln(), 10.0]);
     let (likely, unlikely) = (1.0 / total, (-10f64).exp() / total);
-    close(
-        &[report.outcomes[0].entropy],
-        &[-2.0 * likely * likely.ln() - unlikely * unlikely.ln()],
-    );
+    close(&[report.outcomes[0].entropy], &[-2.0 * likely * likely.ln() - unlikely * unlikely.ln()]);
 }
 
 /// What does not fit is refused with the number of bytes, before anything is computed.

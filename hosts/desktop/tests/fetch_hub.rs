@@ -16,11 +16,7 @@ use hub::{Bench, LISTING, digest, listing};
 fn the_best_file_is_downloaded_once() {
     let (q4_1, f16) = (model_bytes(300_000), model_bytes(500_000));
     let bench = Bench::new(move |request, _| match request.target.as_str() {
-        LISTING => listing(&[
-            ("README.md", b"hello"),
-            ("m.F16.gguf", &f16),
-            ("m.Q4_1.gguf", &q4_1),
-        ]),
+        LISTING => listing(&[("README.md", b"hello"), ("m.F16.gguf", &f16), ("m.Q4_1.gguf", &q4_1)]),
         "/o/r/resolve/main/m.Q4_1.gguf" => file(request, &q4_1, "\"1\""),
         other => panic!("{other}"),
     });
@@ -32,18 +28,12 @@ fn the_best_file_is_downloaded_once() {
         names(path.parent().unwrap()),
         [".choice", "m.Q4_1.gguf", "m.Q4_1.gguf.lock", "m.Q4_1.gguf.stamp"]
     );
-    assert_eq!(
-        progress.works.last().unwrap(),
-        &("downloading m.Q4_1.gguf".to_owned(), 300_000, 300_000)
-    );
+    assert_eq!(progress.works.last().unwrap(), &("downloading m.Q4_1.gguf".to_owned(), 300_000, 300_000));
     assert_eq!(bench.server.requests().len(), 2);
 
     for spec in ["o/r", "o/r:m.Q4_1.gguf"] {
         let choice = Choice::Hub(spec.parse().unwrap());
-        assert_eq!(
-            ensure(&choice, &bench.environment, &mut Recorder::default()).unwrap(),
-            path
-        );
+        assert_eq!(ensure(&choice, &bench.environment, &mut Recorder::default()).unwrap(), path);
     }
     assert_eq!(bench.server.requests().len(), 2, "the cache needs no network");
 }
@@ -68,10 +58,8 @@ fn a_file_can_be_named_or_meant_by_its_quantisation() {
 fn a_list_in_pages_is_read_to_its_end() {
     let bytes = model_bytes(1000);
     let bench = Bench::new(move |request, _| match request.target.as_str() {
-        LISTING => listing(&[("m.F16.gguf", b"GGUF")]).with(
-            "Link",
-            "</api/models/o/r/tree/main?recursive=true&cursor=x>; rel=\"next\"",
-        ),
+        LISTING => listing(&[("m.F16.gguf", b"GGUF")])
+            .with("Link", "</api/models/o/r/tree/main?recursive=true&cursor=x>; rel=\"next\""),
         "/api/models/o/r/tree/main?recursive=true&cursor=x" => listing(&[("m.Q4_0.gguf", &bytes)]),
         "/o/r/resolve/main/m.Q4_0.gguf" => file(request, &bytes, "\"1\""),
         other => panic!("{other}"),
@@ -96,16 +84,9 @@ fn the_token_goes_to_the_hub_alone() {
     bench.environment.token = Token::new("hf_secret");
     bench.fetch("o/r").unwrap();
     for request in bench.server.requests() {
-        assert_eq!(
-            request.header("authorization"),
-            Some("Bearer hf_secret"),
-            "{}",
-            request.target
-        );
+        assert_eq!(request.header("authorization"), Some("Bearer hf_secret"), "{}", request.target);
     }
-    let [asked] = &cdn.requests()[..] else {
-        panic!("one request to the other host")
-    };
+    let [asked] = &cdn.requests()[..] else { panic!("one request to the other host") };
     assert_eq!(asked.header("authorization"), None);
     assert_eq!(asked.target, "/blob?signature=s");
 }
@@ -141,10 +122,7 @@ fn a_later_call_continues_what_an_earlier_one_left() {
     });
     bench.fetch("o/r").unwrap_err();
     assert_eq!(bench.waits_s(), [1, 2, 4, 8]);
-    assert_eq!(
-        fs::metadata(bench.hub_file("m.gguf.part")).unwrap().len(),
-        100_000
-    );
+    assert_eq!(fs::metadata(bench.hub_file("m.gguf.part")).unwrap().len(), 100_000);
 
     let path = bench.fetch("o/r").unwrap();
     assert_eq!(fs::read(path).unwrap(), model_bytes(500_000));
@@ -165,21 +143,15 @@ fn a_server_that_cannot_continue_sends_all_again() {
         },
         // It has another version and does not look at If-Range.
         |answer: Answer, _: &[u8]| {
-            Answer {
-                headers: vec![],
-                ..answer
-            }
-            .with("Content-Range", "bytes 100000-499999/500000")
-            .with("ETag", "\"v2\"")
+            Answer { headers: vec![], ..answer }
+                .with("Content-Range", "bytes 100000-499999/500000")
+                .with("ETag", "\"v2\"")
         },
         // It sends another part than was asked for.
         |answer: Answer, _: &[u8]| {
-            Answer {
-                headers: vec![],
-                ..answer
-            }
-            .with("Content-Range", "bytes 0-399999/500000")
-            .with("ETag", "\"v1\"")
+            Answer { headers: vec![], ..answer }
+                .with("Content-Range", "bytes 0-399999/500000")
+                .with("ETag", "\"v1\"")
         },
         |_: Answer, _: &[u8]| Answer::new(416, "<html>no</html>").with("Content-Type", "text/html"),
     ] {
@@ -225,11 +197,7 @@ fn a_damaged_part_is_thrown_away() {
     let mut progress = Recorder::default();
     let path = hub_model(&HubSpec::parse("o/r").unwrap(), &bench.environment, &mut progress).unwrap();
     assert_eq!(fs::read(path).unwrap(), model_bytes(500_000));
-    assert!(
-        progress.notes.iter().any(|note| note.contains("starting again")),
-        "{:?}",
-        progress.notes
-    );
+    assert!(progress.notes.iter().any(|note| note.contains("starting again")), "{:?}", progress.notes);
 }
 
 #[test]
@@ -258,8 +226,7 @@ fn a_damaged_file_in_the_cache_is_replaced() {
     let path = bench.fetch("o/r").unwrap();
     let touch = |seconds| {
         let file = fs::File::options().write(true).open(&path).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-            .unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     };
     touch(1_000_000);
     bench.fetch("o/r").unwrap();
@@ -293,11 +260,6 @@ fn callers_that_start_together_download_once() {
             });
         }
     });
-    let downloads = bench
-        .server
-        .requests()
-        .iter()
-        .filter(|request| request.target != LISTING)
-        .count();
+    let downloads = bench.server.requests().iter().filter(|request| request.target != LISTING).count();
     assert_eq!(downloads, 1);
 }

@@ -51,10 +51,7 @@ fn refusals_are_told_at_once_and_with_advice() {
         (206, ServerFault::Status(206), "206"),
     ];
     for (status, fault, advice) in cases {
-        for bench in [
-            with_all(Answer::new(status, "no")),
-            with_file(Answer::new(status, "no")),
-        ] {
+        for bench in [with_all(Answer::new(status, "no")), with_file(Answer::new(status, "no"))] {
             assert_eq!(server_fault(&bench), fault);
             assert!(bench.waits_s().is_empty());
         }
@@ -67,26 +64,18 @@ fn a_refused_token_is_told_and_not_shown() {
     let mut bench = with_all(Answer::new(401, "no"));
     bench.environment.token = Token::new("hf_secret");
     let error = bench.fetch("o/r").unwrap_err();
-    let FetchError::Server(ServerError { fault, .. }) = &error else {
-        panic!("{error:?}")
-    };
+    let FetchError::Server(ServerError { fault, .. }) = &error else { panic!("{error:?}") };
     assert_eq!(fault, &ServerFault::Unauthorized { token_sent: true });
     assert!(!format!("{error} {error:?}").contains("secret"));
 
     bench.environment.token = Token::new("hf_sec\nret");
     let error = bench.fetch("o/r").unwrap_err();
-    assert!(
-        matches!(error, FetchError::Request(RequestError::Token)),
-        "{error:?}"
-    );
+    assert!(matches!(error, FetchError::Request(RequestError::Token)), "{error:?}");
 }
 
 #[test]
 fn a_busy_server_is_asked_again_a_few_times() {
-    let unavailable = |status, retry_after_s| ServerFault::Unavailable {
-        status,
-        retry_after_s,
-    };
+    let unavailable = |status, retry_after_s| ServerFault::Unavailable { status, retry_after_s };
     let bench = with_all(Answer::new(500, "broken"));
     assert_eq!(server_fault(&bench), unavailable(500, None));
     assert_eq!(bench.waits_s(), [1, 2, 4, 8]);
@@ -110,11 +99,7 @@ fn a_server_that_is_gone_is_a_network_fault() {
         format!("http://{}", listener.local_addr().unwrap())
     };
     let error = bench.fetch("o/r").unwrap_err();
-    let FetchError::Server(ServerError {
-        fault: ServerFault::Network(_),
-        ..
-    }) = &error
-    else {
+    let FetchError::Server(ServerError { fault: ServerFault::Network(_), .. }) = &error else {
         panic!("{error:?}");
     };
     assert_eq!(bench.waits_s(), [1, 2, 4, 8]);
@@ -160,14 +145,9 @@ fn wrong_lengths_are_refused_before_the_download() {
     ] {
         let bench = with_file(answer);
         let error = bench.fetch("o/r").unwrap_err();
-        let FetchError::Size { expected, found, .. } = error else {
-            panic!("{error:?}")
-        };
+        let FetchError::Size { expected, found, .. } = error else { panic!("{error:?}") };
         assert_eq!((expected, found), (SIZE as u64, wrong as u64));
-        assert_eq!(
-            names(&bench.hub_file("")),
-            ["m.gguf.lock", "m.gguf.part", "m.gguf.part.json"]
-        );
+        assert_eq!(names(&bench.hub_file("")), ["m.gguf.lock", "m.gguf.part", "m.gguf.part.json"]);
         assert_eq!(fs::metadata(bench.hub_file("m.gguf.part")).unwrap().len(), 0);
     }
 }
@@ -185,10 +165,7 @@ fn other_contents_are_refused() {
     let html = Answer::new(200, vec![b'<'; SIZE]).with("Content-Type", "text/html; charset=utf-8");
     assert_eq!(server_fault(&with_file(html.clone())), ServerFault::WebPage);
     assert_eq!(server_fault(&with_all(html)), ServerFault::WebPage);
-    assert_eq!(
-        server_fault(&with_file(Answer::new(200, vec![b'<'; SIZE]))),
-        ServerFault::NotGguf
-    );
+    assert_eq!(server_fault(&with_file(Answer::new(200, vec![b'<'; SIZE]))), ServerFault::NotGguf);
 
     let mut other = model_bytes(SIZE);
     other[SIZE - 1] ^= 1;
@@ -216,79 +193,37 @@ fn a_model_smaller_than_its_first_word_is_no_model() {
 
 #[test]
 fn redirects_end_and_lead_to_the_web_only() {
-    assert_eq!(
-        server_fault(&with_file(redirect("/o/r/resolve/main/m.gguf"))),
-        ServerFault::TooManyRedirects
-    );
-    for location in [
-        "file:///etc/passwd",
-        "ftp://h/x",
-        "http://user:word@h/x",
-        "",
-        "http://",
-    ] {
-        assert_eq!(
-            server_fault(&with_file(redirect(location))),
-            ServerFault::Redirect,
-            "{location}"
-        );
+    assert_eq!(server_fault(&with_file(redirect("/o/r/resolve/main/m.gguf"))), ServerFault::TooManyRedirects);
+    for location in ["file:///etc/passwd", "ftp://h/x", "http://user:word@h/x", "", "http://"] {
+        assert_eq!(server_fault(&with_file(redirect(location))), ServerFault::Redirect, "{location}");
     }
-    assert_eq!(
-        server_fault(&with_all(Answer::new(302, "where?"))),
-        ServerFault::Redirect
-    );
+    assert_eq!(server_fault(&with_all(Answer::new(302, "where?"))), ServerFault::Redirect);
 }
 
 #[test]
 fn lists_that_are_none_are_refused() {
-    for text in [
-        "",
-        "{}",
-        "[1]",
-        "[{\"type\":\"file\"}]",
-        "[{\"type\":\"file\",\"path\":\"m.gguf\",\"size\":-1}]",
-    ] {
-        assert_eq!(
-            server_fault(&with_all(Answer::new(200, text))),
-            ServerFault::Listing,
-            "{text}"
-        );
+    for text in
+        ["", "{}", "[1]", "[{\"type\":\"file\"}]", "[{\"type\":\"file\",\"path\":\"m.gguf\",\"size\":-1}]"]
+    {
+        assert_eq!(server_fault(&with_all(Answer::new(200, text))), ServerFault::Listing, "{text}");
     }
     let deep = "[".repeat(1_000_000);
-    assert_eq!(
-        server_fault(&with_all(Answer::new(200, deep))),
-        ServerFault::Listing
-    );
+    assert_eq!(server_fault(&with_all(Answer::new(200, deep))), ServerFault::Listing);
     let endless = Answer::new(200, " ".repeat(1 << 16)).ending(End::Endless);
-    assert!(matches!(
-        server_fault(&with_all(endless)),
-        ServerFault::ListingTooLarge(_)
-    ));
+    assert!(matches!(server_fault(&with_all(endless)), ServerFault::ListingTooLarge(_)));
     let endless_pages =
         listing(&[("m.gguf", b"GGUF")]).with("Link", "</api/models/o/r/tree/main?again>; rel=\"next\"");
-    assert!(matches!(
-        server_fault(&with_all(endless_pages)),
-        ServerFault::ListingTooLarge(_)
-    ));
+    assert!(matches!(server_fault(&with_all(endless_pages)), ServerFault::ListingTooLarge(_)));
     let elsewhere = listing(&[("m.gguf", b"GGUF")]).with("Link", "<http://elsewhere/x>; rel=\"next\"");
     assert_eq!(server_fault(&with_all(elsewhere)), ServerFault::Redirect);
 }
 
 #[test]
 fn names_that_leave_the_cache_are_refused() {
-    for name in [
-        "../evil.gguf",
-        "/evil.gguf",
-        "a/../../evil.gguf",
-        ".choice.gguf",
-        "a\\evil.gguf",
-    ] {
+    for name in ["../evil.gguf", "/evil.gguf", "a/../../evil.gguf", ".choice.gguf", "a\\evil.gguf"] {
         let bench = with_all(listing(&[(name, b"GGUF")]));
         let error = bench.fetch("o/r").unwrap_err();
-        assert!(
-            matches!(error, FetchError::Request(RequestError::UnsafeName { .. })),
-            "{name}: {error:?}"
-        );
+        assert!(matches!(error, FetchError::Request(RequestError::UnsafeName { .. })), "{name}: {error:?}");
         assert_eq!(names(bench.folder.path()), Vec::<String>::new());
     }
 }
@@ -302,14 +237,8 @@ fn what_the_repository_does_not_have_is_told_with_what_it_has() {
     };
     let missing = request(all(&[("m-Q8_0.gguf", b"GGUF")]), "o/r:n.gguf");
     assert!(missing.to_string().contains("m-Q8_0.gguf"), "{missing}");
-    assert!(matches!(
-        request(all(&[("model.bin", b"GGUF")]), "o/r"),
-        RequestError::NoGguf { .. }
-    ));
-    let split = all(&[
-        ("m-00001-of-00002.gguf", b"GGUF"),
-        ("m-00002-of-00002.gguf", b"GGUF"),
-    ]);
+    assert!(matches!(request(all(&[("model.bin", b"GGUF")]), "o/r"), RequestError::NoGguf { .. }));
+    let split = all(&[("m-00001-of-00002.gguf", b"GGUF"), ("m-00002-of-00002.gguf", b"GGUF")]);
     assert!(matches!(request(split, "o/r"), RequestError::SplitModel { .. }));
 }
 
@@ -322,12 +251,7 @@ fn a_full_disk_is_told_before_and_during() {
     });
     bench.system.free.store(1000, Ordering::Relaxed);
     let before = bench.fetch("o/r").unwrap_err();
-    let FetchError::DiskFull {
-        needed, available, ..
-    } = before
-    else {
-        panic!("{before:?}")
-    };
+    let FetchError::DiskFull { needed, available, .. } = before else { panic!("{before:?}") };
     assert_eq!((needed, available), (SIZE as u64, Some(1000)));
     assert_eq!(bench.server.requests().len(), 1);
 
@@ -340,10 +264,7 @@ fn a_full_disk_is_told_before_and_during() {
     // With room again, the download goes on.
     bench.system.room.store(u64::MAX, Ordering::Relaxed);
     assert_eq!(fs::read(bench.fetch("o/r").unwrap()).unwrap(), model_bytes(SIZE));
-    assert_eq!(
-        bench.server.requests().last().unwrap().header("range"),
-        Some("bytes=30000-")
-    );
+    assert_eq!(bench.server.requests().last().unwrap().header("range"), Some("bytes=30000-"));
 }
 
 #[test]
@@ -363,9 +284,6 @@ fn wrong_settings_are_told_before_anything_is_asked() {
     bench.environment.endpoint = "huggingface.co".to_owned();
     let spec = HubSpec::parse("o/r").unwrap();
     let error = hub_model(&spec, &bench.environment, &mut Recorder::default()).unwrap_err();
-    assert!(
-        matches!(error, FetchError::Request(RequestError::Endpoint { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, FetchError::Request(RequestError::Endpoint { .. })), "{error:?}");
     assert!(bench.server.requests().is_empty());
 }

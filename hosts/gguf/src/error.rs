@@ -167,11 +167,7 @@ impl core::fmt::Display for GgufError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             GgufError::Magic { found } => {
-                write!(
-                    f,
-                    "not a GGUF file: it begins with \"{}\", not with \"GGUF\"",
-                    found.escape_ascii()
-                )
+                write!(f, "not a GGUF file: it begins with \"{}\", not with \"GGUF\"", found.escape_ascii())
             }
             GgufError::BigEndian => {
                 f.write_str("a big-endian GGUF file; only little-endian ones can be read")
@@ -179,58 +175,28 @@ impl core::fmt::Display for GgufError {
             GgufError::Version { found } => {
                 write!(f, "a GGUF file of version {found}; versions 2 and 3 can be read")
             }
-            GgufError::Truncated {
-                part,
-                at,
-                needed,
-                available,
-            } => write!(
+            GgufError::Truncated { part, at, needed, available } => write!(
                 f,
                 "the file is cut short or lies: {part} at byte {at} needs {needed} bytes or more, and {available} are left"
             ),
-            GgufError::Count {
-                part,
-                at,
-                found,
-                limit,
-            } => {
-                write!(
-                    f,
-                    "the file states {found} {part} (byte {at}); at most {limit} can be read"
-                )
+            GgufError::Count { part, at, found, limit } => {
+                write!(f, "the file states {found} {part} (byte {at}); at most {limit} can be read")
             }
             GgufError::Index { needed, available } => {
-                write!(
-                    f,
-                    "the file needs an index of {needed} entries; there are {available}"
-                )
+                write!(f, "the file needs an index of {needed} entries; there are {available}")
             }
-            GgufError::Length {
-                part,
-                at,
-                found,
-                limit,
-            } => {
-                write!(
-                    f,
-                    "{part} at byte {at} is {found} bytes long; at most {limit} are allowed"
-                )
+            GgufError::Length { part, at, found, limit } => {
+                write!(f, "{part} at byte {at} is {found} bytes long; at most {limit} are allowed")
             }
             GgufError::Utf8 { part, at } => write!(f, "{part} is not UTF-8 at byte {at}"),
             GgufError::ValueType { at, found } => {
-                write!(
-                    f,
-                    "unknown metadata type {found} at byte {at}; types 0 to 12 exist"
-                )
+                write!(f, "unknown metadata type {found} at byte {at}; types 0 to 12 exist")
             }
             GgufError::Bool { at, found } => {
                 write!(f, "a boolean at byte {at} is {found}; 0 and 1 are allowed")
             }
             GgufError::ArrayDepth { at } => {
-                write!(
-                    f,
-                    "an array at byte {at} is nested too deep; {MAX_ARRAY_DEPTH} levels are allowed"
-                )
+                write!(f, "an array at byte {at} is nested too deep; {MAX_ARRAY_DEPTH} levels are allowed")
             }
             GgufError::DuplicateKey { key, at } => {
                 write!(f, "the metadata key {key} stands there twice, again at byte {at}")
@@ -263,17 +229,11 @@ impl core::fmt::Display for TensorFault {
             TensorFault::Type { found } => fmt_unsupported(*found, f),
             TensorFault::RowLength { dtype, cols } => {
                 let block = dtype.block_len();
-                write!(
-                    f,
-                    "has rows of {cols} elements; {dtype} needs a multiple of {block}"
-                )
+                write!(f, "has rows of {cols} elements; {dtype} needs a multiple of {block}")
             }
             TensorFault::Duplicate => f.write_str("has the name of a tensor before it"),
             TensorFault::Misaligned { offset, alignment } => {
-                write!(
-                    f,
-                    "begins {offset} bytes into the tensors' part; a multiple of {alignment} is needed"
-                )
+                write!(f, "begins {offset} bytes into the tensors' part; a multiple of {alignment} is needed")
             }
             TensorFault::OutsideFile { at, bytes, file } => write!(
                 f,

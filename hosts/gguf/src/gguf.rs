@@ -65,29 +65,15 @@ impl Header {
         let needed = keys as u64 * Self::LEAST_PAIR_BYTES + tensors as u64 * Record::LEAST_BYTES;
         let (at, available) = (reader.at(), reader.left());
         if needed > available {
-            return Err(GgufError::Truncated {
-                part: "the metadata",
-                at,
-                needed,
-                available,
-            });
+            return Err(GgufError::Truncated { part: "the metadata", at, needed, available });
         }
-        Ok(Header {
-            version,
-            tensors,
-            keys,
-        })
+        Ok(Header { version, tensors, keys })
     }
 }
 
 fn count(part: &'static str, at: u64, found: u64) -> Result<usize, GgufError> {
     if found > MAX_ENTRIES {
-        return Err(GgufError::Count {
-            part,
-            at,
-            found,
-            limit: MAX_ENTRIES,
-        });
+        return Err(GgufError::Count { part, at, found, limit: MAX_ENTRIES });
     }
     Ok(found as usize)
 }
@@ -113,9 +99,7 @@ impl<'a> Gguf<'a> {
     pub fn parse(bytes: &'a [u8], index: &'a mut [IndexEntry]) -> Result<Gguf<'a>, GgufError> {
         let header = Header::read(bytes)?;
         let (needed, available) = (header.keys + header.tensors, index.len());
-        let index = index
-            .get_mut(..needed)
-            .ok_or(GgufError::Index { needed, available })?;
+        let index = index.get_mut(..needed).ok_or(GgufError::Index { needed, available })?;
         let (keys, tensors) = index.split_at_mut(header.keys);
 
         let mut reader = Reader::new(bytes, Header::BYTES);
@@ -131,22 +115,10 @@ impl<'a> Gguf<'a> {
         walk(&mut reader, tensors, |reader| Record::read(reader).map(drop))?;
         let data_at = reader.at().next_multiple_of(alignment);
         check_places(bytes, tensors, data_at, alignment)?;
-        sort_names(bytes, tensors, |name, at| GgufError::Tensor {
-            name,
-            at,
-            fault: TensorFault::Duplicate,
-        })?;
+        sort_names(bytes, tensors, |name, at| GgufError::Tensor { name, at, fault: TensorFault::Duplicate })?;
 
         let version = header.version;
-        Ok(Gguf {
-            bytes,
-            version,
-            alignment,
-            records_at,
-            data_at,
-            keys,
-            tensors,
-        })
+        Ok(Gguf { bytes, version, alignment, records_at, data_at, keys, tensors })
     }
 
     /// The version of the format: 2 or 3.
@@ -193,10 +165,7 @@ impl<'a> Gguf<'a> {
 
     /// All metadata, sorted by key.
     pub fn metadata(&self) -> Metadata<'a> {
-        Metadata {
-            bytes: self.bytes,
-            keys: self.keys.iter(),
-        }
+        Metadata { bytes: self.bytes, keys: self.keys.iter() }
     }
 
     /// The tensor of that name.
@@ -209,23 +178,14 @@ impl<'a> Gguf<'a> {
     /// All tensors, in the order of the file's table.
     pub fn tensors(&self) -> Tensors<'a> {
         let reader = Reader::new(self.bytes, self.records_at);
-        Tensors {
-            bytes: self.bytes,
-            data_at: self.data_at,
-            left: self.tensors.len(),
-            reader,
-        }
+        Tensors { bytes: self.bytes, data_at: self.data_at, left: self.tensors.len(), reader }
     }
 }
 
 impl core::fmt::Debug for Gguf<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let (keys, tensors) = (self.keys.len(), self.tensors.len());
-        write!(
-            f,
-            "GGUF version {} with {keys} metadata pairs and {tensors} tensors",
-            self.version
-        )
+        write!(f, "GGUF version {} with {keys} metadata pairs and {tensors} tensors", self.version)
     }
 }
 
@@ -244,9 +204,7 @@ fn walk<'a>(
 
 /// The name with which a record begins, whether it is a key or a tensor's.
 fn name(bytes: &[u8], entry: IndexEntry) -> &[u8] {
-    Reader::new(bytes, entry.0)
-        .text_bytes("a name", u64::MAX)
-        .unwrap_or_default()
+    Reader::new(bytes, entry.0).text_bytes("a name", u64::MAX).unwrap_or_default()
 }
 
 /// Sorts by name; two records of one name are an error, made from it and from the second's place.
@@ -256,10 +214,7 @@ fn sort_names(
     duplicate: impl Fn(ShortName, u64) -> GgufError,
 ) -> Result<(), GgufError> {
     entries.sort_unstable_by(|&a, &b| name(bytes, a).cmp(name(bytes, b)).then(a.0.cmp(&b.0)));
-    match entries
-        .windows(2)
-        .find(|pair| name(bytes, pair[0]) == name(bytes, pair[1]))
-    {
+    match entries.windows(2).find(|pair| name(bytes, pair[0]) == name(bytes, pair[1])) {
         Some(pair) => {
             let text = Reader::new(bytes, pair[1].0).text("a name")?;
             Err(duplicate(ShortName::new(text), pair[1].0))
@@ -271,10 +226,7 @@ fn sort_names(
 /// Where in the sorted `entries` the name stands that the pieces make together.
 fn position(bytes: &[u8], entries: &[IndexEntry], pieces: &[&str]) -> Option<usize> {
     let order = |&entry: &IndexEntry| -> Ordering {
-        name(bytes, entry)
-            .iter()
-            .copied()
-            .cmp(pieces.iter().flat_map(|piece| piece.bytes()))
+        name(bytes, entry).iter().copied().cmp(pieces.iter().flat_map(|piece| piece.bytes()))
     };
     entries.binary_search_by(order).ok()
 }
@@ -316,10 +268,7 @@ fn check_places(
         if let Some((other, end)) = before
             && range.start < end
         {
-            return Err(record.refuse(TensorFault::Overlap {
-                other,
-                at: range.start,
-            }));
+            return Err(record.refuse(TensorFault::Overlap { other, at: range.start }));
         }
         before = Some((record.short_name(), range.end));
     }
@@ -361,9 +310,7 @@ impl<'a> Iterator for Tensors<'a> {
 
     fn next(&mut self) -> Option<TensorEntry<'a>> {
         self.left = self.left.checked_sub(1)?;
-        Record::read(&mut self.reader)
-            .ok()?
-            .entry(self.bytes, self.data_at)
+        Record::read(&mut self.reader).ok()?.entry(self.bytes, self.data_at)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -36,12 +36,7 @@ impl<'a> Reader<'a> {
             }
             None => {
                 let (at, available) = (self.at(), self.left());
-                Err(GgufError::Truncated {
-                    part,
-                    at,
-                    needed: len,
-                    available,
-                })
+                Err(GgufError::Truncated { part, at, needed: len, available })
             }
         }
     }
@@ -73,10 +68,7 @@ impl<'a> Reader<'a> {
         let bytes = self.text_bytes(part, limit)?;
         core::str::from_utf8(bytes).map_err(|error| {
             let unread = bytes.len() - error.valid_up_to();
-            GgufError::Utf8 {
-                part,
-                at: self.at() - unread as u64,
-            }
+            GgufError::Utf8 { part, at: self.at() - unread as u64 }
         })
     }
 
@@ -85,12 +77,7 @@ impl<'a> Reader<'a> {
         let at = self.at();
         let len = self.u64(part)?;
         if len > limit {
-            return Err(GgufError::Length {
-                part,
-                at,
-                found: len,
-                limit,
-            });
+            return Err(GgufError::Length { part, at, found: len, limit });
         }
         self.take(len, part)
     }

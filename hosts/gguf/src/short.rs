@@ -17,11 +17,7 @@ impl ShortName {
         let len = name.floor_char_boundary(Self::CAPACITY);
         let mut text = [0; Self::CAPACITY];
         text[..len].copy_from_slice(&name.as_bytes()[..len]);
-        ShortName {
-            text,
-            len: len as u8,
-            cut: len < name.len(),
-        }
+        ShortName { text, len: len as u8, cut: len < name.len() }
     }
 
     /// The text, without a mark where it was cut.
@@ -32,12 +28,7 @@ impl ShortName {
 
 impl core::fmt::Display for ShortName {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "\"{}{}\"",
-            self.as_str().escape_debug(),
-            if self.cut { "…" } else { "" }
-        )
+        write!(f, "\"{}{}\"", self.as_str().escape_debug(), if self.cut { "…" } else { "" })
     }
 }
 

@@ -30,23 +30,14 @@ pub struct TensorEntry<'a> {
 impl<'a> TensorEntry<'a> {
     /// Description and bytes, as devices take them.
     pub fn tensor(&self) -> Tensor<'a> {
-        Tensor {
-            info: self.info,
-            bytes: self.bytes,
-        }
+        Tensor { info: self.info, bytes: self.bytes }
     }
 }
 
 impl core::fmt::Debug for TensorEntry<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let dims = &self.dims[..self.n_dims];
-        write!(
-            f,
-            "{} {} {dims:?} at byte {}",
-            ShortName::new(self.name),
-            self.info.dtype,
-            self.at
-        )
+        write!(f, "{} {} {dims:?} at byte {}", ShortName::new(self.name), self.info.dtype, self.at)
     }
 }
 
@@ -74,11 +65,7 @@ impl<'a> Record<'a> {
         const PART: &str = "a tensor's description";
         let at = reader.at();
         let name = reader.text_within("a tensor's name", MAX_TENSOR_NAME_BYTES)?;
-        let refuse = |fault| GgufError::Tensor {
-            name: ShortName::new(name),
-            at,
-            fault,
-        };
+        let refuse = |fault| GgufError::Tensor { name: ShortName::new(name), at, fault };
 
         let found = reader.u32(PART)?;
         let mut dims = [1; MAX_DIMS];
@@ -99,24 +86,12 @@ impl<'a> Record<'a> {
         }
         let info = TensorInfo { dtype, rows, cols };
         let bytes = info.bytes().ok_or_else(too_large)?;
-        Ok(Record {
-            name,
-            dims,
-            n_dims,
-            info,
-            at,
-            bytes,
-            offset: reader.u64(PART)?,
-        })
+        Ok(Record { name, dims, n_dims, info, at, bytes, offset: reader.u64(PART)? })
     }
 
     /// The error that this tensor is refused with.
     pub fn refuse(&self, fault: TensorFault) -> GgufError {
-        GgufError::Tensor {
-            name: self.short_name(),
-            at: self.at,
-            fault,
-        }
+        GgufError::Tensor { name: self.short_name(), at: self.at, fault }
     }
 
     /// The name, cut for an error.
@@ -142,29 +117,14 @@ impl<'a> Record<'a> {
     pub fn entry(&self, file: &'a [u8], data_at: u64) -> Option<TensorEntry<'a>> {
         let at = data_at.checked_add(self.offset)?;
         let bytes = Reader::new(file, at).take(self.bytes, "a tensor").ok()?;
-        let &Record {
-            name,
-            dims,
-            n_dims,
-            info,
-            ..
-        } = self;
-        Some(TensorEntry {
-            name,
-            dims,
-            n_dims,
-            info,
-            at,
-            bytes,
-        })
+        let &Record { name, dims, n_dims, info, .. } = self;
+        Some(TensorEntry { name, dims, n_dims, info, at, bytes })
     }
 }
 
 /// Rows and columns, if neither is 0 and both fit.
 fn matrix(dims: &[u64; MAX_DIMS]) -> Option<(u32, u32)> {
-    let rows = dims[1..]
-        .iter()
-        .try_fold(1u64, |rows, &dim| rows.checked_mul(dim))?;
+    let rows = dims[1..].iter().try_fold(1u64, |rows, &dim| rows.checked_mul(dim))?;
     let (rows, cols) = (u32::try_from(rows).ok()?, u32::try_from(dims[0]).ok()?);
     (rows > 0 && cols > 0).then_some((rows, cols))
 }

@@ -56,9 +56,7 @@ impl ValueType {
     fn read(reader: &mut Reader<'_>) -> Result<ValueType, GgufError> {
         let at = reader.at();
         let number = reader.u32("a value's type")?;
-        let known = usize::try_from(number)
-            .ok()
-            .and_then(|number| Self::ALL.get(number));
+        let known = usize::try_from(number).ok().and_then(|number| Self::ALL.get(number));
         known.copied().ok_or(GgufError::ValueType { at, found: number })
     }
 
@@ -253,19 +251,10 @@ impl<'a> Array<'a> {
         let len = reader.u64(ARRAY)?;
         let (at, available) = (reader.at(), reader.left());
         match len.checked_mul(kind.least_bytes()) {
-            Some(needed) if needed <= available => Ok(Array {
-                kind,
-                len,
-                elements: *reader,
-            }),
+            Some(needed) if needed <= available => Ok(Array { kind, len, elements: *reader }),
             needed => {
                 let needed = needed.unwrap_or(u64::MAX);
-                Err(GgufError::Truncated {
-                    part: ARRAY,
-                    at,
-                    needed,
-                    available,
-                })
+                Err(GgufError::Truncated { part: ARRAY, at, needed, available })
             }
         }
     }
@@ -288,11 +277,7 @@ impl<'a> Array<'a> {
 
     /// The elements, in order.
     pub fn values(&self) -> Values<'a> {
-        Values {
-            kind: self.kind,
-            left: self.len(),
-            reader: self.elements,
-        }
+        Values { kind: self.kind, left: self.len(), reader: self.elements }
     }
 
     /// The elements, if they are texts.
@@ -303,24 +288,16 @@ impl<'a> Array<'a> {
     /// The elements, if they are integers of a type that fits `i64` (any but [`ValueType::U64`]).
     pub fn ints(&self) -> Option<Elements<'a, i64>> {
         use ValueType::{I8, I16, I32, I64, U8, U16, U32};
-        self.elements(
-            matches!(self.kind, U8 | I8 | U16 | I16 | U32 | I32 | I64),
-            |value| value.as_int(),
-        )
+        self.elements(matches!(self.kind, U8 | I8 | U16 | I16 | U32 | I32 | I64), |value| value.as_int())
     }
 
     /// The elements, if they are floating-point numbers of either width.
     pub fn floats(&self) -> Option<Elements<'a, f64>> {
-        self.elements(matches!(self.kind, ValueType::F32 | ValueType::F64), |value| {
-            value.as_float()
-        })
+        self.elements(matches!(self.kind, ValueType::F32 | ValueType::F64), |value| value.as_float())
     }
 
     fn elements<T>(&self, fits: bool, convert: fn(Value<'a>) -> Option<T>) -> Option<Elements<'a, T>> {
-        fits.then(|| Elements {
-            values: self.values(),
-            convert,
-        })
+        fits.then(|| Elements { values: self.values(), convert })
     }
 }
 

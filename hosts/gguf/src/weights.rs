@@ -25,11 +25,7 @@ pub struct GgufWeights<'a, F> {
 impl<'a, F: FnMut(&'a [u8])> GgufWeights<'a, F> {
     /// A source over `gguf`; a host that has nothing to drop gives `|_| {}`.
     pub fn new(gguf: Gguf<'a>, on_release: F) -> GgufWeights<'a, F> {
-        GgufWeights {
-            gguf,
-            on_release,
-            half_released: None,
-        }
+        GgufWeights { gguf, on_release, half_released: None }
     }
 
     /// Notes the release; whether nobody is left who wants the tensor.
@@ -57,9 +53,7 @@ impl<'a, F: FnMut(&'a [u8])> WeightSource for GgufWeights<'a, F> {
     }
 
     fn load(&mut self, id: WeightId) -> Result<Tensor<'_>, WeightError> {
-        names::find(&self.gguf, id)
-            .map(|tensor| tensor.tensor())
-            .ok_or(WeightError::Missing(id))
+        names::find(&self.gguf, id).map(|tensor| tensor.tensor()).ok_or(WeightError::Missing(id))
     }
 
     fn release(&mut self, id: WeightId) {

@@ -33,25 +33,16 @@ fn keys_of_the_architecture() {
         assert_eq!(gguf.arch_uint("block_count"), Some(30));
         assert_eq!(gguf.arch_float("rope.freq_base"), Some(100_000.0));
         assert_eq!(gguf.arch_text("block_count"), None, "a number is no text");
-        assert_eq!(
-            gguf.arch_float("block_count"),
-            None,
-            "an integer is no floating-point number"
-        );
+        assert_eq!(gguf.arch_float("block_count"), None, "an integer is no floating-point number");
         assert_eq!(gguf.arch_uint("rope.freq_base"), None);
         assert_eq!(gguf.arch_uint("block"), None);
         assert_eq!(gguf.arch_uint("block_count.x"), None);
         assert_eq!(gguf.arch_uint("llama.block_count"), None);
     });
-    let file = common::File::new()
-        .text("general.architecture", "x.y")
-        .text("x.y.tokens", "many")
-        .build();
+    let file = common::File::new().text("general.architecture", "x.y").text("x.y.tokens", "many").build();
     parsed(&file, |gguf| assert_eq!(gguf.arch_text("tokens"), Some("many")));
     let file = common::File::new().u32("llama.block_count", 30).build();
-    parsed(&file, |gguf| {
-        assert_eq!(gguf.arch_uint("block_count"), None, "no architecture is stated")
-    });
+    parsed(&file, |gguf| assert_eq!(gguf.arch_uint("block_count"), None, "no architecture is stated"));
 }
 
 #[test]
@@ -101,9 +92,7 @@ fn numbers_are_widened_where_they_fit() {
 }
 
 fn array<'a>(gguf: &Gguf<'a>, name: &str) -> agentos_gguf::Array<'a> {
-    let value = gguf
-        .get(&format!("test.array.{name}"))
-        .unwrap_or_else(|| panic!("no array of {name}"));
+    let value = gguf.get(&format!("test.array.{name}")).unwrap_or_else(|| panic!("no array of {name}"));
     value.as_array().expect("an array")
 }
 
@@ -125,25 +114,11 @@ fn arrays_of_every_type() {
         }
         let wide = array(&gguf, "uint64");
         assert!(wide.ints().is_none());
-        assert!(
-            wide.values()
-                .filter_map(|value| value.as_uint())
-                .eq([0, u64::MAX])
-        );
+        assert!(wide.values().filter_map(|value| value.as_uint()).eq([0, u64::MAX]));
         assert!(array(&gguf, "float32").floats().expect("floats").eq([0.5, -1.25]));
-        assert!(
-            array(&gguf, "float64")
-                .floats()
-                .expect("floats")
-                .eq([0.1, -1e300])
-        );
+        assert!(array(&gguf, "float64").floats().expect("floats").eq([0.1, -1e300]));
         let bools = array(&gguf, "bool");
-        assert!(
-            bools
-                .values()
-                .filter_map(|value| value.as_bool())
-                .eq([true, false, true])
-        );
+        assert!(bools.values().filter_map(|value| value.as_bool()).eq([true, false, true]));
         assert_eq!((bools.len(), bools.element_type()), (3, ValueType::Bool));
 
         let texts = array(&gguf, "string").texts().expect("texts");
@@ -156,15 +131,8 @@ fn arrays_of_every_type() {
 fn arrays_of_arrays() {
     parsed(FILE, |gguf| {
         let rows = array(&gguf, "array").values();
-        let rows: Vec<Vec<&str>> = rows
-            .map(|row| {
-                row.as_array()
-                    .expect("an array")
-                    .texts()
-                    .expect("texts")
-                    .collect()
-            })
-            .collect();
+        let rows: Vec<Vec<&str>> =
+            rows.map(|row| row.as_array().expect("an array").texts().expect("texts").collect()).collect();
         assert_eq!(rows, [vec!["a", "bc"], vec!["d"]]);
     });
 }
@@ -172,14 +140,9 @@ fn arrays_of_arrays() {
 #[test]
 fn empty_arrays() {
     for kind in [common::U8, common::BOOL, common::TEXT, common::ARRAY] {
-        let file = common::File::new()
-            .pair("k", common::ARRAY, &common::array(kind, 0, &[]))
-            .u32("l", 7);
+        let file = common::File::new().pair("k", common::ARRAY, &common::array(kind, 0, &[])).u32("l", 7);
         parsed(&file.build(), |gguf| {
-            let array = gguf
-                .get("k")
-                .and_then(|value| value.as_array())
-                .expect("an array");
+            let array = gguf.get("k").and_then(|value| value.as_array()).expect("an array");
             assert!(array.is_empty() && array.values().next().is_none());
             assert_eq!(gguf.get("l").and_then(|value| value.as_uint()), Some(7));
         });

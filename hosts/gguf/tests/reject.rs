@@ -12,10 +12,7 @@ fn message(error: GgufError) -> String {
 #[test]
 fn the_honest_file_is_accepted() {
     assert!(common::walk::walk(&honest().build()));
-    assert!(
-        common::walk::walk(&File::new().build()),
-        "an empty file of the format"
-    );
+    assert!(common::walk::walk(&File::new().build()), "an empty file of the format");
 }
 
 #[test]
@@ -30,16 +27,8 @@ fn both_versions_are_accepted() {
 #[test]
 fn other_files() {
     let error = refused(b"PK\x03\x04 is a zip archive, not a model");
-    assert_eq!(
-        error,
-        GgufError::Magic {
-            found: *b"PK\x03\x04"
-        }
-    );
-    assert_eq!(
-        message(error),
-        "not a GGUF file: it begins with \"PK\\x03\\x04\", not with \"GGUF\""
-    );
+    assert_eq!(error, GgufError::Magic { found: *b"PK\x03\x04" });
+    assert_eq!(message(error), "not a GGUF file: it begins with \"PK\\x03\\x04\", not with \"GGUF\"");
 }
 
 #[test]
@@ -62,11 +51,7 @@ fn every_truncation() {
         let error = refused(&file[..len]);
         let cut = matches!(
             error,
-            GgufError::Truncated { .. }
-                | GgufError::Tensor {
-                    fault: TensorFault::OutsideFile { .. },
-                    ..
-                }
+            GgufError::Truncated { .. } | GgufError::Tensor { fault: TensorFault::OutsideFile { .. }, .. }
         );
         assert!(cut, "{len} bytes: {error}");
     }
@@ -78,12 +63,7 @@ fn counts_over_the_limit() {
         for found in [MAX_ENTRIES + 1, u64::MAX] {
             let mut file = honest().build();
             file[at..at + 8].copy_from_slice(&found.to_le_bytes());
-            let error = GgufError::Count {
-                part,
-                at: at as u64,
-                found,
-                limit: MAX_ENTRIES,
-            };
+            let error = GgufError::Count { part, at: at as u64, found, limit: MAX_ENTRIES };
             assert_eq!(refused(&file), error);
             assert_eq!(Gguf::index_len(&file), Err(error));
         }
@@ -96,9 +76,7 @@ fn counts_at_the_limit() {
     // not come to an end here.
     let mut file = File::new();
     for i in (0..MAX_ENTRIES).rev() {
-        file = file
-            .u32(&format!("{:0>64}", i), 0)
-            .tensor(&format!("{:0>64}", i), &[1], 0, i * 32);
+        file = file.u32(&format!("{:0>64}", i), 0).tensor(&format!("{:0>64}", i), &[1], 0, i * 32);
     }
     let file = file.data(MAX_ENTRIES as usize * 32);
     assert_eq!(Gguf::index_len(&file.build()), Ok(2 * MAX_ENTRIES as usize));
@@ -111,17 +89,7 @@ fn counts_that_the_file_is_too_short_for_call_for_no_index() {
         let mut file = honest().build();
         file[at..at + 8].copy_from_slice(&MAX_ENTRIES.to_le_bytes());
         let error = Gguf::index_len(&file).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                GgufError::Truncated {
-                    part: "the metadata",
-                    at: HEADER,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, GgufError::Truncated { part: "the metadata", at: HEADER, .. }), "{error}");
     }
 }
 
@@ -130,13 +98,7 @@ fn a_short_index() {
     let file = honest().build();
     let mut index = [IndexEntry::default(); 3];
     let error = Gguf::parse(&file, &mut index).unwrap_err();
-    assert_eq!(
-        error,
-        GgufError::Index {
-            needed: 4,
-            available: 3
-        }
-    );
+    assert_eq!(error, GgufError::Index { needed: 4, available: 3 });
 }
 
 #[test]
@@ -147,30 +109,17 @@ fn giant_lengths() {
         let found = refused(&key);
         assert_eq!(
             found,
-            GgufError::Length {
-                part: "a metadata key",
-                at: HEADER,
-                found: len,
-                limit: 65_535
-            }
+            GgufError::Length { part: "a metadata key", at: HEADER, found: len, limit: 65_535 }
         );
 
-        let value = refused(
-            &File::new()
-                .pair("k", TEXT, &len.to_le_bytes())
-                .u32("after", 1)
-                .build(),
-        );
+        let value = refused(&File::new().pair("k", TEXT, &len.to_le_bytes()).u32("after", 1).build());
         let at = HEADER + 9 + 4 + 8;
         assert!(
             matches!(value, GgufError::Truncated { part: "a text", at: a, needed, .. } if a == at && needed == len)
         );
 
         for kind in [U8, F32, BOOL, TEXT, ARRAY] {
-            let file = File::new()
-                .pair("k", ARRAY, &array(kind, len, &[]))
-                .u32("after", 1)
-                .build();
+            let file = File::new().pair("k", ARRAY, &array(kind, len, &[])).u32("after", 1).build();
             let error = refused(&file);
             let at = HEADER + 9 + 4 + 12;
             assert!(
@@ -184,46 +133,25 @@ fn giant_lengths() {
 fn long_names() {
     let key = "k".repeat(65_536);
     let error = refused(&File::new().u32(&key, 1).build());
-    assert_eq!(
-        error,
-        GgufError::Length {
-            part: "a metadata key",
-            at: HEADER,
-            found: 65_536,
-            limit: 65_535
-        }
-    );
+    assert_eq!(error, GgufError::Length { part: "a metadata key", at: HEADER, found: 65_536, limit: 65_535 });
     assert!(common::walk::walk(&File::new().u32(&key[1..], 1).build()));
 
     let name = "n".repeat(65);
     let file = File::new().tensor(&name, &[1], 0, 0).data(4);
-    let error = GgufError::Length {
-        part: "a tensor's name",
-        at: file.records_at(),
-        found: 65,
-        limit: 64,
-    };
+    let error = GgufError::Length { part: "a tensor's name", at: file.records_at(), found: 65, limit: 64 };
     assert_eq!(refused(&file.build()), error);
-    assert!(common::walk::walk(
-        &File::new().tensor(&name[1..], &[1], 0, 0).data(4).build()
-    ));
+    assert!(common::walk::walk(&File::new().tensor(&name[1..], &[1], 0, 0).data(4).build()));
 }
 
 #[test]
 fn texts_that_are_not_utf8() {
     let elements = [text("one"), text("twoo")].concat();
     let file = honest().pair("k", ARRAY, &array(TEXT, 2, &elements)).build();
-    for (text, part) in [
-        (&b"llama.block_count"[..], "a metadata key"),
-        (b"twoo", "a text"),
-        (b"b.weight", "a tensor's name"),
-    ] {
+    for (text, part) in
+        [(&b"llama.block_count"[..], "a metadata key"), (b"twoo", "a text"), (b"b.weight", "a tensor's name")]
+    {
         let mut file = file.clone();
-        let at = file
-            .windows(text.len())
-            .position(|window| window == text)
-            .expect("in the file")
-            + 2;
+        let at = file.windows(text.len()).position(|window| window == text).expect("in the file") + 2;
         file[at] = 0xff;
         assert_eq!(refused(&file), GgufError::Utf8 { part, at: at as u64 });
     }
@@ -243,18 +171,9 @@ fn unknown_value_types() {
 #[test]
 fn booleans_that_are_neither() {
     let at = HEADER + 9 + 4;
-    assert_eq!(
-        refused(&File::new().pair("k", BOOL, &[2]).build()),
-        GgufError::Bool { at, found: 2 }
-    );
+    assert_eq!(refused(&File::new().pair("k", BOOL, &[2]).build()), GgufError::Bool { at, found: 2 });
     let error = refused(&File::new().pair("k", ARRAY, &array(BOOL, 3, &[1, 0, 77])).build());
-    assert_eq!(
-        error,
-        GgufError::Bool {
-            at: at + 12 + 2,
-            found: 77
-        }
-    );
+    assert_eq!(error, GgufError::Bool { at: at + 12 + 2, found: 77 });
 }
 
 #[test]
@@ -274,13 +193,7 @@ fn duplicate_keys() {
     let file = honest().u32("llama.block_count", 3);
     let at = honest().records_at();
     let error = refused(&file.build());
-    assert_eq!(
-        error,
-        GgufError::DuplicateKey {
-            key: ShortName::new("llama.block_count"),
-            at
-        }
-    );
+    assert_eq!(error, GgufError::DuplicateKey { key: ShortName::new("llama.block_count"), at });
     assert!(message(error).contains("\"llama.block_count\""));
 }
 
@@ -288,23 +201,14 @@ fn duplicate_keys() {
 fn alignments() {
     for found in [0, 1, 4, 7, 48, u32::MAX] {
         let error = refused(&File::new().u32("general.alignment", found).build());
-        assert_eq!(
-            error,
-            GgufError::Alignment {
-                found: Some(found.into())
-            }
-        );
+        assert_eq!(error, GgufError::Alignment { found: Some(found.into()) });
     }
     let error = refused(&File::new().text("general.alignment", "32").build());
     assert_eq!(error, GgufError::Alignment { found: None });
 
     let file = |alignment: u32| {
-        let file = File::new()
-            .u32("general.alignment", alignment)
-            .padded_to(alignment as usize);
-        file.tensor("t", &[1], 0, 0)
-            .tensor("u", &[1], 0, alignment.into())
-            .data(alignment as usize + 4)
+        let file = File::new().u32("general.alignment", alignment).padded_to(alignment as usize);
+        file.tensor("t", &[1], 0, 0).tensor("u", &[1], 0, alignment.into()).data(alignment as usize + 4)
     };
     for alignment in [8, 64, 4096] {
         parsed(&file(alignment).build(), |gguf| {
@@ -321,9 +225,6 @@ fn names_are_cut_and_escaped_in_messages() {
     let error = refused(&File::new().u32(&hostile, 1).u32(&hostile, 1).build());
     let message = message(error);
     assert!(!message.chars().any(char::is_control), "{message}");
-    assert!(
-        message.starts_with("the metadata key \"\\u{1b}[2J\\r\\\"é"),
-        "{message}"
-    );
+    assert!(message.starts_with("the metadata key \"\\u{1b}[2J\\r\\\"é"), "{message}");
     assert!(message.contains("é…\" stands there twice"), "{message}");
 }

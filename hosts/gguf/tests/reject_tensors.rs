@@ -7,11 +7,7 @@ use agentos_hal::DType;
 use common::{File, HEADER, honest, refused};
 
 fn tensor(name: &str, at: u64, fault: TensorFault) -> GgufError {
-    GgufError::Tensor {
-        name: ShortName::new(name),
-        at,
-        fault,
-    }
+    GgufError::Tensor { name: ShortName::new(name), at, fault }
 }
 
 #[test]
@@ -19,10 +15,7 @@ fn dimension_counts() {
     for dims in [&[][..], &[1; 5], &[1; 1000]] {
         let file = File::new().tensor("t", dims, 0, 0).data(4);
         let found = dims.len() as u32;
-        assert_eq!(
-            refused(&file.build()),
-            tensor("t", HEADER, TensorFault::DimCount { found })
-        );
+        assert_eq!(refused(&file.build()), tensor("t", HEADER, TensorFault::DimCount { found }));
     }
 }
 
@@ -45,38 +38,23 @@ fn dimensions() {
         let mut found = [1; 4];
         found[..dims.len()].copy_from_slice(dims);
         let file = File::new().tensor("t", dims, 0, 0).data(64);
-        assert_eq!(
-            refused(&file.build()),
-            tensor("t", HEADER, TensorFault::Dims { found })
-        );
+        assert_eq!(refused(&file.build()), tensor("t", HEADER, TensorFault::Dims { found }));
     }
 }
 
 #[test]
 fn unsupported_types() {
-    let file = |kind| {
-        File::new()
-            .tensor("blk.0.ffn_up.weight", &[256], kind, 0)
-            .data(4096)
-            .build()
-    };
+    let file = |kind| File::new().tensor("blk.0.ffn_up.weight", &[256], kind, 0).data(4096).build();
     for found in [4, 5, 9, 10, 11, 15, 16, 20, 29, 31, 39, 40, u32::MAX] {
         let error = refused(&file(found));
-        assert_eq!(
-            error,
-            tensor("blk.0.ffn_up.weight", HEADER, TensorFault::Type { found })
-        );
+        assert_eq!(error, tensor("blk.0.ffn_up.weight", HEADER, TensorFault::Type { found }));
     }
     assert_eq!(
         refused(&file(11)).to_string(),
         "tensor \"blk.0.ffn_up.weight\" (described at byte 24) has the type 11 (Q3_K), which is not supported; \
          supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K"
     );
-    assert!(
-        refused(&file(99))
-            .to_string()
-            .contains("has the unknown type 99, which is not supported")
-    );
+    assert!(refused(&file(99)).to_string().contains("has the unknown type 99, which is not supported"));
 }
 
 #[test]
@@ -85,10 +63,7 @@ fn rows_of_broken_blocks() {
         // As many elements as whole blocks have, but not row by row.
         let file = File::new().tensor("t", &[cols, 256], kind, 0).data(1 << 16);
         let cols = cols as u32;
-        assert_eq!(
-            refused(&file.build()),
-            tensor("t", HEADER, TensorFault::RowLength { dtype, cols })
-        );
+        assert_eq!(refused(&file.build()), tensor("t", HEADER, TensorFault::RowLength { dtype, cols }));
     }
 }
 
@@ -103,10 +78,7 @@ fn duplicate_tensors() {
 fn misaligned_tensors() {
     for offset in [1, 16, 31, u64::MAX] {
         let file = File::new().tensor("t", &[1], 0, offset).data(64);
-        let fault = TensorFault::Misaligned {
-            offset,
-            alignment: 32,
-        };
+        let fault = TensorFault::Misaligned { offset, alignment: 32 };
         assert_eq!(refused(&file.build()), tensor("t", HEADER, fault));
     }
 }
@@ -114,40 +86,20 @@ fn misaligned_tensors() {
 #[test]
 fn tensors_outside_the_file() {
     let data_at = 64;
-    for (cols, offset) in [
-        (33, 0),
-        (1, 128),
-        (9, 96),
-        (1, 1 << 40),
-        (1, u64::MAX - 31),
-        (1 << 30, 0),
-    ] {
+    for (cols, offset) in [(33, 0), (1, 128), (9, 96), (1, 1 << 40), (1, u64::MAX - 31), (1 << 30, 0)] {
         let file = File::new().tensor("t", &[cols], 0, offset).data(128).build();
         let at = data_at + offset.min(u64::MAX - data_at);
-        let fault = TensorFault::OutsideFile {
-            at,
-            bytes: cols * 4,
-            file: data_at + 128,
-        };
+        let fault = TensorFault::OutsideFile { at, bytes: cols * 4, file: data_at + 128 };
         assert_eq!(refused(&file), tensor("t", HEADER, fault));
     }
-    assert!(common::walk::walk(
-        &File::new().tensor("t", &[8], 0, 96).data(128).build()
-    ));
+    assert!(common::walk::walk(&File::new().tensor("t", &[8], 0, 96).data(128).build()));
 }
 
 #[test]
 fn overlapping_tensors() {
     for (first, second, other) in [(0, 0, "t"), (0, 32, "t"), (32, 0, "u"), (64, 32, "u")] {
-        let file = File::new()
-            .tensor("t", &[16], 0, first)
-            .tensor("u", &[16], 0, second)
-            .data(256)
-            .build();
-        let GgufError::Tensor {
-            fault: TensorFault::Overlap { other: found, at },
-            ..
-        } = refused(&file)
+        let file = File::new().tensor("t", &[16], 0, first).tensor("u", &[16], 0, second).data(256).build();
+        let GgufError::Tensor { fault: TensorFault::Overlap { other: found, at }, .. } = refused(&file)
         else {
             panic!("{}", refused(&file));
         };

@@ -17,14 +17,8 @@ const QUERY: WeightId = of(WeightRole::Query, 1);
 /// Embedding 3 x 2 at 0, a query projection 1 x 4 at 32, and, unless tied, an output at 64.
 fn file(tied: bool) -> Vec<u8> {
     let file =
-        File::new()
-            .tensor("token_embd.weight", &[2, 3], 0, 0)
-            .tensor("blk.1.attn_q.weight", &[4], 1, 32);
-    let file = if tied {
-        file
-    } else {
-        file.tensor("output.weight", &[2, 3], 0, 64)
-    };
+        File::new().tensor("token_embd.weight", &[2, 3], 0, 0).tensor("blk.1.attn_q.weight", &[4], 1, 32);
+    let file = if tied { file } else { file.tensor("output.weight", &[2, 3], 0, 64) };
     file.data(128).build()
 }
 
@@ -34,9 +28,7 @@ fn released(tied: bool, check: impl FnOnce(&mut dyn WeightSource)) -> Vec<(u8, u
     let mut index = [IndexEntry::default(); 3];
     let gguf = Gguf::parse(&bytes, &mut index).expect("an honest file");
     let mut released = Vec::new();
-    check(&mut GgufWeights::new(gguf, |bytes: &[u8]| {
-        released.push((bytes[0], bytes.len()))
-    }));
+    check(&mut GgufWeights::new(gguf, |bytes: &[u8]| released.push((bytes[0], bytes.len()))));
     released
 }
 
@@ -72,28 +64,14 @@ fn every_role_has_its_name() {
 #[test]
 fn weights_are_described_and_loaded() {
     released(false, |weights| {
-        assert_eq!(
-            weights.describe(QUERY),
-            Some(TensorInfo {
-                dtype: DType::F16,
-                rows: 1,
-                cols: 4
-            })
-        );
+        assert_eq!(weights.describe(QUERY), Some(TensorInfo { dtype: DType::F16, rows: 1, cols: 4 }));
         let query = weights.load(QUERY).expect("there");
         assert_eq!(query.bytes, [32, 33, 34, 35, 36, 37, 38, 39]);
         assert_eq!(query.info.bytes(), Some(8));
 
         let embedding = weights.load(EMBEDDING).expect("there");
-        assert_eq!(
-            (embedding.info.rows, embedding.info.cols, embedding.bytes[0]),
-            (3, 2, 0)
-        );
-        assert_eq!(
-            weights.load(OUTPUT).expect("there").bytes[0],
-            64,
-            "its own, as the file has one"
-        );
+        assert_eq!((embedding.info.rows, embedding.info.cols, embedding.bytes[0]), (3, 2, 0));
+        assert_eq!(weights.load(OUTPUT).expect("there").bytes[0], 64, "its own, as the file has one");
 
         let absent = of(WeightRole::Query, 0);
         assert_eq!(weights.describe(absent), None);
@@ -118,11 +96,7 @@ fn a_release_hands_over_the_bytes() {
         weights.release(of(WeightRole::Key, 1));
         weights.release(EMBEDDING);
     });
-    assert_eq!(
-        order,
-        [(64, 24), (32, 8), (0, 24)],
-        "nothing for the tensor that is not there"
-    );
+    assert_eq!(order, [(64, 24), (32, 8), (0, 24)], "nothing for the tensor that is not there");
 }
 
 #[test]

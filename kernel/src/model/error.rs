@@ -92,17 +92,9 @@ impl core::fmt::Display for ModelError {
             }
             ModelError::Missing { key } => write!(f, "the model's {key} is missing or not a number"),
             ModelError::TooLarge { key, value } => {
-                write!(
-                    f,
-                    "the model's {key} is {value}; at most {} is supported",
-                    u32::MAX
-                )
+                write!(f, "the model's {key} is {value}; at most {} is supported", u32::MAX)
             }
-            ModelError::Unsupported {
-                key,
-                value,
-                supported,
-            } => {
+            ModelError::Unsupported { key, value, supported } => {
                 write!(f, "the model's {key} is {value}; supported is {supported}")
             }
             ModelError::HeadWidths { key, value } => write!(
@@ -113,10 +105,9 @@ impl core::fmt::Display for ModelError {
                 f,
                 "the model gives no attention.key_length, and its width {width} is no multiple of its {heads} heads"
             ),
-            ModelError::RopeScaling(name) => write!(
-                f,
-                "the rope.scaling.type {name} is not supported; supported are none, linear, llama3"
-            ),
+            ModelError::RopeScaling(name) => {
+                write!(f, "the rope.scaling.type {name} is not supported; supported are none, linear, llama3")
+            }
             ModelError::MissingTensor(id) => write!(f, "the model has no tensor for {id}"),
             ModelError::UnusedTensor(id) => write!(
                 f,

@@ -34,21 +34,9 @@ pub struct Family {
 
 /// Every family.
 pub static FAMILIES: [Family; 3] = [
-    Family {
-        name: "llama",
-        program: &LLAMA,
-        pairing: Pairing::Adjacent,
-    },
-    Family {
-        name: "qwen2",
-        program: &QWEN2,
-        pairing: Pairing::Halves,
-    },
-    Family {
-        name: "qwen3",
-        program: &QWEN3,
-        pairing: Pairing::Halves,
-    },
+    Family { name: "llama", program: &LLAMA, pairing: Pairing::Adjacent },
+    Family { name: "qwen2", program: &QWEN2, pairing: Pairing::Halves },
+    Family { name: "qwen3", program: &QWEN3, pairing: Pairing::Halves },
 ];
 
 /// What a device's `prepare` needs besides weights.
@@ -75,10 +63,7 @@ pub fn select(metadata: &dyn Metadata) -> Result<Model, ModelError> {
     refuse_unused_tensors(metadata, family.program)?;
     let shape = read::shape(metadata, family.pairing)?;
     shape.check().map_err(ModelError::Shape)?;
-    Ok(Model {
-        program: family.program,
-        shape,
-    })
+    Ok(Model { program: family.program, shape })
 }
 
 /// A tensor that the program would silently leave out would change what the model says.

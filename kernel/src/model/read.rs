@@ -27,16 +27,10 @@ pub(super) fn refuse_unsupported(metadata: &dyn Metadata) -> Result<(), ModelErr
     for (key, harmless, supported) in WITHOUT_EFFECT {
         let value = number(metadata, key);
         if let Some(value) = value.filter(|&value| value != harmless) {
-            return Err(ModelError::Unsupported {
-                key,
-                value,
-                supported,
-            });
+            return Err(ModelError::Unsupported { key, value, supported });
         }
     }
-    let window = metadata
-        .uint("attention.sliding_window")
-        .filter(|&window| window != 0);
+    let window = metadata.uint("attention.sliding_window").filter(|&window| window != 0);
     match (window, metadata.uint("context_length")) {
         (Some(window), Some(context)) if window < context => Err(ModelError::Unsupported {
             key: "attention.sliding_window",
@@ -48,14 +42,8 @@ pub(super) fn refuse_unsupported(metadata: &dyn Metadata) -> Result<(), ModelErr
 }
 
 pub(super) fn shape(metadata: &dyn Metadata, pairing: Pairing) -> Result<ModelShape, ModelError> {
-    let embedding = WeightId {
-        role: WeightRole::TokenEmbedding,
-        layer: 0,
-    };
-    let output = WeightId {
-        role: WeightRole::Output,
-        layer: 0,
-    };
+    let embedding = WeightId { role: WeightRole::TokenEmbedding, layer: 0 };
+    let output = WeightId { role: WeightRole::Output, layer: 0 };
     let width = required(metadata, "embedding_length")?;
     let heads = required(metadata, "attention.head_count")?;
     let head_dim = head_dim(metadata, width, heads)?;
@@ -66,10 +54,7 @@ pub(super) fn shape(metadata: &dyn Metadata, pairing: Pairing) -> Result<ModelSh
         heads,
         kv_heads: optional(metadata, "attention.head_count_kv")?.unwrap_or(heads),
         head_dim,
-        vocab: metadata
-            .tensor(embedding)
-            .ok_or(ModelError::MissingTensor(embedding))?
-            .rows,
+        vocab: metadata.tensor(embedding).ok_or(ModelError::MissingTensor(embedding))?.rows,
         context: required(metadata, "context_length")?,
         norm_eps: required_number(metadata, "attention.layer_norm_rms_epsilon")? as f32,
         rope: rope(metadata, pairing, head_dim)?,
@@ -90,18 +75,11 @@ fn head_dim(metadata: &dyn Metadata, width: u32, heads: u32) -> Result<u32, Mode
         (None, Some(value)) => (default()?, value),
         (None, None) => (default()?, default()?),
     };
-    if key == value {
-        Ok(key)
-    } else {
-        Err(ModelError::HeadWidths { key, value })
-    }
+    if key == value { Ok(key) } else { Err(ModelError::HeadWidths { key, value }) }
 }
 
 fn rope(metadata: &dyn Metadata, pairing: Pairing, head_dim: u32) -> Result<Rope, ModelError> {
-    let factors = WeightId {
-        role: WeightRole::RopeFactors,
-        layer: 0,
-    };
+    let factors = WeightId { role: WeightRole::RopeFactors, layer: 0 };
     Ok(Rope {
         dims: optional(metadata, "rope.dimension_count")?.unwrap_or(head_dim),
         base: number(metadata, "rope.freq_base").unwrap_or(DEFAULT_ROPE_BASE) as f32,
@@ -118,9 +96,7 @@ fn rope_scaling(metadata: &dyn Metadata) -> Result<RopeScaling, ModelError> {
         (Some("none"), _) | (None | Some("linear"), None) => Ok(RopeScaling::None),
         // llama.cpp's converters write 0 for "not scaled".
         (None | Some("linear"), Some(0.0)) => Ok(RopeScaling::None),
-        (None | Some("linear"), Some(factor)) => Ok(RopeScaling::Linear {
-            factor: factor as f32,
-        }),
+        (None | Some("linear"), Some(factor)) => Ok(RopeScaling::Linear { factor: factor as f32 }),
         (Some("llama3"), _) => Ok(RopeScaling::Llama3 {
             factor: required_number(metadata, "rope.scaling.factor")? as f32,
             low_freq_factor: required_number(metadata, "rope.scaling.low_freq_factor")? as f32,
@@ -141,9 +117,7 @@ fn required(metadata: &dyn Metadata, key: &'static str) -> Result<u32, ModelErro
 }
 
 fn number(metadata: &dyn Metadata, key: &'static str) -> Option<f64> {
-    metadata
-        .float(key)
-        .or_else(|| metadata.uint(key).map(|whole| whole as f64))
+    metadata.float(key).or_else(|| metadata.uint(key).map(|whole| whole as f64))
 }
 
 fn required_number(metadata: &dyn Metadata, key: &'static str) -> Result<f64, ModelError> {

@@ -17,10 +17,7 @@ struct Facts {
 
 impl Facts {
     fn small(architecture: &str) -> Facts {
-        let mut facts = Facts {
-            architecture: Some(architecture.to_string()),
-            ..Facts::default()
-        };
+        let mut facts = Facts { architecture: Some(architecture.to_string()), ..Facts::default() };
         for (key, value) in [
             ("block_count", 2.0),
             ("embedding_length", 64.0),
@@ -66,11 +63,7 @@ impl Facts {
 }
 
 fn matrix(rows: u32, cols: u32) -> TensorInfo {
-    TensorInfo {
-        dtype: DType::F32,
-        rows,
-        cols,
-    }
+    TensorInfo { dtype: DType::F32, rows, cols }
 }
 
 impl Metadata for Facts {
@@ -79,10 +72,7 @@ impl Metadata for Facts {
     }
 
     fn uint(&self, key: &str) -> Option<u64> {
-        self.numbers
-            .get(key)
-            .filter(|x| x.fract() == 0.0 && **x >= 0.0)
-            .map(|&x| x as u64)
+        self.numbers.get(key).filter(|x| x.fract() == 0.0 && **x >= 0.0).map(|&x| x as u64)
     }
 
     fn float(&self, key: &str) -> Option<f64> {
@@ -104,10 +94,7 @@ fn every_program_is_well_formed_and_exposes_the_probes() {
         let shape = Facts::small(family.name).shape();
         family.program.verify(&shape).unwrap();
         assert!(family.program.exposes(family.program.layer, Reg::Query));
-        assert_eq!(
-            family.program.layer.last(),
-            Some(&Op::Expose { reg: Reg::Hidden })
-        );
+        assert_eq!(family.program.layer.last(), Some(&Op::Expose { reg: Reg::Hidden }));
         assert!(family.program.exposes(family.program.epilogue, Reg::Normed));
     }
 }
@@ -118,35 +105,21 @@ fn queries_are_exposed_just_before_they_are_used() {
         let at = |wanted: &Op| family.program.layer.iter().position(|op| op == wanted).unwrap();
         let exposed = at(&Op::Expose { reg: Reg::Query });
         let written = |op: &Op| {
-            matches!(
-                op,
-                Op::MatMul { out: Reg::Query, .. } | Op::Add { reg: Reg::Query, .. }
-            ) || matches!(op, Op::HeadNorm { reg: Reg::Query, .. })
+            matches!(op, Op::MatMul { out: Reg::Query, .. } | Op::Add { reg: Reg::Query, .. })
+                || matches!(op, Op::HeadNorm { reg: Reg::Query, .. })
         };
         assert!(family.program.layer.iter().rposition(written).unwrap() < exposed);
-        assert!(
-            exposed
-                < at(&Op::Attend {
-                    query: Reg::Query,
-                    out: Reg::Context
-                })
-        );
+        assert!(exposed < at(&Op::Attend { query: Reg::Query, out: Reg::Context }));
     }
 }
 
 #[test]
 fn sizes_are_read_with_the_formats_defaults() {
     let shape = Facts::small("llama").without("attention.head_count_kv").shape();
-    assert_eq!(
-        (shape.layers, shape.width, shape.ffn, shape.vocab),
-        (2, 64, 96, 300)
-    );
+    assert_eq!((shape.layers, shape.width, shape.ffn, shape.vocab), (2, 64, 96, 300));
     assert_eq!((shape.heads, shape.kv_heads, shape.head_dim), (4, 4, 16));
     assert_eq!((shape.rope.dims, shape.rope.base), (16, 10_000.0));
-    assert_eq!(
-        (shape.rope.scaling, shape.rope.factors),
-        (RopeScaling::None, false)
-    );
+    assert_eq!((shape.rope.scaling, shape.rope.factors), (RopeScaling::None, false));
     assert_eq!(shape.rope.pairing, Pairing::Adjacent);
     assert!(shape.tied_embedding);
     assert_eq!(Facts::small("qwen2").shape().rope.pairing, Pairing::Halves);
@@ -171,39 +144,14 @@ fn rope_scaling_is_read() {
     let factor = Facts::small("llama").with("rope.scaling.factor", 4.0);
     let linear = RopeScaling::Linear { factor: 4.0 };
     assert_eq!(factor.shape().rope.scaling, linear);
-    assert_eq!(
-        factor
-            .clone()
-            .with_text("rope.scaling.type", "linear")
-            .shape()
-            .rope
-            .scaling,
-        linear
-    );
-    assert_eq!(
-        factor
-            .clone()
-            .with_text("rope.scaling.type", "none")
-            .shape()
-            .rope
-            .scaling,
-        RopeScaling::None
-    );
-    assert_eq!(
-        Facts::small("llama")
-            .with("rope.scale_linear", 4.0)
-            .shape()
-            .rope
-            .scaling,
-        linear
-    );
+    assert_eq!(factor.clone().with_text("rope.scaling.type", "linear").shape().rope.scaling, linear);
+    assert_eq!(factor.clone().with_text("rope.scaling.type", "none").shape().rope.scaling, RopeScaling::None);
+    assert_eq!(Facts::small("llama").with("rope.scale_linear", 4.0).shape().rope.scaling, linear);
     let llama3 = factor
         .with_text("rope.scaling.type", "llama3")
         .with("rope.scaling.low_freq_factor", 1.0)
         .with("rope.scaling.high_freq_factor", 4.0);
-    let missing = ModelError::Missing {
-        key: "rope.scaling.original_context_length",
-    };
+    let missing = ModelError::Missing { key: "rope.scaling.original_context_length" };
     assert_eq!(llama3.refusal(), missing);
     let scaling = RopeScaling::Llama3 {
         factor: 4.0,
@@ -254,31 +202,16 @@ fn what_no_program_computes_is_refused_by_name() {
 #[test]
 fn metadata_that_contradicts_itself_is_refused() {
     let facts = Facts::small("llama");
-    assert_eq!(
-        facts.clone().without("block_count").refusal(),
-        ModelError::Missing { key: "block_count" }
-    );
+    assert_eq!(facts.clone().without("block_count").refusal(), ModelError::Missing { key: "block_count" });
     let huge = facts.clone().with("context_length", 1e18).refusal();
-    assert_eq!(
-        huge,
-        ModelError::TooLarge {
-            key: "context_length",
-            value: 10u64.pow(18)
-        }
-    );
+    assert_eq!(huge, ModelError::TooLarge { key: "context_length", value: 10u64.pow(18) });
     let zero = facts.clone().with("attention.head_count", 0.0).refusal();
     assert_eq!(zero, ModelError::HeadWidth { width: 64, heads: 0 });
     let uneven = facts.clone().with("attention.key_length", 32.0).refusal();
     assert_eq!(uneven, ModelError::HeadWidths { key: 32, value: 16 });
     let layers = facts.clone().with("block_count", 4_294_967_295.0).refusal();
-    assert!(matches!(
-        layers,
-        ModelError::Shape(ShapeError::OutOfRange { name: "layers", .. })
-    ));
-    let epsilon = facts
-        .clone()
-        .with("attention.layer_norm_rms_epsilon", f64::NAN)
-        .refusal();
+    assert!(matches!(layers, ModelError::Shape(ShapeError::OutOfRange { name: "layers", .. })));
+    let epsilon = facts.clone().with("attention.layer_norm_rms_epsilon", f64::NAN).refusal();
     assert_eq!(epsilon, ModelError::Shape(ShapeError::NormEps));
     let base = facts.clone().with("rope.freq_base", -1.0).refusal();
     assert_eq!(base, ModelError::Shape(ShapeError::RopeScale));

@@ -63,10 +63,7 @@ impl core::fmt::Display for SequenceError {
         match self {
             SequenceError::Empty { what } => write!(f, "no room for {what}; at least 1 is needed"),
             SequenceError::Token { index, token, vocab } => {
-                write!(
-                    f,
-                    "token {token} at index {index} is not in the vocabulary of {vocab} tokens"
-                )
+                write!(f, "token {token} at index {index} is not in the vocabulary of {vocab} tokens")
             }
             SequenceError::Full { room, pushed, fits } => {
                 write!(f, "{room}: {pushed} tokens were to be added; {fits} would fit")

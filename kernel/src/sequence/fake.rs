@@ -35,13 +35,7 @@ pub const SHAPE: ModelShape = ModelShape {
     vocab: VOCAB,
     context: 512,
     norm_eps: 1e-5,
-    rope: Rope {
-        dims: 8,
-        base: 1e4,
-        pairing: Pairing::Adjacent,
-        scaling: RopeScaling::None,
-        factors: false,
-    },
+    rope: Rope { dims: 8, base: 1e4, pairing: Pairing::Adjacent, scaling: RopeScaling::None, factors: false },
     tied_embedding: true,
 };
 
@@ -113,29 +107,15 @@ impl FakeDevice {
             Want::Candidates => 0.0,
             Want::Score(token) => -((token ^ seen) as f32 / 1e9),
         };
-        self.outcomes.push(Outcome {
-            row: index,
-            candidates: 3,
-            log_sum_exp: 1.5,
-            entropy: 0.7,
-            scored,
-        });
+        self.outcomes.push(Outcome { row: index, candidates: 3, log_sum_exp: 1.5, entropy: 0.7, scored });
         let token = |n: u32| (seen.wrapping_add(n * 77)) % VOCAB;
-        self.candidates.extend((0..3).map(|n| Candidate {
-            token: token(n),
-            logit: 1.0 - n as f32,
-        }));
+        self.candidates.extend((0..3).map(|n| Candidate { token: token(n), logit: 1.0 - n as f32 }));
     }
 }
 
 impl TensorDevice for FakeDevice {
     fn caps(&self) -> Caps {
-        Caps {
-            backend: "fake",
-            variant: "hash",
-            dtypes: &[],
-            threads: 0,
-        }
+        Caps { backend: "fake", variant: "hash", dtypes: &[], threads: 0 }
     }
 
     fn prepare(
@@ -185,11 +165,7 @@ impl TensorDevice for FakeDevice {
         }
         self.running = false;
         let (outcomes, candidates) = (&self.outcomes[..], &self.candidates[..]);
-        Poll::Ready(Ok(StepReport {
-            outcomes,
-            candidates,
-            ..StepReport::default()
-        }))
+        Poll::Ready(Ok(StepReport { outcomes, candidates, ..StepReport::default() }))
     }
 
     fn copy_out(&mut self, _: PageId, _: &mut [u8]) -> Poll<Result<(), PageError>> {

@@ -108,11 +108,7 @@ impl<'m> Sequence<'m> {
             bound => Ok(bound),
         };
         bound("spans", 1, limits.spans)?;
-        bound(
-            "candidates",
-            tables.candidates.len().min(tables.weighed.len()),
-            limits.candidates,
-        )?;
+        bound("candidates", tables.candidates.len().min(tables.weighed.len()), limits.candidates)?;
         Ok(Sequence {
             delimiters,
             slice_limits,
@@ -258,10 +254,7 @@ impl<'m> Sequence<'m> {
     fn submit(&mut self, device: &mut dyn TensorDevice) -> Result<Tick, SequenceError> {
         let step = Step {
             rows: &self.tables.rows[..self.rows],
-            spans: &[Span {
-                rows: self.rows as u32,
-                segments: self.planned.slices,
-            }],
+            spans: &[Span { rows: self.rows as u32, segments: self.planned.slices }],
             segments: &self.tables.slices[..self.planned.slices as usize],
             pages: &self.tables.pages[..self.planned.pages as usize],
             masks: &[],
@@ -271,9 +264,7 @@ impl<'m> Sequence<'m> {
         match device.submit(&step) {
             Ok(()) => {
                 self.state = State::Running;
-                Ok(Tick::Submitted {
-                    rows: self.rows as u32,
-                })
+                Ok(Tick::Submitted { rows: self.rows as u32 })
             }
             Err(SubmitError::Busy) => Ok(Tick::Pending),
             Err(error) => Err(SequenceError::Submit(error)),
@@ -297,11 +288,7 @@ impl<'m> Sequence<'m> {
         self.computed = self.planned.tokens;
         let rows = self.rows as u32;
         let done = self.computed == self.pushed.tokens;
-        Ok(if done {
-            Tick::Ready { rows }
-        } else {
-            Tick::Prefilled { rows }
-        })
+        Ok(if done { Tick::Ready { rows } } else { Tick::Prefilled { rows } })
     }
 
     /// Copies what the step's last row found, if it wanted something.
@@ -314,11 +301,7 @@ impl<'m> Sequence<'m> {
         let from = report.candidates_of(last);
         let candidates = from.len().min(self.tables.candidates.len());
         self.tables.candidates[..candidates].copy_from_slice(&from[..candidates]);
-        Some(Found {
-            candidates,
-            log_sum_exp: outcome.log_sum_exp,
-            entropy: outcome.entropy,
-        })
+        Some(Found { candidates, log_sum_exp: outcome.log_sum_exp, entropy: outcome.entropy })
     }
 
     /// Waits for the end of a step whose rows were forgotten, whatever it comes to.
@@ -334,12 +317,7 @@ impl<'m> Sequence<'m> {
 fn finite(report: StepReport<'_>) -> Result<StepReport<'_>, DeviceError> {
     for (index, outcome) in report.outcomes.iter().enumerate() {
         let whole = outcome.log_sum_exp.is_finite() && outcome.scored.is_finite();
-        if !whole
-            || report
-                .candidates_of(index)
-                .iter()
-                .any(|candidate| !candidate.logit.is_finite())
-        {
+        if !whole || report.candidates_of(index).iter().any(|candidate| !candidate.logit.is_finite()) {
             return Err(DeviceError::NotFinite { row: outcome.row });
         }
     }

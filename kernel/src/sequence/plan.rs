@@ -13,10 +13,7 @@ impl Sequence<'_> {
         for (index, &token) in tokens.iter().enumerate() {
             let vocab = self.delimiters.len();
             let delimiter =
-                *self
-                    .delimiters
-                    .get(token as usize)
-                    .ok_or(SequenceError::Token { index, token, vocab })?;
+                *self.delimiters.get(token as usize).ok_or(SequenceError::Token { index, token, vocab })?;
             (end, _) = end.append(delimiter, self.slice_limits);
             let taken = (end.pages - self.pushed.pages) as usize;
             for (count, most, room) in [
@@ -26,11 +23,7 @@ impl Sequence<'_> {
                 (taken, free, Room::Pages),
             ] {
                 if count > most {
-                    return Err(SequenceError::Full {
-                        room,
-                        pushed: tokens.len(),
-                        fits: index,
-                    });
+                    return Err(SequenceError::Full { room, pushed: tokens.len(), fits: index });
                 }
             }
         }
@@ -49,31 +42,12 @@ impl Sequence<'_> {
                 break;
             }
             let token = self.tables.tokens[self.planned.tokens as usize];
-            let (end, placement) = self
-                .planned
-                .append(self.delimiters[token as usize], self.slice_limits);
-            let Placement {
-                address,
-                slice,
-                offset,
-                page,
-                place,
-            } = placement;
-            self.tables.slices[slice as usize] = Segment {
-                base: address - offset,
-                len: offset + 1,
-            };
+            let (end, placement) = self.planned.append(self.delimiters[token as usize], self.slice_limits);
+            let Placement { address, slice, offset, page, place } = placement;
+            self.tables.slices[slice as usize] = Segment { base: address - offset, len: offset + 1 };
             let page = self.tables.pages[page as usize];
-            self.tables.rows[self.rows] = Row {
-                token,
-                address,
-                page,
-                place,
-                offset,
-                want,
-                mask: None,
-                expose: false,
-            };
+            self.tables.rows[self.rows] =
+                Row { token, address, page, place, offset, want, mask: None, expose: false };
             self.rows += 1;
             self.planned = end;
         }

@@ -30,11 +30,7 @@ impl Host {
     fn new(limits: Limits, chunk: u32) -> Host {
         let sizes = TableSizes::new(&limits, chunk);
         let ends = |token| {
-            if token % 10 == 0 {
-                Delimiter::Sentence
-            } else {
-                Delimiter::None
-            }
+            if token % 10 == 0 { Delimiter::Sentence } else { Delimiter::None }
         };
         Host {
             tokens: vec![0; sizes.tokens],
@@ -59,11 +55,7 @@ impl Host {
             weighed: &mut self.weighed,
         };
         let sequence = Sequence::new(tables, &self.delimiters, SliceLimits::DEFAULT, &self.limits).unwrap();
-        (
-            sequence,
-            PagePool::new(&mut self.free),
-            FakeDevice::new(self.limits),
-        )
+        (sequence, PagePool::new(&mut self.free), FakeDevice::new(self.limits))
     }
 }
 
@@ -101,19 +93,13 @@ fn a_prompt_goes_in_chunks_and_its_end_has_candidates() {
     ];
     assert_eq!(ticks, expected);
     let next = sequence.next().unwrap();
-    assert_eq!(
-        (next.candidates.len(), next.log_sum_exp, next.entropy),
-        (3, 1.5, 0.7)
-    );
+    assert_eq!((next.candidates.len(), next.log_sum_exp, next.entropy), (3, 1.5, 0.7));
     let best = next.candidates[0].token;
     let choice = sequence.choose(&Sampler::new(Sampling::GREEDY).unwrap()).unwrap();
     assert_eq!((choice.token, choice.logprob), (best, -0.5));
     sequence.push(&[choice.token], &mut pool).unwrap();
     assert!(sequence.next().is_none());
-    assert_eq!(
-        run(&mut sequence, &mut device).last(),
-        Some(&Tick::Ready { rows: 1 })
-    );
+    assert_eq!(run(&mut sequence, &mut device).last(), Some(&Tick::Ready { rows: 1 }));
 }
 
 #[test]
@@ -137,10 +123,7 @@ fn a_refused_step_is_a_typed_error_and_tried_again() {
     sequence.push(&prompt(5), &mut pool).unwrap();
     let error = sequence.tick(&mut device).unwrap_err();
     assert_eq!(error, SequenceError::Submit(fault));
-    assert_eq!(
-        error.to_string(),
-        "the device refused a step: row 2: the token is not in the vocabulary"
-    );
+    assert_eq!(error.to_string(), "the device refused a step: row 2: the token is not in the vocabulary");
     assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 5 }));
 }
 
@@ -155,10 +138,7 @@ fn a_failed_step_changes_nothing_and_is_computed_again() {
     sequence.push(&prompt(11), &mut pool).unwrap();
     device.hitches.extend([Hitch::Fails(DeviceError::Hung)]);
     assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 8 }));
-    assert_eq!(
-        sequence.tick(&mut device),
-        Err(SequenceError::Device(DeviceError::Hung))
-    );
+    assert_eq!(sequence.tick(&mut device), Err(SequenceError::Device(DeviceError::Hung)));
     assert_eq!(sequence.computed(), 0);
     assert_eq!(sequence.tick(&mut device), Ok(Tick::Submitted { rows: 8 }));
     assert_eq!(sequence.tick(&mut device), Ok(Tick::Prefilled { rows: 8 }));
@@ -174,27 +154,14 @@ fn a_failed_step_changes_nothing_and_is_computed_again() {
 
 #[test]
 fn a_full_context_says_what_would_fit_and_takes_nothing() {
-    let mut host = Host::new(
-        Limits {
-            context: 30,
-            ..LIMITS
-        },
-        8,
-    );
+    let mut host = Host::new(Limits { context: 30, ..LIMITS }, 8);
     let (mut sequence, mut pool, _) = host.start();
     sequence.push(&prompt(20), &mut pool).unwrap();
     let (room, pages) = (sequence.room(), pool.free());
     assert_eq!(room, 10);
-    let full = SequenceError::Full {
-        room: Room::Context,
-        pushed: 11,
-        fits: 10,
-    };
+    let full = SequenceError::Full { room: Room::Context, pushed: 11, fits: 10 };
     assert_eq!(sequence.push(&prompt(11), &mut pool), Err(full));
-    assert_eq!(
-        full.to_string(),
-        "the context is full: 11 tokens were to be added; 10 would fit"
-    );
+    assert_eq!(full.to_string(), "the context is full: 11 tokens were to be added; 10 would fit");
     assert_eq!((sequence.tokens().len(), pool.free()), (20, pages));
     sequence.push(&prompt(10), &mut pool).unwrap();
     assert_eq!(sequence.room(), 0);
@@ -208,25 +175,9 @@ fn each_kind_of_room_is_refused_by_its_name() {
         // Every slice is sealed at its eighth token.
         sequence.push(&[10; 100], &mut pool).unwrap_err()
     };
-    let full = |room, fits| SequenceError::Full {
-        room,
-        pushed: 100,
-        fits,
-    };
-    assert_eq!(
-        refusal(Limits {
-            segments: 3,
-            ..LIMITS
-        }),
-        full(Room::Slices, 24)
-    );
-    assert_eq!(
-        refusal(Limits {
-            segment_pages: 5,
-            ..LIMITS
-        }),
-        full(Room::Mapped, 40)
-    );
+    let full = |room, fits| SequenceError::Full { room, pushed: 100, fits };
+    assert_eq!(refusal(Limits { segments: 3, ..LIMITS }), full(Room::Slices, 24));
+    assert_eq!(refusal(Limits { segment_pages: 5, ..LIMITS }), full(Room::Mapped, 40));
     assert_eq!(refusal(Limits { pages: 7, ..LIMITS }), full(Room::Pages, 56));
 }
 
@@ -235,23 +186,13 @@ fn an_unknown_token_is_refused() {
     let mut host = Host::new(LIMITS, 8);
     let (mut sequence, mut pool, mut device) = host.start();
     let error = sequence.push(&[1, VOCAB], &mut pool).unwrap_err();
-    assert_eq!(
-        error,
-        SequenceError::Token {
-            index: 1,
-            token: VOCAB,
-            vocab: VOCAB as usize
-        }
-    );
+    assert_eq!(error, SequenceError::Token { index: 1, token: VOCAB, vocab: VOCAB as usize });
     assert_eq!(sequence.tick(&mut device), Ok(Tick::Idle));
 }
 
 #[test]
 fn limits_without_room_are_refused() {
-    let limits = Limits {
-        candidates: 0,
-        ..LIMITS
-    };
+    let limits = Limits { candidates: 0, ..LIMITS };
     let mut host = Host::new(LIMITS, 8);
     let tables = SequenceTables {
         tokens: &mut host.tokens,
@@ -291,10 +232,7 @@ fn what_is_pushed_while_a_step_runs_is_computed_after_it() {
     sequence.push(&[9, 9], &mut pool).unwrap();
     assert_eq!(sequence.tick(&mut device), Ok(Tick::Prefilled { rows: 4 }));
     assert!(sequence.next().is_none());
-    assert_eq!(
-        run(&mut sequence, &mut device).last(),
-        Some(&Tick::Ready { rows: 2 })
-    );
+    assert_eq!(run(&mut sequence, &mut device).last(), Some(&Tick::Ready { rows: 2 }));
 }
 
 /// Scores of a text from an address on, and the rows of each step.
@@ -312,13 +250,8 @@ fn score(text: &[u32], from: u32, chunk: u32) -> (Vec<Scored>, Vec<usize>) {
 fn every_token_behind_the_mark_is_scored_within_the_outcomes_of_a_step() {
     let text = prompt(20);
     let (scores, steps) = score(&text, 10, 16);
-    let found: Vec<_> = scores
-        .iter()
-        .map(|scored| (scored.address, scored.token))
-        .collect();
-    let expected: Vec<_> = (11..20)
-        .map(|address| (address, text[address as usize]))
-        .collect();
+    let found: Vec<_> = scores.iter().map(|scored| (scored.address, scored.token)).collect();
+    let expected: Vec<_> = (11..20).map(|address| (address, text[address as usize])).collect();
     assert_eq!(found, expected);
     // Ten rows want nothing and four of the others fit a step; the last row wants candidates.
     assert_eq!(steps, [14, 4, 2]);

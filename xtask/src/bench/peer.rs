@@ -32,8 +32,7 @@ impl Peer {
         let folder = repository.root.join("target/peer");
         let python = folder.join("venv/bin/python");
         let script = repository.root.join("xtask/src/bench/peer.py");
-        let ready = python.exists()
-            && output_of(Command::new(&python).arg(&script).arg("version")).is_ok();
+        let ready = python.exists() && output_of(Command::new(&python).arg(&script).arg("version")).is_ok();
         if !ready {
             succeed(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
             let mut install = Command::new(&python);

@@ -27,11 +27,7 @@ pub fn lines_with_word(code: &str, word: &str) -> Vec<usize> {
             !before.is_some_and(is_name) && !after.is_some_and(is_name)
         })
     };
-    code.lines()
-        .enumerate()
-        .filter(|(_, line)| holds(line))
-        .map(|(index, _)| index)
-        .collect()
+    code.lines().enumerate().filter(|(_, line)| holds(line)).map(|(index, _)| index).collect()
 }
 
 fn is_name(c: char) -> bool {

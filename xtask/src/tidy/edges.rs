@@ -51,27 +51,17 @@ impl Layer {
 
 /// Every edge between packages of the workspace that the rule forbids.
 pub fn check(packages: &[Package]) -> Vec<Finding> {
-    packages
-        .iter()
-        .flat_map(|package| check_package(package, packages))
-        .collect()
+    packages.iter().flat_map(|package| check_package(package, packages)).collect()
 }
 
 fn check_package(package: &Package, packages: &[Package]) -> Vec<Finding> {
     let Some(layer) = Layer::of(&package.folder) else {
-        let what = format!(
-            "the dependency rule knows no packages in the folder `{}`",
-            package.folder
-        );
+        let what = format!("the dependency rule knows no packages in the folder `{}`", package.folder);
         return vec![Finding::of(&package.name, what)];
     };
     let verdict = |dependency: &Dependency| {
         let what = fault(layer, dependency, packages)?;
-        let kind = if dependency.dev {
-            "dev-dependency"
-        } else {
-            "dependency"
-        };
+        let kind = if dependency.dev { "dev-dependency" } else { "dependency" };
         let edge = format!("{} -> {} ({kind})", package.name, dependency.name);
         Some(Finding::of(&edge, what))
     };
@@ -87,11 +77,7 @@ fn fault(layer: Layer, dependency: &Dependency, packages: &[Package]) -> Option<
     // A package without a layer is a finding of its own.
     let on = Layer::of(&package.folder)?;
     let allowed = layer.allowed(dependency.dev);
-    if allowed.contains(&on) {
-        None
-    } else {
-        Some(format!("{layer:?} may depend on {allowed:?} alone"))
-    }
+    if allowed.contains(&on) { None } else { Some(format!("{layer:?} may depend on {allowed:?} alone")) }
 }
 
 #[cfg(test)]
@@ -99,21 +85,9 @@ mod tests {
     use super::*;
 
     fn package(name: &str, folder: &str, dependencies: &[&str], dev: &[&str]) -> Package {
-        let line = |dev| {
-            move |name: &&str| Dependency {
-                name: (*name).to_owned(),
-                dev,
-            }
-        };
-        let dependencies = dependencies
-            .iter()
-            .map(line(false))
-            .chain(dev.iter().map(line(true)));
-        Package {
-            name: name.to_owned(),
-            folder: folder.to_owned(),
-            dependencies: dependencies.collect(),
-        }
+        let line = |dev| move |name: &&str| Dependency { name: (*name).to_owned(), dev };
+        let dependencies = dependencies.iter().map(line(false)).chain(dev.iter().map(line(true)));
+        Package { name: name.to_owned(), folder: folder.to_owned(), dependencies: dependencies.collect() }
     }
 
     fn sound() -> Vec<Package> {
@@ -124,12 +98,7 @@ mod tests {
             package("reference", "hal/reference", &["hal"], &[]),
             package("suite", "hal/conformance", &["hal", "reference"], &[]),
             package("gguf", "hosts/gguf", &["hal"], &[]),
-            package(
-                "desktop",
-                "hosts/desktop",
-                &["kernel", "hal", "cpu", "gguf", "serde_json"],
-                &[],
-            ),
+            package("desktop", "hosts/desktop", &["kernel", "hal", "cpu", "gguf", "serde_json"], &[]),
             package("tests", "tests", &["kernel", "cpu", "desktop"], &["suite"]),
             package("xtask", "xtask", &["serde_json"], &["suite", "cpu"]),
         ]
@@ -139,14 +108,8 @@ mod tests {
     fn planted(name: &str, dependency: &str, dev: bool) -> Vec<String> {
         let mut packages = sound();
         let package = packages.iter_mut().find(|package| package.name == name).unwrap();
-        package.dependencies.push(Dependency {
-            name: dependency.to_owned(),
-            dev,
-        });
-        check(&packages)
-            .into_iter()
-            .map(|finding| finding.place)
-            .collect()
+        package.dependencies.push(Dependency { name: dependency.to_owned(), dev });
+        check(&packages).into_iter().map(|finding| finding.place).collect()
     }
 
     #[test]
@@ -157,10 +120,7 @@ mod tests {
     #[test]
     fn the_kernel_never_names_a_backend_or_a_host() {
         assert_eq!(planted("kernel", "cpu", false), ["kernel -> cpu (dependency)"]);
-        assert_eq!(
-            planted("kernel", "reference", true),
-            ["kernel -> reference (dev-dependency)"]
-        );
+        assert_eq!(planted("kernel", "reference", true), ["kernel -> reference (dev-dependency)"]);
         assert_eq!(planted("kernel", "gguf", false), ["kernel -> gguf (dependency)"]);
     }
 
@@ -168,39 +128,21 @@ mod tests {
     fn a_backend_never_names_the_kernel_or_another_backend() {
         assert_eq!(planted("cpu", "kernel", false), ["cpu -> kernel (dependency)"]);
         assert_eq!(planted("cpu", "kernel", true), ["cpu -> kernel (dev-dependency)"]);
-        assert_eq!(
-            planted("cpu", "reference", false),
-            ["cpu -> reference (dependency)"]
-        );
-        assert_eq!(
-            planted("hal", "reference", true),
-            ["hal -> reference (dev-dependency)"]
-        );
+        assert_eq!(planted("cpu", "reference", false), ["cpu -> reference (dependency)"]);
+        assert_eq!(planted("hal", "reference", true), ["hal -> reference (dev-dependency)"]);
     }
 
     #[test]
     fn nothing_depends_on_tests_or_chores() {
-        assert_eq!(
-            planted("desktop", "tests", true),
-            ["desktop -> tests (dev-dependency)"]
-        );
+        assert_eq!(planted("desktop", "tests", true), ["desktop -> tests (dev-dependency)"]);
         assert_eq!(planted("tests", "xtask", false), ["tests -> xtask (dependency)"]);
     }
 
     #[test]
     fn text_stays_with_the_hosts() {
-        assert_eq!(
-            planted("kernel", "tokenizers", false),
-            ["kernel -> tokenizers (dependency)"]
-        );
-        assert_eq!(
-            planted("hal", "serde_json", true),
-            ["hal -> serde_json (dev-dependency)"]
-        );
-        assert_eq!(
-            planted("cpu", "minijinja", false),
-            ["cpu -> minijinja (dependency)"]
-        );
+        assert_eq!(planted("kernel", "tokenizers", false), ["kernel -> tokenizers (dependency)"]);
+        assert_eq!(planted("hal", "serde_json", true), ["hal -> serde_json (dev-dependency)"]);
+        assert_eq!(planted("cpu", "minijinja", false), ["cpu -> minijinja (dependency)"]);
     }
 
     #[test]

@@ -21,13 +21,9 @@ pub fn paths(repository: &Repository) -> Result<Vec<String>, Failure> {
     }
     let mut git = std::process::Command::new("git");
     // A build machine may well have cloned as another user.
-    git.args(["-c", "safe.directory=*", "ls-files", "--cached", "-z"])
-        .current_dir(root);
+    git.args(["-c", "safe.directory=*", "ls-files", "--cached", "-z"]).current_dir(root);
     let listed = output_of(&mut git)?;
-    Ok(String::from_utf8_lossy(&listed)
-        .split_terminator('\0')
-        .map(str::to_owned)
-        .collect())
+    Ok(String::from_utf8_lossy(&listed).split_terminator('\0').map(str::to_owned).collect())
 }
 
 /// The text of a file; none when it is not text, or was deleted and git does not know it yet.
@@ -46,18 +42,11 @@ pub fn text(repository: &Repository, path: &str) -> Result<Option<String>, Failu
 /// Collects the files below `folder`, but for what builds leave there.
 fn walk(root: &Path, folder: &str, found: &mut Vec<String>) -> Result<(), Failure> {
     let full = root.join(folder);
-    let failed = |source| Failure::File {
-        path: full.clone(),
-        source,
-    };
+    let failed = |source| Failure::File { path: full.clone(), source };
     for entry in fs::read_dir(&full).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if folder.is_empty() {
-            name.clone()
-        } else {
-            format!("{folder}/{name}")
-        };
+        let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
         let kind = entry.file_type().map_err(failed)?;
         if kind.is_file() {
             found.push(path);

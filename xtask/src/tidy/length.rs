@@ -15,10 +15,7 @@ pub fn check(path: &str, text: &str) -> Vec<Finding> {
     }
     let mild = lines <= MOST_LINES;
     let bound = if mild { GOOD_LINES } else { MOST_LINES };
-    vec![Finding {
-        mild,
-        ..Finding::of(path, format!("{lines} lines; at most {bound} would fit"))
-    }]
+    vec![Finding { mild, ..Finding::of(path, format!("{lines} lines; at most {bound} would fit")) }]
 }
 
 #[cfg(test)]

@@ -33,20 +33,12 @@ pub struct Finding {
 impl Finding {
     /// A finding about a whole file or a package.
     pub fn of(place: &str, what: impl Into<String>) -> Finding {
-        Finding {
-            place: place.to_owned(),
-            line: None,
-            what: what.into(),
-            mild: false,
-        }
+        Finding { place: place.to_owned(), line: None, what: what.into(), mild: false }
     }
 
     /// A finding in the line with this index, counted from 0.
     pub fn at(place: &str, line: usize, what: impl Into<String>) -> Finding {
-        Finding {
-            line: Some(line + 1),
-            ..Finding::of(place, what)
-        }
+        Finding { line: Some(line + 1), ..Finding::of(place, what) }
     }
 }
 

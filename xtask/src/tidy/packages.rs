@@ -34,10 +34,7 @@ pub fn packages(repository: &Repository) -> Result<Vec<Package>, Failure> {
     serde_json::from_slice(&output)
         .ok()
         .and_then(|metadata| read(&metadata))
-        .ok_or_else(|| Failure::Answer {
-            command: shown(&cargo),
-            expected: "list of packages",
-        })
+        .ok_or_else(|| Failure::Answer { command: shown(&cargo), expected: "list of packages" })
 }
 
 fn read(metadata: &Value) -> Option<Vec<Package>> {
@@ -51,21 +48,14 @@ fn read(metadata: &Value) -> Option<Vec<Package>> {
         Some(Package {
             name: value["name"].as_str()?.to_owned(),
             folder: folder(value["manifest_path"].as_str()?)?,
-            dependencies: value["dependencies"]
-                .as_array()?
-                .iter()
-                .map(dependency)
-                .collect::<Option<_>>()?,
+            dependencies: value["dependencies"].as_array()?.iter().map(dependency).collect::<Option<_>>()?,
         })
     };
     metadata["packages"].as_array()?.iter().map(package).collect()
 }
 
 fn dependency(value: &Value) -> Option<Dependency> {
-    Some(Dependency {
-        name: value["name"].as_str()?.to_owned(),
-        dev: value["kind"] == "dev",
-    })
+    Some(Dependency { name: value["name"].as_str()?.to_owned(), dev: value["kind"] == "dev" })
 }
 
 fn slashes(path: &str) -> String {
@@ -91,13 +81,7 @@ mod tests {
         });
         let packages = read(&metadata).unwrap();
         assert_eq!(packages[0].folder, "hal/cpu");
-        assert_eq!(
-            packages[0].dependencies[0],
-            Dependency {
-                name: "agentos-hal".into(),
-                dev: false
-            }
-        );
+        assert_eq!(packages[0].dependencies[0], Dependency { name: "agentos-hal".into(), dev: false });
         assert!(packages[0].dependencies[1].dev);
         assert_eq!(read(&serde_json::json!({})), None);
     }

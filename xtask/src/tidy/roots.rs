@@ -15,17 +15,11 @@ pub fn check(path: &str, text: &str) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     if !text.trim_start().starts_with("//!") {
-        findings.push(Finding::at(
-            path,
-            0,
-            "a crate begins with a `//!` that says what lives there and why",
-        ));
+        findings.push(Finding::at(path, 0, "a crate begins with a `//!` that says what lives there and why"));
     }
     if CORE.contains(&path) {
         let code = code_only(text);
-        let missing = CORE_ATTRIBUTES
-            .iter()
-            .filter(|attribute| !code.contains(**attribute));
+        let missing = CORE_ATTRIBUTES.iter().filter(|attribute| !code.contains(**attribute));
         findings.extend(missing.map(|attribute| Finding::of(path, format!("{attribute} is missing"))));
     }
     findings
@@ -51,10 +45,7 @@ mod tests {
 
     #[test]
     fn a_root_without_a_word_is_found() {
-        assert_eq!(
-            check("hosts/desktop/src/lib.rs", "pub mod fetch;\n")[0].line,
-            Some(1)
-        );
+        assert_eq!(check("hosts/desktop/src/lib.rs", "pub mod fetch;\n")[0].line, Some(1));
         assert_eq!(check("hal/cpu/tests/suite.rs", "// Not a doc.\n").len(), 1);
         assert_eq!(check("hal/cpu/tests/suite.rs", "\n//! A doc.\n"), []);
         assert_eq!(check("hal/cpu/src/pool.rs", "pub struct Pool;\n"), []);
@@ -67,9 +58,6 @@ mod tests {
         assert_eq!(check("kernel/src/lib.rs", sound), []);
         assert_eq!(check("hal/src/lib.rs", sound), []);
         let planted = sound.replace("#![no_std]", "// #![no_std]");
-        assert_eq!(
-            check("kernel/src/lib.rs", &planted)[0].what,
-            "#![no_std] is missing"
-        );
+        assert_eq!(check("kernel/src/lib.rs", &planted)[0].what, "#![no_std] is missing");
     }
 }

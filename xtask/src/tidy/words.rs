@@ -40,11 +40,8 @@ pub fn check(path: &str, text: &str) -> Vec<Finding> {
     if path.starts_with(OWN) || path.rsplit('/').next() == Some(LOCK) {
         return Vec::new();
     }
-    let mut findings: Vec<Finding> = text
-        .lines()
-        .enumerate()
-        .flat_map(|(index, line)| addresses(path, index, line))
-        .collect();
+    let mut findings: Vec<Finding> =
+        text.lines().enumerate().flat_map(|(index, line)| addresses(path, index, line)).collect();
     let extension = path.rsplit_once('.').map(|(_, extension)| extension);
     if extension.is_some_and(|extension| WRITTEN.contains(&extension)) {
         for word in UNFINISHED {
@@ -63,28 +60,20 @@ pub fn check(path: &str, text: &str) -> Vec<Finding> {
 fn addresses(path: &str, index: usize, line: &str) -> Vec<Finding> {
     let hit = |word: &&&str| line.contains(**word);
     let path_hit = |word: &&&str| begins_somewhere(line, word);
-    let paths = PATHS
-        .iter()
-        .filter(path_hit)
-        .map(|word| format!("`{word}` is a path of one machine"));
+    let paths = PATHS.iter().filter(path_hit).map(|word| format!("`{word}` is a path of one machine"));
     let registries = REGISTRIES
         .iter()
         .filter(hit)
         .map(|word| format!("`{word}` is a registry's address; its client knows it"));
     let hub = (line.contains(HUB) && !path.starts_with(FETCHING))
         .then(|| format!("`{HUB}` belongs to {FETCHING} alone"));
-    paths
-        .chain(registries)
-        .chain(hub)
-        .map(|what| Finding::at(path, index, what))
-        .collect()
+    paths.chain(registries).chain(hub).map(|what| Finding::at(path, index, what)).collect()
 }
 
 /// Whether `line` names the path `word`, and not merely a longer one that holds the same folders.
 fn begins_somewhere(line: &str, word: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '}');
-    line.match_indices(word)
-        .any(|(at, _)| !line[..at].chars().next_back().is_some_and(inside))
+    line.match_indices(word).any(|(at, _)| !line[..at].chars().next_back().is_some_and(inside))
 }
 
 fn found(path: &str, text: &str, word: &str, why: &str) -> Vec<Finding> {
@@ -96,18 +85,8 @@ fn macros(path: &str, code: &str, word: &str) -> Vec<Finding> {
     let name = word.trim_end_matches('!');
     let lines: Vec<&str> = code.lines().collect();
     let called = |line: &usize| lines[*line].contains(word);
-    let at = |line| {
-        Finding::at(
-            path,
-            line,
-            format!("`{word}` is for a moment, not for the repository"),
-        )
-    };
-    lines_with_word(code, name)
-        .into_iter()
-        .filter(called)
-        .map(at)
-        .collect()
+    let at = |line| Finding::at(path, line, format!("`{word}` is for a moment, not for the repository"));
+    lines_with_word(code, name).into_iter().filter(called).map(at).collect()
 }
 
 #[cfg(test)]
@@ -117,10 +96,8 @@ mod tests {
     const NONE: [usize; 0] = [];
 
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        let mut lines: Vec<usize> = check(path, text)
-            .into_iter()
-            .filter_map(|finding| finding.line)
-            .collect();
+        let mut lines: Vec<usize> =
+            check(path, text).into_iter().filter_map(|finding| finding.line).collect();
         lines.sort();
         lines
     }
@@ -137,13 +114,7 @@ mod tests {
     fn registries_are_found_but_not_in_a_lock_file() {
         assert_eq!(lines(".ci/run", "curl https://pypi.org/x"), [1]);
         assert_eq!(lines("Cargo.toml", "\n# https://static.crates.io/x"), [2]);
-        assert_eq!(
-            lines(
-                "Cargo.lock",
-                "registry+https://github.com/rust-lang/crates.io-index"
-            ),
-            NONE
-        );
+        assert_eq!(lines("Cargo.lock", "registry+https://github.com/rust-lang/crates.io-index"), NONE);
         assert_eq!(lines("hosts/gguf/fuzz/Cargo.lock", "crates.io"), NONE);
     }
 
@@ -156,10 +127,7 @@ mod tests {
 
     #[test]
     fn unfinished_work_is_found() {
-        assert_eq!(
-            lines("a.rs", "x\n// TODO: y\n// FIXME\nlet t = \"XXX\";"),
-            [2, 3, 4]
-        );
+        assert_eq!(lines("a.rs", "x\n// TODO: y\n// FIXME\nlet t = \"XXX\";"), [2, 3, 4]);
         assert_eq!(lines("a.py", "# TODO"), [1]);
         assert_eq!(lines("corpus.txt", "TODO"), NONE);
         assert_eq!(lines("a.rs", "// mktemp XXXXXX, TODOS"), NONE);

@@ -18,44 +18,24 @@ use crate::rng::Rng;
 pub fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     for (kv, name) in [(KvType::F16, "KV f16"), (KvType::F32, "KV f32")] {
-        checks.push(Check::new("StoreKv", name, move |bench, rng| {
-            store(bench, rng, kv)
-        }));
-        checks.push(Check::new("Attend", name, move |bench, rng| {
-            Ok(attend(bench, rng, kv)?.context)
-        }));
-        checks.push(Check::new("Attend formula", name, move |bench, rng| {
-            formula(bench, rng, kv)
-        }));
-        checks.push(Check::new("Entropy", name, move |bench, rng| {
-            Ok(attend(bench, rng, kv)?.entropy)
-        }));
-        checks.push(Check::new("Mass", name, move |bench, rng| {
-            Ok(attend(bench, rng, kv)?.mass)
-        }));
+        checks.push(Check::new("StoreKv", name, move |bench, rng| store(bench, rng, kv)));
+        checks.push(Check::new("Attend", name, move |bench, rng| Ok(attend(bench, rng, kv)?.context)));
+        checks.push(Check::new("Attend formula", name, move |bench, rng| formula(bench, rng, kv)));
+        checks.push(Check::new("Entropy", name, move |bench, rng| Ok(attend(bench, rng, kv)?.entropy)));
+        checks.push(Check::new("Mass", name, move |bench, rng| Ok(attend(bench, rng, kv)?.mass)));
     }
     checks
 }
 
 /// Room for many short slices.
 pub fn limits(kv: KvType) -> Limits {
-    Limits {
-        segments: 160,
-        pages: 200,
-        kv,
-        ..LIMITS
-    }
+    Limits { segments: 160, pages: 200, kv, ..LIMITS }
 }
 
 /// Grouped heads over keys as wide as an embedding.
 pub fn model(rng: &mut Rng) -> Model {
     let (kv_heads, head_dim) = (rng.among(1..=3), rng.pick(&HEAD_DIMS));
-    let mut shape = shape(
-        kv_heads * head_dim,
-        kv_heads * rng.pick(&[1, 2, 3, 4, 7]),
-        head_dim,
-        40,
-    );
+    let mut shape = shape(kv_heads * head_dim, kv_heads * rng.pick(&[1, 2, 3, 4, 7]), head_dim, 40);
     shape.kv_heads = kv_heads;
     shape.layers = 2;
     shape.rope = rope(head_dim, rng);
@@ -85,11 +65,8 @@ fn attend(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Errors, Failur
     let contexts: Vec<Context> = (0..rng.among(1..=3))
         .map(|_| Context::random(rng.among(1..=60), model.shape.vocab, &mut pool, rng))
         .collect();
-    let counters = rng.pick(&[
-        LayerRange::NONE,
-        LayerRange { start: 0, end: 2 },
-        LayerRange { start: 1, end: 2 },
-    ]);
+    let counters =
+        rng.pick(&[LayerRange::NONE, LayerRange { start: 0, end: 2 }, LayerRange { start: 1, end: 2 }]);
     let taps = [Tap::Layer(0, Reg::Context), Tap::Layer(1, Reg::Context)];
     let mut last = Batch::new(&taps, counters);
     for (i, context) in contexts.iter().enumerate() {
@@ -107,10 +84,7 @@ fn attend(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Errors, Failur
     let (found, expected) = (subject.step(&last)?, oracle.step(&last)?);
     let counted = f64::from((counters.end - counters.start).max(1) * model.shape.heads);
     let share = |a: &Mass, b: &Mass| a.0.abs_diff(b.0) as f64 / f64::from(Mass::ONE) / counted;
-    let mut rows_of = last
-        .spans
-        .iter()
-        .flat_map(|span| vec![f64::from(span.rows); span.segments as usize]);
+    let mut rows_of = last.spans.iter().flat_map(|span| vec![f64::from(span.rows); span.segments as usize]);
     let masses = found.mass.iter().zip(&expected.mass);
     let of_segments = largest(masses.map(|(a, b)| share(a, b) / rows_of.next().unwrap_or(1.0)));
     let mut of_tokens = 0.0;
@@ -118,13 +92,7 @@ fn attend(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Errors, Failur
         let (_, found) = subject.summary(page, 0, tokens)?;
         let (_, expected) = oracle.summary(page, 0, tokens)?;
         let rows = last.rows.len() as f64;
-        of_tokens = largest(
-            found
-                .iter()
-                .zip(&expected)
-                .map(|(a, b)| share(a, b) / rows)
-                .chain([of_tokens]),
-        );
+        of_tokens = largest(found.iter().zip(&expected).map(|(a, b)| share(a, b) / rows).chain([of_tokens]));
     }
     Ok(Errors {
         context: worst(&found.exposed, &expected.exposed, |_| 1.0),
@@ -137,12 +105,7 @@ fn attend(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Errors, Failur
 fn store(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure> {
     let (model, limits) = (model(rng), limits(kv));
     let (mut subject, mut oracle) = bench.pair(&model, &limits)?;
-    let context = Context::random(
-        rng.among(1..=33),
-        model.shape.vocab,
-        &mut Pool::new(&limits, rng),
-        rng,
-    );
+    let context = Context::random(rng.among(1..=33), model.shape.vocab, &mut Pool::new(&limits, rng), rng);
     let pages = pages_of(std::slice::from_ref(&context));
     for (page, _) in &pages {
         let before = random_image(&model.shape, kv, rng);
@@ -175,15 +138,9 @@ pub fn random_image(shape: &ModelShape, kv: KvType, rng: &mut Rng) -> Vec<u8> {
 fn formula(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure> {
     let (model, limits) = (model(rng), limits(kv));
     let mut subject = bench.subject(&model, &limits)?;
-    let context = Context::random(
-        rng.among(1..=33),
-        model.shape.vocab,
-        &mut Pool::new(&limits, rng),
-        rng,
-    );
-    let mut taps: Vec<Tap> = (0..2)
-        .flat_map(|layer| [Reg::Query, Reg::Context].map(|reg| Tap::Layer(layer, reg)))
-        .collect();
+    let context = Context::random(rng.among(1..=33), model.shape.vocab, &mut Pool::new(&limits, rng), rng);
+    let mut taps: Vec<Tap> =
+        (0..2).flat_map(|layer| [Reg::Query, Reg::Context].map(|reg| Tap::Layer(layer, reg))).collect();
     if rng.one_in(2) {
         taps.truncate(2);
     }
@@ -192,17 +149,9 @@ fn formula(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure>
     batch.rows.iter_mut().for_each(|row| row.expose = true);
     let seen = subject.step(&batch)?;
     let turns = turns(&model);
-    let tokens: Vec<Known> = batch
-        .rows
-        .iter()
-        .map(|row| known(&model, kv, row, &turns))
-        .collect();
+    let tokens: Vec<Known> = batch.rows.iter().map(|row| known(&model, kv, row, &turns)).collect();
     let width = model.shape.query_width() as usize;
-    let rows = seen
-        .exposed
-        .chunks(taps.len() * width)
-        .zip(&batch.rows)
-        .enumerate();
+    let rows = seen.exposed.chunks(taps.len() * width).zip(&batch.rows).enumerate();
     Ok(largest(rows.flat_map(|(nth, (exposed, row))| {
         let errors = exposed.chunks(2 * width).map(|layer| {
             let (queries, context) = layer.split_at(width);
@@ -222,23 +171,13 @@ struct Known {
 fn known(model: &Model, kv: KvType, row: &agentos_hal::Row, turns: &[f64]) -> Known {
     let stored = |role| {
         let numbers = model.shared(role).row(row.token).into_iter();
-        let rounded = numbers.map(|x| {
-            if kv == KvType::F16 {
-                f16::from_f32(x).to_f32()
-            } else {
-                x
-            }
-        });
+        let rounded = numbers.map(|x| if kv == KvType::F16 { f16::from_f32(x).to_f32() } else { x });
         rounded.map(f64::from).collect::<Vec<f64>>()
     };
     let mut key = stored(WeightRole::TokenEmbedding);
     let base = row.address - row.offset;
-    key.chunks_mut(model.shape.head_dim as usize)
-        .for_each(|head| turn(&model.shape, turns, base, head));
-    Known {
-        key,
-        value: stored(WeightRole::Output),
-    }
+    key.chunks_mut(model.shape.head_dim as usize).for_each(|head| turn(&model.shape, turns, base, head));
+    Known { key, value: stored(WeightRole::Output) }
 }
 
 fn softmax_over(
@@ -262,10 +201,7 @@ fn softmax_over(
         let shares: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
         let total: f64 = shares.iter().sum();
         out.extend((0..head_dim).map(|dim| {
-            let values = tokens
-                .iter()
-                .zip(&shares)
-                .map(|(token, share)| share * token.value[at + dim]);
+            let values = tokens.iter().zip(&shares).map(|(token, share)| share * token.value[at + dim]);
             (values.sum::<f64>() / total) as f32
         }));
     }
@@ -284,10 +220,7 @@ pub fn turns(model: &Model) -> Vec<f64> {
     } else {
         vec![1.0; rope.dims as usize / 2]
     };
-    (0..rope.dims / 2)
-        .zip(factors)
-        .map(|(pair, factor)| rope.frequency(pair) / f64::from(factor))
-        .collect()
+    (0..rope.dims / 2).zip(factors).map(|(pair, factor)| rope.frequency(pair) / f64::from(factor)).collect()
 }
 
 /// Rotates a head by a distance.

@@ -23,11 +23,7 @@ pub fn checks() -> Vec<Check> {
 fn moved(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let distance = rng.among(1..=300);
-    scene.contexts = scene
-        .contexts
-        .iter()
-        .map(|context| context.moved(distance))
-        .collect();
+    scene.contexts = scene.contexts.iter().map(|context| context.moved(distance)).collect();
     let found = scene.play(&mixed(&scene.contexts, scene.rows(), rng))?;
     Ok(found.all_differences(&scene.expected))
 }
@@ -41,15 +37,8 @@ fn computed_elsewhere(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> 
     let page_memory = (&model.shape, limits.kv);
     let mut pool = Pool::new(&limits, rng);
     let [before, moved, after] = slices(&model, &mut pool, rng);
-    let elsewhere = Context {
-        slices: vec![Slice {
-            base: rng.among(1..=900),
-            ..moved.clone()
-        }],
-    };
-    let mapped = Context {
-        slices: vec![before, moved, after],
-    };
+    let elsewhere = Context { slices: vec![Slice { base: rng.among(1..=900), ..moved.clone() }] };
+    let mapped = Context { slices: vec![before, moved, after] };
     let computed = mapped.on_other_pages(&mut pool);
     let (first, second) = (mapped.slices[0].tokens.len(), mapped.slices[1].tokens.len());
     let mut schedule = chunked(1, 0, second, second);
@@ -59,13 +48,7 @@ fn computed_elsewhere(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> 
     let asked = whole::asked(&model);
     let found = play(&mut rig, page_memory, &[mapped, elsewhere], &schedule, &asked)?;
     let tokens = computed.tokens();
-    let expected = play(
-        &mut rig,
-        page_memory,
-        &[computed],
-        &chunked(0, 0, tokens, 7),
-        &asked,
-    )?;
+    let expected = play(&mut rig, page_memory, &[computed], &chunked(0, 0, tokens, 7), &asked)?;
     Ok(found.differences(&expected))
 }
 
@@ -85,24 +68,17 @@ fn rotated_instead(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let limits = attend::limits(KvType::F32);
     let mut pool = Pool::new(&limits, rng);
     let [before, near, mut asking] = slices(&model, &mut pool, rng);
-    let far = Slice {
-        base: near.base + rng.among(0..=400),
-        ..near.clone()
-    };
+    let far = Slice { base: near.base + rng.among(0..=400), ..near.clone() };
     asking.base = far.base + 20 + rng.among(0..=99);
     let mut rig = bench.subject(&model, &limits)?;
-    let mapped = Context {
-        slices: vec![before, far.clone(), asking],
-    };
+    let mapped = Context { slices: vec![before, far.clone(), asking] };
     let expected = contexts_of_last(&mut rig, &mapped, 0)?;
     for &page in &far.pages {
         let mut image = rig.image(page)?;
         turn_keys(&model, &limits, far.base - near.base, &mut image);
         rig.load(page, &image)?;
     }
-    let instead = Context {
-        slices: vec![mapped.slices[0].clone(), near, mapped.slices[2].clone()],
-    };
+    let instead = Context { slices: vec![mapped.slices[0].clone(), near, mapped.slices[2].clone()] };
     let computed = mapped.tokens() - mapped.slices[2].tokens.len();
     let found = contexts_of_last(&mut rig, &instead, computed)?;
     Ok(worst(&found, &expected, |_| 1.0))

@@ -57,15 +57,7 @@ impl Scene {
         let contexts = whole::contexts(&model, &mut pool, rng);
         let asked = whole::asked(&model);
         let rig = bench.subject(&model, &limits)?;
-        let mut scene = Scene {
-            model,
-            limits,
-            pool,
-            contexts,
-            asked,
-            expected: Record::default(),
-            rig,
-        };
+        let mut scene = Scene { model, limits, pool, contexts, asked, expected: Record::default(), rig };
         scene.expected = scene.play(&alone(&scene.contexts, scene.rows()))?;
         scene.rig = bench.subject(&scene.model, &scene.limits)?;
         Ok(scene)
@@ -105,13 +97,7 @@ fn chunks(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 }
 
 fn together(contexts: &[Context]) -> Schedule {
-    vec![
-        contexts
-            .iter()
-            .enumerate()
-            .map(|(i, context)| (i, 0..context.tokens()))
-            .collect(),
-    ]
+    vec![contexts.iter().enumerate().map(|(i, context)| (i, 0..context.tokens())).collect()]
 }
 
 fn neighbours(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
@@ -141,11 +127,7 @@ fn once_more(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 
 fn other_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let mut scene = Scene::new(bench, rng)?;
-    scene.contexts = scene
-        .contexts
-        .iter()
-        .map(|context| context.on_other_pages(&mut scene.pool))
-        .collect();
+    scene.contexts = scene.contexts.iter().map(|context| context.on_other_pages(&mut scene.pool)).collect();
     let found = scene.play(&together(&scene.contexts))?;
     Ok(found.all_differences(&scene.expected))
 }
@@ -155,14 +137,10 @@ fn shared_prefix(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let trunk = scene.contexts[0].clone();
     let mut branch = trunk.clone();
-    branch
-        .slices
-        .truncate(rng.among(1..=trunk.slices.len() as u32) as usize);
+    branch.slices.truncate(rng.among(1..=trunk.slices.len() as u32) as usize);
     let shared = branch.tokens();
     let (base, vocab) = (branch.end() + rng.among(0..=9), scene.model.shape.vocab);
-    branch
-        .slices
-        .push(Slice::random(base, rng.among(1..=9), vocab, &mut scene.pool, rng));
+    branch.slices.push(Slice::random(base, rng.among(1..=9), vocab, &mut scene.pool, rng));
     let apart = branch.on_other_pages(&mut scene.pool);
     let (tokens, last) = (branch.tokens(), trunk.tokens() - 1);
     let mut schedule = chunked(0, 0, last, 4);
@@ -194,9 +172,7 @@ fn poisoned_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 fn after_a_larger_step(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let vocab = scene.model.shape.vocab;
-    let large: Vec<Context> = (0..3)
-        .map(|_| Context::random(11, vocab, &mut scene.pool, rng))
-        .collect();
+    let large: Vec<Context> = (0..3).map(|_| Context::random(11, vocab, &mut scene.pool, rng)).collect();
     scene.play_contexts(&large, &together(&large))?;
     let found = scene.play(&alone(&scene.contexts, 2))?;
     // Uncounted, and with nothing asked: empty reports and zeros, not the numbers from before.

@@ -20,22 +20,13 @@ pub fn checks() -> Vec<Check> {
 /// Every class of fault, from a step that is right but for it.
 fn steps(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let model = small(rng);
-    let limits = Limits {
-        rows: 12,
-        spans: 3,
-        segments: 16,
-        segment_pages: 20,
-        outcomes: 12,
-        exposed: 12,
-        ..LIMITS
-    };
+    let limits =
+        Limits { rows: 12, spans: 3, segments: 16, segment_pages: 20, outcomes: 12, exposed: 12, ..LIMITS };
     let mut rig = bench.subject(&model, &limits)?;
     let mut pool = Pool::new(&limits, rng);
     let contexts = [5, 4].map(|tokens| Context::random(tokens, 40, &mut pool, rng));
     let mut good = Batch::new(&[Tap::Layer(1, Reg::Hidden)], LayerRange { start: 0, end: 2 });
-    contexts
-        .iter()
-        .for_each(|context| context.push(0..context.tokens(), &mut good));
+    contexts.iter().for_each(|context| context.push(0..context.tokens(), &mut good));
     good.ask_all();
     good.masks.push(vec![u32::MAX; 2]);
     good.rows[0].mask = Some(0);
@@ -47,37 +38,19 @@ fn steps(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
         let right =
             matches!(found, Err(SubmitError::Step(found)) if discriminant(&found) == discriminant(&fault));
         if !right {
-            return Err(Failure::Fault(format!(
-                "{what}: {found:?}; a fault like {fault:?} is right"
-            )));
+            return Err(Failure::Fault(format!("{what}: {found:?}; a fault like {fault:?} is right")));
         }
-        expect(
-            "poll behind a refused step",
-            finish(&mut *rig.device).err(),
-            Some(DeviceError::Idle),
-        )?;
+        expect("poll behind a refused step", finish(&mut *rig.device).err(), Some(DeviceError::Idle))?;
     }
     let after = rig.step(&good)?;
-    expect(
-        "a good step behind bad ones",
-        after.candidates == before.candidates,
-        true,
-    )?;
+    expect("a good step behind bad ones", after.candidates == before.candidates, true)?;
     Ok(0.0)
 }
 
 type Fault = (&'static str, StepFault, fn(&mut Batch, &Limits));
 
-const TOO_MANY: StepFault = StepFault::TooMany {
-    what: "",
-    count: 0,
-    limit: 0,
-};
-const TILING: StepFault = StepFault::Tiling {
-    what: "",
-    named: 0,
-    given: 0,
-};
+const TOO_MANY: StepFault = StepFault::TooMany { what: "", count: 0, limit: 0 };
+const TILING: StepFault = StepFault::Tiling { what: "", named: 0, given: 0 };
 const TOKEN: StepFault = StepFault::Token { row: 0 };
 const ADDRESS: StepFault = StepFault::Address { row: 0 };
 const PAGE: StepFault = StepFault::Page { page: PageId(0) };
@@ -97,33 +70,19 @@ fn faults() -> Vec<Fault> {
     vec![
         ("too many rows", TOO_MANY, |b, l| repeat(&mut b.rows, l.rows)),
         ("too many spans", TOO_MANY, |b, l| repeat(&mut b.spans, l.spans)),
-        ("too many segments", TOO_MANY, |b, l| {
-            repeat(&mut b.segments, l.segments)
-        }),
-        ("too many pages", TOO_MANY, |b, l| {
-            repeat(&mut b.pages, l.segment_pages)
-        }),
-        ("too many masks", TOO_MANY, |b, l| {
-            b.masks = vec![vec![1; 2]; l.masks as usize + 1]
-        }),
+        ("too many segments", TOO_MANY, |b, l| repeat(&mut b.segments, l.segments)),
+        ("too many pages", TOO_MANY, |b, l| repeat(&mut b.pages, l.segment_pages)),
+        ("too many masks", TOO_MANY, |b, l| b.masks = vec![vec![1; 2]; l.masks as usize + 1]),
         ("too many taps", TOO_MANY, |b, l| repeat(&mut b.taps, l.taps)),
         ("a row in no span", TILING, |b, _| b.spans[0].rows -= 1),
         ("a row too few", TILING, |b, _| b.spans[1].rows += 1),
         ("rows beyond counting", TILING, |b, _| b.spans[1].rows = u32::MAX),
         ("a segment too few", TILING, |b, _| b.spans[0].segments += 1),
-        ("a span too many", TILING, |b, _| {
-            b.spans.push(Span { rows: 1, segments: 0 })
-        }),
-        ("a page too few", TILING, |b, _| {
-            b.pages.truncate(b.pages.len() - 1)
-        }),
+        ("a span too many", TILING, |b, _| b.spans.push(Span { rows: 1, segments: 0 })),
+        ("a page too few", TILING, |b, _| b.pages.truncate(b.pages.len() - 1)),
         ("no such token", TOKEN, |b, _| first(b).token = 40),
-        ("no such token to score", TOKEN, |b, _| {
-            first(b).want = Want::Score(40)
-        }),
-        ("beyond the context", ADDRESS, |b, l| {
-            b.rows[8].address = l.context
-        }),
+        ("no such token to score", TOKEN, |b, _| first(b).want = Want::Score(40)),
+        ("beyond the context", ADDRESS, |b, l| b.rows[8].address = l.context),
         ("the same address twice", ADDRESS, |b, _| b.rows[1] = b.rows[0]),
         ("another offset", ADDRESS, |b, _| first(b).offset += 1),
         ("another place", ADDRESS, |b, _| first(b).place += 1),
@@ -141,30 +100,16 @@ fn faults() -> Vec<Fault> {
             b.pages.splice(0..0, pages);
             b.spans[0].segments += 1;
         }),
-        ("a segment beyond the context", SEGMENT, |b, l| {
-            b.segments[0].base = l.context
-        }),
-        ("a segment beyond counting", SEGMENT, |b, _| {
-            b.segments[0].base = u32::MAX
-        }),
+        ("a segment beyond the context", SEGMENT, |b, l| b.segments[0].base = l.context),
+        ("a segment beyond counting", SEGMENT, |b, _| b.segments[0].base = u32::MAX),
         ("no such mask", MASK, |b, _| first(b).mask = Some(1)),
         ("a short mask", MASK, |b, _| b.masks[0].truncate(1)),
         ("a long mask", MASK, |b, _| b.masks[0].push(1)),
-        ("a mask that allows nothing", MASK, |b, _| {
-            b.masks[0] = vec![0, 0xffff_ff00]
-        }),
-        ("no such layer", TAP, |b, _| {
-            b.taps[0] = Tap::Layer(2, Reg::Hidden)
-        }),
-        ("not exposed in the layer", TAP, |b, _| {
-            b.taps[0] = Tap::Layer(1, Reg::Gate)
-        }),
-        ("not exposed at the end", TAP, |b, _| {
-            b.taps[0] = Tap::Final(Reg::Hidden)
-        }),
+        ("a mask that allows nothing", MASK, |b, _| b.masks[0] = vec![0, 0xffff_ff00]),
+        ("no such layer", TAP, |b, _| b.taps[0] = Tap::Layer(2, Reg::Hidden)),
+        ("not exposed in the layer", TAP, |b, _| b.taps[0] = Tap::Layer(1, Reg::Gate)),
+        ("not exposed at the end", TAP, |b, _| b.taps[0] = Tap::Final(Reg::Hidden)),
         ("no such layer to count", TAP, |b, _| b.counters.end = 3),
-        ("counters backwards", TAP, |b, _| {
-            b.counters = LayerRange { start: 2, end: 1 }
-        }),
+        ("counters backwards", TAP, |b, _| b.counters = LayerRange { start: 2, end: 1 }),
     ]
 }

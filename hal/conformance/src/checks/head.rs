@@ -19,9 +19,7 @@ pub fn checks() -> Vec<Check> {
         })
     };
     let mut checks: Vec<Check> = DType::ALL.into_iter().map(logits).collect();
-    checks.push(Check::new("Head sums", "", |bench, rng| {
-        Ok(sums(&random(bench, rng, DType::F32)?.1))
-    }));
+    checks.push(Check::new("Head sums", "", |bench, rng| Ok(sums(&random(bench, rng, DType::F32)?.1))));
     checks.push(Check::new("Head order", "ties, masks, scores", order));
     checks
 }
@@ -36,10 +34,7 @@ fn random(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<(Model, Both
         _ if shape.tied_embedding => (dtype, 1.0),
         _ => (DType::F32, 1.0),
     });
-    let limits = Limits {
-        candidates: shape.vocab,
-        ..LIMITS
-    };
+    let limits = Limits { candidates: shape.vocab, ..LIMITS };
     let batch = asking(&model, &limits, rng);
     let both = both(bench, &model, &limits, batch)?;
     Ok((model, both))
@@ -60,11 +55,7 @@ fn asking(model: &Model, limits: &Limits, rng: &mut Rng) -> Batch {
             1 | 2 => Want::Score(rng.among(0..=vocab - 1)),
             _ => Want::Candidates,
         };
-        row.mask = if rng.one_in(2) {
-            Some(rng.among(0..=limits.masks - 1) as u16)
-        } else {
-            None
-        };
+        row.mask = if rng.one_in(2) { Some(rng.among(0..=limits.masks - 1) as u16) } else { None };
     }
     batch
 }
@@ -87,9 +78,8 @@ fn allows(mask: Option<&Vec<u32>>, token: u32) -> bool {
 
 fn logits(model: &Model, both: &Both) -> Result<f64, Failure> {
     let outcomes = both.found.candidates.iter().zip(&both.expected.candidates);
-    let weights: Vec<Vec<f64>> = (0..model.shape.vocab)
-        .map(|token| model.shared(WeightRole::Output).row_magnitude(token))
-        .collect();
+    let weights: Vec<Vec<f64>> =
+        (0..model.shape.vocab).map(|token| model.shared(WeightRole::Output).row_magnitude(token)).collect();
     let sizes = sizes(model, &both.batch, &weights);
     let mut error = 0.0;
     for (nth, (found, expected)) in outcomes.enumerate() {
@@ -103,14 +93,11 @@ fn logits(model: &Model, both: &Both) -> Result<f64, Failure> {
         let (found, expected) = (sorted(found), sorted(expected));
         let tokens = |all: &[Candidate]| all.iter().map(|one| one.token).collect::<Vec<_>>();
         if tokens(&found) != tokens(&expected) {
-            return Err(Failure::Fault(format!(
-                "outcome {nth} does not list the tokens that are allowed"
-            )));
+            return Err(Failure::Fault(format!("outcome {nth} does not list the tokens that are allowed")));
         }
         let numbers = |all: &[Candidate]| all.iter().map(|one| one.logit).collect::<Vec<_>>();
-        let of_candidates = worst(&numbers(&found), &numbers(&expected), |i| {
-            size[expected[i].token as usize]
-        });
+        let of_candidates =
+            worst(&numbers(&found), &numbers(&expected), |i| size[expected[i].token as usize]);
         let scored = both.found.outcomes[nth].scored;
         let of_score = match both.batch.rows[outcome.row as usize].want {
             Want::Score(token) => worst(&[scored], &[outcome.scored], |_| size[token as usize]),
@@ -128,9 +115,7 @@ fn sums(both: &Both) -> f64 {
         let best = f64::from(candidates[0].logit);
         let logits = || candidates.iter().map(|candidate| f64::from(candidate.logit));
         let log_sum_exp = best + logits().map(|logit| (logit - best).exp()).sum::<f64>().ln();
-        let entropy: f64 = logits()
-            .map(|logit| (logit - log_sum_exp).exp() * (log_sum_exp - logit))
-            .sum();
+        let entropy: f64 = logits().map(|logit| (logit - log_sum_exp).exp() * (log_sum_exp - logit)).sum();
         // Single precision cannot say more of a large number than its last bit.
         let last_bit = log_sum_exp.abs().max(1.0);
         largest([
@@ -145,49 +130,30 @@ fn order(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let shape = shape(32, 1, 16, rng.pick(&[1, 2, 31, 32, 33, 70, 257]));
     let mut model = Model::random(programs::EMBED, shape, rng, |_| (DType::F32, 1.0));
     for tensor in model.tensors.values_mut() {
-        let numbers: Vec<f32> = (0..shape.vocab * shape.width)
-            .map(|_| rng.among(0..=4) as f32 - 2.0)
-            .collect();
+        let numbers: Vec<f32> =
+            (0..shape.vocab * shape.width).map(|_| rng.among(0..=4) as f32 - 2.0).collect();
         *tensor = Owned::of((shape.vocab, shape.width), &numbers);
     }
-    let limits = Limits {
-        candidates: rng.pick(&[1, 2, 5, 40, 300]),
-        ..LIMITS
-    };
+    let limits = Limits { candidates: rng.pick(&[1, 2, 5, 40, 300]), ..LIMITS };
     let batch = asking(&model, &limits, rng);
     let mut subject = bench.subject(&model, &limits)?;
     let seen = subject.step(&batch)?;
-    let wanted = batch
-        .rows
-        .iter()
-        .enumerate()
-        .filter(|(_, row)| row.want != Want::Nothing);
+    let wanted = batch.rows.iter().enumerate().filter(|(_, row)| row.want != Want::Nothing);
     let mut faults = 0;
     for (nth, (number, row)) in wanted.enumerate() {
         let hidden = model.shared(WeightRole::TokenEmbedding).row(row.token);
         let logit = |token: u32| {
             let weights = model.shared(WeightRole::Output).row(token);
-            weights
-                .iter()
-                .zip(&hidden)
-                .map(|(weight, x)| weight * x)
-                .sum::<f32>()
+            weights.iter().zip(&hidden).map(|(weight, x)| weight * x).sum::<f32>()
         };
         let mask = row.mask.map(|mask| &batch.masks[usize::from(mask)]);
         let mut expected: Vec<Candidate> = (0..shape.vocab)
             .filter(|&token| allows(mask, token))
-            .map(|token| Candidate {
-                token,
-                logit: logit(token),
-            })
+            .map(|token| Candidate { token, logit: logit(token) })
             .collect();
         expected.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token)));
         expected.truncate(limits.candidates as usize);
-        let scored = if let Want::Score(token) = row.want {
-            logit(token)
-        } else {
-            0.0
-        };
+        let scored = if let Want::Score(token) = row.want { logit(token) } else { 0.0 };
         let outcome = &seen.outcomes[nth];
         faults += u32::from(seen.candidates[nth] != expected)
             + u32::from(outcome.row != number as u32)

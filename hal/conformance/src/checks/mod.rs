@@ -50,9 +50,7 @@ pub fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T)
     if found == expected {
         Ok(())
     } else {
-        Err(Failure::Fault(format!(
-            "{what}: {found:?}; {expected:?} is right"
-        )))
+        Err(Failure::Fault(format!("{what}: {found:?}; {expected:?} is right")))
     }
 }
 
@@ -82,11 +80,7 @@ impl Check {
         kind: impl Into<String>,
         run: impl Fn(&Bench<'_>, &mut Rng) -> Result<f64, Failure> + 'static,
     ) -> Check {
-        Check {
-            name,
-            kind: kind.into(),
-            run: Box::new(run),
-        }
+        Check { name, kind: kind.into(), run: Box::new(run) }
     }
 }
 
@@ -105,10 +99,7 @@ impl Bench<'_> {
     /// refused, and must be.
     pub fn subject_made(&self, make: Make, model: &Model, limits: &Limits) -> Result<Rig, Failure> {
         let known = make().caps().dtypes;
-        let unknown = model
-            .tensors
-            .iter()
-            .find(|(_, tensor)| !known.contains(&tensor.info.dtype));
+        let unknown = model.tensors.iter().find(|(_, tensor)| !known.contains(&tensor.info.dtype));
         let Some((_, tensor)) = unknown else {
             return Ok(Rig::new(make, model, limits)?);
         };
@@ -130,9 +121,5 @@ impl Bench<'_> {
 /// The reference with a model.
 pub fn oracle(model: &Model, limits: &Limits) -> Result<Rig, Failure> {
     const MEMORY_BYTES: u64 = 1 << 30;
-    Ok(Rig::new(
-        || Box::new(Reference::new(MEMORY_BYTES)),
-        model,
-        limits,
-    )?)
+    Ok(Rig::new(|| Box::new(Reference::new(MEMORY_BYTES)), model, limits)?)
 }

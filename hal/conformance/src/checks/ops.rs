@@ -14,25 +14,17 @@ use crate::tensor::Owned;
 pub fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     for dtype in DType::ALL {
-        checks.push(Check::new("Embed", dtype.name(), move |bench, rng| {
-            embed(bench, rng, dtype)
-        }));
+        checks.push(Check::new("Embed", dtype.name(), move |bench, rng| embed(bench, rng, dtype)));
     }
     for dtype in DType::ALL {
-        checks.push(Check::new("MatMul", dtype.name(), move |bench, rng| {
-            matmul(bench, rng, dtype)
-        }));
+        checks.push(Check::new("MatMul", dtype.name(), move |bench, rng| matmul(bench, rng, dtype)));
     }
     checks.push(Check::new("Norm", "", norm));
     checks.push(Check::new("HeadNorm", "", head_norm));
     checks.push(Check::new("Add", "", add));
     checks.push(Check::new("Rotate", "", rotate));
-    checks.push(Check::new("Gate", "SiLU", |bench, rng| {
-        gate(bench, rng, programs::SILU)
-    }));
-    checks.push(Check::new("Gate", "GELU", |bench, rng| {
-        gate(bench, rng, programs::GELU)
-    }));
+    checks.push(Check::new("Gate", "SiLU", |bench, rng| gate(bench, rng, programs::SILU)));
+    checks.push(Check::new("Gate", "GELU", |bench, rng| gate(bench, rng, programs::GELU)));
     checks.push(Check::new("Expose", "", expose));
     checks
 }
@@ -63,11 +55,7 @@ pub fn both(bench: &Bench<'_>, model: &Model, limits: &Limits, batch: Batch) -> 
     let (mut subject, mut oracle) = bench.pair(model, limits)?;
     let found = subject.step(&batch)?;
     let expected = oracle.step(&batch)?;
-    Ok(Both {
-        batch,
-        found,
-        expected,
-    })
+    Ok(Both { batch, found, expected })
 }
 
 /// A step of a few contexts whose rows are all exposed, and ask for nothing else.
@@ -89,11 +77,7 @@ pub fn exposed(model: &Model, taps: &[Tap], rng: &mut Rng) -> Batch {
 fn embed(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<f64, Failure> {
     let shape = shape(width(dtype, rng), 1, 16, rng.pick(&[1, 7, 33, 100]));
     let plan = |role| {
-        if role == WeightRole::TokenEmbedding {
-            (dtype, 1.0)
-        } else {
-            plain(role)
-        }
+        if role == WeightRole::TokenEmbedding { (dtype, 1.0) } else { plain(role) }
     };
     let model = Model::random(programs::EMBED, shape, rng, plan);
     let batch = exposed(&model, &[Tap::Final(Reg::Hidden)], rng);
@@ -112,19 +96,14 @@ fn matmul(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<f64, Failure
     let batch = exposed(&model, &[Tap::Layer(0, Reg::Gate), Tap::Layer(0, Reg::Up)], rng);
     let both = both(bench, &model, &LIMITS, batch)?;
     let [once, added] = [WeightRole::FfnGate, WeightRole::FfnUp].map(|role| {
-        let weights: Vec<Vec<f64>> = (0..shape.ffn)
-            .map(|output| model.shared(role).row_magnitude(output))
-            .collect();
+        let weights: Vec<Vec<f64>> =
+            (0..shape.ffn).map(|output| model.shared(role).row_magnitude(output)).collect();
         sizes(&model, &both.batch, &weights)
     });
     let ffn = shape.ffn as usize;
     Ok(worst(&both.found.exposed, &both.expected.exposed, |i| {
         let (row, output) = (i / (2 * ffn), i % (2 * ffn));
-        if output < ffn {
-            once[row][output]
-        } else {
-            once[row][output - ffn] + added[row][output - ffn]
-        }
+        if output < ffn { once[row][output] } else { once[row][output - ffn] + added[row][output - ffn] }
     }))
 }
 
@@ -133,11 +112,7 @@ pub fn sizes(model: &Model, batch: &Batch, weights: &[Vec<f64>]) -> Vec<Vec<f64>
     let of_row = |token: u32| {
         let input = model.shared(WeightRole::TokenEmbedding).row(token);
         let size = |weights: &Vec<f64>| {
-            weights
-                .iter()
-                .zip(&input)
-                .map(|(weight, x)| weight * f64::from(x.abs()))
-                .sum()
+            weights.iter().zip(&input).map(|(weight, x)| weight * f64::from(x.abs())).sum()
         };
         weights.iter().map(size).collect()
     };
@@ -147,33 +122,17 @@ pub fn sizes(model: &Model, batch: &Batch, weights: &[Vec<f64>]) -> Vec<Vec<f64>
 fn norm(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let shape = shape(rng.pick(&[7, 32, 96, 288, 576, 1000]), 1, 16, 40);
     let size = rng.pick(&[1e-3, 1.0, 300.0]);
-    let plan = |role| {
-        (
-            DType::F32,
-            if role == WeightRole::TokenEmbedding {
-                size
-            } else {
-                0.5
-            },
-        )
-    };
+    let plan = |role| (DType::F32, if role == WeightRole::TokenEmbedding { size } else { 0.5 });
     let mut model = Model::random(programs::NORM, shape, rng, plan);
     silence_first_token(&mut model);
-    let batch = exposed(
-        &model,
-        &[Tap::Layer(0, Reg::Normed), Tap::Layer(0, Reg::Hidden)],
-        rng,
-    );
+    let batch = exposed(&model, &[Tap::Layer(0, Reg::Normed), Tap::Layer(0, Reg::Hidden)], rng);
     let both = both(bench, &model, &LIMITS, batch)?;
     Ok(relative(&both))
 }
 
 /// A row of nothing but zeros: only epsilon keeps its norm a number.
 fn silence_first_token(model: &mut Model) {
-    let embedding = model
-        .tensors
-        .iter_mut()
-        .find(|(id, _)| id.role == WeightRole::TokenEmbedding);
+    let embedding = model.tensors.iter_mut().find(|(id, _)| id.role == WeightRole::TokenEmbedding);
     if let Some((_, Owned { info, bytes })) = embedding {
         bytes[..4 * info.cols as usize].fill(0);
     }
@@ -187,16 +146,7 @@ fn relative(both: &Both) -> f64 {
 fn head_norm(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let (heads, head_dim) = (rng.among(1..=5), rng.pick(&HEAD_DIMS));
     let shape = shape(heads * head_dim, heads, head_dim, 40);
-    let plan = |role| {
-        (
-            DType::F32,
-            if role == WeightRole::TokenEmbedding {
-                1.0
-            } else {
-                0.5
-            },
-        )
-    };
+    let plan = |role| (DType::F32, if role == WeightRole::TokenEmbedding { 1.0 } else { 0.5 });
     let mut model = Model::random(programs::HEAD_NORM, shape, rng, plan);
     silence_first_token(&mut model);
     let batch = exposed(&model, &[Tap::Layer(0, Reg::Query), Tap::Layer(0, Reg::Key)], rng);
@@ -214,9 +164,8 @@ fn add(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let batch = exposed(&model, &[Tap::Layer(0, Reg::Query), Tap::Layer(0, Reg::Key)], rng);
     let both = both(bench, &model, &LIMITS, batch)?;
     let width = shape.width as usize;
-    let weights: Vec<Vec<f64>> = (0..shape.width)
-        .map(|output| model.shared(WeightRole::Key).row_magnitude(output))
-        .collect();
+    let weights: Vec<Vec<f64>> =
+        (0..shape.width).map(|output| model.shared(WeightRole::Key).row_magnitude(output)).collect();
     let products = sizes(&model, &both.batch, &weights);
     let biases = [WeightRole::QueryBias, WeightRole::KeyBias].map(|role| model.shared(role).row_magnitude(0));
     Ok(worst(&both.found.exposed, &both.expected.exposed, |i| {
@@ -233,24 +182,14 @@ fn add(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 /// Offsets up to 8,191: a sequence may be one long slice.
 fn rotate(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     const LONGEST: u32 = 8192;
-    let limits = Limits {
-        context: LONGEST,
-        segment_pages: LONGEST / 8,
-        ..LIMITS
-    };
+    let limits = Limits { context: LONGEST, segment_pages: LONGEST / 8, ..LIMITS };
     let (heads, head_dim) = (rng.among(1..=3), rng.pick(&HEAD_DIMS));
     let mut shape = shape(heads * head_dim, heads, head_dim, 40);
     shape.rope = rope(head_dim, rng);
     let model = Model::random(programs::ROTATE, shape, rng, plain);
     let tokens: Vec<u32> = (0..LONGEST).map(|_| rng.among(0..=39)).collect();
     let pages = (0..LONGEST / 8).map(|page| PageId(page % limits.pages)).collect();
-    let context = Context {
-        slices: vec![Slice {
-            base: 0,
-            tokens,
-            pages,
-        }],
-    };
+    let context = Context { slices: vec![Slice { base: 0, tokens, pages }] };
     let start = rng.pick(&[0, LONGEST - 33, rng.clone().among(0..=LONGEST - 33)]) as usize;
     let mut batch = Batch::new(&[Tap::Layer(0, Reg::Key)], LayerRange::NONE);
     context.push(start..start + 33, &mut batch);
@@ -284,24 +223,17 @@ fn gate(bench: &Bench<'_>, rng: &mut Rng, program: Program) -> Result<f64, Failu
         let at = rng.among(0..=numbers.len() as u32 - 1) as usize;
         numbers[at] = extreme;
     }
-    let id = agentos_hal::WeightId {
-        role: WeightRole::TokenEmbedding,
-        layer: 0,
-    };
-    model
-        .tensors
-        .insert(id, Owned::of((shape.vocab, shape.width), &numbers));
+    let id = agentos_hal::WeightId { role: WeightRole::TokenEmbedding, layer: 0 };
+    model.tensors.insert(id, Owned::of((shape.vocab, shape.width), &numbers));
     let batch = exposed(&model, &[Tap::Layer(0, Reg::Gate)], rng);
     let both = both(bench, &model, &LIMITS, batch)?;
     let width = shape.width as usize;
     let rows = both.batch.rows.iter().zip(both.found.exposed.chunks(width));
-    Ok(largest(rows.zip(both.expected.exposed.chunks(width)).map(
-        |((row, found), expected)| {
-            let [gate, up] = [WeightRole::TokenEmbedding, WeightRole::Output]
-                .map(|role| model.shared(role).row(row.token));
-            worst(found, expected, |i| f64::from((gate[i] * up[i]).abs()))
-        },
-    )))
+    Ok(largest(rows.zip(both.expected.exposed.chunks(width)).map(|((row, found), expected)| {
+        let [gate, up] =
+            [WeightRole::TokenEmbedding, WeightRole::Output].map(|role| model.shared(role).row(row.token));
+        worst(found, expected, |i| f64::from((gate[i] * up[i]).abs()))
+    })))
 }
 
 /// Some rows, taps in any order, from several layers.

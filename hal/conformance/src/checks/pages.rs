@@ -31,11 +31,7 @@ fn images(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     for (from, to) in here.into_iter().zip(there) {
         let image = first.image(from)?;
         scene.rig.load(to, &image)?;
-        expect(
-            "bytes that changed on the way",
-            differing(&scene.rig.image(to)?, &image),
-            0.0,
-        )?;
+        expect("bytes that changed on the way", differing(&scene.rig.image(to)?, &image), 0.0)?;
     }
     let found = scene.play(&last_tokens(&scene))?;
     Ok(found.differences(&scene.expected))
@@ -52,29 +48,19 @@ fn copies(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
         .zip(there)
         .flat_map(|(from, to)| [(from, between), (between, to), (to, to)])
         .collect();
-    scene
-        .rig
-        .device
-        .copy_pages(&pairs)
-        .map_err(|error| format!("copy_pages: {error}"))?;
+    scene.rig.device.copy_pages(&pairs).map_err(|error| format!("copy_pages: {error}"))?;
     let found = scene.play(&last_tokens(&scene))?;
     Ok(found.differences(&scene.expected))
 }
 
 fn all_but_last(scene: &Scene) -> Schedule {
     let contexts = scene.contexts.iter().enumerate();
-    contexts
-        .flat_map(|(i, context)| chunked(i, 0, context.tokens() - 1, scene.rows()))
-        .collect()
+    contexts.flat_map(|(i, context)| chunked(i, 0, context.tokens() - 1, scene.rows())).collect()
 }
 
 fn last_tokens(scene: &Scene) -> Schedule {
     let contexts = scene.contexts.iter().enumerate();
-    vec![
-        contexts
-            .map(|(i, context)| (i, context.tokens() - 1..context.tokens()))
-            .collect(),
-    ]
+    vec![contexts.map(|(i, context)| (i, context.tokens() - 1..context.tokens())).collect()]
 }
 
 /// Gives the contexts other pages; returns the old ones and the new ones.
@@ -84,11 +70,7 @@ fn move_contexts(scene: &mut Scene) -> (Vec<PageId>, Vec<PageId>) {
         slices.flat_map(|slice| slice.pages.clone()).collect::<Vec<_>>()
     };
     let here = pages(scene);
-    scene.contexts = scene
-        .contexts
-        .iter()
-        .map(|context| context.on_other_pages(&mut scene.pool))
-        .collect();
+    scene.contexts = scene.contexts.iter().map(|context| context.on_other_pages(&mut scene.pool)).collect();
     let there = pages(scene);
     (here, there)
 }
@@ -104,36 +86,16 @@ fn forgotten_mass(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     expect("a lone token's mass is counted", once > Mass(0), true)?;
     // Written again at place 0, and attended to once again.
     scene.play(&vec![vec![(0, 0..1)]])?;
-    expect(
-        "mass after the page was begun again",
-        mass_of_first(&mut scene.rig, page)?,
-        once,
-    )?;
+    expect("mass after the page was begun again", mass_of_first(&mut scene.rig, page)?, once)?;
     // A step that does not count adds nothing, and one that does not write place 0 forgets nothing.
     scene.play_contexts(&[scene.contexts[1].clone()], &vec![vec![(0, 0..1)]])?;
-    expect(
-        "mass after a neighbour's step",
-        mass_of_first(&mut scene.rig, page)?,
-        once,
-    )?;
-    scene
-        .rig
-        .device
-        .copy_pages(&[(page, copy)])
-        .map_err(|error| format!("copy_pages: {error}"))?;
+    expect("mass after a neighbour's step", mass_of_first(&mut scene.rig, page)?, once)?;
+    scene.rig.device.copy_pages(&[(page, copy)]).map_err(|error| format!("copy_pages: {error}"))?;
     expect("mass of a copy", mass_of_first(&mut scene.rig, copy)?, Mass(0))?;
-    expect(
-        "mass of what was copied",
-        mass_of_first(&mut scene.rig, page)?,
-        once,
-    )?;
+    expect("mass of what was copied", mass_of_first(&mut scene.rig, page)?, once)?;
     let image = scene.rig.image(page)?;
     scene.rig.load(page, &image)?;
-    expect(
-        "mass of a page that was filled",
-        mass_of_first(&mut scene.rig, page)?,
-        Mass(0),
-    )?;
+    expect("mass of a page that was filled", mass_of_first(&mut scene.rig, page)?, Mass(0))?;
     Ok(0.0)
 }
 
@@ -159,11 +121,7 @@ fn foreign_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let mut batch = Batch::new(&taps, LayerRange::NONE);
     context.push(tokens - 1..tokens, &mut batch);
     batch.rows[0].expose = true;
-    Ok(worst(
-        &subject.step(&batch)?.exposed,
-        &oracle.step(&batch)?.exposed,
-        |_| 1.0,
-    ))
+    Ok(worst(&subject.step(&batch)?.exposed, &oracle.step(&batch)?.exposed, |_| 1.0))
 }
 
 /// Mean keys by their definition, from images; at every layer, for full and partly filled pages.

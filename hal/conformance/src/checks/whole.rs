@@ -12,19 +12,14 @@ use crate::programs;
 use crate::rng::Rng;
 
 /// The three families.
-pub const FAMILIES: [(&str, Program); 3] = [
-    ("Llama", programs::LLAMA),
-    ("Qwen2", programs::QWEN2),
-    ("Qwen3", programs::QWEN3),
-];
+pub const FAMILIES: [(&str, Program); 3] =
+    [("Llama", programs::LLAMA), ("Qwen2", programs::QWEN2), ("Qwen3", programs::QWEN3)];
 
 pub fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     for (name, program) in FAMILIES {
         for (check, kv) in [("Program", KvType::F32), ("Program f16", KvType::F16)] {
-            checks.push(Check::new(check, name, move |bench, rng| {
-                whole(bench, rng, program, kv)
-            }));
+            checks.push(Check::new(check, name, move |bench, rng| whole(bench, rng, program, kv)));
         }
     }
     checks
@@ -40,12 +35,7 @@ pub fn model(program: Program, dtypes: &[DType], rng: &mut Rng) -> Model {
         kv_heads,
         rope: rope(head_dim, rng),
         tied_embedding: rng.one_in(2),
-        ..shape(
-            rng.pick(&[32, 96, 256, 288, 576]),
-            heads,
-            head_dim,
-            rng.pick(&[33, 64, 99]),
-        )
+        ..shape(rng.pick(&[32, 96, 256, 288, 576]), heads, head_dim, rng.pick(&[33, 64, 99]))
     };
     let mut choice = rng.clone();
     let types: Vec<DType> = (0..32).map(|_| choice.pick(dtypes)).collect();
@@ -63,22 +53,12 @@ fn plan(role: WeightRole, shape: &ModelShape, types: &[DType]) -> (DType, f32) {
         _ if rows == 1 => 0.2,
         _ => 1.0,
     };
-    if rows == 1 || !fits {
-        (DType::F32, gain)
-    } else {
-        (wanted, gain)
-    }
+    if rows == 1 || !fits { (DType::F32, gain) } else { (wanted, gain) }
 }
 
 /// Limits whose outcomes show every token's logit.
 pub fn limits(model: &Model, kv: KvType) -> Limits {
-    Limits {
-        candidates: model.shape.vocab,
-        segments: 160,
-        pages: 200,
-        kv,
-        ..LIMITS
-    }
+    Limits { candidates: model.shape.vocab, segments: 160, pages: 200, kv, ..LIMITS }
 }
 
 /// Contexts of up to 33 tokens in all.
@@ -91,15 +71,8 @@ pub fn contexts(model: &Model, pool: &mut Pool, rng: &mut Rng) -> Vec<Context> {
 pub fn asked(model: &Model) -> Asked {
     let last = model.shape.layers - 1;
     Asked {
-        taps: vec![
-            Tap::Layer(last, Reg::Query),
-            Tap::Layer(0, Reg::Hidden),
-            Tap::Final(Reg::Normed),
-        ],
-        counters: LayerRange {
-            start: 0,
-            end: model.shape.layers,
-        },
+        taps: vec![Tap::Layer(last, Reg::Query), Tap::Layer(0, Reg::Hidden), Tap::Final(Reg::Normed)],
+        counters: LayerRange { start: 0, end: model.shape.layers },
     }
 }
 
@@ -121,11 +94,7 @@ fn whole(bench: &Bench<'_>, rng: &mut Rng, program: Program, kv: KvType) -> Resu
 }
 
 fn logits(token: &Token) -> Vec<f32> {
-    let mut all: Vec<(u32, f32)> = token
-        .candidates
-        .iter()
-        .map(|one| (one.token, one.logit))
-        .collect();
+    let mut all: Vec<(u32, f32)> = token.candidates.iter().map(|one| (one.token, one.logit)).collect();
     all.sort_by_key(|(token, _)| *token);
     all.into_iter().map(|(_, logit)| logit).collect()
 }

@@ -117,27 +117,18 @@ impl Mutant {
             _ => false,
         };
         if wrong_bit {
-            report
-                .outcomes
-                .iter_mut()
-                .for_each(|outcome| last_bit(&mut outcome.log_sum_exp));
+            report.outcomes.iter_mut().for_each(|outcome| last_bit(&mut outcome.log_sum_exp));
         }
         match self.fault {
             Fault::LogitOff => report.candidates.iter_mut().for_each(|one| one.logit *= 1.001),
-            Fault::SumsOff => report
-                .outcomes
-                .iter_mut()
-                .for_each(|outcome| outcome.entropy += 1e-3),
+            Fault::SumsOff => report.outcomes.iter_mut().for_each(|outcome| outcome.entropy += 1e-3),
             Fault::CoarseRegisters => {
                 let coarse = |x: &mut f32| *x = f32::from_bits(x.to_bits() & 0xffff_0000);
                 report.exposed.iter_mut().for_each(coarse);
             }
             Fault::LastBitOfRegisters => report.exposed.iter_mut().for_each(last_bit),
             Fault::NanLeaks if self.poisoned => {
-                report
-                    .outcomes
-                    .iter_mut()
-                    .for_each(|outcome| outcome.log_sum_exp = f32::NAN);
+                report.outcomes.iter_mut().for_each(|outcome| outcome.log_sum_exp = f32::NAN);
             }
             Fault::TiesByHigherToken => {
                 let by_token =
@@ -147,10 +138,7 @@ impl Mutant {
                     list[..outcome.candidates as usize].sort_by(by_token);
                 }
             }
-            Fault::CandidateMissing => report
-                .outcomes
-                .iter_mut()
-                .for_each(|outcome| outcome.candidates -= 1),
+            Fault::CandidateMissing => report.outcomes.iter_mut().for_each(|outcome| outcome.candidates -= 1),
             Fault::MaskedScoreHidden => {
                 let lists = report.candidates.chunks(places);
                 for (list, outcome) in lists.zip(&mut report.outcomes) {
@@ -161,11 +149,7 @@ impl Mutant {
                 }
             }
             Fault::OutcomesMisnumbered => {
-                report
-                    .outcomes
-                    .iter_mut()
-                    .zip(0..)
-                    .for_each(|(outcome, nth)| outcome.row = nth);
+                report.outcomes.iter_mut().zip(0..).for_each(|(outcome, nth)| outcome.row = nth);
             }
             Fault::MassKept => {
                 for (mass, before) in report.mass.iter_mut().zip(&self.before) {
@@ -192,10 +176,8 @@ fn without_gaps(step: &Step<'_>) -> (Vec<Row>, Vec<Segment>) {
             let old = *segment;
             segment.base = end.unwrap_or(old.base);
             end = Some(segment.base + segment.len);
-            for (row, old_row) in rows[first_row..]
-                .iter_mut()
-                .zip(&step.rows[first_row..])
-                .take(span.rows as usize)
+            for (row, old_row) in
+                rows[first_row..].iter_mut().zip(&step.rows[first_row..]).take(span.rows as usize)
             {
                 if (old.base..old.base + old.len).contains(&old_row.address) {
                     row.address = segment.base + (old_row.address - old.base);
@@ -212,14 +194,7 @@ impl TensorDevice for Mutant {
     fn caps(&self) -> Caps {
         let caps = self.inner.caps();
         let few: &[DType] = &[DType::F32];
-        Caps {
-            dtypes: if self.fault == Fault::CapsTooShort {
-                few
-            } else {
-                caps.dtypes
-            },
-            ..caps
-        }
+        Caps { dtypes: if self.fault == Fault::CapsTooShort { few } else { caps.dtypes }, ..caps }
     }
 
     fn prepare(
@@ -239,12 +214,7 @@ impl TensorDevice for Mutant {
         self.last = Last {
             rows: step.rows.len(),
             spans: step.spans.iter().map(|span| span.rows).collect(),
-            base: step
-                .segments
-                .iter()
-                .map(|segment| segment.base)
-                .max()
-                .unwrap_or(0),
+            base: step.segments.iter().map(|segment| segment.base).max().unwrap_or(0),
             page: step.pages.first().map_or(1, |page| page.0),
             taps: step.taps.len(),
         };
@@ -256,18 +226,10 @@ impl TensorDevice for Mutant {
             (rows, segments) = without_gaps(step);
         }
         let counters = match self.fault {
-            Fault::AllLayersCounted => LayerRange {
-                start: 0,
-                end: self.layers,
-            },
+            Fault::AllLayersCounted => LayerRange { start: 0, end: self.layers },
             _ => step.counters,
         };
-        match self.inner.submit(&Step {
-            rows: &rows,
-            segments: &segments,
-            counters,
-            ..*step
-        }) {
+        match self.inner.submit(&Step { rows: &rows, segments: &segments, counters, ..*step }) {
             Err(SubmitError::Step(_)) if self.fault == Fault::FaultsAccepted => Ok(()),
             Err(SubmitError::Busy) if self.fault == Fault::BusyAccepted => Ok(()),
             result => result,
@@ -295,20 +257,8 @@ impl TensorDevice for Mutant {
         if self.fault == Fault::StoredByAddress && self.last.rows > 0 {
             self.spoil_page();
         }
-        let Report {
-            entropy,
-            mass,
-            outcomes,
-            candidates,
-            exposed,
-        } = &self.report;
-        Poll::Ready(Ok(StepReport {
-            entropy,
-            mass,
-            outcomes,
-            candidates,
-            exposed,
-        }))
+        let Report { entropy, mass, outcomes, candidates, exposed } = &self.report;
+        Poll::Ready(Ok(StepReport { entropy, mass, outcomes, candidates, exposed }))
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
@@ -340,7 +290,6 @@ impl TensorDevice for Mutant {
         summary: PageSummary<'_>,
     ) -> Poll<Result<(), PageError>> {
         let whole = self.fault == Fault::SummaryOfWholePage && (1..=PAGE_TOKENS).contains(&tokens);
-        self.inner
-            .summarise(page, layer, if whole { PAGE_TOKENS } else { tokens }, summary)
+        self.inner.summarise(page, layer, if whole { PAGE_TOKENS } else { tokens }, summary)
     }
 }

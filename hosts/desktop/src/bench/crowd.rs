@@ -32,10 +32,7 @@ impl Crowd {
     /// `count` empty contexts of at most `tokens` each.
     pub fn new(count: u32, tokens: u32, vocab: u32) -> Crowd {
         let pages = pages_for(tokens);
-        let context = |index| Context {
-            first_page: index * pages,
-            ..Context::default()
-        };
+        let context = |index| Context { first_page: index * pages, ..Context::default() };
         Crowd {
             contexts: (0..count).map(context).collect(),
             rows: Vec::new(),
@@ -61,10 +58,7 @@ impl Crowd {
                 let last = want && index + 1 == tokens;
                 self.rows.push(context.append(self.vocab, last));
             }
-            self.spans.push(Span {
-                rows: tokens,
-                segments: context.segments.len() as u32,
-            });
+            self.spans.push(Span { rows: tokens, segments: context.segments.len() as u32 });
             self.segments.extend_from_slice(&context.segments);
             self.pages.extend_from_slice(&context.pages);
         }
@@ -110,18 +104,11 @@ impl std::error::Error for BenchError {}
 impl Context {
     fn append(&mut self, vocab: u32, want: bool) -> Row {
         let address = self.layout.tokens;
-        let ends = if address % SENTENCE == SENTENCE - 1 {
-            Delimiter::Sentence
-        } else {
-            Delimiter::None
-        };
+        let ends = if address % SENTENCE == SENTENCE - 1 { Delimiter::Sentence } else { Delimiter::None };
         let (layout, place) = self.layout.append(ends, SliceLimits::DEFAULT);
         self.layout = layout;
         if place.offset == 0 {
-            self.segments.push(Segment {
-                base: address,
-                len: 0,
-            });
+            self.segments.push(Segment { base: address, len: 0 });
         }
         if place.place == 0 {
             self.pages.push(PageId(self.first_page + place.page));

@@ -28,33 +28,9 @@ pub struct Work {
 
 /// The works that have names.
 pub const WORKS: [(&str, Work); 7] = [
-    (
-        "prefill",
-        Work {
-            contexts: 1,
-            depth: 0,
-            tokens: 512,
-            chunk: crate::context::CHUNK,
-        },
-    ),
-    (
-        "decode",
-        Work {
-            contexts: 1,
-            depth: 0,
-            tokens: 128,
-            chunk: 1,
-        },
-    ),
-    (
-        "deep",
-        Work {
-            contexts: 1,
-            depth: 2048,
-            tokens: 64,
-            chunk: 1,
-        },
-    ),
+    ("prefill", Work { contexts: 1, depth: 0, tokens: 512, chunk: crate::context::CHUNK }),
+    ("decode", Work { contexts: 1, depth: 0, tokens: 128, chunk: 1 }),
+    ("deep", Work { contexts: 1, depth: 2048, tokens: 64, chunk: 1 }),
     ("batch1", batch(1)),
     ("batch4", batch(4)),
     ("batch8", batch(8)),
@@ -62,12 +38,7 @@ pub const WORKS: [(&str, Work); 7] = [
 ];
 
 const fn batch(contexts: u32) -> Work {
-    Work {
-        contexts,
-        depth: 16,
-        tokens: 64,
-        chunk: 1,
-    }
+    Work { contexts, depth: 16, tokens: 64, chunk: 1 }
 }
 
 impl Work {
@@ -105,11 +76,7 @@ impl Work {
     /// nothing lost. `weight_bytes` are read once per step.
     pub fn bounds(&self, shape: &ModelShape, weight_bytes: u64, kv: KvType, ceiling: &Ceiling) -> Bounds {
         let depth = f64::from(self.depth) + f64::from(self.tokens) / 2.0;
-        let outcomes = if self.chunk == 1 {
-            1.0
-        } else {
-            1.0 / f64::from(self.tokens)
-        };
+        let outcomes = if self.chunk == 1 { 1.0 } else { 1.0 / f64::from(self.tokens) };
         let rows = f64::from(self.contexts * self.chunk);
         let kv_bytes = f64::from(2 * shape.kv_width() * shape.layers) * kv.bytes() as f64;
         let read = weight_bytes as f64 / rows + depth * kv_bytes / f64::from(self.chunk);
@@ -131,14 +98,8 @@ pub struct Bounds {
 
 /// Floating-point operations of one token at a depth, of which `outcomes` want the vocabulary's logits.
 fn operations(shape: &ModelShape, depth: f64, outcomes: f64) -> f64 {
-    let [width, ffn, query, kv, vocab] = [
-        shape.width,
-        shape.ffn,
-        shape.query_width(),
-        shape.kv_width(),
-        shape.vocab,
-    ]
-    .map(f64::from);
+    let [width, ffn, query, kv, vocab] =
+        [shape.width, shape.ffn, shape.query_width(), shape.kv_width(), shape.vocab].map(f64::from);
     let layer = width * (2.0 * query + 2.0 * kv + 3.0 * ffn) + 2.0 * query * depth;
     2.0 * (f64::from(shape.layers) * layer + outcomes * width * vocab)
 }

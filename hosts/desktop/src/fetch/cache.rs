@@ -27,11 +27,7 @@ impl Cache {
     /// # Errors
     /// [`FetchError::NoHome`] when no variable says where it is.
     pub fn locate(environment: &Environment) -> Result<Cache, FetchError> {
-        environment
-            .home
-            .clone()
-            .map(|home| Cache { home })
-            .ok_or(FetchError::NoHome)
+        environment.home.clone().map(|home| Cache { home }).ok_or(FetchError::NoHome)
     }
 
     /// Where models are.
@@ -50,10 +46,7 @@ impl Cache {
 /// # Errors
 /// [`FetchError::Folder`].
 pub fn create(folder: &Path) -> Result<(), FetchError> {
-    std::fs::create_dir_all(folder).map_err(|source| FetchError::Folder {
-        path: folder.to_owned(),
-        source,
-    })
+    std::fs::create_dir_all(folder).map_err(|source| FetchError::Folder { path: folder.to_owned(), source })
 }
 
 /// `path` with `suffix` added to its name.
@@ -69,11 +62,9 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// [`FetchError::DiskFull`]. A disk that does not tell its free space is tried.
 pub fn check_space(folder: &Path, needed: u64, environment: &Environment) -> Result<(), FetchError> {
     match environment.system.free_bytes(folder) {
-        Ok(available) if available < needed => Err(FetchError::DiskFull {
-            path: folder.to_owned(),
-            needed,
-            available: Some(available),
-        }),
+        Ok(available) if available < needed => {
+            Err(FetchError::DiskFull { path: folder.to_owned(), needed, available: Some(available) })
+        }
         _ => Ok(()),
     }
 }
@@ -92,15 +83,9 @@ impl WorkFolder {
     /// # Errors
     /// [`FetchError::Folder`].
     pub fn create(parent: &Path, label: &str) -> Result<WorkFolder, FetchError> {
-        let failed = |path: &Path, source| FetchError::Folder {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |path: &Path, source| FetchError::Folder { path: path.to_owned(), source };
         let prefix = format!("{WORK_PREFIX}{label}-");
-        for entry in std::fs::read_dir(parent)
-            .map_err(|source| failed(parent, source))?
-            .flatten()
-        {
+        for entry in std::fs::read_dir(parent).map_err(|source| failed(parent, source))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(&prefix) {
                 std::fs::remove_dir_all(entry.path()).map_err(|source| failed(&entry.path(), source))?;
             }

@@ -193,10 +193,7 @@ mod tests {
 
     fn environment(platform: Platform, variables: &[(&str, &str)]) -> Environment {
         Environment::from_variables(platform, &|name| {
-            variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| OsString::from(value))
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         })
     }
 
@@ -205,32 +202,17 @@ mod tests {
         let home = |platform, variables: &[(&str, &str)]| environment(platform, variables).home;
         let path = |text: &str| Some(PathBuf::from(text));
         assert_eq!(
-            home(
-                Platform::Xdg,
-                &[("AGENTOS_HOME", "/a"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]
-            ),
+            home(Platform::Xdg, &[("AGENTOS_HOME", "/a"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]),
             path("/a")
         );
-        assert_eq!(
-            home(Platform::Xdg, &[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]),
-            path("/x/agentos")
-        );
+        assert_eq!(home(Platform::Xdg, &[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]), path("/x/agentos"));
         assert_eq!(
             home(Platform::Xdg, &[("XDG_CACHE_HOME", "x"), ("HOME", "/h")]),
             path("/h/.cache/agentos")
         );
-        assert_eq!(
-            home(Platform::Xdg, &[("AGENTOS_HOME", ""), ("HOME", "/h")]),
-            path("/h/.cache/agentos")
-        );
-        assert_eq!(
-            home(Platform::Mac, &[("HOME", "/Users/u")]),
-            path("/Users/u/Library/Caches/agentos")
-        );
-        assert_eq!(
-            home(Platform::Windows, &[("LOCALAPPDATA", "/l"), ("HOME", "/h")]),
-            path("/l/agentos")
-        );
+        assert_eq!(home(Platform::Xdg, &[("AGENTOS_HOME", ""), ("HOME", "/h")]), path("/h/.cache/agentos"));
+        assert_eq!(home(Platform::Mac, &[("HOME", "/Users/u")]), path("/Users/u/Library/Caches/agentos"));
+        assert_eq!(home(Platform::Windows, &[("LOCALAPPDATA", "/l"), ("HOME", "/h")]), path("/l/agentos"));
         assert_eq!(home(Platform::Xdg, &[]), None);
     }
 
@@ -239,10 +221,7 @@ mod tests {
         let plain = environment(Platform::Xdg, &[("HF_TOKEN", " \n"), ("HF_ENDPOINT", "")]);
         assert_eq!(plain.endpoint, DEFAULT_ENDPOINT);
         assert_eq!(plain.token, None);
-        let set = environment(
-            Platform::Xdg,
-            &[("HF_TOKEN", "hf_secret\n"), ("HF_ENDPOINT", "http://h")],
-        );
+        let set = environment(Platform::Xdg, &[("HF_TOKEN", "hf_secret\n"), ("HF_ENDPOINT", "http://h")]);
         assert_eq!(set.endpoint, "http://h");
         assert_eq!(set.token.as_ref().map(Token::secret), Some("hf_secret"));
         assert!(!format!("{:?}", set.token).contains("secret"));

@@ -116,64 +116,30 @@ impl fmt::Display for FetchError {
                  {ELSEWHERE}"
             ),
             FetchError::Folder { path, source } => {
-                write!(
-                    f,
-                    "cannot use the folder {}: {source}; {ELSEWHERE}",
-                    path.display()
-                )
+                write!(f, "cannot use the folder {}: {source}; {ELSEWHERE}", path.display())
             }
             FetchError::File { action, path, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())
             }
             FetchError::Lock { path, source } => {
-                write!(
-                    f,
-                    "cannot lock {}: {source}; {ELSEWHERE}, on a local disk",
-                    path.display()
-                )
+                write!(f, "cannot lock {}: {source}; {ELSEWHERE}, on a local disk", path.display())
             }
-            FetchError::DiskFull {
-                path,
-                needed,
-                available,
-            } => {
+            FetchError::DiskFull { path, needed, available } => {
                 let path = path.display();
-                write!(
-                    f,
-                    "not enough space on the disk of {path}: {} needed",
-                    megabytes(*needed)
-                )?;
+                write!(f, "not enough space on the disk of {path}: {} needed", megabytes(*needed))?;
                 if let Some(available) = available {
                     write!(f, ", {} available", megabytes(*available))?;
                 }
                 f.write_str("; make room, or set AGENTOS_HOME to a folder on another disk")
             }
             FetchError::MissingModel { path } => {
-                write!(
-                    f,
-                    "there is no model file at {}; --model takes a GGUF file",
-                    path.display()
-                )
+                write!(f, "there is no model file at {}; --model takes a GGUF file", path.display())
             }
-            FetchError::Size {
-                what,
-                expected,
-                found,
-            } => {
-                write!(
-                    f,
-                    "{what} has {found} bytes where {expected} were expected; nothing was kept of it"
-                )
+            FetchError::Size { what, expected, found } => {
+                write!(f, "{what} has {found} bytes where {expected} were expected; nothing was kept of it")
             }
-            FetchError::Digest {
-                what,
-                expected,
-                found,
-            } => {
-                write!(
-                    f,
-                    "{what} has the SHA-256 {found} where {expected} was expected; "
-                )?;
+            FetchError::Digest { what, expected, found } => {
+                write!(f, "{what} has the SHA-256 {found} where {expected} was expected; ")?;
                 f.write_str("nothing was kept of it")
             }
             FetchError::Package(error) => error.fmt(f),
@@ -186,11 +152,8 @@ impl fmt::Display for FetchError {
 /// Text from outside, made fit for a terminal: no control characters, not endless.
 pub(super) fn shown(text: &str) -> String {
     const CHARACTERS: usize = 300;
-    let mut clean: String = text
-        .chars()
-        .take(CHARACTERS)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut clean: String =
+        text.chars().take(CHARACTERS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(CHARACTERS).is_some() {
         clean.push('…');
     }
@@ -209,11 +172,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_with_figures() {
-        let error = FetchError::DiskFull {
-            path: "/d".into(),
-            needed: 191_225_472,
-            available: Some(5_000_000),
-        };
+        let error =
+            FetchError::DiskFull { path: "/d".into(), needed: 191_225_472, available: Some(5_000_000) };
         let text = error.to_string();
         assert!(text.contains("191.2 MB needed, 5.0 MB available"), "{text}");
     }

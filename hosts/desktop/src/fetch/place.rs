@@ -23,23 +23,12 @@ impl Lock {
     /// [`FetchError::Lock`].
     pub(super) fn take(model: &Path, progress: &mut dyn Progress) -> Result<Lock, FetchError> {
         let path = beside(model, ".lock");
-        let failed = |source| FetchError::Lock {
-            path: path.clone(),
-            source,
-        };
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
+        let failed = |source| FetchError::Lock { path: path.clone(), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                progress.note(&format!(
-                    "another process is fetching {}; waiting for it",
-                    model.display()
-                ));
+                progress.note(&format!("another process is fetching {}; waiting for it", model.display()));
                 file.lock().map_err(failed)?;
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -54,11 +43,7 @@ impl Lock {
 /// # Errors
 /// [`FetchError::File`].
 pub(super) fn publish(temporary: &Path, path: &Path) -> Result<(), FetchError> {
-    let failed = |action, source| FetchError::File {
-        action,
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |action, source| FetchError::File { action, path: path.to_owned(), source };
     File::options()
         .write(true)
         .open(temporary)
@@ -71,11 +56,7 @@ pub(super) fn publish(temporary: &Path, path: &Path) -> Result<(), FetchError> {
 
 /// Makes a rename survive a power cut. Only Unix lets a folder be opened for that.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// What a failed write of model bytes means: a full disk is told with figures.
@@ -89,16 +70,8 @@ pub(super) fn write_failure(
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             let folder = path.parent().unwrap_or(path);
             let available = environment.system.free_bytes(folder).ok();
-            FetchError::DiskFull {
-                path: folder.to_owned(),
-                needed,
-                available,
-            }
+            FetchError::DiskFull { path: folder.to_owned(), needed, available }
         }
-        _ => FetchError::File {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        },
+        _ => FetchError::File { action: "write", path: path.to_owned(), source },
     }
 }

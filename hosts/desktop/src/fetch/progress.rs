@@ -47,9 +47,7 @@ pub struct TerminalProgress {
 impl Progress for TerminalProgress {
     fn begin(&mut self, what: &str, total: u64) {
         self.finish();
-        let bar = ProgressBar::new(total)
-            .with_style(bar_style())
-            .with_message(what.to_owned());
+        let bar = ProgressBar::new(total).with_style(bar_style()).with_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         self.bar = Some(bar);
     }
@@ -94,13 +92,7 @@ pub struct PlainProgress<W: Write> {
 impl<W: Write> PlainProgress<W> {
     /// Lines go to `out`; a failure to write them is ignored.
     pub fn new(out: W) -> Self {
-        PlainProgress {
-            out,
-            what: String::new(),
-            total: 0,
-            done: 0,
-            tenths_told: 0,
-        }
+        PlainProgress { out, what: String::new(), total: 0, done: 0, tenths_told: 0 }
     }
 }
 

@@ -71,11 +71,7 @@ impl Stamp {
     /// The stamp beside `path`; nothing when it is missing or cannot be read as one.
     pub fn read(path: &Path) -> Option<Stamp> {
         let mut text = Vec::new();
-        File::open(beside(path, ".stamp"))
-            .ok()?
-            .take(STAMP_BYTES_MAX)
-            .read_to_end(&mut text)
-            .ok()?;
+        File::open(beside(path, ".stamp")).ok()?.take(STAMP_BYTES_MAX).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -91,11 +87,7 @@ impl Stamp {
     pub fn write(path: &Path, sha256: &Digest256) -> io::Result<()> {
         let metadata = std::fs::metadata(path)?;
         let modified_ns = modified_ns(&metadata).ok_or(io::ErrorKind::Unsupported)?;
-        let stamp = Stamp {
-            sha256: sha256.clone(),
-            size: metadata.len(),
-            modified_ns,
-        };
+        let stamp = Stamp { sha256: sha256.clone(), size: metadata.len(), modified_ns };
         let target = beside(path, ".stamp");
         let temporary = beside(path, &format!(".stamp-{}", std::process::id()));
         std::fs::write(&temporary, serde_json::to_vec(&stamp)?)?;
@@ -124,11 +116,7 @@ pub fn trusted(path: &Path, expected: Option<&Expected>) -> bool {
         return false;
     };
     let as_expected = expected.is_none_or(|expected| {
-        expected.size == stamp.size
-            && expected
-                .sha256
-                .as_ref()
-                .is_none_or(|sha256| *sha256 == stamp.sha256)
+        expected.size == stamp.size && expected.sha256.as_ref().is_none_or(|sha256| *sha256 == stamp.sha256)
     });
     as_expected && stamp.fits(&metadata)
 }
@@ -147,11 +135,7 @@ pub fn verified(path: &Path, expected: &Expected, progress: &mut dyn Progress) -
         _ => return Ok(false),
     }
     // Where nobody has published a digest, what was downloaded then is all that there is to compare with.
-    let Some(wanted) = expected
-        .sha256
-        .clone()
-        .or_else(|| Some(Stamp::read(path)?.sha256))
-    else {
+    let Some(wanted) = expected.sha256.clone().or_else(|| Some(Stamp::read(path)?.sha256)) else {
         return Ok(false);
     };
     let sha256 = hash(path, expected.size, progress)?;
@@ -164,11 +148,7 @@ pub fn verified(path: &Path, expected: &Expected, progress: &mut dyn Progress) -
 }
 
 fn hash(path: &Path, size: u64, progress: &mut dyn Progress) -> Result<Digest256, FetchError> {
-    let failed = |source| FetchError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| FetchError::File { action: "read", path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];

@@ -34,20 +34,11 @@ impl Bench {
         let system = TestSystem::default();
         let server = Server::start(handler);
         let environment = environment(folder.path(), &server.url(), &system);
-        Bench {
-            folder,
-            system,
-            server,
-            environment,
-        }
+        Bench { folder, system, server, environment }
     }
 
     pub fn fetch(&self, spec: &str) -> Result<PathBuf, FetchError> {
-        hub_model(
-            &HubSpec::parse(spec).unwrap(),
-            &self.environment,
-            &mut Recorder::default(),
-        )
+        hub_model(&HubSpec::parse(spec).unwrap(), &self.environment, &mut Recorder::default())
     }
 
     /// Where `name` of the repository is, or would be, in the cache.
@@ -57,13 +48,7 @@ impl Bench {
 
     /// The waits between attempts, in seconds.
     pub fn waits_s(&self) -> Vec<u64> {
-        self.system
-            .waits
-            .lock()
-            .unwrap()
-            .iter()
-            .map(Duration::as_secs)
-            .collect()
+        self.system.waits.lock().unwrap().iter().map(Duration::as_secs).collect()
     }
 }
 

@@ -47,11 +47,7 @@ impl System for TestSystem {
         let fits = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
         file.write_all(&bytes[..fits])?;
         self.room.store(room - fits as u64, Ordering::Relaxed);
-        if fits == bytes.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::StorageFull.into())
-        }
+        if fits == bytes.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 }
 
@@ -94,9 +90,8 @@ pub fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return vec![];
     };
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

@@ -19,10 +19,7 @@ pub struct Request {
 impl Request {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -51,13 +48,7 @@ pub struct Answer {
 impl Answer {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Answer {
         let body = body.into();
-        Answer {
-            status,
-            headers: vec![],
-            sent: body.len(),
-            body,
-            end: End::Close,
-        }
+        Answer { status, headers: vec![], sent: body.len(), body, end: End::Close }
     }
 
     pub fn with(mut self, name: &str, value: impl ToString) -> Answer {
@@ -86,25 +77,15 @@ pub fn redirect(location: impl ToString) -> Answer {
 pub fn file(request: &Request, bytes: &[u8], etag: &str) -> Answer {
     let from = request
         .header("range")
-        .and_then(|range| {
-            range
-                .strip_prefix("bytes=")?
-                .strip_suffix('-')?
-                .parse::<usize>()
-                .ok()
-        })
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
         .filter(|_| request.header("if-range") == Some(etag));
     let answer = match from {
         Some(from) if from >= bytes.len() => Answer::new(416, ""),
-        Some(from) => Answer::new(206, &bytes[from..]).with(
-            "Content-Range",
-            format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()),
-        ),
+        Some(from) => Answer::new(206, &bytes[from..])
+            .with("Content-Range", format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len())),
         None => Answer::new(200, bytes),
     };
-    answer
-        .with("ETag", etag)
-        .with("Content-Type", "application/octet-stream")
+    answer.with("ETag", etag).with("Content-Type", "application/octet-stream")
 }
 
 type Handler = dyn Fn(&Request, usize) -> Answer + Send + Sync;
@@ -135,12 +116,7 @@ impl Server {
                 std::thread::spawn(move || serve(&stream.unwrap(), &log, &stopped, &*handler).ok());
             }
         });
-        Server {
-            address,
-            requests,
-            stop,
-            thread: Some(thread),
-        }
+        Server { address, requests, stop, thread: Some(thread) }
     }
 
     /// Its address, as `HF_ENDPOINT` takes it.

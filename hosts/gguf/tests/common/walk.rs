@@ -42,9 +42,7 @@ fn walk_metadata(gguf: Gguf<'_>) {
     }
     assert_eq!(count, gguf.metadata().len());
     if let Some(architecture) = gguf.architecture() {
-        let sizes = gguf
-            .metadata()
-            .filter_map(|(key, _)| key.strip_prefix(architecture)?.strip_prefix('.'));
+        let sizes = gguf.metadata().filter_map(|(key, _)| key.strip_prefix(architecture)?.strip_prefix('.'));
         for key in sizes {
             assert!(gguf.arch_get(key).is_some());
         }
@@ -73,16 +71,10 @@ fn walk_tensors(bytes: &[u8], gguf: Gguf<'_>) {
         assert_eq!(u64::from(tensor.info.cols), tensor.dims[0]);
         assert_eq!(u64::from(tensor.info.rows), tensor.dims[1..].iter().product());
         let again = gguf.tensor(tensor.name).expect("a tensor that was listed");
-        assert_eq!(
-            (again.name, again.at, again.info),
-            (tensor.name, tensor.at, tensor.info)
-        );
+        assert_eq!((again.name, again.at, again.info), (tensor.name, tensor.at, tensor.info));
         ranges.push(range);
     }
     assert_eq!(ranges.len(), gguf.tensors().len());
     ranges.sort_by_key(|range| range.start);
-    assert!(
-        ranges.windows(2).all(|pair| pair[0].end <= pair[1].start),
-        "tensors share no byte"
-    );
+    assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "tensors share no byte");
 }

@@ -71,9 +71,7 @@ pub(super) fn resolve(from: &Uri, location: &str) -> Option<Uri> {
 /// # Errors
 /// [`ServerFault::Redirect`], [`ServerFault::Downgrade`].
 pub(super) fn redirect(from: &Uri, location: Option<&str>) -> Result<Uri, ServerFault> {
-    let next = location
-        .and_then(|location| resolve(from, location))
-        .ok_or(ServerFault::Redirect)?;
+    let next = location.and_then(|location| resolve(from, location)).ok_or(ServerFault::Redirect)?;
     match (from.scheme_str(), next.scheme_str()) {
         (Some("https"), Some("http")) => Err(ServerFault::Downgrade),
         _ => Ok(next),
@@ -105,8 +103,7 @@ fn origin(uri: &Uri) -> Option<String> {
 }
 
 fn has_credentials(uri: &Uri) -> bool {
-    uri.authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
+    uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
 }
 
 fn percent_encode(segment: &str, out: &mut String) {
@@ -130,21 +127,9 @@ mod tests {
 
     #[test]
     fn endpoints_are_checked() {
-        assert_eq!(
-            parse_endpoint("https://hub.example/ ").unwrap(),
-            uri("https://hub.example")
-        );
+        assert_eq!(parse_endpoint("https://hub.example/ ").unwrap(), uri("https://hub.example"));
         assert_eq!(parse_endpoint("http://h:81/mirror/").unwrap().path(), "/mirror");
-        for bad in [
-            "",
-            "hub.example",
-            "ftp://h",
-            "https://",
-            "https://u:p@h",
-            "https://h?x=1",
-            "/x",
-            "h h",
-        ] {
+        for bad in ["", "hub.example", "ftp://h", "https://", "https://u:p@h", "https://h?x=1", "/x", "h h"] {
             assert!(parse_endpoint(bad).is_err(), "{bad}");
         }
     }
@@ -162,18 +147,8 @@ mod tests {
         assert_eq!(resolved("/x?y=1#z").as_deref(), Some("https://h:8/x?y=1"));
         assert_eq!(resolved("x").as_deref(), Some("https://h:8/a/x"));
         assert_eq!(resolved("//cdn/x").as_deref(), Some("https://cdn/x"));
-        assert_eq!(
-            resolved("http://cdn/x?u=https://y").as_deref(),
-            Some("http://cdn/x?u=https://y")
-        );
-        for bad in [
-            "",
-            "ftp://h/x",
-            "file:///etc/passwd",
-            "https://u:p@h/x",
-            "http://",
-            "https:// /",
-        ] {
+        assert_eq!(resolved("http://cdn/x?u=https://y").as_deref(), Some("http://cdn/x?u=https://y"));
+        for bad in ["", "ftp://h/x", "file:///etc/passwd", "https://u:p@h/x", "http://", "https:// /"] {
             assert_eq!(resolved(bad), None, "{bad}");
         }
     }
@@ -183,10 +158,7 @@ mod tests {
         let from = uri("https://h/a");
         assert_eq!(redirect(&from, Some("http://h/b")), Err(ServerFault::Downgrade));
         assert_eq!(redirect(&from, Some("//cdn/b")), Ok(uri("https://cdn/b")));
-        assert_eq!(
-            redirect(&uri("http://h/a"), Some("https://h/b")),
-            Ok(uri("https://h/b"))
-        );
+        assert_eq!(redirect(&uri("http://h/a"), Some("https://h/b")), Ok(uri("https://h/b")));
         assert_eq!(redirect(&from, None), Err(ServerFault::Redirect));
     }
 

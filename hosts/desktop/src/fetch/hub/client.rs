@@ -60,11 +60,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(environment.proxy.clone())
-            .tls_config(
-                TlsConfig::builder()
-                    .root_certs(root_certificates(environment)?)
-                    .build(),
-            )
+            .tls_config(TlsConfig::builder().root_certs(root_certificates(environment)?).build())
             .user_agent(concat!("agentos/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(patience.connect))
             .timeout_connect(Some(patience.connect))
@@ -91,10 +87,7 @@ impl Client {
     pub(super) fn page(&self, from: &Uri, link: &str) -> Result<Uri, ServerError> {
         address::resolve(from, link)
             .filter(|next| address::same_origin(next, &self.endpoint))
-            .ok_or_else(|| ServerError {
-                url: address::shown(from),
-                fault: ServerFault::Redirect,
-            })
+            .ok_or_else(|| ServerError { url: address::shown(from), fault: ServerFault::Redirect })
     }
 
     /// Asks for a list of files, of which all has to come within the patience for an answer.
@@ -121,19 +114,12 @@ impl Client {
         body_time: Option<Duration>,
     ) -> Result<Reply, FetchError> {
         let asked = address::shown(url);
-        let fail = |fault| {
-            FetchError::from(ServerError {
-                url: asked.clone(),
-                fault,
-            })
-        };
+        let fail = |fault| FetchError::from(ServerError { url: asked.clone(), fault });
         let mut linked = Linked::default();
         let mut url = url.clone();
         for _ in 0..=REDIRECTS_MAX {
             let trusted = address::same_origin(&url, &self.endpoint);
-            let response = self
-                .ask(&url, trusted, rest, body_time)
-                .map_err(|error| fail(network(error)))?;
+            let response = self.ask(&url, trusted, rest, body_time).map_err(|error| fail(network(error)))?;
             let (parts, body) = response.into_parts();
             if trusted {
                 linked = linked.or(&parts.headers);
@@ -142,13 +128,7 @@ impl Client {
                 let token_sent = trusted && self.authorization.is_some();
                 check_status(parts.status, &parts.headers, rest.is_some(), token_sent).map_err(fail)?;
                 let body = Box::new(body.into_reader());
-                return Ok(Reply {
-                    url: asked,
-                    status: parts.status,
-                    linked,
-                    body,
-                    headers: parts.headers,
-                });
+                return Ok(Reply { url: asked, status: parts.status, linked, body, headers: parts.headers });
             }
             url = address::redirect(&url, text(&parts.headers, header::LOCATION)).map_err(fail)?;
         }
@@ -167,9 +147,7 @@ impl Client {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
         if let Some((from, etag)) = rest {
-            request = request
-                .header(header::RANGE, format!("bytes={from}-"))
-                .header(header::IF_RANGE, etag);
+            request = request.header(header::RANGE, format!("bytes={from}-")).header(header::IF_RANGE, etag);
         }
         // The bytes are counted and hashed as they are stored, so they have to come as they are stored.
         request = request.header(header::ACCEPT_ENCODING, "identity");
@@ -183,10 +161,7 @@ impl Linked {
         let name = |name: &'static str| header::HeaderName::from_static(name);
         let sha256 = || Digest256::parse(text(headers, name("x-linked-etag"))?.trim_matches('"'));
         let size = || text(headers, name("x-linked-size"))?.parse().ok();
-        Linked {
-            sha256: self.sha256.or_else(sha256),
-            size: self.size.or_else(size),
-        }
+        Linked { sha256: self.sha256.or_else(sha256), size: self.size.or_else(size) }
     }
 }
 
@@ -229,10 +204,7 @@ fn root_certificates(environment: &Environment) -> Result<RootCerts, RequestErro
     let Some(path) = &environment.root_certificates else {
         return Ok(RootCerts::WebPki);
     };
-    let refuse = |why: String| RequestError::RootCertificates {
-        path: path.clone(),
-        why,
-    };
+    let refuse = |why: String| RequestError::RootCertificates { path: path.clone(), why };
     let mut pem = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut pem))
@@ -269,10 +241,7 @@ fn check_status(
         404 => Err(ServerFault::NotFound),
         status @ (408 | 429 | 500..=599) => {
             let retry_after_s = text(headers, header::RETRY_AFTER).and_then(|value| value.parse().ok());
-            Err(ServerFault::Unavailable {
-                status,
-                retry_after_s,
-            })
+            Err(ServerFault::Unavailable { status, retry_after_s })
         }
         status => Err(ServerFault::Status(status)),
     }
@@ -319,14 +288,7 @@ mod tests {
     #[test]
     fn ranges_are_read() {
         assert_eq!(parse_range("bytes 5-9/10"), Some((5, 10)));
-        for bad in [
-            "bytes 5-10/10",
-            "bytes 9-5/10",
-            "bytes */10",
-            "bytes 5-9/*",
-            "5-9/10",
-            "",
-        ] {
+        for bad in ["bytes 5-10/10", "bytes 9-5/10", "bytes */10", "bytes 5-9/*", "5-9/10", ""] {
             assert_eq!(parse_range(bad), None, "{bad}");
         }
     }

@@ -44,13 +44,9 @@ impl Backoff {
         };
         let (cause, asked_s) = match fault {
             ServerFault::Network(why) => (why.clone(), 0),
-            ServerFault::Unavailable {
-                status,
-                retry_after_s,
-            } => (
-                format!("the server is busy or broken ({status})"),
-                retry_after_s.unwrap_or(0),
-            ),
+            ServerFault::Unavailable { status, retry_after_s } => {
+                (format!("the server is busy or broken ({status})"), retry_after_s.unwrap_or(0))
+            }
             ServerFault::Range => ("the server cannot go on where the download stopped".to_owned(), 0),
             _ => return Err(error),
         };
@@ -80,29 +76,15 @@ pub(super) fn complete(
     progress: &mut dyn Progress,
 ) -> Result<(PathBuf, Digest256), FetchError> {
     let folder = model.parent().expect("a model's path has a folder");
-    let name = model
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if expected.size < MAGIC.len() as u64 {
-        return Err(ServerError {
-            url: address::shown(url),
-            fault: ServerFault::NotGguf,
-        }
-        .into());
+        return Err(ServerError { url: address::shown(url), fault: ServerFault::NotGguf }.into());
     }
     loop {
         let mut part = Part::open(model, expected, environment)?;
         let left_over = part.bytes();
         cache::check_space(folder, expected.size - left_over, environment)?;
-        let mut download = Download {
-            client,
-            url,
-            name: &name,
-            expected,
-            linked: Linked::default(),
-        };
+        let mut download = Download { client, url, name: &name, expected, linked: Linked::default() };
         download.run(&mut part, environment, progress)?;
         let (path, found) = part.close();
         match expected.sha256.clone().or(download.linked.sha256) {
@@ -110,11 +92,7 @@ pub(super) fn complete(
                 part::forget(model);
                 // What an earlier run left may have been damaged since; this is worth one fresh start.
                 if left_over == 0 {
-                    return Err(FetchError::Digest {
-                        what: shown(&name),
-                        expected: wanted,
-                        found,
-                    });
+                    return Err(FetchError::Digest { what: shown(&name), expected: wanted, found });
                 }
                 progress.note("what was left of an earlier download is damaged; starting again");
             }
@@ -193,11 +171,7 @@ impl Download<'_> {
             && expected != found
         {
             let (expected, found) = (expected.clone(), found.clone());
-            return Err(FetchError::Digest {
-                what: shown(self.name),
-                expected,
-                found,
-            });
+            return Err(FetchError::Digest { what: shown(self.name), expected, found });
         }
         self.linked = reply.linked.clone();
         Ok(())
@@ -206,11 +180,7 @@ impl Download<'_> {
     fn check_size(&self, found: u64) -> Result<(), FetchError> {
         match found == self.expected.size {
             true => Ok(()),
-            false => Err(FetchError::Size {
-                what: shown(self.name),
-                expected: self.expected.size,
-                found,
-            }),
+            false => Err(FetchError::Size { what: shown(self.name), expected: self.expected.size, found }),
         }
     }
 
@@ -279,9 +249,5 @@ fn read_some(reply: &mut Reply, buffer: &mut [u8]) -> Result<usize, FetchError> 
 }
 
 fn fail(reply: &Reply, fault: ServerFault) -> FetchError {
-    ServerError {
-        url: reply.url.clone(),
-        fault,
-    }
-    .into()
+    ServerError { url: reply.url.clone(), fault }.into()
 }

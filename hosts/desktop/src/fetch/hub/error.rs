@@ -136,31 +136,17 @@ impl fmt::Display for RequestError {
         match self {
             RequestError::Spec { text, fault } => {
                 let text = shown(text);
-                write!(
-                    f,
-                    "`{text}` does not name a model on the hub: {fault}; write owner/repository[:file]"
-                )
+                write!(f, "`{text}` does not name a model on the hub: {fault}; write owner/repository[:file]")
             }
             RequestError::Endpoint { fault } => {
-                write!(
-                    f,
-                    "HF_ENDPOINT cannot be used: {fault}; an example is https://huggingface.co"
-                )
+                write!(f, "HF_ENDPOINT cannot be used: {fault}; an example is https://huggingface.co")
             }
             RequestError::Token => f.write_str("HF_TOKEN has characters that no hub token has"),
             RequestError::RootCertificates { path, why } => {
-                write!(
-                    f,
-                    "SSL_CERT_FILE names {}, which cannot be used: {why}",
-                    path.display()
-                )
+                write!(f, "SSL_CERT_FILE names {}, which cannot be used: {why}", path.display())
             }
             RequestError::UnsafeName { name } => {
-                write!(
-                    f,
-                    "`{}` is refused: such a file name could lead out of the cache",
-                    shown(name)
-                )
+                write!(f, "`{}` is refused: such a file name could lead out of the cache", shown(name))
             }
             RequestError::SplitModel { name } => write!(
                 f,
@@ -169,26 +155,13 @@ impl fmt::Display for RequestError {
                 shown(name)
             ),
             RequestError::NoGguf { repository } => {
-                write!(
-                    f,
-                    "{repository} has no GGUF file; look for a repository whose name ends in -GGUF"
-                )
+                write!(f, "{repository} has no GGUF file; look for a repository whose name ends in -GGUF")
             }
-            RequestError::Ambiguous {
-                repository,
-                candidates,
-            } => {
-                write!(
-                    f,
-                    "{repository} has several models that fit; add one of these behind a colon:"
-                )?;
+            RequestError::Ambiguous { repository, candidates } => {
+                write!(f, "{repository} has several models that fit; add one of these behind a colon:")?;
                 list(f, candidates)
             }
-            RequestError::NoSuchFile {
-                repository,
-                wanted,
-                candidates,
-            } => {
+            RequestError::NoSuchFile { repository, wanted, candidates } => {
                 write!(f, "{repository} has no GGUF file `{}`; it has:", shown(wanted))?;
                 list(f, candidates)
             }
@@ -283,11 +256,7 @@ mod tests {
     #[test]
     fn long_lists_are_cut() {
         let candidates = (0..25).map(|index| format!("{index}.gguf")).collect();
-        let text = RequestError::Ambiguous {
-            repository: "o/r".into(),
-            candidates,
-        }
-        .to_string();
+        let text = RequestError::Ambiguous { repository: "o/r".into(), candidates }.to_string();
         assert!(text.ends_with("19.gguf\n  and 5 more"), "{text}");
     }
 }

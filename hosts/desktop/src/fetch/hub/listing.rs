@@ -76,21 +76,12 @@ pub(super) fn list(
         next = following.map(|link| client.page(&url, &link)).transpose()?;
     }
     let fault = ServerFault::ListingTooLarge(PAGES_MAX as u64 * PAGE_BYTES_MAX);
-    Err(ServerError {
-        url: address::shown(&first),
-        fault,
-    }
-    .into())
+    Err(ServerError { url: address::shown(&first), fault }.into())
 }
 
 fn read_page(reply: Reply) -> Result<(Vec<Entry>, Option<String>), FetchError> {
     let url = reply.url.clone();
-    let fail = |fault| {
-        FetchError::from(ServerError {
-            url: url.clone(),
-            fault,
-        })
-    };
+    let fail = |fault| FetchError::from(ServerError { url: url.clone(), fault });
     if reply.is_web_page() {
         return Err(fail(ServerFault::WebPage));
     }
@@ -113,11 +104,7 @@ fn gguf_file(entry: Entry) -> Option<HubFile> {
         Some(large) => (large.size, Digest256::parse(&large.oid)),
         None => (entry.size, None),
     };
-    Some(HubFile {
-        path: entry.path,
-        size,
-        sha256,
-    })
+    Some(HubFile { path: entry.path, size, sha256 })
 }
 
 /// The file among `files` that `spec` means.
@@ -128,19 +115,13 @@ fn gguf_file(entry: Entry) -> Option<HubFile> {
 pub fn choose<'f>(spec: &HubSpec, files: &'f [HubFile]) -> Result<&'f HubFile, FetchError> {
     // A projector is the half of a vision model that does not speak.
     let is_projector = |file: &HubFile| file_name(&file.path).to_ascii_lowercase().starts_with("mmproj");
-    let whole: Vec<&HubFile> = files
-        .iter()
-        .filter(|file| !is_split(&file.path) && !is_projector(file))
-        .collect();
+    let whole: Vec<&HubFile> =
+        files.iter().filter(|file| !is_split(&file.path) && !is_projector(file)).collect();
     let names = |files: &[&HubFile]| files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
     let repository = || format!("{}/{}", spec.owner(), spec.repository());
     let missing = |wanted: &str| {
         let (wanted, candidates) = (wanted.to_owned(), names(&whole));
-        FetchError::from(RequestError::NoSuchFile {
-            repository: repository(),
-            wanted,
-            candidates,
-        })
+        FetchError::from(RequestError::NoSuchFile { repository: repository(), wanted, candidates })
     };
 
     let fitting = match spec.wanted() {
@@ -149,9 +130,7 @@ pub fn choose<'f>(spec: &HubSpec, files: &'f [HubFile]) -> Result<&'f HubFile, F
             return named.map_or_else(|| Err(missing(name)), safe);
         }
         Wanted::Quantisation(tag) => {
-            let split = files
-                .iter()
-                .find(|file| is_split(&file.path) && has_tag(&file.path, tag));
+            let split = files.iter().find(|file| is_split(&file.path) && has_tag(&file.path, tag));
             match (with_tag(&whole, tag), split) {
                 (fitting, None) if fitting.is_empty() => return Err(missing(tag)),
                 (fitting, Some(split)) if fitting.is_empty() => return Err(split_model(split)),
@@ -160,24 +139,16 @@ pub fn choose<'f>(spec: &HubSpec, files: &'f [HubFile]) -> Result<&'f HubFile, F
         }
         Wanted::Any => {
             let preferred = PREFERRED.iter().map(|tag| with_tag(&whole, tag));
-            preferred
-                .into_iter()
-                .find(|fitting| !fitting.is_empty())
-                .unwrap_or_else(|| whole.clone())
+            preferred.into_iter().find(|fitting| !fitting.is_empty()).unwrap_or_else(|| whole.clone())
         }
     };
     match (fitting.as_slice(), files) {
         ([file], _) => safe(file),
         ([], [.., split]) if is_split(&split.path) => Err(split_model(split)),
-        ([], _) => Err(RequestError::NoGguf {
-            repository: repository(),
+        ([], _) => Err(RequestError::NoGguf { repository: repository() }.into()),
+        (several, _) => {
+            Err(RequestError::Ambiguous { repository: repository(), candidates: names(several) }.into())
         }
-        .into()),
-        (several, _) => Err(RequestError::Ambiguous {
-            repository: repository(),
-            candidates: names(several),
-        }
-        .into()),
     }
 }
 
@@ -187,10 +158,7 @@ fn safe(file: &HubFile) -> Result<&HubFile, FetchError> {
 }
 
 fn split_model(file: &HubFile) -> FetchError {
-    RequestError::SplitModel {
-        name: file.path.clone(),
-    }
-    .into()
+    RequestError::SplitModel { name: file.path.clone() }.into()
 }
 
 fn file_name(path: &str) -> &str {
@@ -198,11 +166,7 @@ fn file_name(path: &str) -> &str {
 }
 
 fn with_tag<'f>(files: &[&'f HubFile], tag: &str) -> Vec<&'f HubFile> {
-    files
-        .iter()
-        .copied()
-        .filter(|file| has_tag(&file.path, tag))
-        .collect()
+    files.iter().copied().filter(|file| has_tag(&file.path, tag)).collect()
 }
 
 /// Whether the file's name has `tag` as a word of its own: `m-Q4_0.gguf` has `q4_0`, `m-Q4_0_8.gguf` not.
@@ -220,11 +184,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> HubFile {
-        HubFile {
-            path: path.to_owned(),
-            size: 1,
-            sha256: None,
-        }
+        HubFile { path: path.to_owned(), size: 1, sha256: None }
     }
 
     fn chosen(spec: &str, paths: &[&str]) -> Result<String, FetchError> {
@@ -234,26 +194,11 @@ mod tests {
 
     #[test]
     fn the_preferred_quantisation_wins() {
-        let all = [
-            "m.F16.gguf",
-            "m.Q8_0.gguf",
-            "m-q4_k_m.gguf",
-            "m.Q4_0.gguf",
-            "m.Q4_1.gguf",
-        ];
+        let all = ["m.F16.gguf", "m.Q8_0.gguf", "m-q4_k_m.gguf", "m.Q4_0.gguf", "m.Q4_1.gguf"];
         assert_eq!(chosen("o/r", &all).unwrap(), "m-q4_k_m.gguf");
-        assert_eq!(
-            chosen("o/r", &["m.F16.gguf", "m.Q4_0.gguf", "m.Q4_1.gguf"]).unwrap(),
-            "m.Q4_1.gguf"
-        );
-        assert_eq!(
-            chosen("o/r", &["m.Q4_0_4_4.gguf", "m.Q8_0.gguf"]).unwrap(),
-            "m.Q8_0.gguf"
-        );
-        assert_eq!(
-            chosen("o/r", &["sub/m.F16.gguf", "mmproj-m.gguf"]).unwrap(),
-            "sub/m.F16.gguf"
-        );
+        assert_eq!(chosen("o/r", &["m.F16.gguf", "m.Q4_0.gguf", "m.Q4_1.gguf"]).unwrap(), "m.Q4_1.gguf");
+        assert_eq!(chosen("o/r", &["m.Q4_0_4_4.gguf", "m.Q8_0.gguf"]).unwrap(), "m.Q8_0.gguf");
+        assert_eq!(chosen("o/r", &["sub/m.F16.gguf", "mmproj-m.gguf"]).unwrap(), "sub/m.F16.gguf");
     }
 
     #[test]
@@ -275,24 +220,12 @@ mod tests {
         };
         let several = request("o/r", &["a-F16.gguf", "b-F16.gguf"]);
         assert!(matches!(&several, RequestError::Ambiguous { candidates, .. } if candidates.len() == 2));
-        assert!(matches!(
-            request("o/r", &["a-Q8_0.gguf", "b-Q8_0.gguf"]),
-            RequestError::Ambiguous { .. }
-        ));
+        assert!(matches!(request("o/r", &["a-Q8_0.gguf", "b-Q8_0.gguf"]), RequestError::Ambiguous { .. }));
         assert!(matches!(request("o/r", &[]), RequestError::NoGguf { .. }));
         let split = ["m-Q8_0-00001-of-00002.gguf", "m-Q8_0-00002-of-00002.gguf"];
         assert!(matches!(request("o/r", &split), RequestError::SplitModel { .. }));
-        assert!(matches!(
-            request("o/r:Q8_0", &split),
-            RequestError::SplitModel { .. }
-        ));
-        assert!(matches!(
-            request("o/r", &["../m.gguf"]),
-            RequestError::UnsafeName { .. }
-        ));
-        assert!(matches!(
-            request("o/r:x.gguf", &["m.gguf"]),
-            RequestError::NoSuchFile { .. }
-        ));
+        assert!(matches!(request("o/r:Q8_0", &split), RequestError::SplitModel { .. }));
+        assert!(matches!(request("o/r", &["../m.gguf"]), RequestError::UnsafeName { .. }));
+        assert!(matches!(request("o/r:x.gguf", &["m.gguf"]), RequestError::NoSuchFile { .. }));
     }
 }

@@ -65,10 +65,7 @@ fn cached(spec: &HubSpec, folder: &Path, progress: &mut dyn Progress) -> Result<
     let Some(stamp) = Stamp::read(&path) else {
         return Ok(None);
     };
-    let expected = Expected {
-        size: stamp.size,
-        sha256: Some(stamp.sha256),
-    };
+    let expected = Expected { size: stamp.size, sha256: Some(stamp.sha256) };
     Ok(stamp::verified(&path, &expected, progress)?.then_some(path))
 }
 
@@ -102,10 +99,7 @@ fn fetch(
     environment: &Environment,
     progress: &mut dyn Progress,
 ) -> Result<(), FetchError> {
-    let expected = Expected {
-        size: file.size,
-        sha256: file.sha256.clone(),
-    };
+    let expected = Expected { size: file.size, sha256: file.sha256.clone() };
     if stamp::verified(path, &expected, progress)? {
         return Ok(());
     }
@@ -116,15 +110,9 @@ fn fetch(
         return Ok(());
     }
     if path.exists() {
-        progress.note(&format!(
-            "{} is not what the hub has; it is fetched again",
-            path.display()
-        ));
+        progress.note(&format!("{} is not what the hub has; it is fetched again", path.display()));
     }
-    let url = client.url(
-        &[spec.owner(), spec.repository(), "resolve", "main", &file.path],
-        "",
-    );
+    let url = client.url(&[spec.owner(), spec.repository(), "resolve", "main", &file.path], "");
     let (part, sha256) = download::complete(client, &url, path, &expected, environment, progress)?;
     place::publish(&part, path)?;
     part::forget_sidecar(path);

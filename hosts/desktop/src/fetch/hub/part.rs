@@ -49,22 +49,9 @@ impl<'e> Part<'e> {
         environment: &'e Environment,
     ) -> Result<Part<'e>, FetchError> {
         let (path, sidecar) = (part_path(model), sidecar_path(model));
-        let fail = |source| FetchError::File {
-            action: "open",
-            path: path.clone(),
-            source,
-        };
-        let fresh = Version {
-            etag: None,
-            size: expected.size,
-            sha256: expected.sha256.clone(),
-        };
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path);
+        let fail = |source| FetchError::File { action: "open", path: path.clone(), source };
+        let fresh = Version { etag: None, size: expected.size, sha256: expected.sha256.clone() };
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
         let mut part = Part {
             environment,
             file: file.map_err(fail)?,
@@ -105,10 +92,7 @@ impl<'e> Part<'e> {
     /// # Errors
     /// [`FetchError::File`], [`FetchError::DiskFull`].
     pub(super) fn restart(&mut self, etag: Option<&str>) -> Result<(), FetchError> {
-        let empty = self
-            .file
-            .set_len(0)
-            .and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        let empty = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         empty.map_err(|source| self.write_failure(source))?;
         self.hasher = Sha256::new();
         self.bytes = 0;
@@ -123,14 +107,9 @@ impl<'e> Part<'e> {
     /// # Errors
     /// [`FetchError::File`], [`FetchError::DiskFull`].
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        assert!(
-            self.bytes + bytes.len() as u64 <= self.version.size,
-            "more bytes than the model has"
-        );
+        assert!(self.bytes + bytes.len() as u64 <= self.version.size, "more bytes than the model has");
         let system = &self.environment.system;
-        system
-            .write(&mut self.file, bytes)
-            .map_err(|source| self.write_failure(source))?;
+        system.write(&mut self.file, bytes).map_err(|source| self.write_failure(source))?;
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
         Ok(())
@@ -158,12 +137,7 @@ impl<'e> Part<'e> {
     }
 
     fn write_failure(&self, source: io::Error) -> FetchError {
-        place::write_failure(
-            &self.path,
-            self.version.size - self.bytes,
-            source,
-            self.environment,
-        )
+        place::write_failure(&self.path, self.version.size - self.bytes, source, self.environment)
     }
 }
 
@@ -188,10 +162,6 @@ fn sidecar_path(model: &Path) -> PathBuf {
 
 fn read_version(sidecar: &Path) -> Option<Version> {
     let mut text = Vec::new();
-    File::open(sidecar)
-        .ok()?
-        .take(SIDECAR_BYTES_MAX)
-        .read_to_end(&mut text)
-        .ok()?;
+    File::open(sidecar).ok()?.take(SIDECAR_BYTES_MAX).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }

