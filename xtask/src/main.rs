@@ -79,7 +79,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            if !matches!(failure, Failure::Told) {
+                eprintln!("{failure}");
+            }
             failure.exit_code()
         }
     }

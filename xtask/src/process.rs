@@ -63,8 +63,10 @@ pub enum Failure {
         /// What the system said.
         source: io::Error,
     },
-    /// The chore looked at something and found it wrong; it has printed what.
+    /// The chore looked at something and found it wrong.
     Found(String),
+    /// The chore has printed what it found, and nothing is to follow its last line.
+    Told,
 }
 
 impl Failure {
@@ -93,6 +95,7 @@ impl fmt::Display for Failure {
             }
             Failure::File { path, source } => write!(f, "{}: {source}", path.display()),
             Failure::Found(what) => f.write_str(what),
+            Failure::Told => f.write_str("as told above"),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{agentos, freestanding, model, tidy};
 /// one failure.
 ///
 /// # Errors
-/// [`Failure::Found`] when anything failed, or when no test matches the filters.
+/// [`Failure::Told`] when anything failed, or when no test matches the filters.
 pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
     let mut stages = Stages::default();
     let mut counts = Counts::default();
@@ -34,7 +34,7 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
         println!("{} ignored", counts.ignored);
     }
     println!("{}", closing_line(counts, stages.failed()));
-    stages.outcome()
+    stages.outcome().map_err(|_| Failure::Told)
 }
 
 /// Runs cargo's tests, shows their output as it comes and counts their closing lines.
