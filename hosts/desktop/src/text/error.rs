@@ -26,7 +26,7 @@ pub enum TokenizerError {
     },
     /// The vocabulary has too many tokens or bytes.
     TooLarge {
-        /// `"tokens"` or `"bytes"`.
+        /// What there is too much of, such as `"tokens"`.
         what: &'static str,
         /// How many it has.
         found: usize,
@@ -95,7 +95,7 @@ pub enum TokenizerError {
         /// How many would fit.
         limit: usize,
     },
-    /// The rules of `tokenizer.json` failed on a text.
+    /// The vocabulary's rules failed on a text.
     Encode {
         /// Why, in the words of the library that applies them.
         message: String,

@@ -1,6 +1,5 @@
-//! The merging that both kinds of vocabulary share: the best pair of neighbours becomes one, again
-//! and again, the leftmost of equals first. As llama.cpp's `llm_tokenizer_bpe_session` and
-//! `llm_tokenizer_spm_session`; the time grows as n log n.
+//! The merging of SentencePiece vocabularies: the best pair of neighbours becomes one, again and again,
+//! the leftmost of equals first. As llama.cpp's `llm_tokenizer_spm_session`; the time grows as n log n.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -41,7 +40,7 @@ struct Candidate {
     id: u32,
 }
 
-/// Memory that is used again from word to word.
+/// Memory that is used again from text to text.
 #[derive(Default)]
 pub(crate) struct Merger {
     symbols: Vec<Symbol>,

@@ -1,22 +1,25 @@
 //! Splitting text into words before byte pairs are merged: merges never cross a word's end.
 //!
-//! The kinds and their other names are llama.cpp's (`llm_tokenizer_bpe`). Its patterns end in
-//! `\s+(?!\S)|\s+`: white space before a word leaves its last character to the word. Matching that
-//! without looking ahead keeps the time linear in the text: `\s+` first, then the last character is
-//! given back if more text follows.
+//! The kinds, their other names and their patterns are llama.cpp's (`llm_tokenizer_bpe`); the
+//! `tokenizers` library splits by them.
 
-use regex::Regex;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::tokenizer::SplitDelimiterBehavior;
 
 use super::error::TokenizerError;
 
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
+const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = concat!(
     r"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 const QWEN2: &str = concat!(
     r"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 
 /// A way of splitting.
@@ -77,117 +80,66 @@ const NAMED: &[Named] = &[
     Named { names: &["default"], kind: Kind::Default, whole_words: false, add_bos: false },
 ];
 
-/// Every name that [`PreTokenizer::named`] knows.
+/// Every name that [`Pre::named`] knows.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     NAMED.iter().flat_map(|named| named.names).copied()
 }
 
-/// One pass over the pieces that the pass before has left.
-enum Stage {
-    /// Every match becomes a piece of its own.
-    Isolate(Regex),
-    /// Matches are words. `line_ends`: a match of white space that ends in a line end is whole.
-    Words { regex: Regex, line_ends: bool },
-}
-
-/// Splits text into words.
-pub(crate) struct PreTokenizer {
-    stages: Vec<Stage>,
+/// How a vocabulary's texts are split.
+#[derive(Clone, Copy)]
+pub(crate) struct Pre {
+    kind: Kind,
     /// A word that is a token is not merged from its bytes.
     pub(crate) whole_words: bool,
     /// Texts begin with the `bos` token unless the file says otherwise.
     pub(crate) add_bos: bool,
 }
 
-impl PreTokenizer {
-    /// The splitter for a name, or for a file that states none.
-    pub(crate) fn named(name: Option<&str>) -> Result<PreTokenizer, TokenizerError> {
+impl Pre {
+    /// What a name stands for, or a file that states none.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Pre`].
+    pub(crate) fn named(name: Option<&str>) -> Result<Pre, TokenizerError> {
         let name = name.unwrap_or("default");
         let named = NAMED.iter().find(|named| named.names.contains(&name));
         let named = named.ok_or_else(|| TokenizerError::Pre { found: name.to_owned() })?;
-        Ok(PreTokenizer {
-            stages: stages(named.kind),
-            whole_words: named.whole_words,
-            add_bos: named.add_bos,
-        })
+        Ok(Pre { kind: named.kind, whole_words: named.whole_words, add_bos: named.add_bos })
     }
 
-    /// Calls `word` with every word of the text in order; together they are the text.
-    pub(crate) fn words<'t>(&self, text: &'t str, word: &mut dyn FnMut(&'t str)) {
-        split(&self.stages, text, word);
+    /// The library's splitter, which also writes the words' bytes as the vocabulary writes them.
+    pub(crate) fn splitter(self) -> Sequence {
+        let mut steps: Vec<PreTokenizerWrapper> = match self.kind {
+            Kind::Gpt2 => vec![isolate(GPT2)],
+            Kind::Smollm => vec![Digits::new(true).into(), isolate(GPT2)],
+            Kind::Llama3 => vec![isolate(LLAMA3)],
+            Kind::Qwen2 => vec![isolate(QWEN2)],
+            Kind::Default => [r"[\p{P}$+<=>^~|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"].map(isolate).into(),
+        };
+        steps.push(ByteLevel::new(false, false, false).into());
+        Sequence::new(steps)
     }
 }
 
-fn stages(kind: Kind) -> Vec<Stage> {
-    let regex = |pattern| Regex::new(pattern).expect("the patterns of this file are valid");
-    let isolate = |pattern| Stage::Isolate(regex(pattern));
-    let words = |pattern, line_ends| Stage::Words { regex: regex(pattern), line_ends };
-    match kind {
-        Kind::Gpt2 => vec![words(GPT2, false)],
-        Kind::Smollm => vec![isolate(r"\p{N}"), words(GPT2, false)],
-        Kind::Llama3 => vec![words(LLAMA3, true)],
-        Kind::Qwen2 => vec![words(QWEN2, true)],
-        Kind::Default => vec![
-            isolate(r"[\p{P}$+<=>^~|]+"),
-            words(GPT2, false),
-            isolate(r"\p{N}+"),
-            isolate("[0-9][0-9][0-9]"),
-        ],
-    }
-}
-
-fn split<'t>(stages: &[Stage], text: &'t str, word: &mut dyn FnMut(&'t str)) {
-    let Some((stage, rest)) = stages.split_first() else {
-        return word(text);
-    };
-    match stage {
-        Stage::Isolate(regex) => {
-            let mut at = 0;
-            for found in regex.find_iter(text) {
-                if at < found.start() {
-                    split(rest, &text[at..found.start()], word);
-                }
-                split(rest, found.as_str(), word);
-                at = found.end();
-            }
-            if at < text.len() {
-                split(rest, &text[at..], word);
-            }
-        }
-        Stage::Words { regex, line_ends } => {
-            let mut at = 0;
-            while let Some(found) = regex.find_at(text, at) {
-                let end = word_end(text, found.range(), *line_ends);
-                split(rest, &text[at..end], word);
-                at = end;
-            }
-            assert!(at == text.len(), "every character is matched by a pattern of words");
-        }
-    }
-}
-
-/// The end of a word whose match is `found`: white space before more text leaves its last character.
-fn word_end(text: &str, found: std::ops::Range<usize>, line_ends: bool) -> usize {
-    let matched = &text[found.clone()];
-    let last = matched.chars().next_back().filter(|last| last.is_whitespace());
-    match last {
-        Some('\r' | '\n') if line_ends => found.end,
-        Some(last) if found.end < text.len() && matched.len() > last.len_utf8() => {
-            found.end - last.len_utf8()
-        }
-        _ => found.end,
-    }
+/// Makes every match a word, and every text between two.
+fn isolate(pattern: &str) -> PreTokenizerWrapper {
+    let pattern = SplitPattern::Regex(pattern.to_owned());
+    let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false);
+    split.expect("the patterns of this file are valid").into()
 }
 
 #[cfg(test)]
 mod tests {
+    use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
     use super::*;
 
     fn words(name: &str, text: &str) -> Vec<String> {
-        let mut words = Vec::new();
-        let pre = PreTokenizer::named(Some(name)).expect("a known name");
-        pre.words(text, &mut |word| words.push(word.to_owned()));
-        words
+        let splitter = Pre::named(Some(name)).expect("a known name").splitter();
+        let mut pieces = PreTokenizedString::from(text);
+        splitter.pre_tokenize(&mut pieces).expect("words");
+        let words = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        words.iter().map(|(_, (start, end), _)| text[*start..*end].to_owned()).collect()
     }
 
     #[test]
@@ -210,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
-        let error = PreTokenizer::named(Some("tekken")).err().expect("refused");
+        let error = Pre::named(Some("tekken")).err().expect("refused");
         let message = error.to_string();
         assert!(message.contains("\"tekken\"") && message.contains("smollm"), "{message}");
     }

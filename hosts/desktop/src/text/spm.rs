@@ -1,14 +1,21 @@
 //! SentencePiece vocabularies of the `llama` kind: every pair of neighbours that makes a token may be
 //! joined, the one with the best score first; what is no token in the end is spelled in bytes.
+//!
+//! The `tokenizers` library has no model for this: its byte-pair model needs merges with a rank each.
+//! Ranks made from scores are not llama.cpp's where scores are equal, and vocabularies have many
+//! equal scores: there the leftmost pair in the text comes first, which no fixed rank says.
+
+use std::collections::HashMap;
 
 use super::error::TokenizerError;
-use super::lookup::Lookup;
 use super::merge::{Joined, Merger, NONE};
 use super::pieces::Pieces;
 use super::vocabulary::Vocabulary;
 
 /// A vocabulary with scores.
 pub(crate) struct Spm {
+    /// The tokens that texts can be made of, by their bytes.
+    ids: HashMap<Box<[u8]>, u32>,
     /// By token: the lower, the sooner.
     order: Vec<u32>,
     byte_tokens: [Option<u32>; 256],
@@ -19,7 +26,7 @@ impl Spm {
     /// Orders the tokens by score.
     ///
     /// # Errors
-    /// [`TokenizerError::Length`], [`TokenizerError::Score`].
+    /// [`TokenizerError::Length`], [`TokenizerError::Score`], [`TokenizerError::Duplicate`].
     pub(crate) fn new(
         vocabulary: &Vocabulary<'_>,
         pieces: &Pieces,
@@ -36,7 +43,14 @@ impl Spm {
         if let Some(id) = scores.iter().position(|score| score.is_nan()) {
             return Err(TokenizerError::Score { id: id as u32 });
         }
+        let mut ids = HashMap::with_capacity(pieces.len() as usize);
+        for second in (0..pieces.len()).filter(|&id| pieces.is_plain(id)) {
+            if let Some(first) = ids.insert(pieces.bytes(second).into(), second) {
+                return Err(TokenizerError::Duplicate { first, second });
+            }
+        }
         Ok(Spm {
+            ids,
             order: scores.iter().map(|&score| descending(score)).collect(),
             byte_tokens: pieces.byte_tokens(),
             unknown,
@@ -44,15 +58,7 @@ impl Spm {
     }
 
     /// Appends the tokens of a text, which `space_before` puts a space before.
-    pub(crate) fn encode(
-        &self,
-        text: &str,
-        space_before: bool,
-        pieces: &Pieces,
-        lookup: &Lookup,
-        merger: &mut Merger,
-        ids: &mut Vec<u32>,
-    ) {
+    pub(crate) fn encode(&self, text: &str, space_before: bool, merger: &mut Merger, ids: &mut Vec<u32>) {
         // U+2581 is how SentencePiece writes a space; here a space is how U+2581 is written.
         let mut spaced = String::with_capacity(text.len() + 1);
         if space_before {
@@ -63,12 +69,12 @@ impl Spm {
 
         merger.clear();
         for char in spaced.chars() {
-            let id = lookup.get(pieces, char.encode_utf8(&mut [0; 4]).as_bytes());
+            let id = self.ids.get(char.encode_utf8(&mut [0; 4]).as_bytes()).copied();
             merger.push(char.len_utf8() as u32, id.unwrap_or(NONE));
         }
         let symbols = merger.merge(|left, right| {
             let end = left.start + left.len + right.len;
-            let id = lookup.get(pieces, &bytes[left.start as usize..end as usize])?;
+            let &id = self.ids.get(&bytes[left.start as usize..end as usize])?;
             let order = self.order[id as usize];
             Some(Joined { order, id })
         });

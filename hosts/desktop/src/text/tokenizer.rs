@@ -4,15 +4,16 @@ use std::path::Path;
 
 use agentos_kernel::layout::Delimiter;
 
-use super::bpe::Bpe;
+use super::bpe;
 use super::delimiter;
 use super::eog;
 use super::error::TokenizerError;
-use super::json::Json;
-use super::lookup::Lookup;
+use super::json;
 use super::merge::Merger;
 use super::pieces::{Kind, Pieces, Spelling};
-use super::special::{Allowed, Specials};
+use super::pipeline::Pipeline;
+use super::pre::Pre;
+use super::special::{Allowed, Found, Specials};
 use super::spm::Spm;
 use super::stream::TokenStream;
 use super::vocabulary::Vocabulary;
@@ -28,15 +29,14 @@ pub enum Special {
 
 /// How texts become tokens.
 enum Rules {
-    Bpe(Box<Bpe>),
+    /// By the library: byte pairs, and whatever a `tokenizer.json` says.
+    Pipeline(Box<Pipeline>),
     Spm(Box<Spm>),
-    Json(Box<Json>),
 }
 
 /// Turns text into the token ids of one vocabulary, and back.
 pub struct Tokenizer {
     pieces: Pieces,
-    lookup: Lookup,
     rules: Rules,
     specials: Specials,
     /// Tokens that end a generation, rising.
@@ -45,8 +45,8 @@ pub struct Tokenizer {
     space_prefix: bool,
 }
 
-/// Bytes of a text that can be encoded at once.
-const MAX_TEXT_BYTES: usize = 1 << 30;
+/// Bytes of a text that can be encoded at once: the library holds more than a hundred bytes for each.
+const MAX_TEXT_BYTES: usize = 1 << 24;
 
 impl Tokenizer {
     /// Makes a vocabulary ready, by the vocabulary's own rules.
@@ -84,16 +84,14 @@ impl Tokenizer {
         let unknown = role(vocabulary.unk, defaults.unknown);
 
         let pieces = Pieces::new(vocabulary, spelling, eog::ends_generation)?;
-        let lookup = Lookup::new(&pieces)?;
         let specials = Specials::new(&pieces)?;
         let (rules, add_bos) = match (json, spelling) {
             (Some(path), _) => {
-                (Rules::Json(Box::new(Json::new(path, vocabulary, &pieces)?)), defaults.add_bos)
+                (Rules::Pipeline(Box::new(json::pipeline(path, vocabulary, &pieces)?)), defaults.add_bos)
             }
             (None, Spelling::ByteLevel) => {
-                let bpe = Bpe::new(vocabulary, &pieces, &lookup)?;
-                let add_bos = bpe.add_bos();
-                (Rules::Bpe(Box::new(bpe)), add_bos)
+                let pre = Pre::named(vocabulary.pre)?;
+                (Rules::Pipeline(Box::new(bpe::pipeline(vocabulary, &pieces, pre)?)), pre.add_bos)
             }
             (None, Spelling::Spaces) => {
                 (Rules::Spm(Box::new(Spm::new(vocabulary, &pieces, unknown)?)), defaults.add_bos)
@@ -106,7 +104,6 @@ impl Tokenizer {
         ends.dedup();
         Ok(Tokenizer {
             pieces,
-            lookup,
             rules,
             specials,
             ends,
@@ -119,8 +116,7 @@ impl Tokenizer {
     /// The tokens of a text. No `bos` is put before them; see [`Tokenizer::leading_bos`].
     ///
     /// # Errors
-    /// [`TokenizerError::TextTooLong`], and [`TokenizerError::Encode`] by the rules of a
-    /// `tokenizer.json`.
+    /// [`TokenizerError::TextTooLong`], [`TokenizerError::Encode`].
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>, TokenizerError> {
         let allowed = match special {
             Special::Parse => Allowed::NotAcross(&[]),
@@ -138,35 +134,26 @@ impl Tokenizer {
         let found = self.specials.find(text, allowed);
         // About four bytes a token.
         let mut ids = Vec::with_capacity(text.len() / 4 + found.len() + 1);
-        if let Rules::Json(json) = &self.rules {
-            json.encode(text, &found, &mut ids)?;
-            return Ok(ids);
-        }
-        let mut merger = Merger::default();
-        let (mut at, mut fresh) = (0, true);
-        for special in &found {
-            if at < special.range.start {
-                self.encode_plain(&text[at..special.range.start], fresh, &mut merger, &mut ids);
-            }
-            ids.push(special.id);
-            (at, fresh) = (special.range.end, true);
-        }
-        if at < text.len() {
-            self.encode_plain(&text[at..], fresh, &mut merger, &mut ids);
+        match &self.rules {
+            Rules::Pipeline(pipeline) => pipeline.encode(text, &found, &mut ids)?,
+            Rules::Spm(spm) => self.encode_spm(spm, text, &found, &mut ids),
         }
         Ok(ids)
     }
 
-    /// Appends the tokens of a text without special tokens. `fresh`: it begins the whole text or
-    /// follows a special token.
-    fn encode_plain(&self, text: &str, fresh: bool, merger: &mut Merger, ids: &mut Vec<u32>) {
-        let (pieces, lookup) = (&self.pieces, &self.lookup);
-        match &self.rules {
-            Rules::Bpe(bpe) => bpe.encode(text, pieces, lookup, merger, ids),
-            Rules::Spm(spm) => {
-                spm.encode(text, fresh && self.space_prefix, pieces, lookup, merger, ids);
+    fn encode_spm(&self, spm: &Spm, text: &str, found: &[Found], ids: &mut Vec<u32>) {
+        let mut merger = Merger::default();
+        let mut at = 0;
+        // A text begins anew after every special token.
+        for special in found {
+            if at < special.range.start {
+                spm.encode(&text[at..special.range.start], self.space_prefix, &mut merger, ids);
             }
-            Rules::Json(_) => unreachable!("`encode_where` has returned"),
+            ids.push(special.id);
+            at = special.range.end;
+        }
+        if at < text.len() {
+            spm.encode(&text[at..], self.space_prefix, &mut merger, ids);
         }
     }
 

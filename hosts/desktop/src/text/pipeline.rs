@@ -1,0 +1,74 @@
+//! Normalising, splitting and merging as the `tokenizers` library does them, whether the rules come from
+//! a model file or from a `tokenizer.json`. Special tokens are found before, by [`super::special`].
+
+use tokenizers::normalizer::Range;
+use tokenizers::{
+    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    Split, Token,
+};
+
+use super::error::TokenizerError;
+use super::special::Found;
+
+/// Stands in the tokens of a text for what is to be left out of them.
+pub(crate) const LEFT_OUT: u32 = u32::MAX;
+
+/// Rules of the library, without its own way of finding special tokens.
+pub(crate) struct Pipeline {
+    rules: tokenizers::Tokenizer,
+}
+
+impl Pipeline {
+    /// Takes rules as they are.
+    pub(crate) fn new(rules: tokenizers::Tokenizer) -> Pipeline {
+        Pipeline { rules }
+    }
+
+    /// Appends the tokens of a text in which special tokens have been found.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Encode`].
+    pub(crate) fn encode(
+        &self,
+        text: &str,
+        found: &[Found],
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
+        let encoded = self.pre_tokenize(text, found).and_then(|mut pieces| {
+            pieces.tokenize(|word| self.rules.get_model().tokenize(word.get()))?;
+            Ok(pieces)
+        });
+        let encoded = encoded.map_err(|error| TokenizerError::Encode { message: error.to_string() })?;
+        let splits = encoded.get_splits(OffsetReferential::Original, OffsetType::None);
+        let tokens = splits.iter().filter_map(|(_, _, tokens)| tokens.as_ref()).flatten();
+        ids.extend(tokens.map(|token| token.id).filter(|&id| id != LEFT_OUT));
+        Ok(())
+    }
+
+    fn pre_tokenize(&self, text: &str, found: &[Found]) -> tokenizers::Result<PreTokenizedString> {
+        let mut pieces = PreTokenizedString::from(text);
+        pieces.split(|_, text| Ok(parts(&text, found)))?;
+        if let Some(normalizer) = self.rules.get_normalizer() {
+            pieces.normalize(|text| normalizer.normalize(text))?;
+        }
+        if let Some(pre_tokenizer) = self.rules.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        }
+        Ok(pieces)
+    }
+}
+
+/// The special tokens of a text, and the texts between them.
+fn parts(text: &NormalizedString, found: &[Found]) -> Vec<Split> {
+    let mut parts = Vec::with_capacity(2 * found.len() + 1);
+    let mut at = 0;
+    for Found { range, id } in found {
+        parts.extend(text.slice(Range::Original(at..range.start)).map(Split::from));
+        let token = Token::new(*id, String::new(), (0, range.len()));
+        let special = text.slice(Range::Original(range.clone()));
+        parts.extend(special.map(|special| Split::from((special, Some(vec![token])))));
+        at = range.end;
+    }
+    parts.extend(text.slice(Range::Original(at..text.len_original())).map(Split::from));
+    parts
+}
