@@ -58,17 +58,18 @@ impl Pipeline {
     }
 }
 
-/// The special tokens of a text, and the texts between them.
+/// The special tokens of a text that nothing has changed yet, and the texts between them. (Bytes of the
+/// normalised text are found at once, those of the original only by going through it.)
 fn parts(text: &NormalizedString, found: &[Found]) -> Vec<Split> {
     let mut parts = Vec::with_capacity(2 * found.len() + 1);
     let mut at = 0;
     for Found { range, id } in found {
-        parts.extend(text.slice(Range::Original(at..range.start)).map(Split::from));
+        parts.extend(text.slice(Range::Normalized(at..range.start)).map(Split::from));
         let token = Token::new(*id, String::new(), (0, range.len()));
-        let special = text.slice(Range::Original(range.clone()));
+        let special = text.slice(Range::Normalized(range.clone()));
         parts.extend(special.map(|special| Split::from((special, Some(vec![token])))));
         at = range.end;
     }
-    parts.extend(text.slice(Range::Original(at..text.len_original())).map(Split::from));
+    parts.extend(text.slice(Range::Normalized(at..text.len())).map(Split::from));
     parts
 }

@@ -2,8 +2,12 @@
 //! library does.
 //!
 //! A template is outside data. It runs on fuel, which pays for every instruction and for every byte
-//! that it makes, so that neither its time nor its memory is without bound. One hole is known: the
-//! engine (minijinja 3.1) does not charge for a list that is joined to itself with `+` again and again.
+//! that it makes, so that neither its time nor its memory is without bound. The engine (minijinja 3.1)
+//! charges for a list that was joined to itself with `+` again and again only once it is made, which
+//! may never be; what that costs is bounded by a limit of time.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
@@ -87,6 +91,11 @@ pub enum TemplateError {
         /// The line of the template, from 1, if known.
         line: Option<usize>,
     },
+    /// It works too long at something that takes no fuel before it is done.
+    TooSlow {
+        /// How long it may work.
+        limit: Duration,
+    },
 }
 
 impl std::fmt::Display for TemplateError {
@@ -110,6 +119,11 @@ impl std::fmt::Display for TemplateError {
                 f,
                 "the model's chat template{}: it works without end; with --raw the prompt goes in as it is",
                 at(line)
+            ),
+            Self::TooSlow { limit } => write!(
+                f,
+                "the model's chat template: it works longer than {} s; with --raw the prompt goes in as it is",
+                limit.as_secs_f64()
             ),
         }
     }
@@ -141,6 +155,9 @@ const MAX_SOURCE_BYTES: usize = 1 << 20;
 /// A unit of fuel pays for one instruction or 64 bytes. So much goes into every conversation, and one
 /// unit more for every byte of its messages.
 const BASE_FUEL: u64 = 200_000;
+
+/// How long a template may work; those in use take some milliseconds.
+const MAX_TIME: Duration = Duration::from_secs(2);
 
 impl Template {
     /// The template of a model; the ChatML format if it has none but the tokens for it.
@@ -186,9 +203,21 @@ impl Template {
     /// The text of a conversation. To turn it into tokens use [`super::encode_chat`], which tells
     /// what the template wrote from what the messages say.
     ///
+    /// After [`TemplateError::TooSlow`] a thread may still be at work: the program should end.
+    ///
     /// # Errors
-    /// [`TemplateError::Broken`], [`TemplateError::Refused`], [`TemplateError::OutOfFuel`].
+    /// [`TemplateError::Broken`], [`TemplateError::Refused`], [`TemplateError::OutOfFuel`],
+    /// [`TemplateError::TooSlow`].
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String, TemplateError> {
+        self.render_within(MAX_TIME, messages, options)
+    }
+
+    fn render_within(
+        &self,
+        limit: Duration,
+        messages: &[Message],
+        options: &RenderOptions,
+    ) -> Result<String, TemplateError> {
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(BASE_FUEL + bytes as u64));
@@ -203,16 +232,35 @@ impl Template {
             .iter()
             .map(|message| context! { role => message.role.name(), content => message.content.as_str() })
             .collect();
-        let template = environment.get_template(NAME).map_err(explain)?;
-        let rendered = template.render(context! {
+        let context = context! {
             messages,
             add_generation_prompt => options.add_generation_prompt,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
             tools => Value::from(()),
             documents => Value::from(()),
-        });
-        rendered.map_err(explain)
+        };
+        within(limit, move || {
+            let template = environment.get_template(NAME).map_err(explain)?;
+            template.render(context).map_err(explain)
+        })
+    }
+}
+
+/// Works on a thread of its own, which is left alone when the time is over: nothing can stop it.
+fn within(
+    limit: Duration,
+    render: impl FnOnce() -> Result<String, TemplateError> + Send + 'static,
+) -> Result<String, TemplateError> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    // Nobody listens any more when the time is over.
+    std::thread::spawn(move || drop(sender.send(render())));
+    match receiver.recv_timeout(limit) {
+        Ok(rendered) => rendered,
+        Err(RecvTimeoutError::Timeout) => Err(TemplateError::TooSlow { limit }),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(TemplateError::Broken { line: None, message: "the template engine panicked".to_owned() })
+        }
     }
 }
 
@@ -249,5 +297,25 @@ fn explain(error: Error) -> TemplateError {
             line,
             message: error.detail().map_or(kind.to_string(), |detail| format!("{kind}: {detail}")),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The engine charges for its 4 million entries once they are made; of some turns more, the end
+    /// would not be seen.
+    #[test]
+    fn a_list_that_doubles_again_and_again_is_stopped() {
+        let source = "{% set ns = namespace(list=[0]) %}\
+            {% for i in range(22) %}{% set ns.list = ns.list + ns.list %}{% endfor %}\
+            {% for i in range(12) %}{% set ns.list = ns.list + [] %}{% endfor %}done";
+        let template = Template::new(source, "", "").expect("a template");
+        let options = RenderOptions { add_generation_prompt: true, now_s: 0 };
+        let limit = Duration::from_millis(5);
+        assert_eq!(template.render_within(limit, &[], &options), Err(TemplateError::TooSlow { limit }));
+        let error = template.render_within(Duration::from_secs(600), &[], &options);
+        assert_eq!(error, Err(TemplateError::OutOfFuel { line: Some(1) }));
     }
 }
