@@ -1,13 +1,15 @@
 //! The three model families on small random-weight files, against the logits that llama.cpp computes
 //! from the same files (`fixtures/models/make.py`). Weights, keys and values are F32 on both sides.
 
+use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
+use agentos_desktop::context::Tables;
+use agentos_desktop::model::FileMetadata;
 use agentos_gguf::{Gguf, GgufWeights, IndexEntry};
 use agentos_hal::{KvType, Limits, ModelShape, Pairing, Rope, RopeScaling, TensorDevice};
 use agentos_kernel::layout::{Delimiter, SliceLimits};
 use agentos_kernel::model::{self, Model};
 use agentos_kernel::sequence::Tick;
 use agentos_reference::Reference;
-use agentos_tests::{FileMetadata, Tables};
 
 /// Largest difference of a logit: both sides sum in an order of their own.
 const TOLERANCE: f32 = 1e-4;
@@ -51,12 +53,17 @@ impl Golden {
         act(gguf, model)
     }
 
-    /// The logits that the reference device finds when the shape is changed like this, computed in
-    /// chunks of at most `chunk`.
-    fn found(&self, chunk: u32, change: impl FnOnce(&mut ModelShape)) -> Vec<Vec<f32>> {
+    /// The logits that a device finds when the shape is changed like this, computed in chunks of at
+    /// most `chunk`.
+    fn found(
+        &self,
+        device: &mut dyn TensorDevice,
+        chunk: u32,
+        change: impl FnOnce(&mut ModelShape),
+    ) -> Vec<Vec<f32>> {
         self.with_model(|gguf, mut model| {
             change(&mut model.shape);
-            logits(gguf, &model, &self.expected().0, chunk)
+            logits(device, gguf, &model, &self.expected().0, chunk)
         })
     }
 
@@ -70,7 +77,13 @@ impl Golden {
 }
 
 /// The logits after every token. Every candidate is asked for, so they are all there.
-fn logits(gguf: Gguf<'_>, model: &Model, tokens: &[u32], chunk: u32) -> Vec<Vec<f32>> {
+fn logits(
+    device: &mut dyn TensorDevice,
+    gguf: Gguf<'_>,
+    model: &Model,
+    tokens: &[u32],
+    chunk: u32,
+) -> Vec<Vec<f32>> {
     let vocab = model.shape.vocab;
     let context = tokens.len() as u32;
     let limits = Limits {
@@ -87,14 +100,13 @@ fn logits(gguf: Gguf<'_>, model: &Model, tokens: &[u32], chunk: u32) -> Vec<Vec<
         pages: SliceLimits::DEFAULT.worst_pages(context),
         kv: KvType::F32,
     };
-    let mut device = Reference::new(1 << 26);
     device.prepare(model.program, &model.shape, &limits, &mut GgufWeights::new(gguf, |_| ())).unwrap();
     // Some tokens end a sentence: the text is to lie in slices of several lengths.
     let ends = |token| {
         if token % 7 == 0 { Delimiter::Sentence } else { Delimiter::None }
     };
-    let mut tables = Tables::new(limits, chunk, (0..vocab).map(ends).collect());
-    let (mut sequence, mut pool) = tables.start();
+    let mut tables = Tables::new(limits, (0..vocab).map(ends).collect());
+    let (mut sequence, mut pool) = tables.start().unwrap();
     sequence.push_scored(tokens, 0, &mut pool).unwrap();
     let mut logits = Vec::new();
     let mut observe = |_: &[_], report: &agentos_hal::StepReport<'_>| {
@@ -105,23 +117,34 @@ fn logits(gguf: Gguf<'_>, model: &Model, tokens: &[u32], chunk: u32) -> Vec<Vec<
             logits.push(row);
         }
     };
-    while sequence.tick_observed(&mut device, &mut observe).unwrap() != Tick::Idle {}
+    while sequence.tick_observed(device, &mut observe).unwrap() != Tick::Idle {}
     assert!(sequence.slices().len() > 2, "one slice would not show that slices have bases");
     logits
 }
 
+/// The backends that are held to llama.cpp.
+fn devices() -> [Box<dyn TensorDevice>; 2] {
+    let pool = Pool::new(2).expect("threads start");
+    [Box::new(Reference::new(1 << 26)), Box::new(CpuDevice::new(SystemMemory::default(), pool, Isa::best()))]
+}
+
 #[track_caller]
 fn agrees(golden: &Golden) {
-    let whole = golden.found(40, |_| ());
-    let difference = golden.difference(&whole);
-    assert!(difference <= TOLERANCE, "off by {difference}");
-    assert_eq!(golden.found(5, |_| ()), whole, "chunks change a logit");
+    for device in devices() {
+        let device = &mut *{ device };
+        let whole = golden.found(device, 40, |_| ());
+        let (name, difference) = (device.caps().backend, golden.difference(&whole));
+        assert!(difference <= TOLERANCE, "{name} is off by {difference}");
+        assert_eq!(golden.found(device, 5, |_| ()), whole, "chunks change a logit on {name}");
+    }
 }
 
 /// Guards the fixture: a model that ignores what it is about must be far from llama.cpp's.
 #[track_caller]
 fn depends_on(golden: &Golden, change: fn(&mut Rope)) {
-    let difference = golden.difference(&golden.found(40, |shape| change(&mut shape.rope)));
+    let mut device = Reference::new(1 << 26);
+    let found = golden.found(&mut device, 40, |shape| change(&mut shape.rope));
+    let difference = golden.difference(&found);
     assert!(difference > 0.1, "off by {difference} only");
 }
 

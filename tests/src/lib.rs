@@ -1,8 +1,5 @@
-//! What tests that reach across crates share: a model file as the kernel's metadata, and the tables
-//! that a sequence works in.
-
-mod metadata;
-mod tables;
-
-pub use metadata::FileMetadata;
-pub use tables::Tables;
+//! Tests that reach across crates. The tests themselves are in the folders beside `src`:
+//!
+//! * `golden/`: results against llama.cpp's, with the fixtures in `fixtures/`.
+//!
+//! What must never be here: code that a program uses.
