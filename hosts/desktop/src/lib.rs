@@ -2,6 +2,7 @@
 //! system.
 //!
 //! * [`fetch`]: having a model on this machine.
+//! * [`heap`]: giving memory back.
 //! * [`map`] and [`model`]: opening a model file.
 //! * [`text`]: between text and tokens.
 //! * [`device`] and [`host`]: what the kernel runs on.
@@ -9,8 +10,8 @@
 //! * [`bench`]: timing it.
 //! * [`cli`]: the program's commands.
 //!
-//! What must never happen here: a panic for what came from outside, `unsafe` in another file than
-//! [`map`], or a decision that the kernel should make.
+//! What must never happen here: a panic for what came from outside, `unsafe` in other files than
+//! [`map`] and [`heap`], or a decision that the kernel should make.
 
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
@@ -21,6 +22,7 @@ pub mod context;
 pub mod device;
 pub mod fetch;
 pub mod generate;
+pub mod heap;
 pub mod host;
 pub mod map;
 pub mod model;

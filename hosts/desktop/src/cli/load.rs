@@ -4,6 +4,7 @@ use agentos_hal::{Footprint, Limits};
 
 use super::error::CliError;
 use crate::device::{Device, DeviceOptions};
+use crate::heap;
 use crate::model::ModelFile;
 
 /// A device that holds a model.
@@ -26,6 +27,7 @@ pub fn prepare<T: Send>(
         let text = scope.spawn(text);
         let prepared = open(file, limits, options);
         let text = text.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        heap::trim();
         Ok((prepared?, text))
     })
 }
