@@ -9,8 +9,8 @@
 //! The crate is `no_std` and allocates nothing: memory comes from a [`MemorySource`], threads from a
 //! [`Team`]. The feature `std` brings one of each.
 //!
-//! What must never happen: a sum whose order depends on the batch, the number of workers or the
-//! instruction set; an allocation after `prepare`; `unsafe` outside [`simd`] and the thread pool.
+//! What must never happen: a sum whose order depends on the batch or the number of workers; an
+//! allocation after `prepare`; `unsafe` outside of `simd` and the thread pool.
 
 #![no_std]
 #![deny(missing_docs)]
