@@ -1,4 +1,4 @@
-//! From a path to a device that is ready, with the text side made at the same time.
+//! From a path to a device that is ready, with the text side made before.
 
 use agentos_hal::{Footprint, Limits};
 
@@ -15,21 +15,18 @@ pub struct Prepared {
     pub footprint: Footprint,
 }
 
-/// Opens a device and gives it the model, while `text` works on a thread of its own: neither needs the
-/// other, and together they are most of the time before the first token.
-pub fn prepare<T: Send>(
+/// Makes the text side, then opens a device and gives it the model. One after the other: what the
+/// tokenizer's making takes for a moment is given back before the weights come, so that the two peaks
+/// never add up.
+pub fn prepare<T>(
     file: &ModelFile<'_>,
     limits: &Limits,
     options: &DeviceOptions,
-    text: impl FnOnce() -> Result<T, CliError> + Send,
+    text: impl FnOnce() -> Result<T, CliError>,
 ) -> Result<(Prepared, T), CliError> {
-    std::thread::scope(|scope| {
-        let text = scope.spawn(text);
-        let prepared = open(file, limits, options);
-        let text = text.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        heap::trim();
-        Ok((prepared?, text))
-    })
+    let text = text()?;
+    heap::trim();
+    Ok((open(file, limits, options)?, text))
 }
 
 fn open(file: &ModelFile<'_>, limits: &Limits, options: &DeviceOptions) -> Result<Prepared, CliError> {
