@@ -29,7 +29,11 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod agent;
+pub mod event;
+pub mod interrupt;
 pub mod layout;
+pub mod memory;
 pub mod model;
 pub mod pool;
 pub mod random;

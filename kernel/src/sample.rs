@@ -8,11 +8,12 @@
 //! temperature.
 
 use agentos_hal::Candidate;
+use serde::{Deserialize, Serialize};
 
 use crate::random;
 
 /// How tokens are chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
     /// Logits are divided by it; 0 takes the best candidate.
     pub temperature: f32,

@@ -1,0 +1,16 @@
+//! Agents as the kernel sees them: who they are, what they are doing, and what they may use.
+//!
+//! * [`AgentId`]: a slot and its generation.
+//! * [`State`]: what an agent is doing, and which changes are legal.
+//! * [`Spec`]: what an agent declares when it is spawned.
+
+
+mod id;
+
+mod spec;
+mod state;
+
+pub use id::{AgentId, Priority};
+
+pub use spec::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Spec, Watchdog};
+pub use state::{BlockedOn, Fault, Finish, Resume, State, StateKind, legal};

@@ -1,0 +1,119 @@
+//! What an agent declares when it is spawned.
+
+use serde::{Deserialize, Serialize};
+
+use super::Priority;
+use crate::sample::Sampling;
+
+/// What becomes of a context that is longer than page memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemoryMode {
+    /// Every token attends to every token before it. The whole context is resident while it runs.
+    Exact,
+    /// At most so many pages are resident: the first slice, the latest ones, and those that were
+    /// relevant last. The rest is paged out. Results depend on this number and on nothing else.
+    Bounded {
+        /// Pages, of `PAGE_TOKENS` tokens.
+        pages: u32,
+        /// Whether what is paged out may be packed (int8 per token and head) rather than kept as it is.
+        packed: bool,
+    },
+}
+
+/// What happens when what an agent declares does not fit what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Admission {
+    /// It is refused, and told what would fit.
+    Refuse,
+    /// It waits in [`State::New`](super::State::New) until others have left. What could never fit is
+    /// refused all the same.
+    Wait,
+}
+
+/// What an agent does when the model says that it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnEnd {
+    /// It stops.
+    Stop,
+    /// It waits for a message.
+    Listen,
+}
+
+/// How much of everything an agent may use. Crossing one raises an interrupt and stops the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Tokens generated since the last message or since spawn.
+    pub turn_tokens: u32,
+    /// Tokens generated in all.
+    pub tokens: u64,
+    /// Steps taken part in.
+    pub steps: u64,
+    /// Time since spawn in microseconds.
+    pub time_us: u64,
+    /// Pages pinned.
+    pub pinned_pages: u32,
+}
+
+impl Budget {
+    /// No bound but the context's.
+    pub const UNBOUNDED: Budget = Budget {
+        turn_tokens: u32::MAX,
+        tokens: u64::MAX,
+        steps: u64::MAX,
+        time_us: u64::MAX,
+        pinned_pages: 0,
+    };
+}
+
+/// What an agent may do to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// It may send messages to other agents.
+    pub send: bool,
+    /// It may spawn and fork.
+    pub spawn: bool,
+}
+
+impl Capabilities {
+    /// Everything.
+    pub const ALL: Capabilities = Capabilities { send: true, spawn: true };
+}
+
+/// When an agent counts as repeating itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watchdog {
+    /// Longest period looked for, in tokens; 0 never barks.
+    pub period: u16,
+    /// Times in a row that a period has to appear.
+    pub repeats: u16,
+}
+
+impl Watchdog {
+    /// Never barks.
+    pub const OFF: Watchdog = Watchdog { period: 0, repeats: 0 };
+}
+
+/// What an agent declares.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Most tokens that its context will ever have, prompt and answers.
+    pub context: u32,
+    /// What becomes of what does not fit page memory.
+    pub memory: MemoryMode,
+    /// What happens when it does not fit now.
+    pub admission: Admission,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What it may use.
+    pub budget: Budget,
+    /// What it may do.
+    pub capabilities: Capabilities,
+    /// When it counts as repeating itself.
+    pub watchdog: Watchdog,
+    /// What it does when the model is done.
+    pub on_end: OnEnd,
+    /// A number that the host knows it by, carried and never read.
+    pub tag: u64,
+}

@@ -1,0 +1,163 @@
+//! What happened: the closed list of kernel events, in a fixed ring that hosts drain.
+
+use serde::{Deserialize, Serialize};
+
+use agentos_hal::Instant;
+
+use crate::agent::{AgentId, Fault, Finish, StateKind};
+use crate::interrupt::VectorId;
+
+/// Something that happened in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The kernel is ready.
+    Booted {
+        /// Agents that there is room for.
+        agents: u16,
+        /// Pages of page memory (L1).
+        l1_pages: u32,
+        /// Pages of the arena (L2).
+        l2_pages: u32,
+    },
+    /// An agent was spawned or forked.
+    Spawned {
+        /// The agent.
+        agent: AgentId,
+        /// Whom it was forked from.
+        parent: Option<AgentId>,
+        /// Tokens of its context so far.
+        tokens: u32,
+    },
+    /// An agent went from one state to another.
+    State {
+        /// The agent.
+        agent: AgentId,
+        /// Its state before.
+        from: StateKind,
+        /// Its state now.
+        to: StateKind,
+    },
+    /// An agent's next token was chosen.
+    Token {
+        /// The agent.
+        agent: AgentId,
+        /// Its address.
+        address: u32,
+        /// The token.
+        token: u32,
+        /// Its logit.
+        logit: f32,
+        /// The log of its probability under the model.
+        logprob: f32,
+    },
+    /// A slice is complete, computed and indexed.
+    Sealed {
+        /// The agent that completed it.
+        agent: AgentId,
+        /// Its first address.
+        base: u32,
+        /// Its tokens.
+        tokens: u32,
+    },
+    /// A slice that another agent's tokens had made was mapped instead of computed.
+    Shared {
+        /// The agent.
+        agent: AgentId,
+        /// The slice's first address.
+        base: u32,
+        /// Tokens that were not computed again.
+        tokens: u32,
+    },
+    /// An agent that could have gone on was left out of a step for the sake of more urgent ones.
+    Preempted {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// Pages left page memory for the arena.
+    PagedOut {
+        /// Whose they were (the agent that was evicted).
+        agent: AgentId,
+        /// Pages.
+        pages: u32,
+    },
+    /// Pages came back into page memory.
+    PagedIn {
+        /// Who needed them.
+        agent: AgentId,
+        /// Pages.
+        pages: u32,
+    },
+    /// A message arrived in an agent's context.
+    Message {
+        /// Who sent it; `None`: the host.
+        from: Option<AgentId>,
+        /// Who got it.
+        to: AgentId,
+        /// Tokens of it.
+        tokens: u32,
+    },
+    /// An agent is done.
+    Finished {
+        /// The agent.
+        agent: AgentId,
+        /// Why.
+        finish: Finish,
+        /// Tokens that it generated.
+        generated: u64,
+    },
+    /// An agent was taken out of service.
+    Faulted {
+        /// The agent.
+        agent: AgentId,
+        /// Why.
+        fault: Fault,
+    },
+    /// An agent was killed; its id names nothing any more.
+    Killed {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// An interrupt was delivered.
+    Interrupt {
+        /// Its vector.
+        vector: VectorId,
+        /// The agent concerned.
+        agent: Option<AgentId>,
+        /// Microseconds from posting to delivery.
+        latency_us: u32,
+    },
+    /// The device has taken a step.
+    StepBegun {
+        /// The step, counted from 1.
+        step: u64,
+        /// Its rows.
+        rows: u32,
+        /// Agents in it.
+        agents: u32,
+    },
+    /// The device has finished a step.
+    StepEnded {
+        /// The step.
+        step: u64,
+        /// Whether its report was good.
+        good: bool,
+        /// Time that the kernel itself took for it, in microseconds.
+        kernel_us: u32,
+    },
+    /// Events were lost because nobody drained the ring.
+    Lost {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// An event and when it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts all events from 0, lost ones included.
+    pub number: u64,
+    /// Microseconds on the kernel's clock.
+    pub at_us: u64,
+    /// What happened.
+    pub event: Event,
+}
