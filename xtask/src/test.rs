@@ -7,10 +7,10 @@ use crate::Outcome;
 use crate::process::{Failure, Repository, judge, not_started};
 use crate::results::Counts;
 use crate::stage::Stages;
-use crate::{agentos, freestanding, model, tidy};
+use crate::{agentos, freestanding, memory, model, tidy};
 
-/// Gets the model, runs all tests of the workspace, links the core without an operating system and
-/// checks the rules of the repository. With filters only the tests whose names contain one of them.
+/// Gets the model, runs all tests of the workspace, measures the shipped program's memory, links the core
+/// without an operating system and checks the rules of the repository. With filters only the tests whose names contain one of them.
 /// The last line says how many passed and failed; a stage that fails without a failed test counts as
 /// one failure.
 ///
@@ -19,13 +19,18 @@ use crate::{agentos, freestanding, model, tidy};
 pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
     let mut stages = Stages::default();
     let mut counts = Counts::default();
-    stages.run("model", || model::ensure(&agentos::build(repository)?));
+    let mut program = None;
+    stages.run("model", || model::ensure(program.insert(agentos::build(repository)?)));
     stages.run("tests", || workspace_tests(repository, filters, &mut counts));
     if filters.is_empty() {
+        match &program {
+            Some(program) => stages.run("memory", || memory::check(program)),
+            None => stages.leave_out("memory", "there is no program to measure"),
+        }
         stages.run("freestanding", || freestanding::check(repository));
         stages.run("tidy", || tidy::tidy(repository));
     } else {
-        for name in ["freestanding", "tidy"] {
+        for name in ["memory", "freestanding", "tidy"] {
             stages.leave_out(name, "only the tests that were named run");
         }
     }
