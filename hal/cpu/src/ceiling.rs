@@ -2,7 +2,6 @@
 
 use crate::simd::detect::Isa;
 use crate::simd::kernels::Kernels;
-use crate::simd::peak::ROUND_OPERATIONS;
 
 /// Computes about `operations` floating-point multiplications and additions in registers; returns
 /// how many, and a number to use up.
@@ -10,8 +9,7 @@ use crate::simd::peak::ROUND_OPERATIONS;
 /// # Panics
 /// When the machine lacks the instruction set.
 pub fn multiply_adds(isa: Isa, operations: u64) -> (u64, f32) {
-    let rounds = operations.div_ceil(ROUND_OPERATIONS);
-    (rounds * ROUND_OPERATIONS, Kernels::available(isa).multiply_adds(rounds))
+    Kernels::available(isa).multiply_adds(operations)
 }
 
 /// Reads memory from end to end; returns a number to use up.

@@ -8,6 +8,7 @@ use crate::memory::{Divider, Region};
 use crate::simd::attend::{MappedSegment, TASK_QUERIES, slots};
 use crate::simd::format::STRIP;
 use crate::simd::lanes::LANES;
+use crate::simd::matmul::STRETCH;
 use crate::weights::{self, Packed};
 
 /// Rows whose logits are computed together.
@@ -73,7 +74,7 @@ pub struct TapRecord {
 /// Scratch of one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerLayout {
-    /// An unpacked strip.
+    /// An unpacked stretch of a strip, and sums for all rows.
     pub panel: Region<f32>,
     /// Queries, partners, rotated queries, an angle.
     pub heads: Region<f32>,
@@ -213,12 +214,11 @@ impl Layout {
 
 impl WorkerLayout {
     fn new(shape: &ModelShape, limits: &Limits, d: &mut Divider) -> WorkerLayout {
-        let inner = shape.width.max(shape.ffn).max(shape.query_width()) as usize;
         let group = shape.group() as usize;
         let queries = task_rows(shape) * group;
         let head_dim = shape.head_dim as usize;
         WorkerLayout {
-            panel: d.region(inner * STRIP),
+            panel: d.region((STRETCH + (limits.rows as usize).max(HEAD_ROWS)) * STRIP),
             heads: d.region((3 * queries + 3) * head_dim),
             scores: d.region(queries * score_slots(limits)),
             segment_mass: d.region(limits.segments as usize),

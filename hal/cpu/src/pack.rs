@@ -128,8 +128,8 @@ fn pack_q5_1(source: &[u8], lane: usize, out: &mut [u8]) {
 
 fn pack_q8_0(source: &[u8], lane: usize, out: &mut [u8]) {
     put(out, 2 * lane, &source[..2]);
-    for (word, bytes) in source[2..34].chunks_exact(4).enumerate() {
-        put(out, 32 + 64 * word + 4 * lane, bytes);
+    for (word, &bytes) in source[2..34].as_chunks().0.iter().enumerate() {
+        put_word(out, 32 + 64 * word, lane, u32::from_le_bytes(bytes) ^ 0x8080_8080);
     }
 }
 

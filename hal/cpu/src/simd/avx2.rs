@@ -22,6 +22,8 @@ pub struct U(__m256i, __m256i);
 impl Lanes for Avx2 {
     type F = F;
     type U = U;
+    type Scale = [F; 4];
+    const WIDE: bool = false;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> F {
@@ -192,13 +194,6 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn sar(x: U, n: u32) -> U {
-        unsafe {
-            let n = _mm256_set1_epi32(n as i32);
-            U(_mm256_srav_epi32(x.0, n), _mm256_srav_epi32(x.1, n))
-        }
-    }
-    #[inline(always)]
     unsafe fn and(x: U, mask: u32) -> U {
         unsafe {
             let mask = _mm256_set1_epi32(mask as i32);
@@ -218,7 +213,25 @@ impl Lanes for Avx2 {
         unsafe { F(_mm256_castsi256_ps(x.0), _mm256_castsi256_ps(x.1)) }
     }
     #[inline(always)]
-    unsafe fn nibble_to_f32(x: U) -> F {
-        unsafe { Self::int_to_f32(Self::and(x, 15)) }
+    unsafe fn nibble_scale(scale: F) -> [F; 4] {
+        unsafe {
+            [
+                scale,
+                Self::mul(scale, Self::splat(1.0 / 16.0)),
+                Self::mul(scale, Self::splat(1.0 / 256.0)),
+                Self::mul(scale, Self::splat(1.0 / 4096.0)),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn nibble_fma(x: U, i: usize, scale: [F; 4], min: F) -> F {
+        // A nibble is converted where it stands: it is larger by a power of two, and its scale smaller,
+        // both exactly, which saves the shift. The sign bit must stay out, so upper nibbles are moved
+        // down, all at once.
+        unsafe {
+            let x = if i < 4 { x } else { Self::shr(x, 16) };
+            let number = Self::int_to_f32(Self::and(x, 15 << (4 * (i % 4))));
+            Self::fma(number, scale[i % 4], min)
+        }
     }
 }

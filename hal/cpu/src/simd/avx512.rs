@@ -13,6 +13,8 @@ pub struct Avx512;
 impl Lanes for Avx512 {
     type F = __m512;
     type U = __m512i;
+    type Scale = __m512;
+    const WIDE: bool = true;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
@@ -137,10 +139,6 @@ impl Lanes for Avx512 {
         unsafe { _mm512_sllv_epi32(x, _mm512_set1_epi32(n as i32)) }
     }
     #[inline(always)]
-    unsafe fn sar(x: __m512i, n: u32) -> __m512i {
-        unsafe { _mm512_srav_epi32(x, _mm512_set1_epi32(n as i32)) }
-    }
-    #[inline(always)]
     unsafe fn and(x: __m512i, mask: u32) -> __m512i {
         unsafe { _mm512_and_si512(x, _mm512_set1_epi32(mask as i32)) }
     }
@@ -157,14 +155,19 @@ impl Lanes for Avx512 {
         unsafe { _mm512_castsi512_ps(x) }
     }
     #[inline(always)]
-    unsafe fn nibble_to_f32(x: __m512i) -> __m512 {
+    unsafe fn nibble_scale(scale: __m512) -> __m512 {
+        scale
+    }
+    #[inline(always)]
+    unsafe fn nibble_fma(x: __m512i, i: usize, scale: __m512, min: __m512) -> __m512 {
         // The permutation reads only the lowest four bits of an index: a table look-up that needs
         // neither a mask nor a conversion.
         unsafe {
             let numbers = _mm512_set_ps(
                 15.0, 14.0, 13.0, 12.0, 11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0,
             );
-            _mm512_permutexvar_ps(x, numbers)
+            let number = _mm512_permutexvar_ps(Self::shr(x, 4 * i as u32), numbers);
+            _mm512_fmadd_ps(number, scale, min)
         }
     }
 }

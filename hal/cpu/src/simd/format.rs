@@ -124,19 +124,19 @@ format!(
 format!(
     /// Scales, then words of eight nibbles per lane.
     Q4_0, block 32 = 1 x 4 x 8, bytes 32 + 256,
-    scale (S::F, S::F) = |b, _s| {
+    scale (S::Scale, S::F) = |b, _s| {
         let scale = S::load_f16(b.cast());
-        (scale, S::mul(scale, S::splat(-8.0)))
+        (S::nibble_scale(scale), S::mul(scale, S::splat(-8.0)))
     },
     word S::U = |b, _s, w| S::load_u32(b.add(32 + 64 * w)),
-    weight |v, i, sc| S::fma(S::nibble_to_f32(S::shr(v, 4 * i as u32)), sc.0, sc.1)
+    weight |v, i, sc| S::nibble_fma(v, i, sc.0, sc.1)
 );
 format!(
     /// Scales and minima, then words of eight nibbles per lane.
     Q4_1, block 32 = 1 x 4 x 8, bytes 64 + 256,
-    scale (S::F, S::F) = |b, _s| (S::load_f16(b.cast()), S::load_f16(b.add(32).cast())),
+    scale (S::Scale, S::F) = |b, _s| (S::nibble_scale(S::load_f16(b.cast())), S::load_f16(b.add(32).cast())),
     word S::U = |b, _s, w| S::load_u32(b.add(64 + 64 * w)),
-    weight |v, i, sc| S::fma(S::nibble_to_f32(S::shr(v, 4 * i as u32)), sc.0, sc.1)
+    weight |v, i, sc| S::nibble_fma(v, i, sc.0, sc.1)
 );
 format!(
     /// Scales, one word of fifth bits, words of eight nibbles per lane.
@@ -160,20 +160,29 @@ format!(
     weight |v, i, sc| S::fma(five_bits::<S>(v, i), sc.0, sc.1)
 );
 format!(
-    /// Scales, then words of four bytes per lane.
+    /// Scales, then words of four bytes per lane, each 128 more than its code: without a sign, a byte is
+    /// converted where it stands, with a scale that is smaller by as much.
     Q8_0, block 32 = 1 x 8 x 4, bytes 32 + 512,
-    scale S::F = |b, _s| S::load_f16(b.cast()),
+    scale ([S::F; 3], S::F) = |b, _s| {
+        let scale = S::load_f16(b.cast());
+        let (second, third) = (S::splat(1.0 / 256.0), S::splat(1.0 / 65536.0));
+        ([scale, S::mul(scale, second), S::mul(scale, third)], S::mul(scale, S::splat(-128.0)))
+    },
     word S::U = |b, _s, w| S::load_u32(b.add(32 + 64 * w)),
     weight |v, i, sc| {
-        S::mul(S::int_to_f32(S::sar(S::shl(v, 24 - 8 * i as u32), 24)), sc)
+        let byte = if i < 3 { S::and(v, 255 << (8 * i)) } else { S::shr(v, 24) };
+        S::fma(S::int_to_f32(byte), sc.0[i % 3], sc.1)
     }
 );
 format!(
     /// Scales and minima of the superblock, 6-bit scales, 6-bit minima (a byte each), nibbles.
     Q4K, block 256 = 8 x 4 x 8, bytes 64 + 256 + 2048,
-    scale (S::F, S::F) = |b, s| super_scale::<S>(b, s),
+    scale (S::Scale, S::F) = |b, s| {
+        let (scale, min) = super_scale::<S>(b, s);
+        (S::nibble_scale(scale), min)
+    },
     word S::U = |b, s, w| S::load_u32(b.add(320 + 256 * s + 64 * w)),
-    weight |v, i, sc| S::fma(S::nibble_to_f32(S::shr(v, 4 * i as u32)), sc.0, sc.1)
+    weight |v, i, sc| S::nibble_fma(v, i, sc.0, sc.1)
 );
 format!(
     /// As `Q4K`, with a word of fifth bits per part before the nibbles.

@@ -9,14 +9,14 @@ use super::attend::{self, Angles, Attend};
 use super::detect::Isa;
 use super::format::*;
 use super::head::{self, Reduced};
-use super::matmul::{self, MatMul};
+use super::matmul::{self, MatMul, Panel};
 use super::peak;
 use super::portable::Portable;
 use super::rows;
 use super::store::{self, StoreKv};
 
 type Strip = unsafe fn(&MatMul, usize, *mut f32);
-type Unpack = unsafe fn(*const u8, usize, *mut f32);
+type Unpack = unsafe fn(*const u8, usize, usize, *mut f32);
 
 /// The kernels of one instruction set.
 ///
@@ -44,7 +44,7 @@ pub struct Kernels {
     pub reduce: unsafe fn(&[f32], &mut [Candidate]) -> Reduced,
     /// [`head::all_finite`].
     pub all_finite: unsafe fn(&[f32]) -> bool,
-    multiply_adds: unsafe fn(u64) -> f32,
+    multiply_adds: unsafe fn(u64) -> (u64, f32),
     read: unsafe fn(&[u8]) -> u32,
 }
 
@@ -71,10 +71,10 @@ impl Kernels {
         Kernels::of(isa)
     }
 
-    /// Computes rounds of multiply-adds: [`peak::multiply_adds`].
-    pub fn multiply_adds(&self, rounds: u64) -> f32 {
+    /// Computes multiply-adds: [`peak::multiply_adds`].
+    pub fn multiply_adds(&self, operations: u64) -> (u64, f32) {
         // SAFETY: only `available` gives out tables, and it has checked the instruction set.
-        unsafe { (self.multiply_adds)(rounds) }
+        unsafe { (self.multiply_adds)(operations) }
     }
 
     /// Reads memory: [`peak::read`].
@@ -144,10 +144,12 @@ macro_rules! kernels {
                 read,
             };
 
-            kernels!(@ $($features)?; strip<F: Format>(product: &MatMul, strip: usize, panel: *mut f32) =
-                matmul::strip::<$lanes, F>(product, strip, panel));
-            kernels!(@ $($features)?; unpack<F: Format>(weights: *const u8, inner: usize, panel: *mut f32) =
-                matmul::unpack::<$lanes, F>(weights, inner, panel));
+            kernels!(@ $($features)?; strip<F: Format>(product: &MatMul, strip: usize, scratch: *mut f32) =
+                matmul::strip::<$lanes, F>(product, strip, scratch, multiply));
+            kernels!(@ $($features)?; multiply<>(product: &MatMul, panel: &Panel) =
+                matmul::multiply::<$lanes>(product, panel));
+            kernels!(@ $($features)?; unpack<F: Format>(weights: *const u8, first: usize, len: usize, out: *mut f32) =
+                matmul::unpack::<$lanes, F>(weights, first, len, out));
             kernels!(@ $($features)?; attend<K: super::attend::Kv>(task: &Attend<'_>) =
                 super::attend::attend::<$lanes, K>(task));
             kernels!(@ $($features)?; store<K: super::attend::Kv>(task: &StoreKv) =
@@ -163,7 +165,7 @@ macro_rules! kernels {
             kernels!(@ $($features)?; reduce<>(logits: &[f32], best: &mut [Candidate]) -> Reduced =
                 head::reduce::<$lanes>(logits, best));
             kernels!(@ $($features)?; all_finite<>(x: &[f32]) -> bool = head::all_finite::<$lanes>(x));
-            kernels!(@ $($features)?; multiply_adds<>(rounds: u64) -> f32 = peak::multiply_adds::<$lanes>(rounds));
+            kernels!(@ $($features)?; multiply_adds<>(operations: u64) -> (u64, f32) = peak::multiply_adds::<$lanes>(operations));
             kernels!(@ $($features)?; read<>(memory: &[u8]) -> u32 = peak::read::<$lanes>(memory));
         }
     };

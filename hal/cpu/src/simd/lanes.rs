@@ -17,6 +17,11 @@ pub trait Lanes: Copy + 'static {
     type F: Copy;
     /// Sixteen `u32`.
     type U: Copy;
+    /// A scale, in the forms that [`Lanes::nibble_fma`] wants.
+    type Scale: Copy;
+
+    /// There are registers for eight times three [`Lanes::F`], else for two times three.
+    const WIDE: bool;
 
     /// x in every lane.
     unsafe fn splat(x: f32) -> Self::F;
@@ -74,8 +79,6 @@ pub trait Lanes: Copy + 'static {
     unsafe fn shr(x: Self::U, n: u32) -> Self::U;
     /// x << n.
     unsafe fn shl(x: Self::U, n: u32) -> Self::U;
-    /// x >> n with the sign copied in.
-    unsafe fn sar(x: Self::U, n: u32) -> Self::U;
     /// x & mask.
     unsafe fn and(x: Self::U, mask: u32) -> Self::U;
     /// a | b.
@@ -84,6 +87,8 @@ pub trait Lanes: Copy + 'static {
     unsafe fn int_to_f32(x: Self::U) -> Self::F;
     /// The lanes' bits as numbers.
     unsafe fn bits_to_f32(x: Self::U) -> Self::F;
-    /// The lowest four bits of each lane as a number.
-    unsafe fn nibble_to_f32(x: Self::U) -> Self::F;
+    /// The forms of a scale.
+    unsafe fn nibble_scale(scale: Self::F) -> Self::Scale;
+    /// Nibble i of each lane, counted from the least significant, · scale + min.
+    unsafe fn nibble_fma(x: Self::U, i: usize, scale: Self::Scale, min: Self::F) -> Self::F;
 }

@@ -1,23 +1,32 @@
 //! Matrix products over packed weights.
 //!
 //! Every output is one chain of fused multiply-adds over the inner dimension in sequence, whatever
-//! the number of rows. So the three ways below give the same bits, and the choice between them is
-//! one of speed only: few rows use weights straight from their packed form; eight rows unpack a block
-//! into the first-level cache; many rows unpack a strip into the second-level cache once.
+//! the number of rows. So the two ways below give the same bits, and the choice between them is one
+//! of speed only: few rows use weights straight from their packed form; more rows unpack a stretch of
+//! a strip into the first-level cache, for all of them.
 
-use core::mem::MaybeUninit;
-
-use super::format::{F32, Format, GROUPS, STRIP};
+use super::format::{Format, GROUPS, STRIP};
 use super::lanes::{LANES, Lanes};
 
-/// Rows of the widest tile: 8 × 3 sums fill three quarters of the registers of AVX-512.
-pub const TILE_ROWS: usize = 8;
-
-/// With more rows than this a strip is unpacked once for all of them.
-const UNPACK_ROWS: usize = 4 * TILE_ROWS;
+/// Inner elements of a stretch: with as many of some rows, it fits the first-level cache. A multiple of
+/// the parts of all formats.
+pub const STRETCH: usize = 128;
 
 /// How far ahead weights are asked for.
 const PREFETCH_BYTES: usize = 4096;
+
+/// The elements of a word one after the other, as code without a loop: shifts and masks become constants.
+macro_rules! unrolled {
+    ($i:ident < $count:expr, $body:block) => {
+        unrolled!(@ $i, $count, $body, 0, 1, 2, 3, 4, 5, 6, 7)
+    };
+    (@ $i:ident, $count:expr, $body:block, $($number:literal),*) => {
+        $({
+            let $i = $number;
+            if $i < $count $body
+        })*
+    };
+}
 
 /// One matrix product: out\[r\]\[o\] = Σ weight\[o\]\[k\] · x\[r\]\[k\], or added to out.
 #[derive(Clone, Copy)]
@@ -42,71 +51,130 @@ pub struct MatMul {
     pub accumulate: bool,
 }
 
-/// Computes one strip of outputs for all rows.
+/// A stretch of a strip, unpacked, and the place of its outputs.
+///
+/// Aligned, and with it the frame of [`strip`]: registers that are kept there would else straddle cache
+/// lines.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub struct Panel {
+    /// [`STRIP`] weights for each inner element of the stretch.
+    pub weights: *const f32,
+    /// The stretch.
+    pub first: usize,
+    /// Its inner elements.
+    pub len: usize,
+    /// Sums between two stretches: [`STRIP`] for each row.
+    pub sums: *mut f32,
+    /// The strip of row 0 of the output.
+    pub out: *mut f32,
+}
+
+/// Computes one strip of outputs for all rows. `multiply` is [`multiply`] for the instruction set.
 ///
 /// # Safety
 /// The contract of [`Lanes`]; the pointers of `product` are valid for its sizes, nobody else touches
-/// this strip of the output meanwhile, and `panel` has room for `inner` · [`STRIP`] numbers.
+/// this strip of the output meanwhile, and `scratch` has room for `STRETCH + rows` times [`STRIP`]
+/// numbers.
 #[inline(always)]
-pub unsafe fn strip<S: Lanes, F: Format>(product: &MatMul, strip: usize, panel: *mut f32) {
-    // SAFETY: the caller's contract; row and strip indices stay below the sizes given.
+pub unsafe fn strip<S: Lanes, F: Format>(
+    product: &MatMul,
+    strip: usize,
+    scratch: *mut f32,
+    multiply: unsafe fn(&MatMul, &Panel),
+) {
+    // SAFETY: the caller's contract; stretches lie below `inner`.
     unsafe {
         let weights = product.weights.add(strip * product.strip_bytes);
         let out = product.out.add(strip * STRIP);
-        let once = product.rows > UNPACK_ROWS;
-        if once {
-            unpack::<S, F>(weights, product.inner, panel);
-        }
-        let mut row = 0;
-        while row < product.rows {
-            let rows = (product.rows - row).min(TILE_ROWS);
-            let (x, out) = (product.x.add(row * product.x_stride), out.add(row * product.out_stride));
-            match (rows, once) {
-                (5.., true) => tile::<S, F32, TILE_ROWS>(product, x, rows, panel.cast(), out),
-                (_, true) => few::<S, F32>(product, x, rows, panel.cast(), out),
-                (_, false) => few::<S, F>(product, x, rows, weights, out),
+        match product.rows {
+            1 => tile::<S, F, 1>(product, weights, out),
+            2 => tile::<S, F, 2>(product, weights, out),
+            3 if S::WIDE => tile::<S, F, 3>(product, weights, out),
+            4 if S::WIDE => tile::<S, F, 4>(product, weights, out),
+            _ => {
+                let sums = scratch.add(STRETCH * STRIP);
+                for first in (0..product.inner).step_by(STRETCH) {
+                    let len = (product.inner - first).min(STRETCH);
+                    unpack::<S, F>(weights, first, len, scratch);
+                    multiply(product, &Panel { weights: scratch, first, len, sums, out });
+                }
             }
-            row += rows;
         }
     }
 }
 
-/// # Safety
-/// As [`strip`], with `rows` of 1 to 8.
-#[inline(always)]
-unsafe fn few<S: Lanes, F: Format>(
-    product: &MatMul,
-    x: *const f32,
-    rows: usize,
-    weights: *const u8,
-    out: *mut f32,
-) {
-    // SAFETY: the caller's contract.
-    unsafe {
-        match rows {
-            1 => tile::<S, F, 1>(product, x, rows, weights, out),
-            2 => tile::<S, F, 2>(product, x, rows, weights, out),
-            3 | 4 => tile::<S, F, 4>(product, x, rows, weights, out),
-            _ => staged_tile::<S, F>(product, x, rows, weights, out),
-        }
-    }
-}
-
-/// Up to `R` rows of one strip. Rows beyond `rows` repeat the last one and are not written.
+/// Multiplies all rows by a stretch, in tiles that fill the registers: eight rows or two; where eight do
+/// not divide the rows, tiles are as equal as can be.
 ///
 /// # Safety
 /// As [`strip`].
 #[inline(always)]
-unsafe fn tile<S: Lanes, F: Format, const R: usize>(
-    product: &MatMul,
-    x: *const f32,
-    rows: usize,
-    weights: *const u8,
-    out: *mut f32,
-) {
+pub unsafe fn multiply<S: Lanes>(product: &MatMul, panel: &Panel) {
+    let mut row = 0;
+    while row < product.rows {
+        let rest = product.rows - row;
+        let most = if S::WIDE { 8 } else { 2 };
+        // SAFETY: the caller's contract.
+        unsafe {
+            row += match rest.div_ceil(rest.div_ceil(most)) {
+                8 if S::WIDE => panel_tile::<S, 8>(product, panel, row),
+                7 if S::WIDE => panel_tile::<S, 7>(product, panel, row),
+                6 if S::WIDE => panel_tile::<S, 6>(product, panel, row),
+                5 if S::WIDE => panel_tile::<S, 5>(product, panel, row),
+                4 if S::WIDE => panel_tile::<S, 4>(product, panel, row),
+                2 => panel_tile::<S, 2>(product, panel, row),
+                _ => panel_tile::<S, 1>(product, panel, row),
+            };
+        }
+    }
+}
+
+/// `R` rows of a stretch; returns `R`.
+///
+/// # Safety
+/// As [`strip`].
+#[inline(always)]
+unsafe fn panel_tile<S: Lanes, const R: usize>(product: &MatMul, panel: &Panel, row: usize) -> usize {
     // SAFETY: the caller's contract.
     unsafe {
-        let x: [*const f32; R] = row_pointers(x, product.x_stride, rows);
+        let x = product.x.add(row * product.x_stride + panel.first);
+        let x: [*const f32; R] = row_pointers(x, product.x_stride);
+        let kept = panel.sums.add(row * STRIP);
+        let mut sums = [[S::splat(0.0); GROUPS]; R];
+        if panel.first > 0 {
+            for row in 0..R {
+                for group in 0..GROUPS {
+                    sums[row][group] = S::load(kept.add(row * STRIP + group * LANES));
+                }
+            }
+        }
+        for k in 0..panel.len {
+            multiply_add::<S, R>(&mut sums, panel.weights.add(k * STRIP), &x, k);
+        }
+        if panel.first + panel.len < product.inner {
+            write::<S, R>(&sums, kept, STRIP, false);
+        } else {
+            write::<S, R>(
+                &sums,
+                panel.out.add(row * product.out_stride),
+                product.out_stride,
+                product.accumulate,
+            );
+        }
+        R
+    }
+}
+
+/// `R` rows of one strip, straight from packed weights.
+///
+/// # Safety
+/// As [`strip`].
+#[inline(always)]
+unsafe fn tile<S: Lanes, F: Format, const R: usize>(product: &MatMul, weights: *const u8, out: *mut f32) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let x: [*const f32; R] = row_pointers(product.x, product.x_stride);
         let mut sums = [[S::splat(0.0); GROUPS]; R];
         let mut k = 0;
         for block in 0..product.inner / F::BLOCK {
@@ -116,87 +184,39 @@ unsafe fn tile<S: Lanes, F: Format, const R: usize>(
                 let scales = scales::<S, F>(block, sub);
                 for word in 0..F::WORDS {
                     let words = words::<S, F>(block, sub, word);
-                    for i in 0..F::PER_WORD {
-                        let weights = [
-                            F::weight::<S>(words[0], i, scales[0]),
-                            F::weight::<S>(words[1], i, scales[1]),
-                            F::weight::<S>(words[2], i, scales[2]),
-                        ];
-                        multiply_add::<S, R>(&mut sums, weights, &x, k + i);
-                    }
+                    unrolled!(i < F::PER_WORD, {
+                        for group in 0..GROUPS {
+                            let weight = F::weight::<S>(words[group], i, scales[group]);
+                            for row in 0..R {
+                                let x = S::splat(*x[row].add(k + i));
+                                sums[row][group] = S::fma(weight, x, sums[row][group]);
+                            }
+                        }
+                    });
                     k += F::PER_WORD;
                 }
             }
         }
-        write::<S, R>(product, &sums, rows, out);
+        write::<S, R>(&sums, out, product.out_stride, product.accumulate);
     }
 }
 
-/// The longest part of a block of any format, in inner elements.
-const LONGEST_PART: usize = 32;
-
-/// A part of a block, unpacked. Aligned, since a register that straddles two cache lines costs two
-/// accesses.
-#[repr(align(64))]
-struct Staging {
-    _weights: [[f32; STRIP]; LONGEST_PART],
-}
-
-/// Eight rows of one strip, for formats that are costly to unpack: each part of a block is unpacked
-/// into a small buffer first, so that the sums and the unpacking do not compete for registers.
+/// Unpacks inner elements `first` to `first + len` of a strip, whole parts: [`STRIP`] weights for each.
 ///
 /// # Safety
-/// As [`strip`].
+/// The contract of [`Lanes`]; `weights` is a whole strip and `out` has room for `len` · [`STRIP`]
+/// numbers.
 #[inline(always)]
-unsafe fn staged_tile<S: Lanes, F: Format>(
-    product: &MatMul,
-    x: *const f32,
-    rows: usize,
-    weights: *const u8,
-    out: *mut f32,
-) {
-    // SAFETY: the caller's contract; a part of every format has at most `LONGEST_PART` elements, and
-    // each is written before it is read.
-    unsafe {
-        let x: [*const f32; TILE_ROWS] = row_pointers(x, product.x_stride, rows);
-        let mut buffer = MaybeUninit::<Staging>::uninit();
-        let buffer = buffer.as_mut_ptr().cast::<f32>();
-        let mut sums = [[S::splat(0.0); GROUPS]; TILE_ROWS];
-        let part = F::WORDS * F::PER_WORD;
-        let mut k = 0;
-        for block in 0..product.inner / F::BLOCK {
-            let block = weights.add(block * GROUPS * F::BYTES);
-            prefetch_block::<S, F>(block);
-            for sub in 0..F::SUBS {
-                unpack_part::<S, F>(block, sub, buffer);
-                for i in 0..part {
-                    let at = buffer.add(i * STRIP);
-                    let weights = [S::load(at), S::load(at.add(LANES)), S::load(at.add(2 * LANES))];
-                    multiply_add::<S, TILE_ROWS>(&mut sums, weights, &x, k + i);
-                }
-                k += part;
-            }
-        }
-        write::<S, TILE_ROWS>(product, &sums, rows, out);
-    }
-}
-
-/// Unpacks a strip into the packed form of [`F32`].
-///
-/// # Safety
-/// The contract of [`Lanes`]; `weights` is a whole strip and `panel` has room for
-/// `inner` · [`STRIP`] numbers.
-#[inline(always)]
-pub unsafe fn unpack<S: Lanes, F: Format>(weights: *const u8, inner: usize, panel: *mut f32) {
+pub unsafe fn unpack<S: Lanes, F: Format>(weights: *const u8, first: usize, len: usize, out: *mut f32) {
     // SAFETY: the caller's contract.
     unsafe {
         let part = F::WORDS * F::PER_WORD;
-        let mut out = panel;
-        for block in 0..inner / F::BLOCK {
-            for sub in 0..F::SUBS {
-                unpack_part::<S, F>(weights.add(block * GROUPS * F::BYTES), sub, out);
-                out = out.add(part * STRIP);
+        for number in first / part..(first + len) / part {
+            let block = weights.add(number / F::SUBS * GROUPS * F::BYTES);
+            if number % F::SUBS == 0 {
+                prefetch_block::<S, F>(block);
             }
+            unpack_part::<S, F>(block, number % F::SUBS, out.add((number * part - first) * STRIP));
         }
     }
 }
@@ -212,10 +232,10 @@ unsafe fn unpack_part<S: Lanes, F: Format>(block: *const u8, sub: usize, out: *m
             let scale = F::scale::<S>(block, sub);
             for word in 0..F::WORDS {
                 let packed = F::word::<S>(block, sub, word);
-                for i in 0..F::PER_WORD {
+                unrolled!(i < F::PER_WORD, {
                     let at = (word * F::PER_WORD + i) * STRIP + group * LANES;
                     S::store(out.add(at), F::weight::<S>(packed, i, scale));
-                }
+                });
             }
         }
     }
@@ -274,51 +294,69 @@ unsafe fn words<S: Lanes, F: Format>(block: *const u8, sub: usize, word: usize) 
 }
 
 /// # Safety
-/// `x` has `rows` rows of `stride` elements.
+/// `x` has `R` rows of `stride` elements.
 #[inline(always)]
-unsafe fn row_pointers<const R: usize>(x: *const f32, stride: usize, rows: usize) -> [*const f32; R] {
+unsafe fn row_pointers<const R: usize>(x: *const f32, stride: usize) -> [*const f32; R] {
     // SAFETY: the caller's contract.
-    core::array::from_fn(|row| unsafe { x.add(row.min(rows - 1) * stride) })
+    core::array::from_fn(|row| unsafe { x.add(row * stride) })
 }
 
+/// Adds one inner element's products. Whichever are fewer, weights or inputs, are loaded first and held:
+/// the other order would need more registers than there are.
+///
 /// # Safety
-/// The contract of [`Lanes`]; every row of `x` has more than `k` elements.
+/// The contract of [`Lanes`]; every row of `x` has more than `k` elements, and there is a [`STRIP`] of
+/// weights.
 #[inline(always)]
 unsafe fn multiply_add<S: Lanes, const R: usize>(
     sums: &mut [[S::F; GROUPS]; R],
-    weights: [S::F; GROUPS],
+    weights: *const f32,
     x: &[*const f32; R],
     k: usize,
 ) {
-    for row in 0..R {
-        // SAFETY: the caller's contract.
-        unsafe {
-            let x = S::splat(*x[row].add(k));
+    // SAFETY: the caller's contract.
+    unsafe {
+        if R < GROUPS {
+            let mut inputs = [S::splat(0.0); R];
+            for row in 0..R {
+                inputs[row] = S::splat(*x[row].add(k));
+            }
             for group in 0..GROUPS {
-                sums[row][group] = S::fma(weights[group], x, sums[row][group]);
+                let weight = S::load(weights.add(group * LANES));
+                for row in 0..R {
+                    sums[row][group] = S::fma(weight, inputs[row], sums[row][group]);
+                }
+            }
+        } else {
+            let mut held = [S::splat(0.0); GROUPS];
+            for group in 0..GROUPS {
+                held[group] = S::load(weights.add(group * LANES));
+            }
+            for row in 0..R {
+                let input = S::splat(*x[row].add(k));
+                for group in 0..GROUPS {
+                    sums[row][group] = S::fma(held[group], input, sums[row][group]);
+                }
             }
         }
     }
 }
 
 /// # Safety
-/// The contract of [`Lanes`]; `out` has `rows` rows of whole strips.
+/// The contract of [`Lanes`]; `out` has `R` rows of whole strips.
 #[inline(always)]
 unsafe fn write<S: Lanes, const R: usize>(
-    product: &MatMul,
     sums: &[[S::F; GROUPS]; R],
-    rows: usize,
     out: *mut f32,
+    stride: usize,
+    accumulate: bool,
 ) {
     for (row, sums) in sums.iter().enumerate() {
-        if row < rows {
-            for (group, &sum) in sums.iter().enumerate() {
-                // SAFETY: the caller's contract.
-                unsafe {
-                    let out = out.add(row * product.out_stride + group * LANES);
-                    let sum = if product.accumulate { S::add(S::load(out), sum) } else { sum };
-                    S::store(out, sum);
-                }
+        for (group, &sum) in sums.iter().enumerate() {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let out = out.add(row * stride + group * LANES);
+                S::store(out, if accumulate { S::add(S::load(out), sum) } else { sum });
             }
         }
     }

@@ -2,25 +2,33 @@
 
 use super::lanes::{LANES, Lanes};
 
-/// Independent chains: enough to hide the latency of a multiply-add.
-const CHAINS: usize = 12;
-
-/// Floating-point operations of one round of [`multiply_adds`].
-pub const ROUND_OPERATIONS: u64 = (2 * LANES * CHAINS) as u64;
-
-/// Computes `rounds` rounds of multiply-adds in registers. The result is of no use but must be used.
+/// Computes about `operations` multiplications and additions in registers; returns how many, and a number
+/// that is of no use but must be used.
 ///
 /// # Safety
 /// The contract of [`Lanes`].
 #[inline(always)]
-pub unsafe fn multiply_adds<S: Lanes>(rounds: u64) -> f32 {
+pub unsafe fn multiply_adds<S: Lanes>(operations: u64) -> (u64, f32) {
+    // As many chains as hide the latency of a multiply-add and leave no register to memory.
+    // SAFETY: the caller's contract.
+    unsafe { if S::WIDE { chains::<S, 12>(operations) } else { chains::<S, 6>(operations) } }
+}
+
+/// [`multiply_adds`] in independent chains.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+unsafe fn chains<S: Lanes, const CHAINS: usize>(operations: u64) -> (u64, f32) {
+    let operations_of_round = (2 * LANES * CHAINS) as u64;
+    let rounds = operations.div_ceil(operations_of_round);
     // SAFETY: the caller's contract.
     unsafe {
         let (factor, addend) = (S::splat(0.999), S::splat(0.001));
-        // Different values: chains that are alike would be computed once.
+        // Different values, since chains that are alike would be computed once, and not the fixed point 1.
         let mut chains = [factor; CHAINS];
         for (number, chain) in chains.iter_mut().enumerate() {
-            *chain = S::splat(number as f32);
+            *chain = S::splat(2.0 + number as f32);
         }
         for _ in 0..rounds {
             for chain in &mut chains {
@@ -31,7 +39,7 @@ pub unsafe fn multiply_adds<S: Lanes>(rounds: u64) -> f32 {
         for chain in chains {
             total = S::add(total, chain);
         }
-        S::sum(total)
+        (rounds * operations_of_round, S::sum(total))
     }
 }
 

@@ -25,6 +25,8 @@ fn map2<T: Copy>(a: [T; LANES], b: [T; LANES], f: impl Fn(T, T) -> T) -> [T; LAN
 impl Lanes for Portable {
     type F = F;
     type U = U;
+    type Scale = F;
+    const WIDE: bool = false;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> F {
@@ -139,10 +141,6 @@ impl Lanes for Portable {
         x.map(|x| x << n)
     }
     #[inline(always)]
-    unsafe fn sar(x: U, n: u32) -> U {
-        x.map(|x| (x as i32 >> n) as u32)
-    }
-    #[inline(always)]
     unsafe fn and(x: U, mask: u32) -> U {
         x.map(|x| x & mask)
     }
@@ -159,7 +157,11 @@ impl Lanes for Portable {
         x.map(f32::from_bits)
     }
     #[inline(always)]
-    unsafe fn nibble_to_f32(x: U) -> F {
-        x.map(|x| (x & 15) as f32)
+    unsafe fn nibble_scale(scale: F) -> F {
+        scale
+    }
+    #[inline(always)]
+    unsafe fn nibble_fma(x: U, i: usize, scale: F, min: F) -> F {
+        core::array::from_fn(|lane| (x[lane] >> (4 * i) & 15) as f32 * scale[lane] + min[lane])
     }
 }

@@ -6,6 +6,7 @@ use agentos_hal::{Activation, Op, Reg, WeightRole};
 use super::worker::Worker;
 use crate::layout::{Half, NONE};
 use crate::simd::format::STRIP;
+use crate::simd::matmul::STRETCH;
 use crate::simd::phases::Cursor;
 use crate::simd::store::StoreKv;
 
@@ -73,13 +74,17 @@ impl Worker<'_> {
         let (packed, weights) = shared.weight(weight, 0);
         let (strip, lane, inner) = (token / STRIP, token % STRIP, packed.cols as usize);
         let panel = self.scratch(shared.layout.worker.panel);
-        // SAFETY: the token is in the vocabulary, so the strip is in the matrix; the panel holds a strip
-        // of the widest input.
+        // SAFETY: the token is in the vocabulary, so the strip is in the matrix; the panel holds a
+        // stretch.
         unsafe {
             let unpack = shared.kernels.unpack(packed.dtype());
-            unpack(weights.add(strip * packed.strip_bytes as usize), inner, panel);
-            for k in 0..inner {
-                *out.add(k) = *panel.add(k * STRIP + lane);
+            let weights = weights.add(strip * packed.strip_bytes as usize);
+            for first in (0..inner).step_by(STRETCH) {
+                let len = (inner - first).min(STRETCH);
+                unpack(weights, first, len, panel);
+                for k in 0..len {
+                    *out.add(first + k) = *panel.add(k * STRIP + lane);
+                }
             }
         }
     }
