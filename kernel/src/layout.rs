@@ -6,6 +6,7 @@
 //! else runs, not time. This is why a result cannot depend on any of them.
 
 use agentos_hal::PAGE_TOKENS;
+use serde::{Deserialize, Serialize};
 
 /// What a token ends, as the host's table of the vocabulary says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,6 +43,16 @@ impl SliceLimits {
         SliceLimits { min, max }
     }
 
+    /// Fewest tokens of a slice that a delimiter seals.
+    pub const fn min(&self) -> u32 {
+        self.min
+    }
+
+    /// Most tokens of a slice.
+    pub const fn max(&self) -> u32 {
+        self.max
+    }
+
     /// Most slices that a context of `tokens` can have, the open one included.
     pub const fn worst_slices(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.min)
@@ -61,7 +72,7 @@ pub const fn seals(len: u32, last: Delimiter, limits: SliceLimits) -> bool {
 }
 
 /// Where a context ends: what must be known of its tokens to place the next one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// Tokens placed.
     pub tokens: u32,

@@ -29,7 +29,11 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(test)]
+mod fake;
+
 pub mod agent;
+pub mod call;
 pub mod event;
 pub mod interrupt;
 pub mod layout;
@@ -38,5 +42,8 @@ pub mod model;
 pub mod pool;
 pub mod random;
 pub mod sample;
+pub mod sched;
 pub mod score;
 pub mod sequence;
+pub mod system;
+pub mod watch;

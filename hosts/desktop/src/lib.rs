@@ -6,7 +6,8 @@
 //! * [`map`] and [`model`]: opening a model file.
 //! * [`text`]: between text and tokens.
 //! * [`device`] and [`host`]: what the kernel runs on.
-//! * [`context`], [`generate`] and [`perplexity`]: running it.
+//! * [`context`], [`generate`] and [`perplexity`]: running one context.
+//! * [`boot`]: the memory of a kernel that runs many.
 //! * [`bench`]: timing it.
 //! * [`cli`]: the program's commands.
 //!
@@ -17,6 +18,7 @@
 #![deny(missing_docs)]
 
 pub mod bench;
+pub mod boot;
 pub mod cli;
 pub mod context;
 pub mod device;

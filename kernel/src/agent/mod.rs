@@ -3,14 +3,14 @@
 //! * [`AgentId`]: a slot and its generation.
 //! * [`State`]: what an agent is doing, and which changes are legal.
 //! * [`Spec`]: what an agent declares when it is spawned.
-
+//! * [`Rcb`]: the Reasoning Control Block (paper §2.1), all that is known of one agent.
 
 mod id;
-
+mod rcb;
 mod spec;
 mod state;
 
 pub use id::{AgentId, Priority};
-
+pub use rcb::{AfterStep, Cursor, MOST_WAITS, Metrics, Rcb};
 pub use spec::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Spec, Watchdog};
 pub use state::{BlockedOn, Fault, Finish, Resume, State, StateKind, legal};

@@ -83,8 +83,6 @@ pub enum Fault {
     NotFinite,
     /// Its pages were lost with the device, and they cannot be computed again with the same result.
     PagesLost,
-    /// The agent that it waited for was killed.
-    PeerGone,
 }
 
 impl Fault {
@@ -94,7 +92,6 @@ impl Fault {
             Fault::Device => "device",
             Fault::NotFinite => "not-finite",
             Fault::PagesLost => "pages-lost",
-            Fault::PeerGone => "peer-gone",
         }
     }
 }

@@ -2,10 +2,25 @@
 //!
 //! * [`hash`]: the identity of a slice, by its tokens and by everything before it.
 //! * [`index`]: from an identity to a slice.
+//! * [`slices`]: the slice table, with reference counts.
+//! * [`table`]: semantic page tables.
 //! * [`arena`]: the second tier (L2), frames for page images.
 //! * [`pack`]: page images as int8 with a scale per token and head.
+//! * [`pager`]: all of these together: sharing, copying on write, moving between tiers.
+//! * [`admit`], [`evict`], [`select`]: who may come, whose pages go, what a bounded agent keeps; pure.
 
+pub mod admit;
 pub mod arena;
+pub mod evict;
 pub mod hash;
 pub mod index;
 pub mod pack;
+pub mod pager;
+pub mod select;
+pub mod slices;
+pub mod table;
+
+pub use hash::SliceHash;
+pub use pager::Pager;
+pub use slices::{SLICE_PAGES, SliceId};
+pub use table::{Fidelity, Mapping};

@@ -314,7 +314,7 @@ impl<'m> Sequence<'m> {
 }
 
 /// Refuses a report in which a number that decisions rest on is none.
-fn finite(report: StepReport<'_>) -> Result<StepReport<'_>, DeviceError> {
+pub(crate) fn finite(report: StepReport<'_>) -> Result<StepReport<'_>, DeviceError> {
     for (index, outcome) in report.outcomes.iter().enumerate() {
         let whole = outcome.log_sum_exp.is_finite() && outcome.scored.is_finite();
         if !whole || report.candidates_of(index).iter().any(|candidate| !candidate.logit.is_finite()) {

@@ -1,6 +1,3 @@
-#[path = "fake.rs"]
-mod fake;
-
 use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
@@ -9,9 +6,9 @@ use agentos_hal::{PageId, StepFault};
 use proptest::prelude::*;
 
 use super::*;
+use crate::fake::{FakeDevice, Hitch, LIMITS, VOCAB};
 use crate::sample::{Sampling, Weighed};
 use crate::score::{Scored, scored};
-use fake::{FakeDevice, Hitch, LIMITS, VOCAB};
 
 /// The tables behind a sequence; tokens that are multiples of ten end a sentence.
 struct Host {

@@ -1,5 +1,7 @@
 //! A device that has page memory but no arithmetic: what a row finds is a hash of the tokens that
-//! it can see, with their addresses. Steps are checked as a real device checks them.
+//! it can see, with their addresses. Steps are checked as a real device checks them. What must not
+//! change a result (who else is in the step, where pages are) does not enter the hash; what was
+//! computed wrongly, or is missing, does.
 
 use core::task::Poll;
 use std::collections::VecDeque;
@@ -8,9 +10,9 @@ use std::vec::Vec;
 
 use agentos_hal::page::PageId;
 use agentos_hal::{
-    Candidate, Caps, DeviceError, Footprint, KvType, Limits, ModelShape, Outcome, PAGE_TOKENS, PageError,
-    Pairing, PrepareError, Program, Rope, RopeScaling, Row, Segment, Step, StepReport, SubmitError,
-    TensorDevice, Want, WeightSource,
+    Candidate, Caps, DeviceError, Footprint, KvType, Limits, Mass, ModelShape, Outcome, PAGE_TOKENS,
+    PageError, Pairing, PrepareError, Program, Rope, RopeScaling, Row, Segment, Step, StepReport,
+    SubmitError, TensorDevice, Want, WeightSource,
 };
 
 use crate::model::LLAMA;
@@ -63,6 +65,7 @@ pub struct FakeDevice {
     pub steps: Vec<usize>,
     limits: Limits,
     memory: Vec<[Option<(u32, u32)>; PAGE_TOKENS]>,
+    mass: Vec<Mass>,
     running: bool,
     outcomes: Vec<Outcome>,
     candidates: Vec<Candidate>,
@@ -76,17 +79,23 @@ impl FakeDevice {
             steps: Vec::new(),
             limits,
             memory: vec![[None; PAGE_TOKENS]; limits.pages as usize],
+            mass: Vec::new(),
             running: false,
             outcomes: Vec::new(),
             candidates: Vec::new(),
         }
     }
 
-    /// A hash of the tokens up to an address, as stored behind the segments.
-    fn seen(&self, step: &Step<'_>, address: u32) -> u32 {
+    /// The device lost its memory.
+    pub fn forget(&mut self) {
+        self.memory.fill([None; PAGE_TOKENS]);
+        self.running = false;
+    }
+
+    /// A hash of the tokens up to an address, as stored behind a span's segments.
+    fn seen(&self, segments: &[Segment], mut pages: &[PageId], address: u32) -> u32 {
         let mut hash = 0x811c_9dc5u32;
-        let mut pages = step.pages;
-        for &Segment { base, len } in step.segments {
+        for &Segment { base, len } in segments {
             let (mine, rest) = pages.split_at(len.div_ceil(PAGE_TOKENS as u32) as usize);
             pages = rest;
             for offset in (0..len).take_while(|offset| base + offset <= address) {
@@ -99,6 +108,27 @@ impl FakeDevice {
             }
         }
         hash
+    }
+
+    fn compute(&mut self, step: &Step<'_>) {
+        let (mut first_row, mut first_segment, mut first_page) = (0, 0, 0);
+        for span in step.spans {
+            let segments = &step.segments[first_segment..first_segment + span.segments as usize];
+            let pages: u32 = segments.iter().map(Segment::pages).sum();
+            let mine = &step.pages[first_page..first_page + pages as usize];
+            for row in first_row..first_row + span.rows {
+                let row_of = &step.rows[row as usize];
+                let seen = self.seen(segments, mine, row_of.address);
+                self.find(row, row_of, seen);
+            }
+            // Mass as a function of the tokens alone, spread over the rows that give it.
+            let of_segment =
+                |segment: &Segment| Mass(u64::from(span.rows) * u64::from(segment.base % 7 * 100));
+            self.mass.extend(segments.iter().map(of_segment));
+            first_row += span.rows;
+            first_segment += span.segments as usize;
+            first_page += pages as usize;
+        }
     }
 
     fn find(&mut self, index: u32, row: &Row, seen: u32) {
@@ -125,7 +155,7 @@ impl TensorDevice for FakeDevice {
         _: &Limits,
         _: &mut dyn WeightSource,
     ) -> Result<Footprint, PrepareError> {
-        unreachable!("a sequence does not prepare its device")
+        unreachable!("the kernel does not prepare its device")
     }
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
@@ -142,10 +172,8 @@ impl TensorDevice for FakeDevice {
         for row in step.rows {
             self.memory[row.page.0 as usize][usize::from(row.place)] = Some((row.token, row.offset));
         }
-        for (index, row) in step.rows.iter().enumerate() {
-            let seen = self.seen(step, row.address);
-            self.find(index as u32, row, seen);
-        }
+        self.mass.clear();
+        self.compute(step);
         self.running = true;
         Ok(())
     }
@@ -160,24 +188,41 @@ impl TensorDevice for FakeDevice {
                 self.running = false;
                 return Poll::Ready(Err(error));
             }
-            Some(Hitch::NotANumber) => self.outcomes[0].log_sum_exp = f32::NAN,
+            Some(Hitch::NotANumber) => {
+                if let Some(outcome) = self.outcomes.first_mut() {
+                    outcome.log_sum_exp = f32::NAN;
+                }
+            }
             None => (),
         }
         self.running = false;
         let (outcomes, candidates) = (&self.outcomes[..], &self.candidates[..]);
-        Poll::Ready(Ok(StepReport { outcomes, candidates, ..StepReport::default() }))
+        Poll::Ready(Ok(StepReport { outcomes, candidates, mass: &self.mass, ..StepReport::default() }))
     }
 
-    fn copy_out(&mut self, _: PageId, _: &mut [u8]) -> Poll<Result<(), PageError>> {
-        unreachable!("a sequence copies no pages")
+    fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
+        for (bytes, token) in image.chunks_exact_mut(8).zip(&self.memory[page.0 as usize]) {
+            let (token, offset) = token.unwrap_or((u32::MAX, u32::MAX));
+            bytes[..4].copy_from_slice(&token.to_le_bytes());
+            bytes[4..].copy_from_slice(&offset.to_le_bytes());
+        }
+        Poll::Ready(Ok(()))
     }
 
-    fn copy_in(&mut self, _: PageId, _: &[u8]) -> Poll<Result<(), PageError>> {
-        unreachable!("a sequence copies no pages")
+    fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
+        for (bytes, token) in image.chunks_exact(8).zip(&mut self.memory[page.0 as usize]) {
+            let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+            let found = (word(&bytes[..4]), word(&bytes[4..]));
+            *token = (found.1 != u32::MAX).then_some(found);
+        }
+        Poll::Ready(Ok(()))
     }
 
-    fn copy_pages(&mut self, _: &[(PageId, PageId)]) -> Result<(), PageError> {
-        unreachable!("a sequence copies no pages")
+    fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
+        for &(from, to) in pairs {
+            self.memory[to.0 as usize] = self.memory[from.0 as usize];
+        }
+        Ok(())
     }
 
     fn summarise(
@@ -187,6 +232,6 @@ impl TensorDevice for FakeDevice {
         _: usize,
         _: agentos_hal::device::PageSummary<'_>,
     ) -> Poll<Result<(), PageError>> {
-        unreachable!("a sequence summarises no pages")
+        unreachable!("nobody asks for summaries yet")
     }
 }

@@ -1,8 +1,10 @@
 //! What happened: the closed list of kernel events, in a fixed ring that hosts drain.
 
-use serde::{Deserialize, Serialize};
+mod ring;
 
-use agentos_hal::Instant;
+pub use ring::{EventRing, FRAME_BYTES, VACANT_RECORD, decode};
+
+use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentId, Fault, Finish, StateKind};
 use crate::interrupt::VectorId;

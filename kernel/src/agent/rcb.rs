@@ -1,0 +1,202 @@
+//! The Reasoning Control Block (paper §2.1): all that the kernel knows of one agent.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use super::{AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Spec, State, Watchdog};
+use crate::layout::Layout;
+use crate::memory::SliceHash;
+use crate::sample::Sampler;
+
+/// Agents whose end one agent may wait for.
+pub const MOST_WAITS: usize = 8;
+
+/// What an agent has used and seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Tokens generated.
+    pub generated: u64,
+    /// Rows that devices computed for it.
+    pub rows: u64,
+    /// Rows of those that computed again what this system had computed before.
+    pub recomputed: u64,
+    /// Tokens that were mapped from other agents' slices instead of computed.
+    pub shared: u64,
+    /// Steps taken part in.
+    pub steps: u64,
+    /// Times that it could have gone on and was left out of a step.
+    pub preemptions: u64,
+    /// Pages of it that left page memory.
+    pub paged_out: u64,
+    /// Pages that came back for it.
+    pub paged_in: u64,
+    /// Time from its spawn to its first token in microseconds; 0 before that.
+    pub first_token_us: u64,
+    /// The last cognitive latency L_c (paper §5.1) in microseconds: from what last made it ready (a
+    /// spawn, a message, a resumption) to the first token that it committed after.
+    pub latency_us: u64,
+    /// The worst L_c.
+    pub worst_latency_us: u64,
+}
+
+impl Metrics {
+    /// Contextual utilisation η (paper §5.1): rows that brought new content, of all rows; 1 before
+    /// the first.
+    pub fn utilization(&self) -> f32 {
+        if self.rows == 0 { 1.0 } else { (self.rows - self.recomputed) as f32 / self.rows as f32 }
+    }
+}
+
+/// How far an agent's context has come: what must be known to go on, or to go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The place of the next token.
+    pub layout: Layout,
+    /// Identity of the sealed slices before it; `None` once a slice was mapped, dropped or packed
+    /// that would not have come out the same here.
+    pub chain: Option<SliceHash>,
+}
+
+/// A change that waits for the end of the step in which the agent runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterStep {
+    /// Nothing.
+    Nothing,
+    /// It is suspended.
+    Suspend,
+    /// It is killed.
+    Kill,
+}
+
+/// The Reasoning Control Block.
+#[derive(Clone, Debug)]
+pub struct Rcb {
+    /// Its name.
+    pub id: AgentId,
+    /// Whom it was forked from.
+    pub parent: Option<AgentId>,
+    /// What it is doing.
+    pub state: State,
+    /// What it declared.
+    pub priority: Priority,
+    /// The most urgent of its own priority and those that wait for it.
+    pub effective: Priority,
+    /// What becomes of what does not fit.
+    pub memory: MemoryMode,
+    /// Most tokens of its context.
+    pub context: u32,
+    /// How tokens are chosen.
+    pub sampler: Sampler,
+    /// What it may use.
+    pub budget: Budget,
+    /// What it may do.
+    pub capabilities: Capabilities,
+    /// When it counts as repeating itself.
+    pub watchdog: Watchdog,
+    /// What it does when the model is done.
+    pub on_end: OnEnd,
+    /// The host's number.
+    pub tag: u64,
+    /// Pages that its admission reserved in all tiers; 0 while it waits for admission.
+    pub reserved: u32,
+    /// Tokens of its context: prompt, answers, messages.
+    pub tokens: u32,
+    /// Tokens that wait in its inbox.
+    pub inbox: u32,
+    /// Slices that it maps.
+    pub mapped: u32,
+    /// Where the tokens that were put into a step end.
+    pub cursor: Cursor,
+    /// Where the tokens end whose step was good.
+    pub committed: Cursor,
+    /// Most tokens that were ever computed of it: what is computed again below counts as such.
+    pub reached: u32,
+    /// Tokens generated since the last message.
+    pub turn_tokens: u32,
+    /// Rows that it may still compute before its level's next agent is preferred.
+    pub turn_rows: u32,
+    /// Agents whose end it waits for.
+    pub waits_for: Vec<AgentId, MOST_WAITS>,
+    /// Pages that it pinned.
+    pub pinned: u32,
+    /// Steps in a row that failed with it.
+    pub strikes: u8,
+    /// What happens at the end of the step.
+    pub after_step: AfterStep,
+    /// The last step that it took part in.
+    pub last_step: u64,
+    /// When it was spawned, in microseconds.
+    pub spawned_us: u64,
+    /// When it last became ready by something from outside, and has not committed a token since.
+    pub stirred_us: Option<u64>,
+    /// It has been in a step since it was stirred.
+    pub dispatched: bool,
+    /// When it was blocked or suspended: its lease on page memory runs from here.
+    pub rested_us: u64,
+    /// What it used and saw.
+    pub metrics: Metrics,
+}
+
+impl Rcb {
+    /// The block of an agent that nothing was computed for yet.
+    pub fn new(id: AgentId, spec: &Spec, sampler: Sampler, root: SliceHash, now_us: u64) -> Rcb {
+        let start = Cursor { layout: Layout::default(), chain: Some(root) };
+        Rcb {
+            id,
+            parent: None,
+            state: State::New,
+            priority: spec.priority,
+            effective: spec.priority,
+            memory: spec.memory,
+            context: spec.context,
+            sampler,
+            budget: spec.budget,
+            capabilities: spec.capabilities,
+            watchdog: spec.watchdog,
+            on_end: spec.on_end,
+            tag: spec.tag,
+            reserved: 0,
+            tokens: 0,
+            inbox: 0,
+            mapped: 0,
+            cursor: start,
+            committed: start,
+            reached: 0,
+            turn_tokens: 0,
+            turn_rows: 0,
+            waits_for: Vec::new(),
+            pinned: 0,
+            strikes: 0,
+            after_step: AfterStep::Nothing,
+            last_step: 0,
+            spawned_us: now_us,
+            stirred_us: Some(now_us),
+            dispatched: false,
+            rested_us: now_us,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Whether its answer is what comes next: with a budget of no tokens a context is only computed.
+    pub const fn generates(&self) -> bool {
+        self.budget.turn_tokens > 0
+    }
+
+    /// Whether there are tokens that are in no step yet.
+    pub const fn has_work(&self) -> bool {
+        self.cursor.layout.tokens < self.tokens
+    }
+
+    /// The budget that is used up, if one is.
+    pub fn exhausted(&self, now_us: u64) -> Option<Finish> {
+        if self.turn_tokens >= self.budget.turn_tokens || self.metrics.generated >= self.budget.tokens {
+            Some(Finish::Length)
+        } else if self.metrics.steps >= self.budget.steps
+            || now_us.saturating_sub(self.spawned_us) >= self.budget.time_us
+        {
+            Some(Finish::Budget)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Whether an agent's declared memory fits: decided when it is spawned, so that nobody dies of
+//! somebody else's needs later.
+
+use agentos_hal::PAGE_TOKENS;
+
+use super::slices::SLICE_PAGES;
+use crate::agent::MemoryMode;
+use crate::layout::SliceLimits;
+
+/// Pages that are never promised: with so many free in the two tiers together, a slice of either tier
+/// can always be brought to the other.
+pub const SPARE_PAGES: u32 = 2 * SLICE_PAGES as u32;
+
+/// Fewest pages of a bounded agent: its first slice, the latest one, and the one being written.
+pub const LEAST_BOUNDED: u32 = 3 * SLICE_PAGES as u32;
+
+/// The pages that there are, and those that were promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Pages of page memory that an agent can have at most.
+    pub l1: u32,
+    /// Lossless frames of the arena.
+    pub l2: u32,
+    /// Pages promised to the agents that are admitted.
+    pub promised: u32,
+}
+
+/// What an agent declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Most tokens of its context.
+    pub context: u32,
+    /// What becomes of what does not fit page memory.
+    pub memory: MemoryMode,
+}
+
+/// Why an agent does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Not even alone: its working set is larger than page memory, or its context than all memory.
+    Never {
+        /// Pages that it needs, however its slices fall.
+        pages: u32,
+        /// Pages that there are for one agent.
+        available: u32,
+        /// Tokens of context that would fit.
+        fits_tokens: u32,
+    },
+    /// Not beside those that were admitted.
+    Now {
+        /// Pages that it needs, however its slices fall.
+        pages: u32,
+        /// Pages that are not promised.
+        available: u32,
+        /// Tokens of context that would fit.
+        fits_tokens: u32,
+    },
+    /// Its quota is too small to work in.
+    Quota {
+        /// Pages of the quota.
+        pages: u32,
+        /// The least that would do.
+        least: u32,
+    },
+}
+
+impl core::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Unfit::Never { pages, available, fits_tokens } => write!(
+                f,
+                "its context needs up to {pages} pages and there are {available} for one agent; \
+                 a context of {fits_tokens} tokens would fit"
+            ),
+            Unfit::Now { pages, available, fits_tokens } => write!(
+                f,
+                "its context needs up to {pages} pages and {available} are not promised to others; \
+                 a context of {fits_tokens} tokens would fit now"
+            ),
+            Unfit::Quota { pages, least } => {
+                write!(f, "a quota of {pages} pages is too small to work in; {least} would fit")
+            }
+        }
+    }
+}
+
+/// The pages to be promised to an agent.
+///
+/// # Errors
+/// [`Unfit`].
+pub fn admit(demand: Demand, capacity: Capacity, limits: SliceLimits) -> Result<u32, Unfit> {
+    let pages = limits.worst_pages(demand.context);
+    let total = (capacity.l1 + capacity.l2).saturating_sub(SPARE_PAGES);
+    let alone = match demand.memory {
+        MemoryMode::Exact => capacity.l1.min(total),
+        MemoryMode::Bounded { pages, .. } => {
+            if pages < LEAST_BOUNDED || pages > capacity.l1 {
+                let least = LEAST_BOUNDED;
+                return Err(Unfit::Quota { pages, least });
+            }
+            total
+        }
+    };
+    if pages > alone {
+        let fits_tokens = tokens_within(alone, limits);
+        return Err(Unfit::Never { pages, available: alone, fits_tokens });
+    }
+    let available = total.saturating_sub(capacity.promised);
+    if pages > available {
+        let fits_tokens = tokens_within(available.min(alone), limits);
+        return Err(Unfit::Now { pages, available, fits_tokens });
+    }
+    Ok(pages)
+}
+
+/// Most tokens whose pages fit, however their slices fall.
+pub fn tokens_within(pages: u32, limits: SliceLimits) -> u32 {
+    let (mut fits, mut beyond) = (0, pages.saturating_mul(PAGE_TOKENS as u32) + 1);
+    while beyond - fits > 1 {
+        let middle = fits + (beyond - fits) / 2;
+        if limits.worst_pages(middle) <= pages { fits = middle } else { beyond = middle }
+    }
+    fits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: SliceLimits = SliceLimits::DEFAULT;
+    const EXACT: MemoryMode = MemoryMode::Exact;
+
+    fn capacity(l1: u32, l2: u32, promised: u32) -> Capacity {
+        Capacity { l1, l2, promised }
+    }
+
+    #[test]
+    fn a_refusal_says_what_would_fit() {
+        let demand = |context| Demand { context, memory: EXACT };
+        let alone = capacity(128, 500, 0);
+        let Err(Unfit::Never { fits_tokens, .. }) = admit(demand(5000), alone, LIMITS) else { panic!() };
+        assert!(admit(demand(fits_tokens), alone, LIMITS).is_ok());
+        assert!(admit(demand(fits_tokens + 1), alone, LIMITS).is_err());
+        let crowded = capacity(128, 500, 600);
+        let Err(Unfit::Now { fits_tokens, .. }) = admit(demand(100), crowded, LIMITS) else { panic!() };
+        assert!(admit(demand(fits_tokens), crowded, LIMITS).is_ok());
+        assert!(admit(demand(fits_tokens + 1), crowded, LIMITS).is_err());
+    }
+
+    #[test]
+    fn a_bounded_agent_may_be_longer_than_page_memory() {
+        let bounded = |pages| Demand { context: 2000, memory: MemoryMode::Bounded { pages, packed: false } };
+        let capacity = capacity(64, 1000, 0);
+        assert_eq!(admit(bounded(32), capacity, LIMITS), Ok(LIMITS.worst_pages(2000)));
+        assert!(matches!(admit(bounded(8), capacity, LIMITS), Err(Unfit::Quota { pages: 8, least: 24 })));
+        assert!(matches!(admit(bounded(65), capacity, LIMITS), Err(Unfit::Quota { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_within_is_the_most(pages in 0u32..5000) {
+            let fits = tokens_within(pages, LIMITS);
+            prop_assert!(LIMITS.worst_pages(fits) <= pages);
+            prop_assert!(LIMITS.worst_pages(fits + 1) > pages);
+        }
+    }
+}

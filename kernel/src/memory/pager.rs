@@ -1,0 +1,413 @@
+//! The pager: slices, the index, and the two tiers, kept in agreement.
+//!
+//! It moves whole slices and decides nothing: whose pages go is the caller's affair. A move that the
+//! device cannot finish at once is gone on with at the next call; a slice is in one tier or in the
+//! other, and never half in both.
+
+use core::task::Poll;
+
+use agentos_hal::{PAGE_TOKENS, PageError, PageId, TensorDevice};
+
+use super::arena::{Arena, FrameId};
+use super::hash::SliceHash;
+use super::index::Index;
+use super::pack::Packing;
+use super::slices::{Place, SLICE_PAGES, Slice, SliceId, SliceTable};
+use crate::pool::PagePool;
+
+/// A slice on its way to the other tier.
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    slice: SliceId,
+    to: Place,
+    /// Pages copied so far.
+    copied: usize,
+}
+
+/// What came of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Moved {
+    /// So many pages are in the other tier now.
+    Pages(u32),
+    /// The other tier has no room.
+    NoRoom,
+}
+
+/// Pages and frames that are in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Pages of page memory that hold something.
+    pub l1: u32,
+    /// Frames of the arena that hold something.
+    pub l2: u32,
+}
+
+/// The pager.
+#[derive(Debug)]
+pub struct Pager<'m> {
+    slices: SliceTable<'m>,
+    index: Index<'m>,
+    pool: PagePool<'m>,
+    arena: Arena<'m>,
+    packing: Packing,
+    /// One page's image on its way to or from a packed frame.
+    image: &'m mut [u8],
+    moving: Option<Move>,
+    round: u64,
+}
+
+impl<'m> Pager<'m> {
+    /// A pager of empty tiers. `image` has room for one page's image.
+    pub fn new(
+        slices: SliceTable<'m>,
+        index: Index<'m>,
+        pool: PagePool<'m>,
+        arena: Arena<'m>,
+        packing: Packing,
+        image: &'m mut [u8],
+    ) -> Pager<'m> {
+        Pager { slices, index, pool, arena, packing, image, moving: None, round: 0 }
+    }
+
+    /// A slice.
+    pub fn slice(&self, id: SliceId) -> &Slice {
+        self.slices.get(id)
+    }
+
+    /// Every slice that is in use.
+    pub fn slices(&self) -> impl Iterator<Item = (SliceId, &Slice)> {
+        self.slices.iter()
+    }
+
+    /// Pages of page memory that nobody uses.
+    pub fn free(&self) -> u32 {
+        self.pool.free()
+    }
+
+    /// Frames of the arena that nobody uses.
+    pub fn free_frames(&self) -> u32 {
+        self.arena.free_lossless()
+    }
+
+    /// Pages and frames in use.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for (_, slice) in self.slices.iter() {
+            let pages = u32::from(slice.pages);
+            if slice.resident() { usage.l1 += pages } else { usage.l2 += pages }
+        }
+        usage
+    }
+
+    /// Begins a planning round: from here on [`Pager::need`] protects slices.
+    pub fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
+    /// A step of this round needs the slice.
+    pub fn need(&mut self, id: SliceId) {
+        self.slices.get_mut(id).needed = self.round;
+    }
+
+    /// Whether a step of this round needs the slice.
+    pub fn is_needed(&self, id: SliceId) -> bool {
+        self.slices.get(id).needed == self.round
+    }
+
+    /// The slice of an identity, if it was made.
+    pub fn find(&self, hash: SliceHash) -> Option<SliceId> {
+        self.index.get(&hash).map(SliceId)
+    }
+
+    /// One more mapping of a slice.
+    pub fn retain(&mut self, id: SliceId) {
+        self.slices.retain(id);
+    }
+
+    /// A new slice that one agent maps. With an identity it can be found before it is computed, and
+    /// whoever runs first computes it for all.
+    pub fn create(&mut self, identity: Option<(SliceHash, u8)>) -> SliceId {
+        let id = self.slices.create();
+        if let Some((hash, tokens)) = identity {
+            let slice = self.slices.get_mut(id);
+            (slice.hash, slice.sealed) = (Some(hash), Some(tokens));
+            self.publish(id);
+        }
+        id
+    }
+
+    /// Seals a slice under its identity. It is to be published once it is computed.
+    pub fn seal(&mut self, id: SliceId, hash: Option<SliceHash>, tokens: u8) {
+        let slice = self.slices.get_mut(id);
+        (slice.hash, slice.sealed) = (hash, Some(tokens));
+    }
+
+    /// Lets others find a slice by its identity, unless they find an equal one already.
+    pub fn publish(&mut self, id: SliceId) {
+        if let Some(hash) = self.slices.get(id).hash
+            && self.index.get(&hash).is_none()
+        {
+            // A full index only means that this slice will not be shared.
+            self.slices.get_mut(id).indexed = self.index.insert(hash, id.0).is_ok();
+        }
+    }
+
+    /// One mapping less. What nobody maps and nobody could find is removed; the rest stays until its
+    /// pages are needed.
+    pub fn release(&mut self, id: SliceId) {
+        if self.slices.release(id) && !self.is_moving(id) {
+            self.discard(id);
+        }
+    }
+
+    /// Adds a page to a slice in page memory, if one is free.
+    pub fn grow(&mut self, id: SliceId) -> Option<PageId> {
+        if self.pool.free() == 0 {
+            return None;
+        }
+        let mut page = [PageId(0)];
+        self.pool.take(&mut page);
+        let slice = self.slices.get_mut(id);
+        let Place::Device(pages) = &mut slice.place else { panic!("only a resident slice grows") };
+        pages[usize::from(slice.pages)] = page[0];
+        slice.pages += 1;
+        Some(page[0])
+    }
+
+    /// Notes that a step will compute one more token of a slice.
+    pub fn plan_token(&mut self, id: SliceId) {
+        self.slices.get_mut(id).planned += 1;
+    }
+
+    /// The tokens of a slice that were put into a step are computed, or, when the step failed, are not.
+    pub fn settle(&mut self, id: SliceId, good: bool) {
+        let slice = self.slices.get_mut(id);
+        if good { slice.computed = slice.planned } else { slice.planned = slice.computed }
+    }
+
+    /// Removes the slice that has been unmapped for longest in page memory (or the arena). Returns
+    /// whether there was one.
+    pub fn reclaim(&mut self, resident: bool) -> bool {
+        let moving = self.moving.map(|moving| moving.slice);
+        let round = self.round;
+        let places = &self.slices;
+        let wanted = |slice: &Slice| slice.resident() == resident && slice.needed != round;
+        let Some(id) = places.oldest_unmapped(wanted).filter(|&id| Some(id) != moving) else { return false };
+        self.discard(id);
+        true
+    }
+
+    /// A slice with the first `tokens` of another, to go on in another way: the same one if nobody else
+    /// can see it, else a copy (copy on write). `None` while page memory has too few free pages.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_pages`].
+    pub fn make_own(
+        &mut self,
+        id: SliceId,
+        tokens: u8,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Option<SliceId>, PageError> {
+        let slice = self.slices.get_mut(id);
+        if slice.refs == 1 && !slice.indexed {
+            (slice.planned, slice.computed) = (tokens, tokens);
+            return Ok(Some(id));
+        }
+        let from = *self.slices.get(id);
+        let count = usize::from(tokens).div_ceil(PAGE_TOKENS);
+        if (self.pool.free() as usize) < count {
+            return Ok(None);
+        }
+        let mut pages = [PageId(u32::MAX); SLICE_PAGES];
+        self.pool.take(&mut pages[..count]);
+        let mut pairs = [(PageId(0), PageId(0)); SLICE_PAGES];
+        for ((pair, &old), &new) in pairs.iter_mut().zip(from.device_pages()).zip(&pages[..count]) {
+            *pair = (old, new);
+        }
+        if let Err(error) = device.copy_pages(&pairs[..count]) {
+            self.pool.give(&pages[..count]);
+            return Err(error);
+        }
+        let copy = self.slices.create();
+        let slice = self.slices.get_mut(copy);
+        (slice.pages, slice.planned, slice.computed) = (count as u8, tokens, tokens);
+        (slice.place, slice.needed) = (Place::Device(pages), self.round);
+        self.release(id);
+        Ok(Some(copy))
+    }
+
+    /// Moves a slice from page memory to the arena, as it is.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_out`].
+    pub fn page_out(&mut self, id: SliceId, device: &mut dyn TensorDevice) -> Poll<Result<Moved, PageError>> {
+        let count = usize::from(self.slices.get(id).pages);
+        while (self.arena.free_lossless() as usize) < count {
+            if !self.reclaim(false) {
+                return Poll::Ready(Ok(Moved::NoRoom));
+            }
+        }
+        let mut frames = [FrameId::NONE; SLICE_PAGES];
+        for frame in &mut frames[..count] {
+            *frame = self.arena.take_lossless().expect("so many are free");
+        }
+        self.moving = Some(Move { slice: id, to: Place::Arena(frames), copied: 0 });
+        self.go_on(device)
+    }
+
+    /// Moves a slice that one agent maps to the arena, packed. From then on it is nobody's exact slice:
+    /// it cannot be found by its identity.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_out`].
+    pub fn page_out_packed(
+        &mut self,
+        id: SliceId,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<Moved, PageError>> {
+        let count = usize::from(self.slices.get(id).pages);
+        if (self.arena.free_packed() as usize) < count {
+            return Poll::Ready(Ok(Moved::NoRoom));
+        }
+        let mut frames = [FrameId::NONE; SLICE_PAGES];
+        for frame in &mut frames[..count] {
+            *frame = self.arena.take_packed().expect("so many are free");
+        }
+        self.forget_identity(id);
+        self.moving = Some(Move { slice: id, to: Place::Arena(frames), copied: 0 });
+        self.go_on(device)
+    }
+
+    /// Moves a slice from the arena to page memory.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_in`].
+    pub fn page_in(&mut self, id: SliceId, device: &mut dyn TensorDevice) -> Poll<Result<Moved, PageError>> {
+        let count = usize::from(self.slices.get(id).pages);
+        if (self.pool.free() as usize) < count {
+            return Poll::Ready(Ok(Moved::NoRoom));
+        }
+        let mut pages = [PageId(u32::MAX); SLICE_PAGES];
+        self.pool.take(&mut pages[..count]);
+        self.moving = Some(Move { slice: id, to: Place::Device(pages), copied: 0 });
+        self.go_on(device)
+    }
+
+    /// Whether a move is not finished yet.
+    pub fn is_paging(&self) -> bool {
+        self.moving.is_some()
+    }
+
+    /// Goes on with the move that is under way, if there is one.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_in`] and [`TensorDevice::copy_out`]; the slice stays where it was.
+    pub fn go_on(&mut self, device: &mut dyn TensorDevice) -> Poll<Result<Moved, PageError>> {
+        let Some(mut moving) = self.moving else { return Poll::Ready(Ok(Moved::Pages(0))) };
+        let count = usize::from(self.slices.get(moving.slice).pages);
+        while moving.copied < count {
+            let copied = self.copy(self.slices.get(moving.slice).place, moving.to, moving.copied, device);
+            match copied {
+                Poll::Ready(Ok(())) => moving.copied += 1,
+                Poll::Pending | Poll::Ready(Err(PageError::Busy)) => {
+                    self.moving = Some(moving);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.moving = None;
+                    self.give(moving.to, count);
+                    self.forget_if_unwanted(moving.slice);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        self.moving = None;
+        let from = core::mem::replace(&mut self.slices.get_mut(moving.slice).place, moving.to);
+        self.give(from, count);
+        self.forget_if_unwanted(moving.slice);
+        Poll::Ready(Ok(Moved::Pages(count as u32)))
+    }
+
+    /// Copies one page between the tiers.
+    fn copy(
+        &mut self,
+        from: Place,
+        to: Place,
+        at: usize,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<(), PageError>> {
+        match (from, to) {
+            (Place::Device(from), Place::Arena(to)) if self.arena.is_packed(to[at]) => {
+                let copied = device.copy_out(from[at], self.image);
+                if let Poll::Ready(Ok(())) = copied {
+                    self.packing.pack(self.image, self.arena.image_mut(to[at]));
+                }
+                copied
+            }
+            (Place::Arena(from), Place::Device(to)) if self.arena.is_packed(from[at]) => {
+                self.packing.unpack(self.arena.image(from[at]), self.image);
+                device.copy_in(to[at], self.image)
+            }
+            (Place::Device(from), Place::Arena(to)) => {
+                device.copy_out(from[at], self.arena.image_mut(to[at]))
+            }
+            (Place::Arena(from), Place::Device(to)) => device.copy_in(to[at], self.arena.image(from[at])),
+            _ => panic!("a move leads to the other tier"),
+        }
+    }
+
+    /// Page memory was lost with the device: what was there is not computed any more.
+    pub fn lose_device(&mut self) {
+        if let Some(moving) = self.moving.take() {
+            let count = usize::from(self.slices.get(moving.slice).pages);
+            self.give(moving.to, count);
+            self.forget_if_unwanted(moving.slice);
+        }
+        while self.reclaim_any_resident() {}
+        let resident = |slice: &Slice| slice.refs > 0 && slice.resident();
+        self.slices.for_each_mut(resident, |slice| (slice.planned, slice.computed) = (0, 0));
+    }
+
+    fn reclaim_any_resident(&mut self) -> bool {
+        let Some(id) = self.slices.oldest_unmapped(Slice::resident) else { return false };
+        self.discard(id);
+        true
+    }
+
+    fn is_moving(&self, id: SliceId) -> bool {
+        self.moving.is_some_and(|moving| moving.slice == id)
+    }
+
+    /// A slice whose last mapping went while it was on its way.
+    fn forget_if_unwanted(&mut self, id: SliceId) {
+        let slice = self.slices.get(id);
+        if slice.refs == 0 && !(slice.indexed && slice.complete()) {
+            self.discard(id);
+        }
+    }
+
+    fn forget_identity(&mut self, id: SliceId) {
+        let slice = self.slices.get_mut(id);
+        let hash = slice.hash.take();
+        if core::mem::take(&mut slice.indexed)
+            && let Some(hash) = hash
+        {
+            self.index.remove(&hash);
+        }
+    }
+
+    fn discard(&mut self, id: SliceId) {
+        self.forget_identity(id);
+        let slice = *self.slices.get(id);
+        self.give(slice.place, usize::from(slice.pages));
+        self.slices.remove(id);
+    }
+
+    fn give(&mut self, place: Place, count: usize) {
+        match place {
+            Place::Device(pages) => self.pool.give(&pages[..count]),
+            Place::Arena(frames) => frames[..count].iter().for_each(|&frame| self.arena.give(frame)),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Semantic page tables: which slices an agent sees, and at which address.
+
+use serde::{Deserialize, Serialize};
+
+use super::slices::SliceId;
+
+/// How near a mapped slice is to what this context would have computed itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fidelity {
+    /// The same bits: computed behind the same prefix, or here.
+    Exact,
+    /// Computed behind another prefix and mapped here.
+    Relocated,
+    /// It was packed and unpacked again.
+    Packed,
+}
+
+/// One entry of a semantic page table.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapping {
+    /// The slice.
+    pub slice: SliceId,
+    /// The address of its first token.
+    pub base: u32,
+    /// How near it is to an own computation.
+    pub fidelity: Fidelity,
+    /// It is among those that the next rows attend to.
+    pub selected: bool,
+    /// It stays in page memory.
+    pub pinned: bool,
+    /// Attention mass that it received since the last slice was sealed (`agentos_hal::Mass`).
+    pub mass: u64,
+    /// The address at which it last was relevant.
+    pub relevant: u32,
+}
+
+/// An entry that is not in use: what a table of mappings starts with.
+pub const VACANT_MAPPING: Mapping = Mapping {
+    slice: SliceId(u32::MAX),
+    base: 0,
+    fidelity: Fidelity::Exact,
+    selected: true,
+    pinned: false,
+    mass: 0,
+    relevant: 0,
+};

@@ -1,0 +1,451 @@
+//! System calls.
+
+use super::Kernel;
+use super::storage::Slot;
+use crate::agent::{
+    Admission, AfterStep, AgentId, BlockedOn, Budget, MOST_WAITS, MemoryMode, Priority, Rcb, Resume, Spec,
+    State,
+};
+use crate::call::{Call, CallError, Reply, Stat, Tokens};
+use crate::event::Event;
+use crate::interrupt::VectorId;
+use crate::memory::admit::{self, Capacity, Demand, Unfit};
+use crate::sample::Sampler;
+
+impl Kernel<'_> {
+    /// Does what an agent (or, with `None`, the host) asks. What is refused changed nothing.
+    ///
+    /// # Errors
+    /// Any [`CallError`].
+    pub fn call(
+        &mut self,
+        caller: Option<AgentId>,
+        call: &Call<'_>,
+        now_us: u64,
+    ) -> Result<Reply, CallError> {
+        self.now_us = self.now_us.max(now_us);
+        self.permit(caller, call)?;
+        match *call {
+            Call::Spawn(spec, tokens) => self.spawn(&spec, tokens).map(Reply::Agent),
+            Call::Fork(agent, spec) => self.fork(agent, &spec).map(Reply::Agent),
+            Call::Kill(agent) => self.kill(agent).map(|()| Reply::Done),
+            Call::Suspend(agent) => self.suspend(agent).map(|()| Reply::Done),
+            Call::Resume(agent) => self.resume(agent).map(|()| Reply::Done),
+            Call::Send(agent, tokens) => self.send(caller, agent, tokens).map(|()| Reply::Done),
+            Call::Wait(agent, other) => self.wait(agent, other).map(|()| Reply::Done),
+            Call::SetPriority(agent, priority) => self.set_priority(agent, priority).map(|()| Reply::Done),
+            Call::Pin { agent, start, end, keep } => self.pin(agent, start, end, keep).map(|()| Reply::Done),
+            Call::SetBudget(agent, budget) => self.set_budget(agent, budget).map(|()| Reply::Done),
+            Call::Stat(agent) => self.stat(agent).map(Reply::Stat),
+        }
+    }
+
+    fn permit(&self, caller: Option<AgentId>, call: &Call<'_>) -> Result<(), CallError> {
+        let Some(caller) = caller else { return Ok(()) };
+        let capabilities = self.rcb(self.known(caller)?).capabilities;
+        let (permitted, capability) = match *call {
+            Call::Spawn(..) | Call::Fork(..) => (capabilities.spawn, "spawn"),
+            Call::Send(..) => (capabilities.send, "send"),
+            Call::Stat(_) => (true, ""),
+            // The rest an agent may do to itself only.
+            Call::Kill(agent)
+            | Call::Suspend(agent)
+            | Call::Resume(agent)
+            | Call::Wait(agent, _)
+            | Call::Pin { agent, .. } => (agent == caller, "control of other agents"),
+            Call::SetPriority(..) | Call::SetBudget(..) => (false, "control of budgets"),
+        };
+        if permitted { Ok(()) } else { Err(CallError::NotPermitted { capability }) }
+    }
+
+    fn spawn(&mut self, spec: &Spec, tokens: Tokens<'_>) -> Result<AgentId, CallError> {
+        self.check_tokens(tokens)?;
+        if tokens.is_empty() {
+            return Err(CallError::Empty);
+        }
+        if tokens.len() > spec.context as usize {
+            return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
+        }
+        let (index, rcb) = self.declare(spec)?;
+        let first = index * self.config.context as usize;
+        for (place, token) in self.tokens[first..].iter_mut().zip(tokens.iter()) {
+            *place = token;
+        }
+        let id = self.settle_in(index, rcb, None, tokens.len() as u32);
+        self.begin(index);
+        Ok(id)
+    }
+
+    fn fork(&mut self, parent: AgentId, spec: &Spec) -> Result<AgentId, CallError> {
+        let from = self.alive(parent)?;
+        if self.rcb(from).reserved == 0 {
+            return Err(CallError::State { agent: parent, state: self.rcb(from).state });
+        }
+        let tokens = self.rcb(from).tokens;
+        if tokens > spec.context {
+            return Err(CallError::TooLong { tokens: tokens as usize, fits: spec.context as usize });
+        }
+        let (index, mut rcb) = self.declare(spec)?;
+        if rcb.reserved == 0 {
+            // A copy that waits would have to keep its parent's pages.
+            return Err(self.refusal(spec));
+        }
+        let source = self.rcb(from);
+        (rcb.committed, rcb.cursor, rcb.reached) =
+            (source.committed, source.committed, source.committed.layout.tokens);
+        // The same memory, or what the child sees would not be what its parent saw.
+        rcb.memory = source.memory;
+        let slices = source.committed.layout.slices as usize;
+        let (context, per_agent) = (self.config.context as usize, self.config.slices_per_agent() as usize);
+        self.tokens.copy_within(from * context..from * context + tokens as usize, index * context);
+        self.mappings.copy_within(from * per_agent..from * per_agent + slices, index * per_agent);
+        rcb.mapped = slices as u32;
+        let id = self.settle_in(index, rcb, Some(parent), tokens);
+        for entry in 0..slices {
+            let mapping = &mut self.table_mut(index)[entry];
+            mapping.pinned = false;
+            let slice = mapping.slice;
+            self.pager.retain(slice);
+        }
+        self.begin(index);
+        Ok(id)
+    }
+
+    /// Finds a slot and the pages that an agent declares; they are taken when it settles in.
+    fn declare(&self, spec: &Spec) -> Result<(usize, Rcb), CallError> {
+        if self.shutdown {
+            return Err(CallError::Shutdown);
+        }
+        let sampler = Sampler::new(spec.sampling)?;
+        if spec.context > self.config.context || spec.context == 0 {
+            return Err(CallError::Context { declared: spec.context, most: self.config.context });
+        }
+        let free = self.agents.iter().position(|slot| slot.rcb.is_none());
+        let index = free.ok_or(CallError::AgentsFull { slots: self.config.agents })?;
+        let id = AgentId { index: index as u16, generation: self.agents[index].generation };
+        let mut rcb = Rcb::new(id, spec, sampler, self.root, self.now_us);
+        rcb.reserved = match (self.fits(spec.context, spec.memory), spec.admission) {
+            (Ok(pages), _) => pages,
+            (Err(Unfit::Now { .. }), Admission::Wait) => 0,
+            (Err(unfit), _) => return Err(unfit.into()),
+        };
+        Ok((index, rcb))
+    }
+
+    fn refusal(&self, spec: &Spec) -> CallError {
+        match self.fits(spec.context, spec.memory) {
+            Err(unfit) => unfit.into(),
+            Ok(_) => CallError::AgentsFull { slots: self.config.agents },
+        }
+    }
+
+    fn fits(&self, context: u32, memory: MemoryMode) -> Result<u32, Unfit> {
+        let promised = self.agents().map(|rcb| rcb.reserved).sum();
+        // Pins stay, so no working set may count on their pages.
+        let pins = self.pin_limit();
+        let capacity =
+            Capacity { l1: self.config.l1_pages - pins, l2: self.config.l2_frames + pins, promised };
+        admit::admit(Demand { context, memory }, capacity, self.config.slice_limits)
+    }
+
+    /// Pages that may be pinned in all.
+    fn pin_limit(&self) -> u32 {
+        self.config.pinned_pages
+    }
+
+    fn settle_in(&mut self, index: usize, mut rcb: Rcb, parent: Option<AgentId>, tokens: u32) -> AgentId {
+        let agent = rcb.id;
+        rcb.tokens = tokens;
+        rcb.parent = parent;
+        self.agents[index].rcb = Some(rcb);
+        self.emit(Event::Spawned { agent, parent, tokens });
+        agent
+    }
+
+    /// A new agent goes on the schedule, if it is admitted.
+    fn begin(&mut self, index: usize) {
+        let rcb = self.rcb(index);
+        if rcb.reserved == 0 {
+            return;
+        }
+        if rcb.has_work() { self.change(index, State::Ready) } else { self.come_to_rest(index) }
+    }
+
+    /// Admits who waits, the most urgent first, as far as they fit.
+    pub(super) fn admit_waiting(&mut self) {
+        if !core::mem::take(&mut self.vacated) {
+            return;
+        }
+        loop {
+            let waiting = |rcb: &&Rcb| rcb.state == State::New;
+            let urgency =
+                |rcb: &&Rcb| (core::cmp::Reverse(rcb.effective.level()), rcb.spawned_us, rcb.id.index);
+            let Some(first) = self.agents().filter(waiting).min_by_key(urgency) else { return };
+            let (index, context, memory) = (usize::from(first.id.index), first.context, first.memory);
+            let Ok(pages) = self.fits(context, memory) else { return };
+            self.rcb_mut(index).reserved = pages;
+            self.begin(index);
+        }
+    }
+
+    fn kill(&mut self, agent: AgentId) -> Result<(), CallError> {
+        let index = self.known(agent)?;
+        if self.rcb(index).state == State::Running {
+            self.rcb_mut(index).after_step = AfterStep::Kill;
+        } else {
+            self.remove(index);
+        }
+        Ok(())
+    }
+
+    /// Forgets an agent.
+    pub(super) fn remove(&mut self, index: usize) {
+        let agent = self.rcb(index).id;
+        self.ready.remove(index as u16);
+        self.vacate(index);
+        let generation = self.agents[index].generation.wrapping_add(1);
+        self.agents[index] = Slot { generation, rcb: None };
+        self.emit(Event::Killed { agent });
+        self.wake_waiters(agent);
+    }
+
+    fn suspend(&mut self, agent: AgentId) -> Result<(), CallError> {
+        let index = self.alive(agent)?;
+        self.put_aside(index);
+        Ok(())
+    }
+
+    /// Takes an agent off the schedule; one that runs, at the end of its step.
+    pub(super) fn put_aside(&mut self, index: usize) {
+        match self.rcb(index).state {
+            State::Running => self.rcb_mut(index).after_step = AfterStep::Suspend,
+            State::Blocked(on) => self.change(index, State::Suspended(Resume::Blocked(on))),
+            State::Suspended(_) => (),
+            _ => self.change(index, State::Suspended(Resume::Ready)),
+        }
+    }
+
+    fn resume(&mut self, agent: AgentId) -> Result<(), CallError> {
+        let index = self.alive(agent)?;
+        match self.rcb(index).state {
+            State::Suspended(_) => self.take_up(index),
+            State::Running => self.rcb_mut(index).after_step = AfterStep::Nothing,
+            state => return Err(CallError::State { agent, state }),
+        }
+        Ok(())
+    }
+
+    /// Puts a suspended agent back to what it did.
+    pub(super) fn take_up(&mut self, index: usize) {
+        self.stir(index);
+        let rcb = self.rcb(index);
+        let waits = rcb.waits_for.first().copied();
+        match (rcb.state, waits) {
+            _ if rcb.reserved == 0 => {
+                // It was never admitted: it waits for that again.
+                self.vacated = true;
+                self.rcb_mut(index).state = State::New;
+            }
+            (State::Suspended(Resume::Blocked(BlockedOn::Agent(_))), Some(other)) => {
+                self.change(index, State::Blocked(BlockedOn::Agent(other)));
+            }
+            (State::Suspended(Resume::Blocked(BlockedOn::Message)), _) if rcb.inbox == 0 => {
+                self.change(index, State::Blocked(BlockedOn::Message));
+            }
+            (State::Suspended(Resume::Blocked(BlockedOn::Host)), _) => {
+                self.change(index, State::Blocked(BlockedOn::Host));
+            }
+            _ if rcb.has_work() => self.change(index, State::Ready),
+            _ => self.come_to_rest(index),
+        }
+    }
+
+    fn send(&mut self, from: Option<AgentId>, to: AgentId, tokens: Tokens<'_>) -> Result<(), CallError> {
+        let index = self.alive(to)?;
+        self.check_tokens(tokens)?;
+        if tokens.is_empty() {
+            return Err(CallError::Empty);
+        }
+        let rcb = self.rcb(index);
+        let room = (rcb.context - rcb.tokens).min(self.config.inbox).saturating_sub(rcb.inbox);
+        if tokens.len() > room as usize {
+            return Err(CallError::TooLong { tokens: tokens.len(), fits: room as usize });
+        }
+        let first = index * self.config.inbox as usize + rcb.inbox as usize;
+        for (place, token) in self.inbox[first..].iter_mut().zip(tokens.iter()) {
+            *place = token;
+        }
+        self.rcb_mut(index).inbox += tokens.len() as u32;
+        self.emit(Event::Message { from, to, tokens: tokens.len() as u32 });
+        self.raise(VectorId::Ipc, Some(to), tokens.len() as u64);
+        Ok(())
+    }
+
+    /// What came for an agent becomes part of its context, and it goes on. An answer that grew
+    /// meanwhile may have left too little room: what no longer fits is cut off, and reported as a full
+    /// context.
+    pub(super) fn take_inbox(&mut self, index: usize) {
+        let rcb = self.rcb(index);
+        let (tokens, waiting, context) = (rcb.tokens, rcb.inbox, rcb.context);
+        let taken = waiting.min(context - tokens);
+        let from = index * self.config.inbox as usize;
+        let to = index * self.config.context as usize + tokens as usize;
+        self.tokens[to..to + taken as usize].copy_from_slice(&self.inbox[from..from + taken as usize]);
+        let rcb = self.rcb_mut(index);
+        rcb.tokens += taken;
+        rcb.inbox = 0;
+        rcb.turn_tokens = 0;
+        let agent = rcb.id;
+        if taken < waiting {
+            self.raise(VectorId::ContextFull, Some(agent), u64::from(context));
+        }
+        self.stir(index);
+        if self.rcb(index).state != State::Running {
+            self.change(index, State::Ready);
+        }
+    }
+
+    /// Something from outside made an agent go on: its latency counts from here.
+    fn stir(&mut self, index: usize) {
+        let now_us = self.now_us;
+        let rcb = self.rcb_mut(index);
+        rcb.stirred_us = Some(now_us);
+        rcb.dispatched = false;
+    }
+
+    fn wait(&mut self, agent: AgentId, other: AgentId) -> Result<(), CallError> {
+        let index = self.alive(agent)?;
+        let other_index = self.known(other)?;
+        if self.rcb(other_index).state.is_over() {
+            return Ok(());
+        }
+        if agent == other || self.waits_through(other, agent) {
+            return Err(CallError::Cycle { waiting: other });
+        }
+        let rcb = self.rcb_mut(index);
+        if !rcb.waits_for.contains(&other) {
+            rcb.waits_for.push(other).map_err(|_| CallError::Waits { most: MOST_WAITS })?;
+        }
+        match rcb.state {
+            State::Blocked(BlockedOn::Message) => self.change(index, State::Blocked(BlockedOn::Agent(other))),
+            State::Ready if rcb.generates() => self.change(index, State::Blocked(BlockedOn::Agent(other))),
+            // The rest wait when they come to rest, or to the end of their step.
+            _ => (),
+        }
+        self.inherit();
+        Ok(())
+    }
+
+    fn set_priority(&mut self, agent: AgentId, priority: Priority) -> Result<(), CallError> {
+        let index = self.alive(agent)?;
+        self.rcb_mut(index).priority = priority;
+        self.inherit();
+        Ok(())
+    }
+
+    fn set_budget(&mut self, agent: AgentId, budget: Budget) -> Result<(), CallError> {
+        let index = self.alive(agent)?;
+        self.rcb_mut(index).budget = budget;
+        Ok(())
+    }
+
+    fn pin(&mut self, agent: AgentId, start: u32, end: u32, keep: bool) -> Result<(), CallError> {
+        let index = self.alive(agent)?;
+        let concerned = |entry: usize| {
+            let mapping = self.table(index)[entry];
+            let len = u32::from(self.pager.slice(mapping.slice).computed);
+            mapping.base < end && mapping.base + len > start && mapping.pinned != keep
+        };
+        let entries = self.table(index).len();
+        if !keep {
+            for entry in 0..entries {
+                let mapping = self.table(index)[entry];
+                if mapping.base < end && mapping.base >= start {
+                    self.unpin(index, entry);
+                }
+            }
+            return Ok(());
+        }
+        let pages: u32 = (0..entries)
+            .filter(|&entry| concerned(entry))
+            .map(|entry| u32::from(self.pager.slice(self.table(index)[entry].slice).pages))
+            .sum();
+        let rcb = self.rcb(index);
+        let most = (rcb.budget.pinned_pages.saturating_sub(rcb.pinned))
+            .min(self.pin_limit().saturating_sub(self.pinned));
+        if pages > most {
+            return Err(CallError::Pins { pages, most });
+        }
+        for entry in 0..entries {
+            let mapping = self.table(index)[entry];
+            let slice = self.pager.slice(mapping.slice);
+            let (computed, pages) = (u32::from(slice.computed), u32::from(slice.pages));
+            // An open slice still grows; it is pinned when it is sealed.
+            let whole = slice.sealed.is_some();
+            if whole && mapping.base < end && mapping.base + computed > start && !mapping.pinned {
+                self.table_mut(index)[entry].pinned = true;
+                self.rcb_mut(index).pinned += pages;
+                self.pinned += pages;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a pinned slice go.
+    pub(super) fn unpin(&mut self, index: usize, entry: usize) {
+        let mapping = &mut self.table_mut(index)[entry];
+        if core::mem::take(&mut mapping.pinned) {
+            let slice = mapping.slice;
+            let pages = u32::from(self.pager.slice(slice).pages);
+            self.rcb_mut(index).pinned -= pages;
+            self.pinned -= pages;
+        }
+    }
+
+    fn stat(&self, agent: AgentId) -> Result<Stat, CallError> {
+        let index = self.known(agent)?;
+        let rcb = self.rcb(index);
+        let (mut l1_pages, mut l2_pages) = (0, 0);
+        for mapping in self.table(index) {
+            let slice = self.pager.slice(mapping.slice);
+            let pages = u32::from(slice.pages);
+            if slice.resident() { l1_pages += pages } else { l2_pages += pages }
+        }
+        Ok(Stat {
+            agent,
+            tag: rcb.tag,
+            state: rcb.state,
+            priority: rcb.priority,
+            effective: rcb.effective,
+            tokens: rcb.tokens,
+            computed: rcb.committed.layout.tokens,
+            slices: rcb.mapped,
+            l1_pages,
+            l2_pages,
+            reserved: rcb.reserved,
+            metrics: rcb.metrics,
+        })
+    }
+
+    fn check_tokens(&self, tokens: Tokens<'_>) -> Result<(), CallError> {
+        let vocab = self.vocabulary.delimiters.len();
+        match tokens.iter().enumerate().find(|&(_, token)| token as usize >= vocab) {
+            Some((index, token)) => Err(CallError::Token { index, token, vocab }),
+            None => Ok(()),
+        }
+    }
+
+    /// The slot of an agent.
+    fn known(&self, agent: AgentId) -> Result<usize, CallError> {
+        self.find(agent).ok_or(CallError::NoAgent(agent))
+    }
+
+    /// The slot of an agent that is not over.
+    fn alive(&self, agent: AgentId) -> Result<usize, CallError> {
+        let index = self.known(agent)?;
+        match self.rcb(index).state {
+            state if state.is_over() => Err(CallError::State { agent, state }),
+            _ => Ok(index),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What a step's end means for the agents in it.
+
+use agentos_hal::{DeviceError, Mass, PageError};
+
+use super::{Kernel, Report, Tick};
+use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, State};
+use crate::event::Event;
+use crate::interrupt::VectorId;
+use crate::layout::Layout;
+use crate::sample::{Choice, Next};
+use crate::watch;
+
+impl Kernel<'_> {
+    /// The step is good: its rows are computed, and answers go on by a token.
+    pub(super) fn commit(&mut self, report: &Report<'_>) {
+        let mut outcome = 0;
+        for number in 0..self.step.rider_count {
+            let rider = self.step.riders[number];
+            let index = usize::from(rider.agent);
+            let first = rider.first_segment as usize;
+            if let Some(mass) = report.mass.get(first..first + rider.segments as usize) {
+                self.keep_mass(index, mass);
+            }
+            self.commit_rows(index, rider.rows);
+            if rider.wants {
+                let found = &report.outcomes[outcome];
+                let next = Next {
+                    candidates: report.candidates_of(outcome),
+                    log_sum_exp: found.log_sum_exp,
+                    entropy: found.entropy,
+                };
+                outcome += 1;
+                self.choose(index, &next);
+            }
+            self.leave_step(index);
+        }
+        self.ended(true);
+    }
+
+    /// The step failed: its rows are not computed. Whoever was in it tries once more, alone; whoever
+    /// fails alone is taken out of service.
+    pub(super) fn step_failed(&mut self, error: Option<DeviceError>) {
+        self.figures.failed_steps += 1;
+        let alone = self.step.rider_count == 1;
+        for number in 0..self.step.rider_count {
+            let index = usize::from(self.step.riders[number].agent);
+            self.go_back(index);
+            let rcb = self.rcb_mut(index);
+            // A device that is gone says nothing of who was in the step.
+            let guilty = error.is_some() && alone && rcb.strikes > 0;
+            rcb.strikes = if error.is_some() { rcb.strikes.saturating_add(1) } else { rcb.strikes };
+            let id = rcb.id;
+            if error.is_some() {
+                self.raise(VectorId::DeviceFault, Some(id), 0);
+            }
+            if guilty {
+                let not_finite = matches!(error, Some(DeviceError::NotFinite { .. }));
+                let fault = if not_finite { Fault::NotFinite } else { Fault::Device };
+                self.rcb_mut(index).after_step = AfterStep::Nothing;
+                self.fault(index, fault);
+            } else {
+                self.leave_step(index);
+            }
+        }
+        self.ended(false);
+    }
+
+    /// Page memory is gone: agents go back to what is left of them in the arena.
+    pub(super) fn recover(&mut self) {
+        self.pager.lose_device();
+        for index in 0..self.agents.len() {
+            let Some(rcb) = &self.agents[index].rcb else { continue };
+            if rcb.state.is_over() {
+                continue;
+            }
+            let table = self.table(index);
+            let lost = table.iter().any(|mapping| self.pager.slice(mapping.slice).computed == 0);
+            if !lost {
+                continue;
+            }
+            if rcb.committed.chain.is_none() {
+                // What it saw cannot be made again from its tokens alone.
+                self.fault(index, Fault::PagesLost);
+                continue;
+            }
+            let start = Cursor { layout: Layout::default(), chain: Some(self.root) };
+            let rcb = self.rcb_mut(index);
+            (rcb.cursor, rcb.committed) = (start, start);
+            rcb.strikes = 0;
+            if matches!(rcb.state, State::Blocked(BlockedOn::Message)) && rcb.has_work() {
+                self.change(index, State::Ready);
+            }
+        }
+    }
+
+    /// A page could not be moved.
+    pub(super) fn page_failed(&mut self, error: PageError) -> Tick {
+        match error {
+            PageError::Busy => Tick::Pending,
+            PageError::Lost | PageError::NotPrepared => self.lose(),
+            error => panic!("the kernel named a page that is none: {error}"),
+        }
+    }
+
+    fn keep_mass(&mut self, index: usize, mass: &[Mass]) {
+        let slices = self.rcb(index).cursor.layout.slices as usize;
+        let table = &mut self.table_mut(index)[..slices];
+        for (mapping, mass) in table.iter_mut().filter(|mapping| mapping.selected).zip(mass) {
+            mapping.mass = mapping.mass.saturating_add(mass.0);
+        }
+    }
+
+    fn commit_rows(&mut self, index: usize, rows: u32) {
+        let steps = self.figures.steps;
+        let rcb = self.rcb_mut(index);
+        let (agent, before, after) = (rcb.id, rcb.committed.layout, rcb.cursor.layout);
+        let again = rcb.reached.saturating_sub(after.tokens - rows).min(rows);
+        rcb.committed = rcb.cursor;
+        rcb.reached = rcb.reached.max(after.tokens);
+        rcb.metrics.rows += u64::from(rows);
+        rcb.metrics.recomputed += u64::from(again);
+        rcb.metrics.steps += 1;
+        rcb.strikes = 0;
+        rcb.last_step = steps;
+        self.figures.rows += u64::from(rows);
+        let first = (before.slices as usize).saturating_sub(usize::from(before.open > 0));
+        for entry in first..after.slices as usize {
+            let mapping = self.table(index)[entry];
+            self.pager.settle(mapping.slice, true);
+            let slice = self.pager.slice(mapping.slice);
+            if slice.complete() && !slice.indexed {
+                let tokens = u32::from(slice.computed);
+                self.pager.publish(mapping.slice);
+                self.emit(Event::Sealed { agent, base: mapping.base, tokens });
+            }
+        }
+    }
+
+    fn go_back(&mut self, index: usize) {
+        let rcb = self.rcb_mut(index);
+        let after = rcb.cursor.layout;
+        rcb.cursor = rcb.committed;
+        let before = rcb.committed.layout;
+        let first = (before.slices as usize).saturating_sub(usize::from(before.open > 0));
+        for entry in first..after.slices as usize {
+            let slice = self.table(index)[entry].slice;
+            self.pager.settle(slice, false);
+        }
+    }
+
+    /// Chooses the token after an agent's context, and what becomes of the agent with it.
+    fn choose(&mut self, index: usize, next: &Next<'_>) {
+        let first = index * self.config.context as usize;
+        let rcb = self.agents[index].rcb.as_ref().expect("the slot is taken");
+        let address = rcb.tokens;
+        let past = &self.tokens[first..first + address as usize];
+        let Choice { token, logit, logprob } = rcb.sampler.choose(next, past, address, self.weighed);
+        let room = address < rcb.context;
+        if room {
+            self.tokens[first + address as usize] = token;
+        }
+        let now_us = self.now_us;
+        let rcb = self.rcb_mut(index);
+        rcb.tokens += u32::from(room);
+        rcb.turn_tokens += 1;
+        rcb.metrics.generated += 1;
+        if rcb.metrics.first_token_us == 0 {
+            rcb.metrics.first_token_us = now_us.saturating_sub(rcb.spawned_us).max(1);
+        }
+        if let Some(stirred_us) = rcb.stirred_us.take() {
+            rcb.metrics.latency_us = now_us.saturating_sub(stirred_us);
+            rcb.metrics.worst_latency_us = rcb.metrics.worst_latency_us.max(rcb.metrics.latency_us);
+        }
+        let (agent, watchdog) = (rcb.id, rcb.watchdog);
+        let exhausted = rcb.exhausted(now_us);
+        self.emit(Event::Token { agent, address, token, logit, logprob });
+        if self.vocabulary.ends.contains(&token) {
+            self.finish(index, Finish::Stop);
+        } else if let Some(finish) = exhausted {
+            self.finish(index, finish);
+        } else if !room {
+            self.raise(VectorId::ContextFull, Some(agent), u64::from(address));
+        } else if watch::repeats(self.log(index), watchdog).is_some() {
+            self.raise(VectorId::Watchdog, Some(agent), u64::from(address));
+        }
+    }
+
+    /// An agent whose step is over goes where it belongs.
+    fn leave_step(&mut self, index: usize) {
+        let rcb = self.rcb_mut(index);
+        let turn_over = rcb.turn_rows == 0;
+        let after = core::mem::replace(&mut rcb.after_step, AfterStep::Nothing);
+        let (running, effective) = (rcb.state == State::Running, rcb.effective);
+        match after {
+            AfterStep::Kill => return self.remove(index),
+            AfterStep::Suspend if !self.rcb(index).state.is_over() => return self.put_aside(index),
+            AfterStep::Suspend | AfterStep::Nothing => (),
+        }
+        if !running {
+            return;
+        }
+        // Back to ready, at the end of its level once its turn is over.
+        self.rcb_mut(index).state = State::Ready;
+        if turn_over {
+            self.ready.push(index as u16, effective);
+        }
+        let rcb = self.rcb(index);
+        if !rcb.waits_for.is_empty() && rcb.generates() {
+            let other = rcb.waits_for[0];
+            self.change(index, State::Blocked(BlockedOn::Agent(other)));
+        } else if !rcb.has_work() {
+            self.come_to_rest(index);
+        }
+    }
+
+    /// Everything of an agent's context is computed, and no answer is under way.
+    pub(super) fn come_to_rest(&mut self, index: usize) {
+        let rcb = self.rcb(index);
+        if rcb.tokens >= rcb.context && rcb.generates() {
+            // Its interrupt is on the way.
+            self.change(index, State::Blocked(BlockedOn::Host));
+        } else if rcb.inbox > 0 {
+            self.take_inbox(index);
+        } else if let Some(&other) = rcb.waits_for.first() {
+            self.change(index, State::Blocked(BlockedOn::Agent(other)));
+        } else if rcb.on_end == OnEnd::Listen {
+            self.change(index, State::Blocked(BlockedOn::Message));
+        } else {
+            self.stop(index, Finish::Length);
+        }
+    }
+
+    /// An answer is over. The agent goes on with what came for it meanwhile, listens, or stops.
+    pub(super) fn finish(&mut self, index: usize, finish: Finish) {
+        let rcb = self.rcb_mut(index);
+        let spent = rcb.metrics.generated >= rcb.budget.tokens;
+        let last = match finish {
+            Finish::Stop | Finish::Length | Finish::Repetition => spent || rcb.on_end == OnEnd::Stop,
+            Finish::Context | Finish::Budget | Finish::Shutdown => true,
+        };
+        if last {
+            return self.stop(index, finish);
+        }
+        let (agent, generated) = (rcb.id, rcb.metrics.generated);
+        self.emit(Event::Finished { agent, finish, generated });
+        if self.rcb(index).inbox > 0 {
+            self.take_inbox(index);
+        } else {
+            self.change(index, State::Blocked(BlockedOn::Message));
+        }
+    }
+
+    /// An agent is done: its pages are for others, its text stays.
+    pub(super) fn stop(&mut self, index: usize, finish: Finish) {
+        let rcb = self.rcb(index);
+        let (agent, generated) = (rcb.id, rcb.metrics.generated);
+        self.change(index, State::Stopped(finish));
+        self.emit(Event::Finished { agent, finish, generated });
+        self.vacate(index);
+        self.wake_waiters(agent);
+    }
+
+    pub(super) fn fault(&mut self, index: usize, fault: Fault) {
+        let agent = self.rcb(index).id;
+        self.change(index, State::Faulted(fault));
+        self.emit(Event::Faulted { agent, fault });
+        self.vacate(index);
+        self.wake_waiters(agent);
+    }
+
+    /// Gives back everything but the text.
+    pub(super) fn vacate(&mut self, index: usize) {
+        for entry in 0..self.table(index).len() {
+            let mapping = self.table(index)[entry];
+            self.unpin(index, entry);
+            self.pager.release(mapping.slice);
+        }
+        let rcb = self.rcb_mut(index);
+        rcb.mapped = 0;
+        rcb.reserved = 0;
+        rcb.inbox = 0;
+        rcb.waits_for.clear();
+        self.vacated = true;
+    }
+
+    fn ended(&mut self, good: bool) {
+        let step = self.figures.steps;
+        let kernel_us = core::mem::take(&mut self.step_kernel_us);
+        self.figures.kernel_us += kernel_us;
+        let kernel_us = u32::try_from(kernel_us).unwrap_or(u32::MAX);
+        self.emit(Event::StepEnded { step, good, kernel_us });
+    }
+}

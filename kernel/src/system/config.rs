@@ -1,0 +1,149 @@
+//! The sizes that a host fixes at boot: one typed value, checked when it is made. All memory of the
+//! kernel follows from it.
+
+use agentos_hal::{KvType, Limits, ModelShape};
+
+use crate::layout::SliceLimits;
+use crate::memory::SLICE_PAGES;
+use crate::memory::pack::Packing;
+
+/// The sizes of a system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Agents at once.
+    pub agents: u16,
+    /// Most tokens that the context of one agent may have.
+    pub context: u32,
+    /// Tokens that may wait for one agent.
+    pub inbox: u32,
+    /// Pages of page memory (L1).
+    pub l1_pages: u32,
+    /// Lossless frames of the arena (L2), each of the size of a page.
+    pub l2_frames: u32,
+    /// Packed frames of the arena.
+    pub packed_frames: u32,
+    /// Pages that agents may pin in all; no agent's working set can count on them.
+    pub pinned_pages: u32,
+    /// Rows of a step.
+    pub rows: u32,
+    /// Segments of a step, over all agents in it.
+    pub segments: u32,
+    /// Page references of a step, over all agents in it.
+    pub segment_pages: u32,
+    /// Candidates per row.
+    pub candidates: u32,
+    /// Events that wait to be drained.
+    pub events: u32,
+    /// Rows that an agent computes before its level's next one is preferred.
+    pub quantum_rows: u32,
+    /// How long a step should take at most, in microseconds.
+    pub step_target_us: u64,
+    /// How long a step may take before the device counts as hung, in microseconds.
+    pub hang_us: u64,
+    /// Slices moved between the tiers in one tick.
+    pub moves_per_tick: u32,
+    /// How long a blocked agent holds its pages against the next lower level, in microseconds.
+    pub lease_us: u64,
+    /// The layer whose attention mass tells a bounded agent's relevant slices.
+    pub relevance_layer: u32,
+    /// How short and how long a slice may be.
+    pub slice_limits: SliceLimits,
+    /// Element type of page memory.
+    pub kv: KvType,
+}
+
+impl Config {
+    /// Checks the sizes. As a `const`, a wrong one is an error of the build.
+    ///
+    /// # Panics
+    /// When a size is 0, a slice would not fit its pages, or one agent would not fit a step.
+    pub const fn checked(self) -> Config {
+        assert!(self.agents > 0 && self.agents < u16::MAX, "1 to 65534 agents");
+        assert!(self.context > 0 && self.rows > 0 && self.candidates > 0 && self.events > 0, "no size is 0");
+        assert!(self.quantum_rows > 0 && self.moves_per_tick > 0, "no size is 0");
+        assert!(
+            self.slice_limits.max() as usize <= SLICE_PAGES * agentos_hal::PAGE_TOKENS,
+            "a slice has at most eight pages"
+        );
+        assert!(
+            self.l1_pages >= self.pinned_pages + 3 * SLICE_PAGES as u32,
+            "page memory holds at least three slices besides what is pinned"
+        );
+        assert!(
+            self.segments >= self.slices_per_agent(),
+            "a step holds at least the slices of one agent's context"
+        );
+        let pages = self.slice_limits.worst_pages(self.context);
+        let resident = if pages < self.l1_pages { pages } else { self.l1_pages };
+        assert!(self.segment_pages >= resident, "a step holds at least the resident pages of one agent");
+        self
+    }
+
+    /// The sizes for `agents` contexts of `context` tokens with page memory for `l1_tokens`, and an arena
+    /// of `l2_frames`; the rest is what suits most hosts. A step can map all of page memory.
+    pub const fn new(agents: u16, context: u32, l1_pages: u32, l2_frames: u32) -> Config {
+        let slice_limits = SliceLimits::DEFAULT;
+        let worst = slice_limits.worst_slices(context);
+        let all = agents as u32 * worst;
+        // Slices of page memory: each has at least one page, but agents that share one map it each.
+        let segments = if all < 4 * l1_pages { all } else { 4 * l1_pages };
+        let segments = if segments < worst { worst } else { segments };
+        Config {
+            agents,
+            context,
+            inbox: context,
+            l1_pages,
+            l2_frames,
+            packed_frames: 0,
+            pinned_pages: 0,
+            rows: 128,
+            segments,
+            segment_pages: 4 * l1_pages,
+            candidates: 40,
+            events: 4096,
+            quantum_rows: 64,
+            step_target_us: 50_000,
+            hang_us: 30_000_000,
+            moves_per_tick: 256,
+            lease_us: 100_000,
+            relevance_layer: 0,
+            slice_limits,
+            kv: KvType::F16,
+        }
+    }
+
+    /// What the device is to be prepared for.
+    pub fn device_limits(&self, shape: &ModelShape) -> Limits {
+        let spans = u32::from(self.agents).min(self.rows);
+        Limits {
+            rows: self.rows,
+            spans,
+            segments: self.segments,
+            segment_pages: self.segment_pages,
+            outcomes: spans,
+            candidates: self.candidates.min(shape.vocab),
+            masks: 0,
+            taps: 0,
+            exposed: 0,
+            context: self.context,
+            pages: self.l1_pages,
+            kv: self.kv,
+        }
+    }
+
+    /// Most slices of one agent's context. A message that ends a slice early begins another.
+    pub const fn slices_per_agent(&self) -> u32 {
+        self.slice_limits.worst_slices(self.context)
+    }
+
+    /// Slices that there can be: each has at least a page or a frame, but for the one that each agent
+    /// may just have begun.
+    pub const fn slices(&self) -> u32 {
+        self.l1_pages + self.l2_frames + self.packed_frames + self.agents as u32
+    }
+
+    /// Bytes of the arena for pages of a layout.
+    pub const fn arena_bytes(&self, packing: &Packing) -> usize {
+        self.l2_frames as usize * packing.image_bytes() + self.packed_frames as usize * packing.packed_bytes()
+    }
+}

@@ -1,0 +1,518 @@
+//! The kernel itself: `tick` at the top, and what it is made of.
+//!
+//! * [`config`]: all sizes, one checked value.
+//! * [`storage`]: the tables that a host lends.
+//! * `plan`: who is in the next step, and with which rows.
+//! * `room`: page memory for those who are.
+//! * `commit`: what a step's report means for the agents in it.
+//! * `calls`: system calls. `waits`: who waits for whom, and with whose priority.
+//! * `vectors`: what each interrupt does.
+
+pub mod config;
+pub mod latency;
+pub mod storage;
+
+mod calls;
+mod commit;
+mod plan;
+mod room;
+mod vectors;
+mod waits;
+
+pub use config::Config;
+pub use storage::{Sizes, Storage, Vocabulary};
+
+use core::task::Poll;
+
+use agentos_hal::{Clock, DeviceError, LayerRange, Step, StepReport, SubmitError, TensorDevice};
+
+use crate::agent::{AgentId, Rcb, State, legal};
+use crate::event::{Event, EventRing, Record};
+use crate::interrupt::{Interrupts, Posted, VectorId};
+use crate::memory::arena::Arena;
+use crate::memory::index::Index;
+use crate::memory::pack::Packing;
+use crate::memory::pager::{Pager, Usage};
+use crate::memory::select::{self, Policy};
+use crate::memory::slices::SliceTable;
+use crate::memory::{Mapping, SliceHash};
+use crate::pool::PagePool;
+use crate::sample::Weighed;
+use crate::sched::cost::RowCost;
+use crate::sched::ready::Ready;
+use latency::Latencies;
+use storage::{Rider, Slot};
+
+/// What the kernel drives.
+pub struct Devices<'d> {
+    /// The tensor machine, prepared with [`Config::device_limits`].
+    pub tensor: &'d mut dyn TensorDevice,
+    /// The time.
+    pub clock: &'d dyn Clock,
+}
+
+/// What a tick has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Tick {
+    /// Nobody has anything to compute. A call or an interrupt is what comes next.
+    Idle,
+    /// The device has taken a step.
+    Submitted {
+        /// Its rows.
+        rows: u32,
+        /// The agents in it.
+        agents: u32,
+    },
+    /// The device is at work on a step or on pages, or time has to pass. Tick again.
+    Pending,
+    /// A step is done.
+    Stepped {
+        /// Its rows.
+        rows: u32,
+    },
+    /// The device was lost. Prepare it again and call [`Kernel::device_restored`].
+    DeviceLost,
+    /// The system was shut down, and no step is under way.
+    Halted,
+}
+
+/// What the device is doing for the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Resting,
+    /// Rows are laid out, and the device has not taken them yet.
+    Planned,
+    /// The device has them since a time in microseconds.
+    Running {
+        since_us: u64,
+    },
+    /// Its memory is gone.
+    Lost,
+}
+
+/// The step that is being laid out or computed.
+#[derive(Debug)]
+struct StepTables<'m> {
+    rows: &'m mut [agentos_hal::Row],
+    spans: &'m mut [agentos_hal::Span],
+    riders: &'m mut [Rider],
+    segments: &'m mut [agentos_hal::Segment],
+    pages: &'m mut [agentos_hal::PageId],
+    row_count: usize,
+    rider_count: usize,
+    segment_count: usize,
+    page_count: usize,
+    counters: LayerRange,
+}
+
+/// Figures of the whole system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Steps computed.
+    pub steps: u64,
+    /// Steps that failed.
+    pub failed_steps: u64,
+    /// Rows computed.
+    pub rows: u64,
+    /// Time that the kernel itself took, in microseconds.
+    pub kernel_us: u64,
+    /// Time that steps took on the device, in microseconds.
+    pub device_us: u64,
+    /// Pages promised to agents.
+    pub promised: u32,
+    /// Pages in use.
+    pub usage: Usage,
+}
+
+/// The kernel.
+#[derive(Debug)]
+pub struct Kernel<'m> {
+    config: Config,
+    vocabulary: Vocabulary<'m>,
+    root: SliceHash,
+    agents: &'m mut [Slot],
+    tokens: &'m mut [u32],
+    inbox: &'m mut [u32],
+    mappings: &'m mut [Mapping],
+    ready: Ready<'m>,
+    pager: Pager<'m>,
+    step: StepTables<'m>,
+    weighed: &'m mut [Weighed],
+    events: EventRing<'m>,
+    interrupts: &'m Interrupts,
+    policy: Policy,
+    cost: RowCost,
+    phase: Phase,
+    now_us: u64,
+    pinned: u32,
+    /// Pages were given back: who waits for admission may fit now.
+    vacated: bool,
+    shutdown: bool,
+    figures: Figures,
+    dispatch: Latencies,
+    /// Time of the kernel itself since the last step began.
+    step_kernel_us: u64,
+}
+
+/// The storage that was lent does not have the sizes that the configuration calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageError {
+    /// The table.
+    pub table: &'static str,
+    /// Its length.
+    pub found: usize,
+    /// The length that would fit.
+    pub expected: usize,
+}
+
+impl core::fmt::Display for StorageError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let StorageError { table, found, expected } = self;
+        write!(f, "the table of {table} has {found} entries; {expected} would fit")
+    }
+}
+
+impl core::error::Error for StorageError {}
+
+impl<'m> Kernel<'m> {
+    /// A kernel without agents. `model` identifies the model and everything else that results depend
+    /// on, such as the tokenizer; `packing` is how its pages are laid out.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn new(
+        config: Config,
+        storage: Storage<'m>,
+        vocabulary: Vocabulary<'m>,
+        model: &[u8; 32],
+        packing: Packing,
+    ) -> Result<Kernel<'m>, StorageError> {
+        let config = config.checked();
+        check(&config, &storage, &packing)?;
+        storage.agents.fill(Slot::default());
+        let arena = Arena::new(
+            storage.arena,
+            storage.frames,
+            (packing.image_bytes(), config.l2_frames),
+            (packing.packed_bytes(), config.packed_frames),
+        );
+        let pager = Pager::new(
+            SliceTable::new(storage.slices),
+            Index::new(storage.index),
+            PagePool::new(storage.pages),
+            arena,
+            packing,
+            storage.image,
+        );
+        let step = StepTables {
+            rows: storage.rows,
+            spans: storage.spans,
+            riders: storage.riders,
+            segments: storage.segments,
+            pages: storage.segment_pages,
+            row_count: 0,
+            rider_count: 0,
+            segment_count: 0,
+            page_count: 0,
+            counters: LayerRange::NONE,
+        };
+        let mut kernel = Kernel {
+            root: SliceHash::root(model, config.kv, config.slice_limits),
+            vocabulary,
+            agents: storage.agents,
+            tokens: storage.tokens,
+            inbox: storage.inbox,
+            mappings: storage.mappings,
+            ready: Ready::new(storage.links),
+            pager,
+            step,
+            weighed: storage.weighed,
+            events: EventRing::new(storage.events),
+            interrupts: storage.interrupts,
+            policy: select::least_recently_relevant,
+            cost: RowCost::UNKNOWN,
+            phase: Phase::Resting,
+            now_us: 0,
+            pinned: 0,
+            vacated: false,
+            shutdown: false,
+            figures: Figures::default(),
+            dispatch: Latencies::default(),
+            step_kernel_us: 0,
+            config,
+        };
+        kernel.emit(Event::Booted {
+            agents: config.agents,
+            l1_pages: config.l1_pages,
+            l2_pages: config.l2_frames,
+        });
+        Ok(kernel)
+    }
+
+    /// Does the next bounded piece of work: ends a step, delivers interrupts, moves pages, begins a
+    /// step. Never waits.
+    pub fn tick(&mut self, devices: &mut Devices<'_>) -> Tick {
+        self.now_us = devices.clock.now().micros;
+        let tick = match self.phase {
+            Phase::Lost => Tick::DeviceLost,
+            Phase::Running { since_us } => self.poll(since_us, devices),
+            Phase::Planned => self.submit(devices),
+            Phase::Resting => self.rest(devices),
+        };
+        let end_us = devices.clock.now().micros;
+        self.step_kernel_us += end_us.saturating_sub(self.now_us);
+        tick
+    }
+
+    /// The device was prepared again after [`Tick::DeviceLost`]: what was in page memory is computed
+    /// again, and what was in the arena is as it was.
+    pub fn device_restored(&mut self) {
+        if self.phase == Phase::Lost {
+            self.recover();
+            self.phase = Phase::Resting;
+        }
+    }
+
+    /// The next event that nobody has taken yet.
+    pub fn next_event(&mut self) -> Option<Record> {
+        self.events.pop()
+    }
+
+    /// The tokens of an agent's context: prompt, answers and messages. Empty for an unknown agent.
+    pub fn tokens(&self, agent: AgentId) -> &[u32] {
+        match self.find(agent) {
+            Some(index) => self.log(index),
+            None => &[],
+        }
+    }
+
+    /// Where interrupts are posted.
+    pub fn interrupts(&self) -> &'m Interrupts {
+        self.interrupts
+    }
+
+    /// The sizes it was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Figures of the whole system.
+    pub fn figures(&self) -> Figures {
+        let promised = self.agents.iter().filter_map(|slot| slot.rcb.as_ref()).map(|rcb| rcb.reserved).sum();
+        Figures { promised, usage: self.pager.usage(), ..self.figures }
+    }
+
+    /// Times from what made agents ready to their first step after it.
+    pub fn dispatch_latencies(&self) -> &Latencies {
+        &self.dispatch
+    }
+
+    /// Replaces the policy by which bounded agents keep slices.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Every agent, in the order of their slots.
+    pub fn agents(&self) -> impl Iterator<Item = &Rcb> {
+        self.agents.iter().filter_map(|slot| slot.rcb.as_ref())
+    }
+
+    /// No step is under way.
+    fn rest(&mut self, devices: &mut Devices<'_>) -> Tick {
+        self.deliver();
+        if self.shutdown {
+            return Tick::Halted;
+        }
+        match self.pager.go_on(devices.tensor) {
+            Poll::Pending => return Tick::Pending,
+            Poll::Ready(Err(error)) => return self.page_failed(error),
+            Poll::Ready(Ok(_)) => (),
+        }
+        self.admit_waiting();
+        match self.plan(devices.tensor) {
+            plan::Planned::Step => self.submit(devices),
+            plan::Planned::Nothing => Tick::Idle,
+            plan::Planned::Paging => Tick::Pending,
+            plan::Planned::Failed(error) => self.page_failed(error),
+        }
+    }
+
+    fn submit(&mut self, devices: &mut Devices<'_>) -> Tick {
+        let before = devices.clock.now().micros;
+        let result = devices.tensor.submit(&self.step.as_step());
+        let after = devices.clock.now().micros;
+        self.step_kernel_us = self.step_kernel_us.saturating_sub(after.saturating_sub(before));
+        match result {
+            Ok(()) => {
+                self.phase = Phase::Running { since_us: before };
+                self.begun();
+                Tick::Submitted { rows: self.step.row_count as u32, agents: self.step.rider_count as u32 }
+            }
+            Err(SubmitError::Busy) => {
+                self.phase = Phase::Planned;
+                Tick::Pending
+            }
+            Err(SubmitError::NotPrepared) => self.lose(),
+            Err(SubmitError::Step(fault)) => panic!("the kernel laid out a step that is none: {fault}"),
+        }
+    }
+
+    fn poll(&mut self, since_us: u64, devices: &mut Devices<'_>) -> Tick {
+        let polled = devices.tensor.poll();
+        let after = devices.clock.now().micros;
+        // What the device did is not the kernel's time.
+        self.now_us = after;
+        let rows = self.step.row_count as u32;
+        match polled {
+            Poll::Pending if after.saturating_sub(since_us) < self.config.hang_us => Tick::Pending,
+            Poll::Pending | Poll::Ready(Err(DeviceError::Lost | DeviceError::Idle)) => {
+                self.step_failed(None);
+                self.lose()
+            }
+            Poll::Ready(result) => {
+                let device_us = after.saturating_sub(since_us);
+                self.figures.device_us += device_us;
+                self.phase = Phase::Resting;
+                match result.and_then(crate::sequence::finite) {
+                    Ok(report) => {
+                        self.cost = self.cost.after(rows, device_us);
+                        self.commit(&report);
+                    }
+                    Err(error) => self.step_failed(Some(error)),
+                }
+                Tick::Stepped { rows }
+            }
+        }
+    }
+
+    /// The device's memory is gone.
+    fn lose(&mut self) -> Tick {
+        self.raise(VectorId::DeviceFault, None, 0);
+        self.phase = Phase::Lost;
+        Tick::DeviceLost
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.events.push(self.now_us, event);
+    }
+
+    /// Posts an interrupt of the kernel's own. A queue that is full counts it.
+    fn raise(&mut self, vector: VectorId, agent: Option<AgentId>, payload: u64) {
+        let posted = Posted { vector, agent, payload, at_us: self.now_us };
+        // The count of lost interrupts is the report.
+        let _ = self.interrupts.post(posted);
+    }
+
+    fn find(&self, agent: AgentId) -> Option<usize> {
+        let index = usize::from(agent.index);
+        let rcb = self.agents.get(index)?.rcb.as_ref()?;
+        (rcb.id == agent).then_some(index)
+    }
+
+    fn rcb(&self, index: usize) -> &Rcb {
+        self.agents[index].rcb.as_ref().expect("the slot is taken")
+    }
+
+    fn rcb_mut(&mut self, index: usize) -> &mut Rcb {
+        self.agents[index].rcb.as_mut().expect("the slot is taken")
+    }
+
+    /// The tokens of an agent's context.
+    fn log(&self, index: usize) -> &[u32] {
+        let first = index * self.config.context as usize;
+        &self.tokens[first..first + self.rcb(index).tokens as usize]
+    }
+
+    /// The page table of an agent.
+    fn table(&self, index: usize) -> &[Mapping] {
+        let first = index * self.config.slices_per_agent() as usize;
+        &self.mappings[first..first + self.rcb(index).mapped as usize]
+    }
+
+    fn table_mut(&mut self, index: usize) -> &mut [Mapping] {
+        let first = index * self.config.slices_per_agent() as usize;
+        let mapped = self.rcb(index).mapped as usize;
+        &mut self.mappings[first..first + mapped]
+    }
+
+    /// Changes an agent's state, and its place in the queues with it.
+    ///
+    /// # Panics
+    /// When the change is not legal: the kernel's own mistake.
+    fn change(&mut self, index: usize, to: State) {
+        let now_us = self.now_us;
+        let rcb = self.rcb_mut(index);
+        let (id, from) = (rcb.id, rcb.state);
+        if from == to {
+            return;
+        }
+        assert!(legal(from.kind(), to.kind()), "agent {id} went from {from:?} to {to:?}");
+        rcb.state = to;
+        let effective = rcb.effective;
+        match to {
+            State::Ready => self.ready.push(index as u16, effective),
+            State::Running => return,
+            _ => {
+                self.ready.remove(index as u16);
+                self.rcb_mut(index).rested_us = now_us;
+            }
+        }
+        self.emit(Event::State { agent: id, from: from.kind(), to: to.kind() });
+    }
+}
+
+impl StepTables<'_> {
+    fn clear(&mut self) {
+        (self.row_count, self.rider_count, self.segment_count, self.page_count) = (0, 0, 0, 0);
+        self.counters = LayerRange::NONE;
+    }
+
+    fn as_step(&self) -> Step<'_> {
+        Step {
+            rows: &self.rows[..self.row_count],
+            spans: &self.spans[..self.rider_count],
+            segments: &self.segments[..self.segment_count],
+            pages: &self.pages[..self.page_count],
+            masks: &[],
+            taps: &[],
+            counters: self.counters,
+        }
+    }
+}
+
+fn check(config: &Config, storage: &Storage<'_>, packing: &Packing) -> Result<(), StorageError> {
+    let arena = config.arena_bytes(packing);
+    let sizes = Sizes::of(config);
+    for (table, found, expected) in [
+        ("agents", storage.agents.len(), sizes.agents),
+        ("links", storage.links.len(), sizes.agents),
+        ("tokens", storage.tokens.len(), sizes.tokens),
+        ("inbox", storage.inbox.len(), sizes.inbox),
+        ("mappings", storage.mappings.len(), sizes.mappings),
+        ("slices", storage.slices.len(), sizes.slices),
+        ("index", storage.index.len(), sizes.index),
+        ("pages", storage.pages.len(), sizes.pages),
+        ("frames", storage.frames.len(), sizes.frames),
+        ("arena", storage.arena.len(), arena),
+        ("image", storage.image.len(), packing.image_bytes()),
+        ("rows", storage.rows.len(), sizes.rows),
+        ("spans", storage.spans.len(), sizes.spans),
+        ("riders", storage.riders.len(), sizes.spans),
+        ("segments", storage.segments.len(), sizes.segments),
+        ("segment_pages", storage.segment_pages.len(), sizes.segment_pages),
+        ("weighed", storage.weighed.len(), sizes.weighed),
+        ("events", storage.events.len(), sizes.events),
+    ] {
+        if found != expected {
+            return Err(StorageError { table, found, expected });
+        }
+    }
+    Ok(())
+}
+
+/// What a step's report says, borrowed from the device.
+type Report<'r> = StepReport<'r>;
+
+#[cfg(test)]
+mod tests;

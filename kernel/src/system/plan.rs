@@ -1,0 +1,488 @@
+//! Who is in the next step, and with which rows.
+//!
+//! Agents are asked in the order of the queues: each gets the pages that it lacks and as many rows
+//! as are left, but for one that every agent behind it in its level may need to go on. What a more
+//! urgent agent could not get yet is held back from the less urgent.
+
+use agentos_hal::{LayerRange, PAGE_TOKENS, PageError, Row, Segment, Span, TensorDevice, Want};
+
+use super::Kernel;
+use super::room::Room;
+use super::storage::Rider;
+use crate::agent::{MemoryMode, State};
+use crate::event::Event;
+use crate::layout::Placement;
+use crate::memory::table::{Fidelity, Mapping, VACANT_MAPPING};
+use crate::memory::{SLICE_PAGES, SliceId, select};
+
+/// What came of planning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Planned {
+    /// A step is laid out.
+    Step,
+    /// Nobody has anything to compute.
+    Nothing,
+    /// Somebody has, and waits for pages or for a lease to run out.
+    Paging,
+    /// A page could not be moved.
+    Failed(PageError),
+}
+
+/// What a whole round of planning shares.
+pub(super) struct Round {
+    /// Rows that the step may still have.
+    pub rows: u32,
+    /// Pages that are held for more urgent agents.
+    pub held: u32,
+    /// Slices that may still be moved in this tick.
+    pub moves: u32,
+    /// Agents behind the one that is asked, in its level.
+    pub behind: u32,
+}
+
+/// What came of asking one agent.
+enum Asked {
+    /// It is in the step with so many rows.
+    Rows(u32),
+    /// It has to wait for so many pages.
+    Short(u32),
+    /// It could go on, but the step has no room for it.
+    LeftOut,
+    /// It has nothing to compute that is not being computed already.
+    Nothing,
+}
+
+/// What there is to place a row in.
+enum Place {
+    Here,
+    /// Not in this step.
+    NotNow,
+}
+
+impl Kernel<'_> {
+    /// Lays out the next step.
+    pub(super) fn plan(&mut self, device: &mut dyn TensorDevice) -> Planned {
+        self.step.clear();
+        self.pager.begin_round();
+        let rows = self.cost.rows_within(self.config.step_target_us, self.config.rows);
+        let mut round = Round { rows, held: 0, moves: self.config.moves_per_tick, behind: 0 };
+        let outcome = match self.suspect() {
+            Some(index) => self.ask(index, &mut round, device).map(|_| ()),
+            None => self.ask_all(&mut round, device),
+        };
+        match outcome {
+            Err(error) => Planned::Failed(error),
+            Ok(()) if self.step.row_count > 0 => Planned::Step,
+            Ok(()) if self.ready.first().is_some() || self.pager.is_paging() => Planned::Paging,
+            Ok(()) => Planned::Nothing,
+        }
+    }
+
+    /// An agent whose last step failed: it goes alone, so that its fault, if it is one, hits nobody else.
+    fn suspect(&self) -> Option<usize> {
+        let mut queue =
+            core::iter::successors(self.ready.first(), |&agent| self.ready.after(agent)).map(usize::from);
+        queue.find(|&index| self.rcb(index).strikes > 0)
+    }
+
+    fn ask_all(&mut self, round: &mut Round, device: &mut dyn TensorDevice) -> Result<(), PageError> {
+        let mut next = self.ready.first();
+        let mut level = None;
+        while let Some(agent) = next {
+            next = self.ready.after(agent);
+            let index = usize::from(agent);
+            let own = self.rcb(index).effective;
+            round.behind = match level {
+                Some(level) if level == own => round.behind - 1,
+                _ => self.ready.len(own) - 1,
+            };
+            level = Some(own);
+            if round.rows == 0 || self.step.rider_count == self.step.riders.len() {
+                self.preempt(index);
+                continue;
+            }
+            match self.ask(index, round, device)? {
+                Asked::Rows(rows) => round.rows -= rows,
+                Asked::Short(pages) => {
+                    round.held += pages;
+                    self.preempt(index);
+                }
+                Asked::LeftOut => self.preempt(index),
+                Asked::Nothing => (),
+            }
+            if self.pager.is_paging() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an agent that was in the last step, could go on, and is left out of this one.
+    fn preempt(&mut self, index: usize) {
+        let steps = self.figures.steps;
+        let rcb = self.rcb_mut(index);
+        if rcb.last_step == steps && rcb.has_work() && steps > 0 {
+            rcb.metrics.preemptions += 1;
+            let agent = rcb.id;
+            self.emit(Event::Preempted { agent });
+        }
+    }
+
+    fn ask(
+        &mut self,
+        index: usize,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Asked, PageError> {
+        self.map_computed(index);
+        if !self.rcb(index).has_work() {
+            self.come_to_rest(index);
+            return Ok(Asked::Nothing);
+        }
+        // All but a row for each agent behind it in its level: a long prompt does not hold up its
+        // equals' answers.
+        let most = round.rows.saturating_sub(round.behind).max(1).min(self.step_room(index));
+        if most == 0 {
+            return Ok(Asked::LeftOut);
+        }
+        match self.make_resident(index, most, round, device)? {
+            Room::Made => (),
+            Room::Short(pages) => return Ok(Asked::Short(pages)),
+        }
+        let rows = self.place_rows(index, most, round.held, device)?;
+        if rows == 0 {
+            return Ok(Asked::Nothing);
+        }
+        self.enlist(index, rows);
+        Ok(Asked::Rows(rows))
+    }
+
+    /// Rows of an agent for which the step's tables have room.
+    fn step_room(&self, index: usize) -> u32 {
+        let table = self.table(index);
+        let slice_pages = |mapping: &Mapping| u32::from(self.pager.slice(mapping.slice).pages);
+        let pages: u32 = table.iter().filter(|mapping| mapping.selected).map(slice_pages).sum();
+        let pages_left = (self.step.pages.len() - self.step.page_count) as u32;
+        let segments_left = (self.step.segments.len() - self.step.segment_count) as u32;
+        let (Some(pages), Some(segments)) =
+            (pages_left.checked_sub(pages), segments_left.checked_sub(table.len() as u32))
+        else {
+            return 0;
+        };
+        // A row begins at most a slice and a page; slices of less than the shortest length there are none.
+        if segments == 0 && table.len() < self.config.slices_per_agent() as usize {
+            return 0;
+        }
+        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(1))
+    }
+
+    /// Maps slices that were computed already, as far as they follow each other.
+    fn map_computed(&mut self, index: usize) {
+        while self.rcb(index).has_work() && self.rcb(index).cursor.layout.open == 0 {
+            let at = self.rcb(index).cursor.layout.slices as usize;
+            let known = self.table(index).get(at).map(|mapping| mapping.slice);
+            let Some(id) = known.or_else(|| self.map_equal(index)) else { return };
+            let slice = self.pager.slice(id);
+            if !slice.complete() {
+                return;
+            }
+            let tokens = u32::from(slice.computed);
+            if tokens > self.skippable(index) {
+                return;
+            }
+            self.skip(index, tokens);
+        }
+    }
+
+    /// Maps the slice that another context made of the same tokens behind the same prefix, if there is
+    /// one.
+    fn map_equal(&mut self, index: usize) -> Option<SliceId> {
+        let (hash, _) = self.identity(index)?;
+        let id = self.pager.find(hash)?;
+        self.pager.retain(id);
+        self.map(index, id);
+        Some(id)
+    }
+
+    /// The identity and length of the slice that begins at the cursor, when all of its tokens are known
+    /// and none of its rows is wanted for its outcome.
+    fn identity(&self, index: usize) -> Option<(crate::memory::SliceHash, u8)> {
+        let rcb = self.rcb(index);
+        let chain = rcb.cursor.chain?;
+        let log = self.log(index);
+        let begin = rcb.cursor.layout.tokens as usize;
+        let mut layout = rcb.cursor.layout;
+        for &token in &log[begin..] {
+            (layout, _) = layout.append(self.vocabulary.delimiters[token as usize], self.config.slice_limits);
+            if layout.open == 0 {
+                break;
+            }
+        }
+        let wanted = layout.tokens as usize == log.len() && rcb.generates();
+        if layout.open != 0 || wanted {
+            return None;
+        }
+        let tokens = &log[begin..layout.tokens as usize];
+        Some((chain.chain(tokens), tokens.len() as u8))
+    }
+
+    /// Appends an entry to an agent's page table.
+    fn map(&mut self, index: usize, slice: SliceId) {
+        let base = self.rcb(index).cursor.layout.tokens;
+        let rcb = self.rcb_mut(index);
+        rcb.mapped += 1;
+        let last = rcb.mapped as usize - 1;
+        self.table_mut(index)[last] =
+            Mapping { slice, base, fidelity: Fidelity::Exact, relevant: base, ..VACANT_MAPPING };
+    }
+
+    /// Tokens that need not be computed if somebody else did: all but the last, whose outcome an agent
+    /// that answers needs for itself.
+    fn skippable(&self, index: usize) -> u32 {
+        let rcb = self.rcb(index);
+        (rcb.tokens - rcb.cursor.layout.tokens).saturating_sub(u32::from(rcb.generates()))
+    }
+
+    /// Moves the cursor over tokens that are computed.
+    fn skip(&mut self, index: usize, tokens: u32) {
+        let base = self.rcb(index).cursor.layout.tokens;
+        for _ in 0..tokens {
+            self.advance(index);
+        }
+        let rcb = self.rcb_mut(index);
+        rcb.committed = rcb.cursor;
+        let end = base + tokens;
+        // What it had computed before it went back is no gain.
+        let shared = end.saturating_sub(rcb.reached.max(base));
+        rcb.reached = rcb.reached.max(end);
+        rcb.metrics.shared += u64::from(shared);
+        if shared > 0 {
+            let agent = rcb.id;
+            self.emit(Event::Shared { agent, base: end - shared, tokens: shared });
+        }
+    }
+
+    /// Moves the cursor over the next token, and seals the slice that it ends.
+    fn advance(&mut self, index: usize) -> Placement {
+        let limits = self.config.slice_limits;
+        let at = self.rcb(index).cursor.layout;
+        let token = self.log(index)[at.tokens as usize];
+        let (layout, placement) = at.append(self.vocabulary.delimiters[token as usize], limits);
+        self.rcb_mut(index).cursor.layout = layout;
+        if layout.open == 0 {
+            self.seal(index, placement);
+        }
+        placement
+    }
+
+    fn seal(&mut self, index: usize, end: Placement) {
+        let mapping = self.table(index)[end.slice as usize];
+        let slice = self.pager.slice(mapping.slice);
+        let chain = self.rcb(index).cursor.chain;
+        let (hash, sealed) = (slice.hash, slice.sealed);
+        let hash = match hash {
+            Some(hash) if chain.is_some() => Some(hash),
+            _ => {
+                chain.map(|chain| chain.chain(&self.log(index)[mapping.base as usize..=end.address as usize]))
+            }
+        };
+        if sealed.is_none() {
+            self.pager.seal(mapping.slice, hash, end.offset as u8 + 1);
+        }
+        self.rcb_mut(index).cursor.chain = hash;
+    }
+
+    /// Lays out up to `most` rows of an agent; fewer when pages run out.
+    fn place_rows(
+        &mut self,
+        index: usize,
+        most: u32,
+        held: u32,
+        device: &mut dyn TensorDevice,
+    ) -> Result<u32, PageError> {
+        let mut rows = 0;
+        while rows < most && self.rcb(index).has_work() {
+            let begins = self.rcb(index).cursor.layout.open == 0;
+            if begins && let Place::NotNow = self.begin_slice(index, rows) {
+                break;
+            }
+            let (at, offset) = self.next_place(index);
+            let id = self.table(index)[at].slice;
+            let slice = *self.pager.slice(id);
+            if !slice.resident() {
+                // An equal slice that was found in the arena: the next round brings it in.
+                break;
+            }
+            let computed = usize::from(slice.computed).saturating_sub(offset) as u32;
+            let skipped = computed.min(self.skippable(index));
+            if skipped > 0 {
+                if rows > 0 {
+                    // What comes after is for the next step, so that what is committed stays in order.
+                    break;
+                }
+                // Another agent's step computed it meanwhile, or this agent's before it went back.
+                self.skip(index, skipped);
+                continue;
+            }
+            if computed == 0 && usize::from(slice.planned) > offset {
+                // Another agent's rows of this very step compute it.
+                break;
+            }
+            let id = if computed > 0 || slice.refs > 1 && slice.sealed.is_none() {
+                let Some(copy) = self.pager.make_own(id, offset as u8, device)? else { break };
+                self.table_mut(index)[at].slice = copy;
+                copy
+            } else {
+                id
+            };
+            if usize::from(self.pager.slice(id).pages) <= offset / PAGE_TOKENS
+                && (self.pager.free() <= held || self.pager.grow(id).is_none())
+            {
+                break;
+            }
+            self.pager.need(id);
+            self.pager.plan_token(id);
+            self.place_row(index, id);
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    /// Where the next token goes: the entry of the page table and the offset in its slice.
+    fn next_place(&self, index: usize) -> (usize, usize) {
+        let layout = self.rcb(index).cursor.layout;
+        let at = if layout.open == 0 { layout.slices } else { layout.slices - 1 };
+        (at as usize, layout.open as usize)
+    }
+
+    fn place_row(&mut self, index: usize, id: SliceId) {
+        let token = self.log(index)[self.rcb(index).cursor.layout.tokens as usize];
+        let Placement { address, offset, place, .. } = self.advance(index);
+        let rcb = self.rcb(index);
+        let want = if rcb.cursor.layout.tokens == rcb.tokens && rcb.generates() {
+            Want::Candidates
+        } else {
+            Want::Nothing
+        };
+        let page = self.pager.slice(id).device_pages()[offset as usize / PAGE_TOKENS];
+        self.step.rows[self.step.row_count] =
+            Row { token, address, page, place, offset, want, mask: None, expose: false };
+        self.step.row_count += 1;
+    }
+
+    /// A slice begins at the cursor: one that is mapped already, an equal one, or a new one.
+    fn begin_slice(&mut self, index: usize, rows: u32) -> Place {
+        let at = self.rcb(index).cursor.layout.slices as usize;
+        if at < self.table(index).len() {
+            return Place::Here;
+        }
+        if let MemoryMode::Bounded { pages, .. } = self.rcb(index).memory
+            && !self.keep_within(index, pages, rows)
+        {
+            return Place::NotNow;
+        }
+        let identity = self.identity(index);
+        let id = match identity.and_then(|(hash, _)| self.pager.find(hash)) {
+            Some(equal) => {
+                self.pager.retain(equal);
+                equal
+            }
+            None => self.pager.create(identity),
+        };
+        self.pager.need(id);
+        self.map(index, id);
+        Place::Here
+    }
+
+    /// Keeps a bounded agent within its quota with a new slice. What it keeps depends on the attention
+    /// of all rows before, so it is decided when those are computed. Returns whether it is.
+    fn keep_within(&mut self, index: usize, quota: u32, rows: u32) -> bool {
+        let room = quota - SLICE_PAGES as u32;
+        let pager = &self.pager;
+        let first = index * self.config.slices_per_agent() as usize;
+        let rcb = self.agents[index].rcb.as_ref().expect("the slot is taken");
+        let table = &mut self.mappings[first..first + rcb.mapped as usize];
+        let selected: u32 = table
+            .iter()
+            .filter(|mapping| mapping.selected)
+            .map(|mapping| u32::from(pager.slice(mapping.slice).pages))
+            .sum();
+        if selected <= room {
+            return true;
+        }
+        if rows > 0 {
+            return false;
+        }
+        select::note_relevance(table, rcb.cursor.layout.tokens);
+        (self.policy)(table, &|slice| u32::from(pager.slice(slice).pages), room);
+        // What comes after is not what the whole context would have given.
+        self.rcb_mut(index).cursor.chain = None;
+        true
+    }
+
+    /// Puts an agent's rows into the step, with what they may attend to.
+    fn enlist(&mut self, index: usize, rows: u32) {
+        let (first_segment, first_page) = (self.step.segment_count, self.step.page_count);
+        let (cursor, bounded) = {
+            let rcb = self.rcb(index);
+            (rcb.cursor.layout, matches!(rcb.memory, MemoryMode::Bounded { .. }))
+        };
+        for entry in 0..cursor.slices as usize {
+            let table = self.table(index);
+            let mapping = table[entry];
+            if !mapping.selected {
+                continue;
+            }
+            let end = table.get(entry + 1).map_or(cursor.tokens, |next| next.base.min(cursor.tokens));
+            let segment = Segment { base: mapping.base, len: end - mapping.base };
+            let pages = segment.pages() as usize;
+            self.step.segments[self.step.segment_count] = segment;
+            self.step.segment_count += 1;
+            let at = self.step.page_count;
+            self.step.pages[at..at + pages]
+                .copy_from_slice(&self.pager.slice(mapping.slice).device_pages()[..pages]);
+            self.step.page_count += pages;
+        }
+        let segments = (self.step.segment_count - first_segment) as u32;
+        self.step.spans[self.step.rider_count] = Span { rows, segments };
+        let last = self.step.rows[self.step.row_count - 1];
+        self.step.riders[self.step.rider_count] = Rider {
+            agent: index as u16,
+            first_row: self.step.row_count as u32 - rows,
+            rows,
+            first_segment: first_segment as u32,
+            segments,
+            first_page: first_page as u32,
+            pages: (self.step.page_count - first_page) as u32,
+            wants: last.want != Want::Nothing,
+        };
+        self.step.rider_count += 1;
+        if bounded {
+            let layer = self.config.relevance_layer;
+            self.step.counters = LayerRange { start: layer, end: layer + 1 };
+        }
+        self.change(index, State::Running);
+        let quantum = self.config.quantum_rows;
+        let rcb = self.rcb_mut(index);
+        let turn = if rcb.turn_rows == 0 { quantum } else { rcb.turn_rows };
+        rcb.turn_rows = turn.saturating_sub(rows);
+    }
+
+    /// The step is on its way.
+    pub(super) fn begun(&mut self) {
+        self.figures.steps += 1;
+        let (step, now_us) = (self.figures.steps, self.now_us);
+        for rider in 0..self.step.rider_count {
+            let index = usize::from(self.step.riders[rider].agent);
+            let rcb = self.rcb_mut(index);
+            let waited = rcb.stirred_us.filter(|_| !rcb.dispatched);
+            rcb.dispatched = true;
+            rcb.last_step = step;
+            if let Some(stirred_us) = waited {
+                self.dispatch.note(now_us.saturating_sub(stirred_us));
+            }
+        }
+        let (rows, agents) = (self.step.row_count as u32, self.step.rider_count as u32);
+        self.emit(Event::StepBegun { step, rows, agents });
+    }
+}

@@ -1,0 +1,291 @@
+//! Page memory for the agents of a step: what they lack is brought in, and others' pages go for it.
+
+use core::task::Poll;
+
+use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
+
+use super::Kernel;
+use super::plan::Round;
+use crate::agent::{MemoryMode, State};
+use crate::event::Event;
+use crate::interrupt::VectorId;
+use crate::memory::evict::{self, Tenant};
+use crate::memory::pager::Moved;
+use crate::memory::{Fidelity, SliceId};
+
+/// Whether an agent has its pages.
+pub(super) enum Room {
+    /// All that it attends to is resident, and its next row has a place.
+    Made,
+    /// It lacks so many pages.
+    Short(u32),
+}
+
+/// What came of moving one slice.
+enum Move {
+    Done(u32),
+    /// There is no room on the other side, or nobody whose pages may go.
+    NoRoom,
+    /// Not in this tick.
+    Later,
+}
+
+impl Kernel<'_> {
+    /// Brings in what an agent attends to, and finds pages for up to `most` rows.
+    pub(super) fn make_resident(
+        &mut self,
+        index: usize,
+        most: u32,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Room, PageError> {
+        for entry in 0..self.table(index).len() {
+            let mapping = self.table(index)[entry];
+            if mapping.selected {
+                self.pager.need(mapping.slice);
+            }
+        }
+        self.page_out_unselected(index, round, device)?;
+        if let Some(pages) = self.page_in_absent(index, round, device)? {
+            return Ok(Room::Short(pages));
+        }
+        let (wanted, least) = self.pages_wanted(index, most);
+        let made = self.make_room(index, wanted, round, device)?;
+        if !made && self.pager.free() < round.held + least {
+            return Ok(Room::Short(least));
+        }
+        Ok(Room::Made)
+    }
+
+    /// Returns the pages that are missing for the first slice that could not be brought in.
+    fn page_in_absent(
+        &mut self,
+        index: usize,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Option<u32>, PageError> {
+        let mut brought = 0;
+        let mut short = None;
+        for entry in 0..self.table(index).len() {
+            let mapping = self.table(index)[entry];
+            let slice = self.pager.slice(mapping.slice);
+            if !mapping.selected || slice.resident() {
+                continue;
+            }
+            let pages = u32::from(slice.pages);
+            if brought == 0 {
+                let id = self.rcb(index).id;
+                self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
+            }
+            let moved = if self.make_room(index, pages, round, device)? {
+                self.bring_in(mapping.slice, round, device)?
+            } else {
+                Move::NoRoom
+            };
+            match moved {
+                Move::Done(pages) => brought += pages,
+                Move::NoRoom | Move::Later => {
+                    short = Some(pages);
+                    break;
+                }
+            }
+        }
+        if brought > 0 {
+            let rcb = self.rcb_mut(index);
+            rcb.metrics.paged_in += u64::from(brought);
+            let agent = rcb.id;
+            self.emit(Event::PagedIn { agent, pages: brought });
+        }
+        Ok(short)
+    }
+
+    fn bring_in(
+        &mut self,
+        slice: SliceId,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Move, PageError> {
+        if round.moves == 0 {
+            return Ok(Move::Later);
+        }
+        round.moves -= 1;
+        moved(self.pager.page_in(slice, device))
+    }
+
+    /// Sends what a bounded agent no longer attends to to the arena.
+    fn page_out_unselected(
+        &mut self,
+        index: usize,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<(), PageError> {
+        let MemoryMode::Bounded { packed, .. } = self.rcb(index).memory else { return Ok(()) };
+        for entry in 0..self.table(index).len() {
+            let mapping = self.table(index)[entry];
+            let slice = self.pager.slice(mapping.slice);
+            if mapping.selected || mapping.pinned || !slice.resident() || slice.refs > 1 {
+                continue;
+            }
+            let mut moved = if packed && slice.complete() {
+                self.pack_away(index, entry, round, device)?
+            } else {
+                Move::NoRoom
+            };
+            if let Move::NoRoom = moved {
+                moved = self.send_out(index, mapping.slice, round, device)?;
+            }
+            if let Move::NoRoom | Move::Later = moved {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn pack_away(
+        &mut self,
+        index: usize,
+        entry: usize,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Move, PageError> {
+        if round.moves == 0 {
+            return Ok(Move::Later);
+        }
+        let slice = self.table(index)[entry].slice;
+        let outcome = moved(self.pager.page_out_packed(slice, device))?;
+        if !matches!(outcome, Move::NoRoom) {
+            round.moves -= 1;
+            self.table_mut(index)[entry].fidelity = Fidelity::Packed;
+        }
+        self.count_paged_out(index, &outcome);
+        Ok(outcome)
+    }
+
+    /// The pages that up to `most` rows of an agent begin, and those without which it has no row.
+    fn pages_wanted(&self, index: usize, most: u32) -> (u32, u32) {
+        let rcb = self.rcb(index);
+        let mut layout = rcb.cursor.layout;
+        let log = self.log(index);
+        let (mut pages, mut least) = (0, 0);
+        // A slice that others map too may have to be copied before it is written.
+        if layout.open > 0 {
+            let slice = self.pager.slice(self.table(index)[layout.slices as usize - 1].slice);
+            if slice.refs > 1 {
+                least = layout.open.div_ceil(PAGE_TOKENS as u32);
+            }
+        }
+        for (row, &token) in log[layout.tokens as usize..].iter().take(most as usize).enumerate() {
+            let delimiter = self.vocabulary.delimiters[token as usize];
+            let (next, placement) = layout.append(delimiter, self.config.slice_limits);
+            layout = next;
+            pages += u32::from(placement.place == 0);
+            least += u32::from(row == 0 && placement.place == 0);
+        }
+        (pages.max(least), least)
+    }
+
+    /// Frees pages until an agent can have so many besides those that are held for the more urgent.
+    /// Returns whether it can.
+    fn make_room(
+        &mut self,
+        index: usize,
+        pages: u32,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<bool, PageError> {
+        while self.pager.free() < pages + round.held {
+            if self.pager.reclaim(true) {
+                continue;
+            }
+            let Some((victim, slice)) = self.victim(index) else { return Ok(false) };
+            if let Move::NoRoom | Move::Later = self.send_out(victim, slice, round, device)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn send_out(
+        &mut self,
+        owner: usize,
+        slice: SliceId,
+        round: &mut Round,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Move, PageError> {
+        if round.moves == 0 {
+            return Ok(Move::Later);
+        }
+        round.moves -= 1;
+        let outcome = moved(self.pager.page_out(slice, device))?;
+        self.count_paged_out(owner, &outcome);
+        Ok(outcome)
+    }
+
+    fn count_paged_out(&mut self, owner: usize, outcome: &Move) {
+        if let Move::Done(pages) = *outcome {
+            let rcb = self.rcb_mut(owner);
+            rcb.metrics.paged_out += u64::from(pages);
+            let agent = rcb.id;
+            self.emit(Event::PagedOut { agent, pages });
+        }
+    }
+
+    /// Whose slice goes for the sake of an agent: of those at rest the one with the weakest hold, or the
+    /// one that is served last of those behind it, whoever is less urgent.
+    fn victim(&self, index: usize) -> Option<(usize, SliceId)> {
+        let level = self.rcb(index).effective.level();
+        let lease_us = self.config.lease_us;
+        let resting = (0..self.agents.len())
+            .filter_map(|at| Some((at, self.tenant(at)?, self.evictable(at)?)))
+            .filter(|(_, tenant, _)| evict::yields(tenant, level, lease_us))
+            .min_by_key(|(_, tenant, _)| evict::rank(tenant, lease_us));
+        let behind = core::iter::successors(self.ready.last(), |&agent| self.ready.before(agent))
+            .map(usize::from)
+            .take_while(|&at| at != index)
+            .find_map(|at| Some((at, self.evictable(at)?)));
+        match (resting, behind) {
+            (Some((at, tenant, slice)), Some(queued)) => {
+                let queued_level = self.rcb(queued.0).effective.level();
+                let weaker = evict::hold(&tenant, lease_us).is_none_or(|hold| hold <= queued_level);
+                Some(if weaker { (at, slice) } else { queued })
+            }
+            (Some((at, _, slice)), None) => Some((at, slice)),
+            (None, queued) => queued,
+        }
+    }
+
+    /// An agent that is not queued.
+    fn tenant(&self, index: usize) -> Option<Tenant> {
+        let rcb = self.agents[index].rcb.as_ref()?;
+        let queued = matches!(rcb.state, State::Ready | State::Running);
+        (!queued).then(|| Tenant {
+            level: rcb.effective.level(),
+            state: rcb.state.kind(),
+            rested_us: self.now_us.saturating_sub(rcb.rested_us),
+            last_step: rcb.last_step,
+        })
+    }
+
+    /// The slice of an agent that may go first: from the end of its context, so that the beginning, which
+    /// others may share, stays longest; what only it maps before what others map.
+    fn evictable(&self, index: usize) -> Option<SliceId> {
+        let may_go = |id: SliceId, shared: bool| {
+            let slice = self.pager.slice(id);
+            slice.resident() && slice.pages > 0 && (slice.refs > 1) == shared && !self.pager.is_needed(id)
+        };
+        let find = |shared: bool| {
+            let mut table = self.table(index).iter().rev().filter(|mapping| !mapping.pinned);
+            table.find(|mapping| may_go(mapping.slice, shared)).map(|mapping| mapping.slice)
+        };
+        find(false).or_else(|| find(true))
+    }
+}
+
+fn moved(poll: Poll<Result<Moved, PageError>>) -> Result<Move, PageError> {
+    match poll {
+        Poll::Pending => Ok(Move::Later),
+        Poll::Ready(Ok(Moved::Pages(pages))) => Ok(Move::Done(pages)),
+        Poll::Ready(Ok(Moved::NoRoom)) => Ok(Move::NoRoom),
+        Poll::Ready(Err(error)) => Err(error),
+    }
+}

@@ -1,0 +1,118 @@
+//! What each interrupt does.
+
+use super::Kernel;
+use crate::agent::{AgentId, BlockedOn, Finish, State};
+use crate::event::Event;
+use crate::interrupt::{Posted, VectorId};
+
+/// What a vector does.
+type Handler = for<'k, 'm> fn(&'k mut Kernel<'m>, &Posted);
+
+/// The vector table. Tools, the cold store and synchronisation have no devices in this kernel yet:
+/// their interrupts are counted and reported.
+const fn handler(vector: VectorId) -> Handler {
+    match vector {
+        VectorId::ContextFull => context_full,
+        VectorId::Timer => timer,
+        VectorId::Ipc => message,
+        VectorId::User => user,
+        VectorId::Watchdog => watchdog,
+        VectorId::Shutdown => shutdown,
+        VectorId::PageFault | VectorId::DeviceFault => reported,
+        VectorId::ToolInvoke
+        | VectorId::SyncDrift
+        | VectorId::PerceptionErr
+        | VectorId::ToolDone
+        | VectorId::ToolTimeout
+        | VectorId::StoreDone
+        | VectorId::StoreErr => reported,
+    }
+}
+
+/// Interrupts delivered in one tick at most: what bounds a tick.
+const DELIVERIES: usize = 64;
+
+/// The payload of SIG_USER that resumes instead of suspending.
+pub const USER_RESUME: u64 = 1;
+
+impl Kernel<'_> {
+    /// Delivers what was posted, the most urgent first.
+    pub(super) fn deliver(&mut self) {
+        self.check_time();
+        for _ in 0..DELIVERIES {
+            let Some(delivered) = self.interrupts.next(self.now_us) else { return };
+            let Posted { vector, agent, .. } = delivered.posted;
+            let latency_us = u32::try_from(delivered.latency_us).unwrap_or(u32::MAX);
+            self.emit(Event::Interrupt { vector, agent, latency_us });
+            handler(vector)(self, &delivered.posted);
+        }
+    }
+
+    /// Raises the timer when an agent's time is up.
+    fn check_time(&mut self) {
+        let now_us = self.now_us;
+        for index in 0..self.agents.len() {
+            let Some(rcb) = &self.agents[index].rcb else { continue };
+            let up = now_us.saturating_sub(rcb.spawned_us) >= rcb.budget.time_us;
+            if up && !rcb.state.is_over() {
+                let id = rcb.id;
+                self.raise(VectorId::Timer, Some(id), 0);
+            }
+        }
+    }
+
+    /// The slot of an agent that an interrupt concerns, unless it is over.
+    fn concerned(&self, agent: Option<AgentId>) -> Option<usize> {
+        self.find(agent?).filter(|&index| !self.rcb(index).state.is_over())
+    }
+}
+
+/// Its effect is elsewhere: the counts and the event are the delivery.
+fn reported(_: &mut Kernel<'_>, _: &Posted) {}
+
+fn context_full(kernel: &mut Kernel<'_>, posted: &Posted) {
+    if let Some(index) = kernel.concerned(posted.agent) {
+        kernel.stop(index, Finish::Context);
+    }
+}
+
+fn timer(kernel: &mut Kernel<'_>, posted: &Posted) {
+    let Some(index) = kernel.concerned(posted.agent) else { return };
+    if kernel.rcb(index).exhausted(kernel.now_us).is_some() {
+        kernel.stop(index, Finish::Budget);
+    }
+}
+
+fn message(kernel: &mut Kernel<'_>, posted: &Posted) {
+    let Some(index) = kernel.concerned(posted.agent) else { return };
+    if kernel.rcb(index).inbox > 0 && kernel.rcb(index).state == State::Blocked(BlockedOn::Message) {
+        kernel.take_inbox(index);
+    }
+}
+
+/// A person speaks: the agent concerned, or every one, pauses or goes on.
+fn user(kernel: &mut Kernel<'_>, posted: &Posted) {
+    for index in 0..kernel.agents.len() {
+        let Some(rcb) = &kernel.agents[index].rcb else { continue };
+        let (id, state) = (rcb.id, rcb.state);
+        if state.is_over() || posted.agent.is_some_and(|agent| agent != id) {
+            continue;
+        }
+        match (posted.payload, state) {
+            (USER_RESUME, State::Suspended(_)) => kernel.take_up(index),
+            (USER_RESUME, _) | (_, State::Suspended(_)) => (),
+            _ => kernel.put_aside(index),
+        }
+    }
+}
+
+fn watchdog(kernel: &mut Kernel<'_>, posted: &Posted) {
+    if let Some(index) = kernel.concerned(posted.agent) {
+        kernel.finish(index, Finish::Repetition);
+    }
+}
+
+/// No further step begins. Agents stay as they are, so that they can be saved.
+fn shutdown(kernel: &mut Kernel<'_>, _: &Posted) {
+    kernel.shutdown = true;
+}
