@@ -45,7 +45,6 @@ struct Sheet {
     load_ms: f64,
     /// Tokens per second of each counted run.
     samples: Vec<f64>,
-    median: f64,
     bounds: Bounds,
     ceiling: Ceiling,
 }
@@ -92,7 +91,6 @@ impl Bench {
             threads: caps.threads,
             variant: caps.variant,
             load_ms,
-            median: median(&samples),
             samples,
             bounds: work.bounds(shape, footprint.weights, kv, &ceiling),
             ceiling,
@@ -105,38 +103,18 @@ impl Bench {
             return output::write_json(console, sheet);
         }
         let limit = sheet.bounds.arithmetic.min(sheet.bounds.memory);
+        let slowest = sheet.samples.iter().copied().fold(f64::INFINITY, f64::min);
+        let fastest = sheet.samples.iter().copied().fold(0.0, f64::max);
         let line = format!(
-            "{:8} {} threads, {}: {:7.1} tok/s, {:3.0} % of the {:.0} that the machine allows  ({})\n",
+            "{:8} {} threads, {}: {slowest:.1} to {fastest:.1} tok/s, {:.0} to {:.0} % of the {limit:.0} that \
+             the machine allows  ({})\n",
             sheet.work,
             sheet.threads,
             sheet.variant,
-            sheet.median,
-            100.0 * sheet.median / limit,
-            limit,
+            100.0 * slowest / limit,
+            100.0 * fastest / limit,
             path.display()
         );
         output::write_all(console, &line)
-    }
-}
-
-fn median(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        len if len % 2 == 1 => sorted[len / 2],
-        len => (sorted[len / 2 - 1] + sorted[len / 2]) / 2.0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(&[]), 0.0);
     }
 }
