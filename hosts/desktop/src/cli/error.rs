@@ -65,12 +65,12 @@ pub enum CliError {
         /// The first byte that is wrong.
         at: usize,
     },
-    /// A file or stream is too long for any context.
+    /// A file or stream has more than what can be encoded.
     TextTooLong {
         /// Which.
         path: PathBuf,
         /// Bytes that would fit.
-        limit: u64,
+        limit: usize,
     },
     /// Standard output cannot be written.
     Output(ErrorKind),
@@ -111,7 +111,7 @@ impl std::fmt::Display for CliError {
                 write!(f, "{} is not UTF-8 text: byte {at} begins no character", path.display())
             }
             CliError::TextTooLong { path, limit } => {
-                write!(f, "{} is too long; {limit} bytes would fit", path.display())
+                write!(f, "{} has more than the {limit} bytes that would fit", path.display())
             }
             CliError::Output(kind) => write!(f, "cannot write to standard output: {kind:?}"),
             CliError::Closed => f.write_str("standard output is closed"),

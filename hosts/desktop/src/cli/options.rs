@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::error::CliError;
 use crate::device::{Backend, DeviceOptions, IsaChoice};
 use crate::fetch::{self, Choice, Environment, HubSpec, progress};
+use crate::text::MAX_TEXT_BYTES;
 
 /// Which model.
 #[derive(Args, Debug)]
@@ -88,18 +89,15 @@ impl KvOptions {
     }
 }
 
-/// Bytes of a prompt or text that are read at most: more than any context holds.
-const MOST_TEXT_BYTES: u64 = 1 << 28;
-
 /// Reads a text from a stream that `name` tells of in messages.
 pub fn read_text(stream: impl Read, name: &Path) -> Result<String, CliError> {
     let mut bytes = Vec::new();
     stream
-        .take(MOST_TEXT_BYTES + 1)
+        .take(MAX_TEXT_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|source| CliError::Read { path: name.to_owned(), source })?;
-    if bytes.len() as u64 > MOST_TEXT_BYTES {
-        return Err(CliError::TextTooLong { path: name.to_owned(), limit: MOST_TEXT_BYTES });
+    if bytes.len() > MAX_TEXT_BYTES {
+        return Err(CliError::TextTooLong { path: name.to_owned(), limit: MAX_TEXT_BYTES });
     }
     String::from_utf8(bytes)
         .map_err(|error| CliError::NotText { path: name.to_owned(), at: error.utf8_error().valid_up_to() })
@@ -121,6 +119,6 @@ mod tests {
         let error = read_text(&b"abc\xff"[..], Path::new("f")).unwrap_err();
         assert_eq!(error.to_string(), "f is not UTF-8 text: byte 3 begins no character");
         let error = read_text(std::io::repeat(b'a'), Path::new("f")).unwrap_err();
-        assert_eq!(error.to_string(), "f is too long; 268435456 bytes would fit");
+        assert_eq!(error.to_string(), "f has more than the 16777216 bytes that would fit");
     }
 }

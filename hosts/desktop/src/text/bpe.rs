@@ -35,19 +35,32 @@ pub(crate) fn pipeline(
     if found > limit {
         return Err(TokenizerError::TooLarge { what: "merges", found, limit });
     }
-    let vocab = vocab(vocabulary, pieces)?;
-    let merges = merges(vocabulary, pieces, &vocab)?;
-    let model = BPE::builder()
+    // The library looks every token of every merge up, and so says by itself whether all is well. Where
+    // it is not, the merges are looked up before, which tells those that no text needs from lies.
+    let unchecked = match plain_merges(vocabulary, pieces) {
+        Some(merges) => model(vocab(vocabulary, pieces)?, merges, pre),
+        None => None,
+    };
+    let model = match unchecked {
+        Some(model) => model,
+        None => {
+            let vocab = vocab(vocabulary, pieces)?;
+            let merges = possible_merges(vocabulary, pieces, &vocab)?;
+            model(vocab, merges, pre).expect("every merge was looked up")
+        }
+    };
+    Ok(Pipeline::new(model, pre.splitter()))
+}
+
+/// The library's model; `None` when a merge takes or makes what is no token.
+fn model(vocab: Vocab, merges: Merges, pre: Pre) -> Option<BPE> {
+    let builder = BPE::builder()
         .vocab_and_merges(vocab, merges)
         .unk_token(NO_TOKEN.to_owned())
         .ignore_merges(pre.whole_words)
         // A cache would hold every word of the text; a text is encoded once.
-        .cache_capacity(0)
-        .build()
-        .expect("every merge was looked up");
-    let mut rules = tokenizers::Tokenizer::new(model);
-    rules.with_pre_tokenizer(Some(pre.splitter()));
-    Ok(Pipeline::new(rules))
+        .cache_capacity(0);
+    builder.build().ok()
 }
 
 /// The tokens that a text can be made of.
@@ -62,8 +75,25 @@ fn vocab(vocabulary: &Vocabulary<'_>, pieces: &Pieces) -> Result<Vocab, Tokenize
     Ok(vocab)
 }
 
+/// All merges; `None` when one of them has no halves, or makes what is longer than any token: the library
+/// does not look for that.
+fn plain_merges(vocabulary: &Vocabulary<'_>, pieces: &Pieces) -> Option<Merges> {
+    let plain = vocabulary.tokens.iter().zip(0..).filter(|&(_, id)| pieces.is_plain(id));
+    let longest = plain.map(|(text, _)| text.len()).max()?;
+    let halves = |merge: &&str| {
+        let (left, right) = halves(merge)?;
+        let possible = !right.is_empty() && left.len() + right.len() <= longest;
+        possible.then(|| (left.to_owned(), right.to_owned()))
+    };
+    vocabulary.merges.iter().map(halves).collect()
+}
+
 /// The merges between those tokens. One that takes or makes a token that no text may become is left out.
-fn merges(vocabulary: &Vocabulary<'_>, pieces: &Pieces, vocab: &Vocab) -> Result<Merges, TokenizerError> {
+fn possible_merges(
+    vocabulary: &Vocabulary<'_>,
+    pieces: &Pieces,
+    vocab: &Vocab,
+) -> Result<Merges, TokenizerError> {
     let tokens = vocabulary.tokens.iter().zip(0..);
     let barred = tokens.filter(|&(_, id)| pieces.kind(id) != Kind::Normal);
     let barred: HashSet<&str> = barred.map(|(&text, _)| text).collect();

@@ -95,6 +95,13 @@ pub enum TokenizerError {
         /// How many would fit.
         limit: usize,
     },
+    /// A text has more white space in a row than the rules of a `tokenizer.json` can be applied to.
+    SpaceTooLong {
+        /// Characters of white space in a row.
+        found: usize,
+        /// How many would fit.
+        limit: usize,
+    },
     /// The vocabulary's rules failed on a text.
     Encode {
         /// Why, in the words of the library that applies them.
@@ -146,6 +153,11 @@ impl std::fmt::Display for TokenizerError {
             Self::TextTooLong { found, limit } => {
                 write!(f, "the text has {found} bytes; {limit} would fit")
             }
+            Self::SpaceTooLong { found, limit } => write!(
+                f,
+                "the text has {found} characters of white space in a row; by the rules of a tokenizer.json \
+                 {limit} would fit"
+            ),
             Self::Encode { message } => write!(f, "the text cannot be encoded: {message}"),
         }
     }

@@ -35,5 +35,5 @@ pub(crate) fn pipeline(
             return Err(TokenizerError::JsonToken { path, id, json, model });
         }
     }
-    Ok(Pipeline::new(rules))
+    Ok(Pipeline::of_rules(rules))
 }

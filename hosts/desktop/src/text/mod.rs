@@ -32,5 +32,5 @@ pub use chat::{ChatError, encode_chat};
 pub use error::TokenizerError;
 pub use stream::TokenStream;
 pub use template::{Message, RenderOptions, Role, Template, TemplateError};
-pub use tokenizer::{Special, Tokenizer};
+pub use tokenizer::{MAX_TEXT_BYTES, Special, Tokenizer};
 pub use vocabulary::Vocabulary;

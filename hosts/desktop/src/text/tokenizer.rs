@@ -46,7 +46,7 @@ pub struct Tokenizer {
 }
 
 /// Bytes of a text that can be encoded at once: the library holds more than a hundred bytes for each.
-const MAX_TEXT_BYTES: usize = 1 << 24;
+pub const MAX_TEXT_BYTES: usize = 1 << 24;
 
 impl Tokenizer {
     /// Makes a vocabulary ready, by the vocabulary's own rules.
@@ -116,7 +116,7 @@ impl Tokenizer {
     /// The tokens of a text. No `bos` is put before them; see [`Tokenizer::leading_bos`].
     ///
     /// # Errors
-    /// [`TokenizerError::TextTooLong`], [`TokenizerError::Encode`].
+    /// [`TokenizerError::TextTooLong`], [`TokenizerError::SpaceTooLong`], [`TokenizerError::Encode`].
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>, TokenizerError> {
         let allowed = match special {
             Special::Parse => Allowed::NotAcross(&[]),
