@@ -76,6 +76,10 @@ pub enum CliError {
     Output(ErrorKind),
     /// Nobody reads standard output any more.
     Closed,
+    /// Interruptions cannot be taken.
+    Signals(std::io::Error),
+    /// The program was interrupted.
+    Interrupted,
 }
 
 impl CliError {
@@ -115,6 +119,8 @@ impl std::fmt::Display for CliError {
             }
             CliError::Output(kind) => write!(f, "cannot write to standard output: {kind:?}"),
             CliError::Closed => f.write_str("standard output is closed"),
+            CliError::Signals(source) => write!(f, "cannot listen for interruptions: {source}"),
+            CliError::Interrupted => f.write_str("interrupted"),
         }
     }
 }
@@ -165,6 +171,7 @@ impl From<ErrorKind> for CliError {
     fn from(kind: ErrorKind) -> CliError {
         match kind {
             ErrorKind::BrokenPipe => CliError::Closed,
+            ErrorKind::Interrupted => CliError::Interrupted,
             kind => CliError::Output(kind),
         }
     }

@@ -8,8 +8,10 @@ use agentos_hal::{Clock, Limits};
 use agentos_kernel::layout::Delimiter;
 use agentos_kernel::sample::{Sampler, Sampling};
 use clap::Args;
+use embedded_io::ErrorKind;
 
 use super::error::CliError;
+use super::interrupt::Interrupt;
 use super::load::{self, Prepared};
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::output;
@@ -110,6 +112,7 @@ impl Generate {
         let sampler = self.sampling.sampler()?;
         let prompt = self.prompt.read()?;
         let path = self.model.path()?;
+        let interrupt = Interrupt::listen().map_err(CliError::Signals)?;
         let opened = clock.now();
         let Loaded { mut prepared, limits, tokenizer, prompt, mut tables } = self.load(&path, &prompt)?;
         let load_ms = clock.now().micros_since(opened) as f64 / 1e3;
@@ -135,7 +138,7 @@ impl Generate {
             let report = recorder.report(&prompt, &generation, load_ms, &prepared.footprint);
             return output::write_json(&mut StdConsole(std::io::stdout().lock()), &report);
         }
-        let generation = stream(&tokenizer, run)?;
+        let generation = stream(&tokenizer, &interrupt, run)?;
         let timing = Timing::new(&generation.timeline, prompt.len(), generation.tokens, load_ms);
         conclude(&generation, &limits, &timing);
         Ok(())
@@ -169,20 +172,28 @@ impl Generate {
     }
 }
 
-/// Runs a generation and prints its text while it comes.
+/// Runs a generation and prints its text while it comes. An interruption ends the text with the line.
 fn stream(
     tokenizer: &Tokenizer,
-    run: impl FnOnce(
-        &mut dyn FnMut(&Generated<'_>) -> Result<(), embedded_io::ErrorKind>,
-    ) -> Result<Generation, GenerateError>,
+    interrupt: &Interrupt,
+    run: impl FnOnce(&mut dyn FnMut(&Generated<'_>) -> Result<(), ErrorKind>) -> Result<Generation, GenerateError>,
 ) -> Result<Generation, CliError> {
     let stdout = std::io::stdout();
     let terminal = stdout.is_terminal();
     let mut console = StdConsole(stdout.lock());
     let mut stream = Stream::new(&mut console, tokenizer, terminal);
-    let generation = run(&mut |token| stream.push(token))?;
-    stream.finish()?;
-    Ok(generation)
+    let generation = run(&mut |token| {
+        if stream.is_empty() {
+            interrupt.hold();
+        }
+        stream.push(token)?;
+        if interrupt.has_come() { Err(ErrorKind::Interrupted) } else { Ok(()) }
+    });
+    match generation {
+        Ok(_) | Err(GenerateError::Output(ErrorKind::Interrupted)) => stream.finish()?,
+        Err(_) => {}
+    }
+    Ok(generation?)
 }
 
 /// Tells a person what the text itself does not.

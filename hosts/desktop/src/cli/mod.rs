@@ -1,12 +1,13 @@
 //! The command line: one file per command, and what they share.
 //!
 //! A command prints its result on standard output and everything else on standard error. Exit codes: 0
-//! for success, 1 for a failure, 2 for a command line that cannot be meant.
+//! for success, 1 for a failure, 2 for a command line that cannot be meant, 130 for an interruption.
 
 mod bench;
 mod error;
 mod generate;
 mod inspect;
+mod interrupt;
 mod load;
 mod model;
 mod options;
@@ -66,6 +67,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
     match result {
         // Whoever read the output has seen enough.
         Ok(()) | Err(CliError::Closed) => ExitCode::SUCCESS,
+        // Whoever interrupted it knows why.
+        Err(CliError::Interrupted) => ExitCode::from(interrupt::INTERRUPTED),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(if error.is_usage() { USAGE } else { FAILURE })

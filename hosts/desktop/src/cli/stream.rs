@@ -17,6 +17,7 @@ pub struct Stream<'c, 't> {
     text: String,
     shown: String,
     line_ended: bool,
+    empty: bool,
 }
 
 impl<'c, 't> Stream<'c, 't> {
@@ -30,11 +31,18 @@ impl<'c, 't> Stream<'c, 't> {
             text: String::with_capacity(256),
             shown: String::with_capacity(256),
             line_ended: false,
+            empty: true,
         }
+    }
+
+    /// Nothing has been pushed yet.
+    pub fn is_empty(&self) -> bool {
+        self.empty
     }
 
     /// Prints what this token makes whole.
     pub fn push(&mut self, token: &Generated<'_>) -> Result<(), ErrorKind> {
+        self.empty = false;
         self.tokens.push(token.choice.token, &mut self.text);
         self.print()
     }
