@@ -74,7 +74,7 @@ pub enum CopyFault {
 
 /// Odds, each in per mille of the steps or of the page operations. A step is delayed or not, and by
 /// another draw suffers at most one of the rest; so does a page operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PerMille {
     /// Steps that are delayed.
     pub delay: u16,
@@ -94,6 +94,21 @@ pub struct PerMille {
     pub copy_refuse: u16,
     /// [`CopyFault::Lose`].
     pub copy_lose: u16,
+}
+
+impl PerMille {
+    /// Nothing ever happens.
+    pub const NONE: PerMille = PerMille {
+        delay: 0,
+        refuse: 0,
+        lose: 0,
+        hang: 0,
+        not_finite: 0,
+        poison: 0,
+        copy_delay: 0,
+        copy_refuse: 0,
+        copy_lose: 0,
+    };
 }
 
 /// What a draw is for: each kind of draw has a sequence of its own.
@@ -301,7 +316,7 @@ mod tests {
     #[test]
     fn odds_beyond_certainty_are_not_sound() {
         assert!(random(1).is_sound());
-        let odds = PerMille { lose: 600, hang: 401, ..PerMille::default() };
+        let odds = PerMille { lose: 600, hang: 401, ..PerMille::NONE };
         assert!(!FaultPlan::Random { seed: 0, odds, longest_delay: 0 }.is_sound());
     }
 }

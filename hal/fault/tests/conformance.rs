@@ -8,17 +8,7 @@ use agentos_reference::Reference;
 
 const LATE: FaultPlan<'static> = FaultPlan::Random {
     seed: 5,
-    odds: PerMille {
-        delay: 500,
-        refuse: 0,
-        lose: 0,
-        hang: 0,
-        not_finite: 0,
-        poison: 0,
-        copy_delay: 500,
-        copy_refuse: 0,
-        copy_lose: 0,
-    },
+    odds: PerMille { delay: 500, copy_delay: 500, ..PerMille::NONE },
     longest_delay: 3,
 };
 
