@@ -25,6 +25,14 @@ pub struct IndexFull {
     pub capacity: usize,
 }
 
+impl core::fmt::Display for IndexFull {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the index of slices holds {} entries and has no room for more", self.capacity)
+    }
+}
+
+impl core::error::Error for IndexFull {}
+
 impl<'m> Index<'m> {
     /// An empty index.
     ///
@@ -108,31 +116,64 @@ mod tests {
 
     use super::*;
 
-    /// Few homes, so that entries collide.
+    const KEYS: u8 = 24;
+
+    /// Few homes, at both ends of a table, so that entries collide and their runs wrap around; and
+    /// identities that differ in the last byte alone, so that only a full comparison tells them apart.
     fn identity(n: u8) -> SliceHash {
-        let mut bytes = [n; 32];
-        bytes[..4].copy_from_slice(&u32::from(n % 5).to_le_bytes());
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&(u32::from(n % 4)).wrapping_sub(2).to_le_bytes());
+        bytes[31] = n / 4;
         SliceHash(bytes)
+    }
+
+    #[test]
+    fn entries_that_wrapped_around_are_found_when_others_go() {
+        let mut slots = [VACANT_SLOT; 8];
+        let mut index = Index::new(&mut slots);
+        // Home is the last place for all of them.
+        for n in [1, 5, 9, 13] {
+            assert_eq!(index.insert(identity(n), n.into()), Ok(()));
+        }
+        assert_eq!(index.insert(identity(2), 2), Err(IndexFull { capacity: 4 }));
+        assert_eq!(index.remove(&identity(1)), Some(1));
+        assert_eq!(index.remove(&identity(1)), None);
+        assert_eq!([5, 9, 13].map(|n| index.get(&identity(n))), [Some(5), Some(9), Some(13)]);
+        assert!(index.slots[3..7].iter().all(|slot| slot.0.is_none()), "nothing is left behind");
+        assert!(index.slots[2].0.is_none(), "nothing is left behind");
+    }
+
+    #[test]
+    #[should_panic(expected = "a power of two")]
+    fn another_length_is_refused() {
+        Index::new(&mut [VACANT_SLOT; 6]);
     }
 
     proptest! {
         #[test]
-        fn it_is_a_map(changes in proptest::collection::vec((0u8..24, any::<u32>(), any::<bool>()), 0..200)) {
+        fn it_is_a_map(
+            bits in 0u32..6,
+            changes in proptest::collection::vec((0..KEYS, any::<u32>(), any::<bool>()), 0..200)
+        ) {
             let mut slots = [VACANT_SLOT; 32];
-            let mut index = Index::new(&mut slots);
+            let mut index = Index::new(&mut slots[..1 << bits]);
+            let capacity = (1 << bits) / 2;
+            prop_assert_eq!(index.capacity(), capacity);
             let mut model: HashMap<u8, u32> = HashMap::new();
             for (key, value, remove) in changes {
                 if remove {
                     prop_assert_eq!(index.remove(&identity(key)), model.remove(&key));
-                } else if model.len() < 16 || model.contains_key(&key) {
+                } else if model.len() < capacity || model.contains_key(&key) {
                     prop_assert_eq!(index.insert(identity(key), value), Ok(()));
                     model.insert(key, value);
                 } else {
-                    prop_assert_eq!(index.insert(identity(key), value), Err(IndexFull { capacity: 16 }));
+                    prop_assert_eq!(index.insert(identity(key), value), Err(IndexFull { capacity }));
                 }
-                for key in 0..24 {
+                for key in 0..KEYS {
                     prop_assert_eq!(index.get(&identity(key)), model.get(&key).copied());
                 }
+                let used = index.slots.iter().filter(|slot| slot.0.is_some()).count();
+                prop_assert_eq!(used, model.len());
             }
         }
     }
