@@ -9,6 +9,8 @@
 //! * [`sequence`]: one context on a device, computed in chunks and then token by token.
 //! * [`sample`] and [`random`]: choosing the next token.
 //! * [`score`]: judging a text.
+//! * [`system`]: many agents on one device, and all that belongs to it: [`agent`], [`memory`],
+//!   [`sched`], [`interrupt`], [`event`], [`call`] and [`watch`].
 //!
 //! Principles:
 //!

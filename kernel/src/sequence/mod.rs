@@ -316,7 +316,7 @@ impl<'m> Sequence<'m> {
 /// Refuses a report in which a number that decisions rest on is none.
 pub(crate) fn finite(report: StepReport<'_>) -> Result<StepReport<'_>, DeviceError> {
     for (index, outcome) in report.outcomes.iter().enumerate() {
-        let whole = outcome.log_sum_exp.is_finite() && outcome.scored.is_finite();
+        let whole = [outcome.log_sum_exp, outcome.entropy, outcome.scored].iter().all(|x| x.is_finite());
         if !whole || report.candidates_of(index).iter().any(|candidate| !candidate.logit.is_finite()) {
             return Err(DeviceError::NotFinite { row: outcome.row });
         }
