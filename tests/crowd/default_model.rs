@@ -6,6 +6,7 @@ use agentos_desktop::device::{Backend, Device, DeviceOptions, IsaChoice};
 use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
+use agentos_desktop::text::Special;
 use agentos_hal::{Limits, TensorDevice};
 use agentos_kernel::agent::Spec;
 use agentos_kernel::layout::{Delimiter, SliceLimits};
@@ -42,7 +43,7 @@ fn eight_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
     let delimiters = tokenizer.delimiter_classes();
     let agent = |tag: u64| {
         let text = LINES[tag as usize % LINES.len()].repeat(12);
-        let mut prompt = tokenizer.encode(&text, agentos_desktop::text::Special::Text).unwrap();
+        let mut prompt = tokenizer.encode(&text, Special::AsText).unwrap();
         prompt.truncate(PROMPT);
         assert_eq!(prompt.len(), PROMPT);
         (spec(tag, CONTEXT, ANSWER), prompt)
