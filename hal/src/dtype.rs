@@ -5,6 +5,7 @@
 /// Quantised types store a row in blocks of [`DType::block_len`] consecutive elements, each block in
 /// [`DType::block_bytes`] bytes. What those bytes mean is defined by [`crate::quant::dequantise`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DType {
     /// IEEE 754 single precision.
     F32,

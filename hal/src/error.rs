@@ -9,6 +9,7 @@ use crate::weight::{WeightError, WeightId};
 
 /// What a device may run short of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Resource {
     /// Memory for weights, in bytes.
     WeightBytes,
@@ -36,6 +37,7 @@ impl core::fmt::Display for Resource {
 
 /// Why `prepare` refuses a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PrepareError {
     /// The sizes do not belong together.
     Shape(ShapeError),
@@ -127,6 +129,7 @@ impl From<WeightError> for PrepareError {
 
 /// Why `submit` refuses a step. The device is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SubmitError {
     /// `prepare` has not succeeded yet.
     NotPrepared,
@@ -156,6 +159,7 @@ impl From<StepFault> for SubmitError {
 
 /// Why a step that was accepted has no report. Pages that its rows name may hold anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DeviceError {
     /// `poll` without a `submit` before it.
     Idle,
@@ -185,6 +189,7 @@ impl core::error::Error for DeviceError {}
 
 /// Why a page could not be copied or summarised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PageError {
     /// `prepare` has not succeeded yet.
     NotPrepared,

@@ -8,6 +8,7 @@ use crate::weight::WeightRole;
 
 /// An activation register: one row of `f32` for every row of the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Reg {
     /// The residual stream; width `width`.
     Hidden,

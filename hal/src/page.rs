@@ -17,6 +17,7 @@ pub const PAGE_TOKENS: usize = 8;
 
 /// A page of page memory: a number below `Limits::pages`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PageId(pub u32);
 
 /// Elements of the keys (or of the values) of one page, layer and key/value head.

@@ -18,6 +18,7 @@ pub struct Program {
 
 /// Why a [`Program`] is refused. `at` counts instructions through prologue, layer and epilogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ProgramError {
     /// A register is read before anything is written to it.
     Unwritten {

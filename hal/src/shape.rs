@@ -85,6 +85,7 @@ const MOST_CONTEXT: u32 = 1 << 24;
 
 /// Why a [`ModelShape`] is refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ShapeError {
     /// A size is zero or implausibly large.
     OutOfRange {

@@ -114,6 +114,7 @@ impl LayerRange {
 
 /// What is wrong with a step. Indices count within the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StepFault {
     /// A part of the step is longer than `Limits` allows.
     TooMany {

@@ -5,6 +5,7 @@ use crate::shape::ModelShape;
 
 /// What a weight tensor is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WeightRole {
     /// Token embedding, `vocab` × `width`.
     TokenEmbedding,
@@ -76,6 +77,7 @@ impl WeightRole {
 
 /// One tensor of the model: a role, and the layer it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WeightId {
     /// What it is for.
     pub role: WeightRole,
@@ -142,6 +144,7 @@ pub trait WeightSource {
 
 /// Why a tensor could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum WeightError {
     /// The model has no such tensor.
     Missing(WeightId),

@@ -11,6 +11,7 @@ mod ci;
 mod conformance;
 mod demo;
 mod freestanding;
+mod logging;
 mod memory;
 mod model;
 mod process;
@@ -40,7 +41,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Everything that a fresh clone has to pass: the model, all tests, memory, freestanding link, tidy.
+    /// Everything that a fresh clone has to pass: the model, all tests, memory, logging, freestanding link, tidy.
     Test {
         /// Only tests whose name contains one of these; then nothing but tests.
         filters: Vec<String>,

@@ -7,12 +7,12 @@ use crate::Outcome;
 use crate::process::{Failure, Repository, judge, not_started};
 use crate::results::Counts;
 use crate::stage::Stages;
-use crate::{agentos, freestanding, memory, model, tidy};
+use crate::{agentos, freestanding, logging, memory, model, tidy};
 
-/// Gets the model, runs all tests of the workspace, measures the shipped program's memory, links the core
-/// without an operating system and checks the rules of the repository. With filters only the tests whose names contain one of them.
-/// The last line says how many passed and failed; a stage that fails without a failed test counts as
-/// one failure.
+/// Gets the model, runs all tests of the workspace, measures the shipped program's memory, runs what the
+/// kernel logs, links the core without an operating system and checks the rules of the repository. With
+/// filters only the tests whose names contain one of them. The last line says how many passed and failed;
+/// a stage that fails without a failed test counts as one failure.
 ///
 /// # Errors
 /// [`Failure::Told`] when anything failed, or when no test matches the filters.
@@ -27,10 +27,15 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
             Some(program) => stages.run("memory", || memory::check(program)),
             None => stages.leave_out("memory", "there is no program to measure"),
         }
+        if logging::LINKS_HERE {
+            stages.run("logging", || logging::check(repository));
+        } else {
+            stages.leave_out("logging", "its linker script is for Linux");
+        }
         stages.run("freestanding", || freestanding::check(repository));
         stages.run("tidy", || tidy::tidy(repository));
     } else {
-        for name in ["memory", "freestanding", "tidy"] {
+        for name in ["memory", "logging", "freestanding", "tidy"] {
             stages.leave_out(name, "only the tests that were named run");
         }
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// An agent: a slot of the agent table, and which of the agents that lived there it is. An id is
 /// never used twice, so one that outlived its agent is refused and never names another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AgentId {
     /// The slot.
     pub index: u16,
@@ -21,6 +22,7 @@ impl core::fmt::Display for AgentId {
 /// How urgent an agent is: a level from 0 to [`Priority::HIGHEST`], more is more urgent. It has no
 /// `Ord`: levels are compared by name, so that no caller confuses urgency with a rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Priority(u8);
 
 impl Priority {

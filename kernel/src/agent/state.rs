@@ -6,6 +6,7 @@ use super::AgentId;
 
 /// What an agent is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum State {
     /// Waits to be admitted: what it declared does not fit what is left yet.
     New,
@@ -25,6 +26,7 @@ pub enum State {
 
 /// What a blocked agent waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BlockedOn {
     /// A message.
     Message,
@@ -36,6 +38,7 @@ pub enum BlockedOn {
 
 /// What a suspended agent does when it is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Resume {
     /// It goes on.
     Ready,
@@ -45,6 +48,7 @@ pub enum Resume {
 
 /// Why an agent stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Finish {
     /// The model said that it is done.
     Stop,
@@ -76,6 +80,7 @@ impl Finish {
 
 /// Why an agent was taken out of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Fault {
     /// The device failed twice on its rows, the second time with nobody else's beside them.
     Device,
@@ -98,6 +103,7 @@ impl Fault {
 
 /// A state without what it carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StateKind {
     /// [`State::New`].
     New,

@@ -1,5 +1,6 @@
 //! What happened: the closed list of kernel events, in a fixed ring that hosts drain.
 
+mod log;
 mod ring;
 
 pub use ring::{EventRing, FRAME_BYTES, VACANT_RECORD, decode};
@@ -11,6 +12,7 @@ use crate::interrupt::VectorId;
 
 /// Something that happened in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event {
     /// The kernel is ready.
     Booted {
@@ -155,6 +157,7 @@ pub enum Event {
 
 /// An event and when it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Record {
     /// Counts all events from 0, lost ones included.
     pub number: u64,

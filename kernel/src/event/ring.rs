@@ -1,5 +1,6 @@
 //! The ring that events wait in, and the form in which they leave the machine.
 
+use super::log::log;
 use super::{Event, Record};
 
 /// What a table of records starts with.
@@ -31,6 +32,7 @@ impl<'m> EventRing<'m> {
 
     /// Notes an event.
     pub fn push(&mut self, at_us: u64, event: Event) {
+        log(&event);
         let places = self.records.len();
         if self.count == places {
             self.oldest = (self.oldest + 1) % places;
@@ -46,7 +48,9 @@ impl<'m> EventRing<'m> {
     /// the last of these, so that the numbers behind it continue.
     pub fn pop(&mut self) -> Option<Record> {
         let record = self.peek()?;
-        if core::mem::take(&mut self.lost) == 0 {
+        if core::mem::take(&mut self.lost) > 0 {
+            log(&record.event);
+        } else {
             self.oldest = (self.oldest + 1) % self.records.len();
             self.count -= 1;
         }

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What was counted of a vector since the start, modulo 2³². Exact while no post is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VectorStats {
     /// Interrupts that were accepted.
     pub posted: u32,

@@ -9,6 +9,7 @@ use crate::agent::AgentId;
 
 /// An interrupt as its source posts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Posted {
     /// What has happened.
     pub vector: VectorId,
@@ -22,6 +23,7 @@ pub struct Posted {
 
 /// An interrupt that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Delivered {
     /// What was posted.
     pub posted: Posted,
@@ -34,6 +36,7 @@ pub struct Delivered {
 
 /// As many interrupts of the vector wait as can. This one was counted as lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct QueueFull {
     /// The vector.
     pub vector: VectorId,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// An interrupt vector: the paper's four (table 2), and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum VectorId {
     /// The kernel requests an external tool.
@@ -75,6 +76,7 @@ impl VectorId {
 /// How urgent a vector is, the most urgent first. Of two that are equally urgent, the one with the
 /// lower number is delivered first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Urgency {
     /// What is wrong gets worse while it waits. It never gets lost without a delivery that says so.
     Critical,
@@ -88,6 +90,7 @@ pub enum Urgency {
 
 /// What is known of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VectorInfo {
     /// The vector.
     pub id: VectorId,
