@@ -8,6 +8,7 @@
 //! * [`device`] and [`host`]: what the kernel runs on.
 //! * [`context`], [`generate`] and [`perplexity`]: running one context.
 //! * [`boot`]: the memory of a kernel that runs many.
+//! * [`team`]: agents that run together.
 //! * [`bench`]: timing it.
 //! * [`cli`]: the program's commands.
 //!
@@ -29,4 +30,5 @@ pub mod host;
 pub mod map;
 pub mod model;
 pub mod perplexity;
+pub mod team;
 pub mod text;

@@ -1,0 +1,294 @@
+//! What `agentos run --json` tells: one object on a line for every event, and a summary at the end.
+
+use std::borrow::Cow;
+
+use agentos_kernel::agent::{Budget, State};
+use agentos_kernel::call::Stat;
+use agentos_kernel::event::{Event, Record};
+use serde::Serialize;
+
+use super::name::Names;
+
+/// A line: an event with its time on the kernel's clock.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line<'a> {
+    /// When it happened, in microseconds.
+    pub at_us: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: LineEvent<'a>,
+}
+
+/// What a line tells. Agents go by their names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum LineEvent<'a> {
+    /// An agent was spawned.
+    Spawned {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Whom it was forked from.
+        parent: Option<Cow<'a, str>>,
+        /// Tokens of its opening.
+        tokens: u32,
+    },
+    /// An agent's next token.
+    Token {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Its place in the context.
+        address: u32,
+        /// The token.
+        id: u32,
+        /// The text that it makes whole; empty for a control token or the beginning of a character.
+        text: &'a str,
+        /// The log of its probability under the model.
+        logprob: f32,
+    },
+    /// A slice is complete.
+    Sealed {
+        /// Who completed it.
+        agent: Cow<'a, str>,
+        /// Its first address.
+        base: u32,
+        /// Its tokens.
+        tokens: u32,
+    },
+    /// A slice of others was mapped instead of computed.
+    Shared {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Its first address.
+        base: u32,
+        /// Tokens that were not computed again.
+        tokens: u32,
+    },
+    /// An agent was left out of a step for more urgent ones.
+    Preempted {
+        /// The agent.
+        agent: Cow<'a, str>,
+    },
+    /// Pages went between page memory and the arena.
+    Paged {
+        /// Whose pages.
+        agent: Cow<'a, str>,
+        /// Into page memory, or out of it.
+        direction: Direction,
+        /// Pages.
+        pages: u32,
+    },
+    /// A message arrived.
+    Message {
+        /// Who sent it; null for the host.
+        from: Option<Cow<'a, str>>,
+        /// Who got it.
+        to: Cow<'a, str>,
+        /// Its tokens.
+        tokens: u32,
+    },
+    /// An agent is done.
+    Finished {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Why: the names of [`agentos_kernel::agent::Finish`].
+        reason: &'static str,
+        /// Tokens that it generated.
+        generated: u64,
+    },
+    /// An agent was not let in.
+    Refused {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Why, and what would fit.
+        reason: String,
+    },
+    /// An agent was taken out of service.
+    Faulted {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Why: the names of [`agentos_kernel::agent::Fault`].
+        reason: &'static str,
+    },
+    /// An interrupt was delivered.
+    Interrupt {
+        /// Its vector's name.
+        vector: &'static str,
+        /// The agent concerned.
+        agent: Option<Cow<'a, str>>,
+        /// Microseconds from posting to delivery.
+        latency_us: u32,
+    },
+    /// Events that nobody took in time.
+    Lost {
+        /// How many.
+        count: u64,
+    },
+    /// The end of the run.
+    Summary(Box<Summary>),
+}
+
+/// Which way pages went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Into page memory.
+    In,
+    /// Out of page memory.
+    Out,
+}
+
+/// The line of a kernel's event; `None` for those that are the kernel's own business: its boot, states
+/// and steps. `text` is what a token's event makes whole of its agent's answer.
+pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line<'a>> {
+    let of = |agent| names.of(agent);
+    let event = match record.event {
+        Event::Spawned { agent, parent, tokens } => {
+            LineEvent::Spawned { agent: of(agent), parent: parent.map(of), tokens }
+        }
+        Event::Token { agent, address, token: id, logprob, .. } => {
+            LineEvent::Token { agent: of(agent), address, id, text, logprob }
+        }
+        Event::Sealed { agent, base, tokens } => LineEvent::Sealed { agent: of(agent), base, tokens },
+        Event::Shared { agent, base, tokens } => LineEvent::Shared { agent: of(agent), base, tokens },
+        Event::Preempted { agent } => LineEvent::Preempted { agent: of(agent) },
+        Event::PagedOut { agent, pages } => {
+            LineEvent::Paged { agent: of(agent), direction: Direction::Out, pages }
+        }
+        Event::PagedIn { agent, pages } => {
+            LineEvent::Paged { agent: of(agent), direction: Direction::In, pages }
+        }
+        Event::Message { from, to, tokens } => LineEvent::Message { from: from.map(of), to: of(to), tokens },
+        Event::Finished { agent, finish, generated } => {
+            LineEvent::Finished { agent: of(agent), reason: finish.name(), generated }
+        }
+        Event::Faulted { agent, fault } => LineEvent::Faulted { agent: of(agent), reason: fault.name() },
+        Event::Interrupt { vector, agent, latency_us } => {
+            LineEvent::Interrupt { vector: vector.info().name, agent: agent.map(of), latency_us }
+        }
+        Event::Lost { count } => LineEvent::Lost { count },
+        Event::Booted { .. }
+        | Event::State { .. }
+        | Event::Killed { .. }
+        | Event::StepBegun { .. }
+        | Event::StepEnded { .. } => return None,
+    };
+    Some(Line { at_us: record.at_us, event })
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The agents, in the order of the file; those that were refused are not there.
+    pub agents: Vec<AgentSummary>,
+    /// Steps of the device.
+    pub steps: u64,
+    /// Rows of all steps.
+    pub rows: u64,
+    /// Pages of page memory.
+    pub l1: Tier,
+    /// Pages of the arena.
+    pub l2: Tier,
+}
+
+/// Pages of a tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Tier {
+    /// In all.
+    pub pages: u32,
+    /// In use at the most.
+    pub peak: u32,
+}
+
+/// What an agent came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgentSummary {
+    /// Its name.
+    pub name: String,
+    /// Its priority.
+    pub priority: usize,
+    /// Why it stopped, why it was taken out of service, or "unfinished".
+    pub reason: &'static str,
+    /// Tokens of its context.
+    pub tokens: u32,
+    /// Tokens that it generated.
+    pub generated: u64,
+    /// From its spawn to its first token; null without one.
+    pub first_token_us: Option<u64>,
+    /// The last cognitive latency L_c: from what last made it ready to the first token after.
+    pub latency_us: u64,
+    /// The worst L_c.
+    pub worst_latency_us: u64,
+    /// Times that it was left out of a step for more urgent ones.
+    pub preemptions: u64,
+    /// Tokens that were computed again.
+    pub recomputed: u64,
+    /// Tokens that were mapped from others instead of computed.
+    pub shared: u64,
+    /// Pages of it in page memory, when this was asked.
+    pub l1_pages: u32,
+    /// Pages of it in the arena.
+    pub l2_pages: u32,
+    /// Pages of it that left page memory.
+    pub paged_out: u64,
+    /// Pages that came back.
+    pub paged_in: u64,
+    /// Contextual utilisation η: rows that brought new content, of all rows.
+    pub utilization: f32,
+    /// What it used of what it may use.
+    pub budget: BudgetUse,
+}
+
+/// What an agent used of what it may use. Null where there is no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BudgetUse {
+    /// Tokens generated.
+    pub tokens: u64,
+    /// Tokens of an answer at most.
+    pub max_tokens: Option<u64>,
+    /// Steps taken part in.
+    pub steps: u64,
+    /// Steps at most.
+    pub max_steps: Option<u64>,
+    /// Time since its spawn.
+    pub time_us: u64,
+    /// Time at most.
+    pub max_time_us: Option<u64>,
+}
+
+impl AgentSummary {
+    /// Of what the kernel says of an agent whose budget is `budget` and that ran for `time_us`.
+    pub fn new(name: &str, stat: &Stat, budget: &Budget, time_us: u64) -> AgentSummary {
+        let metrics = &stat.metrics;
+        let bound = |most: u64| (most != u64::MAX).then_some(most);
+        AgentSummary {
+            name: name.to_owned(),
+            priority: stat.priority.level(),
+            reason: match stat.state {
+                State::Stopped(finish) => finish.name(),
+                State::Faulted(fault) => fault.name(),
+                _ => "unfinished",
+            },
+            tokens: stat.tokens,
+            generated: metrics.generated,
+            first_token_us: (metrics.first_token_us > 0).then_some(metrics.first_token_us),
+            latency_us: metrics.latency_us,
+            worst_latency_us: metrics.worst_latency_us,
+            preemptions: metrics.preemptions,
+            recomputed: metrics.recomputed,
+            shared: metrics.shared,
+            l1_pages: stat.l1_pages,
+            l2_pages: stat.l2_pages,
+            paged_out: metrics.paged_out,
+            paged_in: metrics.paged_in,
+            utilization: metrics.utilization(),
+            budget: BudgetUse {
+                tokens: metrics.generated,
+                max_tokens: (budget.turn_tokens != u32::MAX).then_some(u64::from(budget.turn_tokens)),
+                steps: metrics.steps,
+                max_steps: bound(budget.steps),
+                time_us,
+                max_time_us: bound(budget.time_us),
+            },
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! A team: agents that a file describes, run together on one kernel.
+//!
+//! * [`read`] and [`parse`]: the team file, checked; a [`Team`] comes of it or a [`TeamError`].
+//! * [`builtin`]: a team to begin with.
+//! * [`prompt`]: what an agent's context opens with, and goes on with.
+//! * [`json`]: what happened, a line of JSON per event.
+//! * [`trace`]: what happened, as a trace to look at.
+//!
+//! What must never happen here: that a file which is wrong in one place is run all the same, or
+//! refused without saying where; that the text of a document, a prompt or an answer becomes a control
+//! token.
+
+mod check;
+mod error;
+mod file;
+pub mod json;
+mod name;
+pub mod prompt;
+mod section;
+mod source;
+mod spec;
+pub mod trace;
+
+mod builtin;
+
+pub use builtin::builtin;
+pub use error::{Place, Problem, TeamError};
+pub use file::{parse, read};
+pub use name::Names;
+pub use spec::{Agent, Memory, Schedule, Team};
+
+/// Most agents of a team.
+pub const MOST_AGENTS: usize = 1024;
+
+/// Most bytes of a team file, of its document, and of a prompt.
+pub const MOST_BYTES: u64 = 16 << 20;

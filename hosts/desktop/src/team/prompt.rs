@@ -1,0 +1,157 @@
+//! What an agent's context opens with, and what a further message adds to it, in the model's own chat
+//! format.
+//!
+//! The document stands first in the system message, so that agents with the same document have the
+//! same tokens up to its end, whatever each is told to be. All that documents, people and agents say
+//! goes through [`encode_chat`], which lets none of it become a control token.
+
+use super::spec::Team;
+use crate::text::{ChatError, Message, RenderOptions, Role, Template, Tokenizer, encode_chat};
+
+/// A model's way of conversing.
+#[derive(Clone, Copy)]
+pub struct Chat<'m> {
+    /// Its template.
+    pub template: &'m Template,
+    /// Its tokenizer.
+    pub tokenizer: &'m Tokenizer,
+    /// The time that templates are told: one for a whole run, so that agents share what states it. In
+    /// seconds since 1970 began, UTC.
+    pub now_s: i64,
+}
+
+/// Why a further message has no tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FollowUpError {
+    /// The conversation cannot be encoded.
+    Chat(ChatError),
+    /// The template writes what came before in another way once the conversation goes on, so that
+    /// nothing can be put behind a context that has been computed.
+    Unstable,
+}
+
+impl std::fmt::Display for FollowUpError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Chat(error) => error.fmt(f),
+            Self::Unstable => f.write_str(
+                "the model's chat template writes earlier turns in another way once a conversation goes on; \
+                 a new agent with the whole conversation would do",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FollowUpError {}
+
+impl From<ChatError> for FollowUpError {
+    fn from(error: ChatError) -> FollowUpError {
+        FollowUpError::Chat(error)
+    }
+}
+
+/// Somebody's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// Who gave it.
+    pub name: &'a str,
+    /// What it says.
+    pub text: &'a str,
+}
+
+/// The conversation that an agent of a team answers: what it is told to be, and what it is asked.
+/// `answers` are those of the agents that it waits for, in that order.
+///
+/// # Panics
+/// Where no agent has the index.
+pub fn opening(team: &Team, index: usize, answers: &[Answer<'_>]) -> Vec<Message> {
+    let agent = &team.agents[index];
+    let system = system(team.document.as_deref(), agent.system.as_deref());
+    let system = system.map(|content| Message { role: Role::System, content });
+    let user = Message { role: Role::User, content: question(&agent.prompt, answers) };
+    system.into_iter().chain([user]).collect()
+}
+
+/// The system message: the document, a blank line, and what the agent is told to be.
+fn system(document: Option<&str>, system: Option<&str>) -> Option<String> {
+    match (document, system) {
+        (Some(document), Some(system)) => Some(format!("{document}\n\n{system}")),
+        (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
+        (None, None) => None,
+    }
+}
+
+/// The prompt behind the answers that it builds on.
+fn question(prompt: &str, answers: &[Answer<'_>]) -> String {
+    let mut question = String::new();
+    for Answer { name, text } in answers {
+        question.extend(["Answer of ", name, ":\n", text.trim(), "\n\n"]);
+    }
+    question + prompt
+}
+
+/// Answers that stand for one that is not known yet: no template may write them in different ways.
+const STAND_INS: [&str; 2] = ["Yes", "No"];
+
+impl Chat<'_> {
+    /// The tokens of a conversation up to where the model's answer begins.
+    ///
+    /// # Errors
+    /// Any [`ChatError`].
+    pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, ChatError> {
+        let options = RenderOptions { add_generation_prompt: true, now_s: self.now_s };
+        encode_chat(self.template, self.tokenizer, messages, &options)
+    }
+
+    /// What is to be put behind a context in which the model has answered `said`, so that it answers
+    /// `next`. `end` is the token that ended its answer, if the context has it; it does not come twice.
+    ///
+    /// # Errors
+    /// Any [`FollowUpError`].
+    pub fn follow_up(
+        &self,
+        said: &[Message],
+        next: &str,
+        end: Option<u32>,
+    ) -> Result<Vec<u32>, FollowUpError> {
+        let before = self.encode(said)?;
+        let [yes, no] = STAND_INS;
+        let (with_yes, with_no) = (self.grown(said, yes, next)?, self.grown(said, no, next)?);
+        let (Some(with_yes), Some(with_no)) =
+            (with_yes.strip_prefix(&before[..]), with_no.strip_prefix(&before[..]))
+        else {
+            return Err(FollowUpError::Unstable);
+        };
+        let same = with_yes.iter().rev().zip(with_no.iter().rev()).take_while(|(yes, no)| yes == no).count();
+        let (answer_yes, rest) = with_yes.split_at(with_yes.len() - same);
+        let (answer_no, _) = with_no.split_at(with_no.len() - same);
+        let is = |tokens: &[u32], text: &str| self.spelled(tokens).trim_start() == text;
+        if !is(answer_yes, yes) || !is(answer_no, no) {
+            return Err(FollowUpError::Unstable);
+        }
+        Ok(self.behind(rest, end).to_vec())
+    }
+
+    /// The tokens of the conversation once `answer` and `next` have been said.
+    fn grown(&self, said: &[Message], answer: &str, next: &str) -> Result<Vec<u32>, ChatError> {
+        let more = [(Role::Assistant, answer), (Role::User, next)];
+        let more = more.map(|(role, content)| Message { role, content: content.to_owned() });
+        let messages: Vec<Message> = said.iter().cloned().chain(more).collect();
+        self.encode(&messages)
+    }
+
+    /// What is left of `rest` where the context has the end of the answer already. A template may put
+    /// white space before it.
+    fn behind<'t>(&self, rest: &'t [u32], end: Option<u32>) -> &'t [u32] {
+        match rest.iter().position(|&token| Some(token) == end) {
+            Some(at) if self.spelled(&rest[..at]).trim().is_empty() => &rest[at + 1..],
+            _ => rest,
+        }
+    }
+
+    /// The text of tokens, control tokens by their names.
+    fn spelled(&self, tokens: &[u32]) -> String {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&token| self.tokenizer.piece(token)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}

@@ -1,0 +1,120 @@
+//! What a team file says, once it is checked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agentos_kernel::agent::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Spec, Watchdog};
+use agentos_kernel::sample::Sampling;
+
+use super::error::{Place, Problem, TeamError};
+
+/// A team: agents in the order of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Team {
+    /// The team file.
+    pub path: PathBuf,
+    /// The model's file, if the team names one.
+    pub model: Option<PathBuf>,
+    /// The text that all agents share.
+    pub document: Option<String>,
+    /// Sizes of memory.
+    pub memory: Memory,
+    /// How turns are taken.
+    pub schedule: Schedule,
+    /// The agents; at least one.
+    pub agents: Vec<Agent>,
+}
+
+/// Sizes of memory; the host chooses those that the file does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Page memory (L1) in tokens.
+    pub l1_tokens: Option<u32>,
+    /// The arena (L2) in MiB; 0 for none.
+    pub l2_mb: Option<u32>,
+}
+
+/// How turns are taken; the host chooses what the file does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// How long a step should take at most, in milliseconds.
+    pub step_ms: Option<u32>,
+    /// Tokens that an agent computes before its level's next one is preferred.
+    pub quantum: Option<u32>,
+}
+
+/// An agent of a team.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// Its name; nobody else has it.
+    pub name: String,
+    /// What it is told to be.
+    pub system: Option<Arc<str>>,
+    /// What it is asked; never empty.
+    pub prompt: Arc<str>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The agents whose answers are put before its prompt, as indices of [`Team::agents`].
+    pub after: Vec<usize>,
+    /// What becomes of what does not fit page memory.
+    pub memory: MemoryMode,
+    /// Most tokens of an answer.
+    pub max_tokens: u32,
+    /// Most tokens that its context will ever have; its opening and an answer where this is `None`.
+    pub context: Option<u32>,
+    /// Most time from its spawn in microseconds.
+    pub max_time_us: Option<u64>,
+    /// What happens when it does not fit now.
+    pub admission: Admission,
+    /// How its tokens are chosen. Copies have seeds that follow each other.
+    pub sampling: Sampling,
+    /// Where it stands in the file.
+    pub place: Place,
+    /// Where its `context` stands, or else the agent.
+    pub context_place: Place,
+}
+
+impl Team {
+    /// What the kernel is told of an agent whose opening has `prompt_tokens`, on a model whose contexts
+    /// have at most `model_context` tokens. Its tag is its index.
+    ///
+    /// # Errors
+    /// [`Problem::BeyondModel`], [`Problem::NoRoom`].
+    ///
+    /// # Panics
+    /// Where no agent has the index.
+    pub fn spec(&self, index: usize, prompt_tokens: u32, model_context: u32) -> Result<Spec, TeamError> {
+        let agent = &self.agents[index];
+        let refuse = |problem| {
+            let place = Some(agent.context_place);
+            Err(TeamError { path: self.path.clone(), place, problem: Box::new(problem) })
+        };
+        let name = || agent.name.clone();
+        let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens);
+        let context = agent.context.map_or(whole, u64::from);
+        if context > u64::from(model_context) {
+            return refuse(Problem::BeyondModel { name: name(), context, limit: model_context });
+        }
+        let context = u32::try_from(context).expect("it is within the model's");
+        if prompt_tokens >= context {
+            return refuse(Problem::NoRoom { name: name(), prompt: prompt_tokens, context });
+        }
+        Ok(Spec {
+            priority: agent.priority,
+            context,
+            memory: agent.memory,
+            admission: agent.admission,
+            sampling: agent.sampling,
+            budget: Budget {
+                turn_tokens: agent.max_tokens,
+                time_us: agent.max_time_us.unwrap_or(u64::MAX),
+                ..Budget::UNBOUNDED
+            },
+            // What agents say to each other goes through the host.
+            capabilities: Capabilities { send: false, spawn: false },
+            watchdog: Watchdog::OFF,
+            on_end: OnEnd::Stop,
+            tag: index as u64,
+        })
+    }
+}
