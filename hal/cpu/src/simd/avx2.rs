@@ -23,7 +23,7 @@ impl Lanes for Avx2 {
     type F = F;
     type U = U;
     type Scale = [F; 4];
-    const WIDE: bool = false;
+    const SUMS: usize = 6;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> F {

@@ -14,7 +14,7 @@ impl Lanes for Avx512 {
     type F = __m512;
     type U = __m512i;
     type Scale = __m512;
-    const WIDE: bool = true;
+    const SUMS: usize = 24;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {

@@ -20,8 +20,8 @@ pub trait Lanes: Copy + 'static {
     /// A scale, in the forms that [`Lanes::nibble_fma`] wants.
     type Scale: Copy;
 
-    /// There are registers for eight times three [`Lanes::F`], else for two times three.
-    const WIDE: bool;
+    /// Sums that the registers hold, beside what they are computed from: a multiple of six.
+    const SUMS: usize;
 
     /// x in every lane.
     unsafe fn splat(x: f32) -> Self::F;

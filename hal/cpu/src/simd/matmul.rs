@@ -90,8 +90,8 @@ pub unsafe fn strip<S: Lanes, F: Format>(
         match product.rows {
             1 => tile::<S, F, 1>(product, weights, out),
             2 => tile::<S, F, 2>(product, weights, out),
-            3 if S::WIDE => tile::<S, F, 3>(product, weights, out),
-            4 if S::WIDE => tile::<S, F, 4>(product, weights, out),
+            3 if S::SUMS >= 3 * GROUPS => tile::<S, F, 3>(product, weights, out),
+            4 if S::SUMS >= 4 * GROUPS => tile::<S, F, 4>(product, weights, out),
             _ => {
                 let sums = scratch.add(STRETCH * STRIP);
                 for first in (0..product.inner).step_by(STRETCH) {
@@ -114,15 +114,14 @@ pub unsafe fn multiply<S: Lanes>(product: &MatMul, panel: &Panel) {
     let mut row = 0;
     while row < product.rows {
         let rest = product.rows - row;
-        let most = if S::WIDE { 8 } else { 2 };
         // SAFETY: the caller's contract.
         unsafe {
-            row += match rest.div_ceil(rest.div_ceil(most)) {
-                8 if S::WIDE => panel_tile::<S, 8>(product, panel, row),
-                7 if S::WIDE => panel_tile::<S, 7>(product, panel, row),
-                6 if S::WIDE => panel_tile::<S, 6>(product, panel, row),
-                5 if S::WIDE => panel_tile::<S, 5>(product, panel, row),
-                4 if S::WIDE => panel_tile::<S, 4>(product, panel, row),
+            row += match rest.div_ceil(rest.div_ceil(S::SUMS / GROUPS)) {
+                8 if S::SUMS >= 8 * GROUPS => panel_tile::<S, 8>(product, panel, row),
+                7 if S::SUMS >= 7 * GROUPS => panel_tile::<S, 7>(product, panel, row),
+                6 if S::SUMS >= 6 * GROUPS => panel_tile::<S, 6>(product, panel, row),
+                5 if S::SUMS >= 5 * GROUPS => panel_tile::<S, 5>(product, panel, row),
+                4 if S::SUMS >= 4 * GROUPS => panel_tile::<S, 4>(product, panel, row),
                 2 => panel_tile::<S, 2>(product, panel, row),
                 _ => panel_tile::<S, 1>(product, panel, row),
             };

@@ -11,7 +11,7 @@ use super::lanes::{LANES, Lanes};
 pub unsafe fn multiply_adds<S: Lanes>(operations: u64) -> (u64, f32) {
     // As many chains as hide the latency of a multiply-add and leave no register to memory.
     // SAFETY: the caller's contract.
-    unsafe { if S::WIDE { chains::<S, 12>(operations) } else { chains::<S, 6>(operations) } }
+    unsafe { if S::SUMS >= 12 { chains::<S, 12>(operations) } else { chains::<S, 6>(operations) } }
 }
 
 /// [`multiply_adds`] in independent chains.

@@ -26,7 +26,7 @@ impl Lanes for Portable {
     type F = F;
     type U = U;
     type Scale = F;
-    const WIDE: bool = false;
+    const SUMS: usize = 6;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> F {

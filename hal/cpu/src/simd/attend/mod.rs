@@ -148,18 +148,7 @@ pub unsafe fn attend<S: Lanes, K: Kv>(task: &Attend<'_>) {
         for query in 0..queries {
             softmax::<S>(task, query, used);
         }
-        for at in (0..task.head_dim).step_by(4 * LANES) {
-            match (task.head_dim - at) / LANES {
-                1 => gather::<S, K, 1>(task, at),
-                2 | 3 => {
-                    gather::<S, K, 2>(task, at);
-                    if task.head_dim - at == 3 * LANES {
-                        gather::<S, K, 1>(task, at + 2 * LANES);
-                    }
-                }
-                _ => gather::<S, K, 4>(task, at),
-            }
-        }
+        gather::<S, K>(task);
     }
 }
 

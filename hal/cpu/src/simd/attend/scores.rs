@@ -80,8 +80,8 @@ unsafe fn score<S: Lanes, K: Kv, const Q: usize>(
         // SAFETY: the caller's contract.
         unsafe {
             pair += match pairs - pair {
-                4.. => score_pairs::<S, K, Q, 4>(task, segment, pair, query, slot),
-                2 | 3 => score_pairs::<S, K, Q, 2>(task, segment, pair, query, slot),
+                4.. if Q * 4 <= S::SUMS => score_pairs::<S, K, Q, 4>(task, segment, pair, query, slot),
+                2.. if Q * 2 <= S::SUMS => score_pairs::<S, K, Q, 2>(task, segment, pair, query, slot),
                 _ => score_pairs::<S, K, Q, 1>(task, segment, pair, query, slot),
             };
         }

@@ -5,32 +5,55 @@ use agentos_hal::PAGE_TOKENS;
 use super::{Attend, Kv, page_of, prefetch_pages, query_at, slots, visible};
 use crate::simd::lanes::{LANES, Lanes};
 
-/// Weighted sums of values for `V` lane groups of the head, from dimension `at`.
+/// Weighted sums of values for all queries.
 ///
 /// # Safety
-/// As [`attend`]; `at` + 16 · `V` is at most `head_dim`.
+/// As [`attend`].
 #[inline(always)]
-pub unsafe fn gather<S: Lanes, K: Kv, const V: usize>(task: &Attend<'_>, at: usize) {
+pub unsafe fn gather<S: Lanes, K: Kv>(task: &Attend<'_>) {
     let queries = task.addresses.len() * task.group;
     let mut query = 0;
     while query < queries {
         // SAFETY: the caller's contract.
         unsafe {
             query += match queries - query {
-                6.. => gather_queries::<S, K, 6, V>(task, at, query),
-                4 | 5 => gather_queries::<S, K, 4, V>(task, at, query),
-                3 => gather_queries::<S, K, 3, V>(task, at, query),
-                2 => gather_queries::<S, K, 2, V>(task, at, query),
-                _ => gather_queries::<S, K, 1, V>(task, at, query),
+                6.. => gather_queries::<S, K, 6>(task, query),
+                4 | 5 => gather_queries::<S, K, 4>(task, query),
+                3 => gather_queries::<S, K, 3>(task, query),
+                2 => gather_queries::<S, K, 2>(task, query),
+                _ => gather_queries::<S, K, 1>(task, query),
             };
         }
     }
 }
 
+/// All dimensions of `Q` queries; returns `Q`.
+///
 /// # Safety
 /// As [`gather`]; `query + Q` is at most the number of queries.
 #[inline(always)]
-unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize, const V: usize>(
+unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize>(task: &Attend<'_>, query: usize) -> usize {
+    let mut at = 0;
+    while at < task.head_dim {
+        // SAFETY: the caller's contract.
+        unsafe {
+            at += LANES
+                * match (task.head_dim - at) / LANES {
+                    4.. if Q * 4 <= S::SUMS => gather_lanes::<S, K, Q, 4>(task, at, query),
+                    2.. if Q * 2 <= S::SUMS => gather_lanes::<S, K, Q, 2>(task, at, query),
+                    _ => gather_lanes::<S, K, Q, 1>(task, at, query),
+                };
+        }
+    }
+    Q
+}
+
+/// `V` lane groups of the head, from dimension `at`, of `Q` queries; returns `V`.
+///
+/// # Safety
+/// As [`gather_queries`]; `at` + 16 · `V` is at most `head_dim`.
+#[inline(always)]
+unsafe fn gather_lanes<S: Lanes, K: Kv, const Q: usize, const V: usize>(
     task: &Attend<'_>,
     at: usize,
     query: usize,
@@ -54,7 +77,7 @@ unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize, const V: usize>(
             let seen_by_all = visible(segment, task.addresses[first_row]);
             for first in (0..seen).step_by(PAGE_TOKENS) {
                 let page: *const K = page_of(task, task.values, segment, first / PAGE_TOKENS);
-                if query == 0 {
+                if query == 0 && at == 0 {
                     let next = segment.first_page as usize + first / PAGE_TOKENS + 2;
                     prefetch_pages::<S, K>(task, task.values, next, 1);
                 }
@@ -80,7 +103,7 @@ unsafe fn gather_queries<S: Lanes, K: Kv, const Q: usize, const V: usize>(
                 S::store(out.add(v * LANES), sums[q][v]);
             }
         }
-        Q
+        V
     }
 }
 
