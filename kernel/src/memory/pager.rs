@@ -90,6 +90,32 @@ impl<'m> Pager<'m> {
         self.arena.free_lossless()
     }
 
+    /// Pages of page memory.
+    pub fn pages(&self) -> u32 {
+        self.pool.pages()
+    }
+
+    /// The pages that nobody uses.
+    pub fn free_pages(&self) -> &[PageId] {
+        self.pool.free_pages()
+    }
+
+    /// Every frame of the arena, and whether it is in use.
+    pub fn frames(&self) -> impl Iterator<Item = (FrameId, bool)> {
+        self.arena.frames()
+    }
+
+    /// Entries of the index.
+    pub fn indexed(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Where the move that is under way leads, and with how many pages.
+    pub fn moving_to(&self) -> Option<(&Place, usize)> {
+        let moving = self.moving.as_ref()?;
+        Some((&moving.to, usize::from(self.slices.get(moving.slice).pages)))
+    }
+
     /// Pages and frames in use.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
@@ -375,7 +401,8 @@ impl<'m> Pager<'m> {
         true
     }
 
-    fn is_moving(&self, id: SliceId) -> bool {
+    /// Whether a slice is on its way to the other tier.
+    pub fn is_moving(&self, id: SliceId) -> bool {
         self.moving.is_some_and(|moving| moving.slice == id)
     }
 

@@ -7,7 +7,9 @@
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `waits`: who waits for whom, and with whose priority.
 //! * `vectors`: what each interrupt does.
+//! * [`audit`]: whether the books agree.
 
+pub mod audit;
 pub mod config;
 pub mod latency;
 pub mod storage;

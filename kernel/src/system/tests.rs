@@ -143,7 +143,7 @@ impl Rig {
     fn tick(&mut self) -> Tick {
         let tick = self.kernel.tick(&mut Devices { tensor: &mut self.device, clock: &self.clock });
         self.drain();
-        self.check();
+        self.kernel.audit().unwrap();
         tick
     }
 
@@ -175,35 +175,6 @@ impl Rig {
             "still not done: {:?}",
             self.kernel.agents().map(|rcb| (rcb.id, rcb.state)).collect::<Vec<_>>()
         );
-    }
-
-    /// What must hold after every tick.
-    fn check(&self) {
-        let kernel = &self.kernel;
-        let mut mapped: BTreeMap<u32, u32> = BTreeMap::new();
-        for (index, slot) in kernel.agents.iter().enumerate() {
-            let Some(rcb) = &slot.rcb else { continue };
-            let queued = matches!(rcb.state, State::Ready | State::Running);
-            assert_eq!(kernel.ready.contains(index as u16), queued, "{:?}", rcb.state);
-            assert!(rcb.committed.layout.tokens <= rcb.cursor.layout.tokens);
-            assert!(rcb.cursor.layout.tokens <= rcb.tokens && rcb.tokens <= rcb.context);
-            let mut base = 0;
-            for mapping in kernel.table(index) {
-                assert!(mapping.base >= base);
-                base = mapping.base + 1;
-                *mapped.entry(mapping.slice.0).or_default() += 1;
-            }
-        }
-        for (id, slice) in kernel.pager.slices() {
-            assert_eq!(slice.refs, mapped.get(&id.0).copied().unwrap_or(0), "mappings of {id:?}");
-            assert!(
-                slice.computed <= slice.planned && usize::from(slice.planned) <= 8 * usize::from(slice.pages)
-            );
-        }
-        let usage = kernel.pager.usage();
-        assert_eq!(usage.l1 + kernel.pager.free(), kernel.config.l1_pages);
-        let moving = u32::from(kernel.pager.is_paging()) * 8;
-        assert!(usage.l2 + kernel.pager.free_frames() + moving >= kernel.config.l2_frames);
     }
 }
 
