@@ -191,25 +191,25 @@ impl Kernel<'_> {
         let turn_over = rcb.turn_rows == 0;
         let after = core::mem::replace(&mut rcb.after_step, AfterStep::Nothing);
         let (running, effective) = (rcb.state == State::Running, rcb.effective);
-        match after {
-            AfterStep::Kill => return self.remove(index),
-            AfterStep::Suspend if !self.rcb(index).state.is_over() => return self.put_aside(index),
-            AfterStep::Suspend | AfterStep::Nothing => (),
+        if after == AfterStep::Kill {
+            return self.remove(index);
         }
-        if !running {
-            return;
+        if running {
+            // Back to ready, at the end of its level once its turn is over.
+            self.rcb_mut(index).state = State::Ready;
+            if turn_over {
+                self.ready.push(index as u16, effective);
+            }
+            let rcb = self.rcb(index);
+            if !rcb.waits_for.is_empty() && rcb.generates() {
+                let other = rcb.waits_for[0];
+                self.change(index, State::Blocked(BlockedOn::Agent(other)));
+            } else if !rcb.has_work() {
+                self.come_to_rest(index);
+            }
         }
-        // Back to ready, at the end of its level once its turn is over.
-        self.rcb_mut(index).state = State::Ready;
-        if turn_over {
-            self.ready.push(index as u16, effective);
-        }
-        let rcb = self.rcb(index);
-        if !rcb.waits_for.is_empty() && rcb.generates() {
-            let other = rcb.waits_for[0];
-            self.change(index, State::Blocked(BlockedOn::Agent(other)));
-        } else if !rcb.has_work() {
-            self.come_to_rest(index);
+        if after == AfterStep::Suspend && !self.rcb(index).state.is_over() {
+            self.put_aside(index);
         }
     }
 

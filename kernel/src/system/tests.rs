@@ -392,6 +392,21 @@ fn what_does_not_fit_is_refused_with_what_would() {
     assert_eq!(rig.kernel.agents().count(), 0);
 }
 
+#[test]
+fn whoever_is_suspended_in_a_step_leaves_the_schedule_at_its_end() {
+    let mut rig = Rig::new(CONFIG);
+    let agent = rig.spawn(&spec(1, 40), &prompt(1, 20));
+    while rig.stat(agent).state != State::Running {
+        let _ = rig.tick();
+    }
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Suspended(Resume::Ready));
+    rig.call(&Call::Resume(agent)).unwrap();
+    rig.run();
+    assert_eq!(rig.texts[&1], alone(&spec(1, 40), &prompt(1, 20)));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
