@@ -65,6 +65,18 @@ impl Kernel<'_> {
         self.ended(false);
     }
 
+    /// No step comes of what was laid out: nobody was in it.
+    pub(super) fn unplan(&mut self) {
+        for number in 0..self.step.rider_count {
+            let rider = self.step.riders[number];
+            let index = usize::from(rider.agent);
+            self.go_back(index);
+            self.rcb_mut(index).turn_rows += rider.rows;
+            self.leave_step(index);
+        }
+        self.step.clear();
+    }
+
     /// Page memory is gone: agents go back to what is left of them in the arena.
     pub(super) fn recover(&mut self) {
         self.pager.lose_device();

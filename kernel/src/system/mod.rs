@@ -336,7 +336,10 @@ impl<'m> Kernel<'m> {
             plan::Planned::Step => self.submit(devices),
             plan::Planned::Nothing => Tick::Idle,
             plan::Planned::Paging => Tick::Pending,
-            plan::Planned::Failed(error) => self.page_failed(error),
+            plan::Planned::Failed(error) => {
+                self.unplan();
+                self.page_failed(error)
+            }
         }
     }
 
@@ -355,7 +358,10 @@ impl<'m> Kernel<'m> {
                 self.phase = Phase::Planned;
                 Tick::Pending
             }
-            Err(SubmitError::NotPrepared) => self.lose(),
+            Err(SubmitError::NotPrepared) => {
+                self.unplan();
+                self.lose()
+            }
             Err(SubmitError::Step(fault)) => panic!("the kernel laid out a step that is none: {fault}"),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
 
-use agentos_hal::{DeviceError, Instant, PageId, Segment, Span};
+use agentos_hal::{DeviceError, Instant, PageError, PageId, Segment, Span};
 use proptest::prelude::*;
 
 use super::storage::{VACANT_RIDER, VACANT_ROW};
@@ -405,6 +405,44 @@ fn whoever_is_suspended_in_a_step_leaves_the_schedule_at_its_end() {
     rig.call(&Call::Resume(agent)).unwrap();
     rig.run();
     assert_eq!(rig.texts[&1], alone(&spec(1, 40), &prompt(1, 20)));
+}
+
+#[test]
+fn a_page_that_cannot_be_copied_costs_nobody_a_row() {
+    // The first is in the step already when the copy on write for the second is refused, or the device lost.
+    for error in [PageError::Busy, PageError::Lost] {
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&spec(1, 30), &prompt(5, 41));
+        while rig.kernel.tokens(parent).len() < 45 {
+            let _ = rig.tick();
+        }
+        let told = rig.kernel.tokens(parent).to_vec();
+        rig.call(&Call::Fork(parent, Spec { priority: Priority::LOWEST, ..spec(2, 20) })).unwrap();
+        rig.spawn(&Spec { priority: Priority::HIGHEST, ..spec(3, 9) }, &prompt(8, 9));
+        rig.device.copies.push_back(Some(error));
+        rig.run();
+        assert_eq!(rig.texts[&1], alone(&spec(1, 30), &prompt(5, 41)));
+        assert_eq!(rig.texts[&2], alone(&spec(2, 20), &told));
+        assert_eq!(rig.texts[&3], alone(&spec(3, 9), &prompt(8, 9)));
+        let recomputed: u64 = rig.kernel.agents().map(|rcb| rcb.metrics.recomputed).sum();
+        assert_eq!(recomputed > 0, error == PageError::Lost);
+    }
+}
+
+#[test]
+fn a_device_that_is_lost_before_it_takes_a_step_costs_no_agent() {
+    let mut rig = Rig::new(CONFIG);
+    for tag in 0..3 {
+        rig.spawn(&spec(tag, 15), &prompt(tag as u32, 30));
+    }
+    for _ in 0..9 {
+        let _ = rig.tick();
+    }
+    rig.device.refusals.push_back(SubmitError::NotPrepared);
+    rig.run();
+    for tag in 0..3 {
+        assert_eq!(rig.texts[&tag], alone(&spec(tag, 15), &prompt(tag as u32, 30)));
+    }
 }
 
 #[derive(Clone, Debug)]
