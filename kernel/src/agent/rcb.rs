@@ -179,7 +179,7 @@ impl Rcb {
 
     /// Whether its answer is what comes next: with a budget of no tokens a context is only computed.
     pub const fn generates(&self) -> bool {
-        self.budget.turn_tokens > 0
+        self.budget.turn_tokens > 0 && self.budget.tokens > 0
     }
 
     /// Whether there are tokens that are in no step yet.

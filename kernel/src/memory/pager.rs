@@ -215,11 +215,10 @@ impl<'m> Pager<'m> {
     /// Removes the slice that has been unmapped for longest in page memory (or the arena). Returns
     /// whether there was one.
     pub fn reclaim(&mut self, resident: bool) -> bool {
-        let moving = self.moving.map(|moving| moving.slice);
-        let round = self.round;
-        let places = &self.slices;
-        let wanted = |slice: &Slice| slice.resident() == resident && slice.needed != round;
-        let Some(id) = places.oldest_unmapped(wanted).filter(|&id| Some(id) != moving) else { return false };
+        let wanted = |id: SliceId, slice: &Slice| {
+            slice.resident() == resident && slice.needed != self.round && !self.is_moving(id)
+        };
+        let Some(id) = self.slices.oldest_unmapped(wanted) else { return false };
         self.discard(id);
         true
     }
@@ -278,8 +277,7 @@ impl<'m> Pager<'m> {
         for frame in &mut frames[..count] {
             *frame = self.arena.take_lossless().expect("so many are free");
         }
-        self.moving = Some(Move { slice: id, to: Place::Arena(frames), copied: 0 });
-        self.go_on(device)
+        self.begin(id, Place::Arena(frames), device)
     }
 
     /// Moves a slice that one agent maps to the arena, packed. From then on it is nobody's exact slice:
@@ -301,8 +299,7 @@ impl<'m> Pager<'m> {
             *frame = self.arena.take_packed().expect("so many are free");
         }
         self.forget_identity(id);
-        self.moving = Some(Move { slice: id, to: Place::Arena(frames), copied: 0 });
-        self.go_on(device)
+        self.begin(id, Place::Arena(frames), device)
     }
 
     /// Moves a slice from the arena to page memory.
@@ -316,7 +313,18 @@ impl<'m> Pager<'m> {
         }
         let mut pages = [PageId(u32::MAX); SLICE_PAGES];
         self.pool.take(&mut pages[..count]);
-        self.moving = Some(Move { slice: id, to: Place::Device(pages), copied: 0 });
+        self.begin(id, Place::Device(pages), device)
+    }
+
+    /// Begins a move; the one before is finished.
+    fn begin(
+        &mut self,
+        slice: SliceId,
+        to: Place,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<Moved, PageError>> {
+        assert!(self.moving.is_none(), "one slice is moved at a time");
+        self.moving = Some(Move { slice, to, copied: 0 });
         self.go_on(device)
     }
 
@@ -396,7 +404,7 @@ impl<'m> Pager<'m> {
     }
 
     fn reclaim_any_resident(&mut self) -> bool {
-        let Some(id) = self.slices.oldest_unmapped(Slice::resident) else { return false };
+        let Some(id) = self.slices.oldest_unmapped(|_, slice| slice.resident()) else { return false };
         self.discard(id);
         true
     }

@@ -445,6 +445,34 @@ fn a_device_that_is_lost_before_it_takes_a_step_costs_no_agent() {
     }
 }
 
+#[test]
+fn a_page_on_its_way_is_waited_for_before_the_next_one_goes() {
+    let memory = MemoryMode::Bounded { pages: 24, packed: false };
+    let bounded = Spec { priority: Priority::HIGHEST, memory, context: 300, ..spec(1, 60) };
+    let expected = alone(&bounded, &prompt(4, 220));
+    for late in 0..60 {
+        let mut rig = Rig::new(Config { moves_per_tick: 2, ..CONFIG });
+        for tag in 2..8 {
+            rig.spawn(&Spec { context: 160, ..spec(tag, 30) }, &prompt(tag as u32, 100));
+        }
+        (0..60).for_each(|_| drop(rig.tick()));
+        rig.spawn(&bounded, &prompt(4, 220));
+        (0..late).for_each(|_| drop(rig.tick()));
+        rig.device.copies.push_back(None);
+        rig.run();
+        assert_eq!(rig.texts[&1], expected);
+    }
+}
+
+#[test]
+fn a_budget_of_no_tokens_gives_none() {
+    let mut rig = Rig::new(CONFIG);
+    let nothing = Budget { tokens: 0, ..Budget::UNBOUNDED };
+    let agent = rig.spawn(&Spec { budget: nothing, ..spec(1, 9) }, &prompt(1, 20));
+    rig.run();
+    assert_eq!((rig.stat(agent).computed, rig.texts.get(&1)), (20, None));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
