@@ -16,7 +16,7 @@ use crate::agent::*;
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::VACANT_RECORD;
 use crate::fake::{FakeDevice, Hitch, SHAPE, VOCAB};
-use crate::layout::Delimiter;
+use crate::layout::{Delimiter, SliceLimits};
 use crate::memory::index::VACANT_SLOT;
 use crate::memory::pack::Packing;
 use crate::memory::slices::VACANT_SLICE;
@@ -471,6 +471,23 @@ fn a_budget_of_no_tokens_gives_none() {
     let agent = rig.spawn(&Spec { budget: nothing, ..spec(1, 9) }, &prompt(1, 20));
     rig.run();
     assert_eq!((rig.stat(agent).computed, rig.texts.get(&1)), (20, None));
+}
+
+#[test]
+fn who_waits_for_admission_may_be_suspended_and_the_events_say_so() {
+    let mut rig = Rig::new(CONFIG);
+    let count = 600_u32.div_ceil(SliceLimits::DEFAULT.worst_pages(250)) + 2;
+    let agents: Vec<AgentId> =
+        (0..u64::from(count)).map(|tag| rig.spawn(&spec(tag, 5), &prompt(1, 9))).collect();
+    let last = agents[agents.len() - 1];
+    assert_eq!(rig.stat(last).state, State::New);
+    rig.call(&Call::Suspend(last)).unwrap();
+    rig.call(&Call::Resume(last)).unwrap();
+    assert_eq!(rig.stat(last).state, State::New);
+    let (from, to) = (StateKind::Suspended, StateKind::New);
+    assert_eq!(rig.events.last(), Some(&Event::State { agent: last, from, to }));
+    rig.run();
+    assert_eq!(rig.texts[&u64::from(count - 1)], alone(&spec(u64::from(count - 1), 5), &prompt(1, 9)));
 }
 
 #[derive(Clone, Debug)]
