@@ -113,6 +113,8 @@ pub struct Rcb {
     pub reached: u32,
     /// Tokens generated since the last message.
     pub turn_tokens: u32,
+    /// Its answer is over: its last token is computed together with the message that comes behind it.
+    pub turn_over: bool,
     /// Rows that it may still compute before its level's next agent is preferred.
     pub turn_rows: u32,
     /// Agents whose end it waits for.
@@ -163,6 +165,7 @@ impl Rcb {
             committed: start,
             reached: 0,
             turn_tokens: 0,
+            turn_over: false,
             turn_rows: 0,
             waits_for: Vec::new(),
             pinned: 0,
@@ -182,9 +185,9 @@ impl Rcb {
         self.budget.turn_tokens > 0 && self.budget.tokens > 0
     }
 
-    /// Whether there are tokens that are in no step yet.
+    /// Whether there are tokens that are in no step yet and belong into one.
     pub const fn has_work(&self) -> bool {
-        self.cursor.layout.tokens < self.tokens
+        !self.turn_over && self.cursor.layout.tokens < self.tokens
     }
 
     /// The budget that is used up, if one is.

@@ -228,7 +228,7 @@ impl Kernel<'_> {
     /// Everything of an agent's context is computed, and no answer is under way.
     pub(super) fn come_to_rest(&mut self, index: usize) {
         let rcb = self.rcb(index);
-        if rcb.tokens >= rcb.context && rcb.generates() {
+        if rcb.tokens >= rcb.context && rcb.generates() && !rcb.turn_over {
             // Its interrupt is on the way.
             self.change(index, State::Blocked(BlockedOn::Host));
         } else if rcb.inbox > 0 {
@@ -253,6 +253,7 @@ impl Kernel<'_> {
         if last {
             return self.stop(index, finish);
         }
+        rcb.turn_over = true;
         let (agent, generated) = (rcb.id, rcb.metrics.generated);
         self.emit(Event::Finished { agent, finish, generated });
         if self.rcb(index).inbox > 0 {

@@ -490,6 +490,48 @@ fn who_waits_for_admission_may_be_suspended_and_the_events_say_so() {
     assert_eq!(rig.texts[&u64::from(count - 1)], alone(&spec(u64::from(count - 1), 5), &prompt(1, 9)));
 }
 
+/// A listener whose answer is over, and what it said.
+fn listener(rig: &mut Rig) -> (AgentId, Vec<u32>) {
+    let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 10) }, &prompt(1, 20));
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Message));
+    (agent, rig.texts[&1].clone())
+}
+
+#[test]
+fn an_answer_that_is_over_stays_over_without_the_device() {
+    let mut rig = Rig::new(CONFIG);
+    let (_, said) = listener(&mut rig);
+    rig.spawn(&spec(2, 5), &prompt(2, 20));
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    assert_eq!((&rig.texts[&1], rig.texts[&2].len()), (&said, 5));
+}
+
+#[test]
+fn an_answer_that_is_over_stays_over_behind_a_wait() {
+    let mut rig = Rig::new(CONFIG);
+    let (agent, said) = listener(&mut rig);
+    let other = rig.spawn(&spec(2, 5), &prompt(2, 20));
+    rig.call(&Call::Wait(agent, other)).unwrap();
+    rig.run();
+    assert_eq!((rig.stat(agent).state, &rig.texts[&1]), (State::Blocked(BlockedOn::Message), &said));
+}
+
+#[test]
+fn a_message_to_the_suspended_is_read_before_they_go_on() {
+    let mut rig = Rig::new(CONFIG);
+    let (agent, said) = listener(&mut rig);
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.call(&Call::Send(agent, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    rig.run();
+    rig.call(&Call::Resume(agent)).unwrap();
+    rig.run();
+    let read = [prompt(1, 20), said.clone(), vec![5, 6, 7]].concat();
+    assert_eq!(rig.kernel.tokens(agent)[..read.len()], read);
+    assert_eq!(rig.texts[&1][said.len()..], alone(&spec(1, 10), &read));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
