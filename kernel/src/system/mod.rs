@@ -9,7 +9,9 @@
 //!   with whose priority.
 //! * `save`, `restore`: agents to bytes and back.
 //! * `vectors`: what each interrupt does.
+//! * [`audit`]: whether the books agree.
 
+pub mod audit;
 pub mod config;
 pub mod latency;
 pub mod storage;
@@ -357,7 +359,10 @@ impl<'m> Kernel<'m> {
             plan::Planned::Step => self.submit(devices),
             plan::Planned::Nothing => Tick::Idle,
             plan::Planned::Paging => Tick::Pending,
-            plan::Planned::Failed(error) => self.page_failed(error),
+            plan::Planned::Failed(error) => {
+                self.unplan();
+                self.page_failed(error)
+            }
         }
     }
 
@@ -381,7 +386,10 @@ impl<'m> Kernel<'m> {
                 self.phase = Phase::Planned;
                 Tick::Pending
             }
-            Err(SubmitError::NotPrepared) => self.lose(),
+            Err(SubmitError::NotPrepared) => {
+                self.unplan();
+                self.lose()
+            }
             Err(SubmitError::Step(fault)) => panic!("the kernel laid out a step that is none: {fault}"),
         }
     }
