@@ -70,7 +70,6 @@ impl Run {
             Some(path) => team::read(path)?,
             None => team::builtin(),
         };
-        let mut trace = self.trace.as_deref().map(TraceFile::create).transpose()?;
         let path = self.model.path_or(team.model.as_deref())?;
         let interrupt = Interrupt::listen().map_err(CliError::Signals)?;
 
@@ -81,6 +80,9 @@ impl Run {
         let prepared = self.prepare(&team, &path, &file, now_s)?;
         heap::trim();
         let (mut device, memory) = self.open(&file, &prepared.config)?;
+        // From here on an interruption ends the run in good order, and its trace with it.
+        interrupt.hold();
+        let mut trace = self.trace.as_deref().map(TraceFile::create).transpose()?;
         self.announce(&team, &prepared, &memory);
 
         let Prepared { tokenizer, template, delimiters, plan, config } = prepared;
@@ -94,7 +96,6 @@ impl Run {
         };
         let mut runner = Runner::new(&team, &plan, chat, kernel, device.tensor_device(), clock);
 
-        interrupt.hold();
         let mut main = self.sink(&team);
         let ending = match &mut trace {
             Some(trace) => run(&mut runner, &mut Both(main.as_mut(), trace), &interrupt),
@@ -205,4 +206,24 @@ fn run(runner: &mut Runner<'_>, sink: &mut dyn Sink, interrupt: &Interrupt) -> R
     }
     runner.end(sink)?;
     ending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_team_that_is_too_large_is_told_what_would_fit() {
+        let config = Config::new(4, 300, 1000, 500);
+        let needed = MemoryUse { weights: 1_000_000, l1: 8_000_000, l2: 500_000, tables: 0, scratch: 0 };
+        let fits = |available| match too_large(&config, needed, available) {
+            RunError::Memory { fits_l1_tokens, .. } => fits_l1_tokens,
+            other => panic!("{other}"),
+        };
+        assert_eq!(fits(3_500_000), Some(2_000));
+        assert_eq!(fits(1_600_000), None);
+        assert_eq!(fits(1_000_000), None);
+        let message = too_large(&config, needed, 3_500_000).to_string();
+        assert!(message.ends_with("can give 3 MB; [memory] l1_tokens = 2000 would fit"), "{message}");
+    }
 }

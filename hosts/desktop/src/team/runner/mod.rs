@@ -22,4 +22,4 @@ pub use error::{MemoryUse, RunError};
 pub use plan::{Plan, Planned};
 pub use roster::{Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner};
-pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config};
+pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};
