@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentId, Budget, Metrics, Priority, Spec, State};
+use crate::checkpoint::Contents;
 use crate::memory::admit::Unfit;
 
 /// Tokens as they travel: four bytes each, little endian.
@@ -27,6 +28,26 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// A part of one agent's context for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward<'a> {
+    /// Whose context it is.
+    pub from: AgentId,
+    /// Its first address.
+    pub start: u32,
+    /// One past its last.
+    pub end: u32,
+    /// Who gets it.
+    pub to: AgentId,
+    /// Tokens that go before it.
+    #[serde(borrow)]
+    pub before: Tokens<'a>,
+    /// Tokens that go after it. Without any, the last slice is copied even where slices are to be
+    /// mapped, because the row of the last token has to be computed.
+    #[serde(borrow)]
+    pub after: Tokens<'a>,
+}
+
 /// A system call.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Call<'a> {
@@ -44,6 +65,9 @@ pub enum Call<'a> {
     /// Appends tokens to an agent's context: at once when it rests, else at the end of its answer.
     /// [`Reply::Done`].
     Send(AgentId, #[serde(borrow)] Tokens<'a>),
+    /// Sends a part of one agent's context to another, as the receiver declared that it wants it (see
+    /// [`crate::agent::Receive`]). [`Reply::Done`].
+    Forward(#[serde(borrow)] Forward<'a>),
     /// The agent waits for the end of the other. [`Reply::Done`].
     Wait(AgentId, AgentId),
     /// Changes an agent's priority. [`Reply::Done`].
@@ -62,6 +86,13 @@ pub enum Call<'a> {
     },
     /// Changes what an agent may use. [`Reply::Done`].
     SetBudget(AgentId, Budget),
+    /// Writes an agent, or with `None` all of them, into a checkpoint. From here on no step begins and
+    /// nothing but [`Call::Stat`] is done until the host has read it to its end with
+    /// `Kernel::read_checkpoint`, or gives it up with `Kernel::end_transfer`. [`Reply::Done`].
+    Checkpoint(Option<AgentId>, Contents),
+    /// Makes agents of a checkpoint. From here on it is as with [`Call::Checkpoint`] until the host has
+    /// handed it over with `Kernel::write_checkpoint`. [`Reply::Done`].
+    Restore,
     /// What an agent is doing. [`Reply::Stat`].
     Stat(AgentId),
 }
@@ -169,6 +200,17 @@ pub enum CallError {
         /// Pages that may be.
         most: u32,
     },
+    /// A part of a context is empty, or not within it.
+    Range {
+        /// The first address.
+        start: u32,
+        /// One past the last.
+        end: u32,
+        /// Tokens of the context.
+        tokens: u32,
+    },
+    /// A checkpoint is being read or written.
+    Held,
     /// The caller may not do this.
     NotPermitted {
         /// What it lacks.
@@ -200,6 +242,12 @@ impl core::fmt::Display for CallError {
             CallError::Waits { most } => write!(f, "an agent can wait for {most} others at most"),
             CallError::Pins { pages, most } => {
                 write!(f, "{pages} pages would be pinned; at most {most} may be")
+            }
+            CallError::Range { start, end, tokens } => {
+                write!(f, "addresses {start} to {end} are no part of a context of {tokens} tokens")
+            }
+            CallError::Held => {
+                f.write_str("a checkpoint is being read or written; try again when it is done")
             }
             CallError::NotPermitted { capability } => {
                 write!(f, "the caller lacks the capability {capability}")

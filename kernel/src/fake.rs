@@ -61,6 +61,8 @@ pub struct FakeDevice {
     pub refusals: VecDeque<SubmitError>,
     /// What `poll` answers before the step is done.
     pub hitches: VecDeque<Hitch>,
+    /// Computes from whatever is in its pages: nobody has promised that it makes sense.
+    pub careless: bool,
     /// Rows of every step taken.
     pub steps: Vec<usize>,
     limits: Limits,
@@ -76,6 +78,7 @@ impl FakeDevice {
         FakeDevice {
             refusals: VecDeque::new(),
             hitches: VecDeque::new(),
+            careless: false,
             steps: Vec::new(),
             limits,
             memory: vec![[None; PAGE_TOKENS]; limits.pages as usize],
@@ -100,8 +103,10 @@ impl FakeDevice {
             pages = rest;
             for offset in (0..len).take_while(|offset| base + offset <= address) {
                 let page = mine[offset as usize / PAGE_TOKENS].0 as usize;
-                let (token, stored) = self.memory[page][offset as usize % PAGE_TOKENS].expect("stored");
-                assert_eq!(stored, offset, "a key is rotated by its offset");
+                let found = self.memory[page][offset as usize % PAGE_TOKENS];
+                let found = if self.careless { found.or(Some((0, 0))) } else { found };
+                let (token, stored) = found.expect("stored");
+                assert!(stored == offset || self.careless, "a key is rotated by its offset");
                 for word in [token, base + offset] {
                     hash = (hash ^ word).wrapping_mul(0x0100_0193).rotate_left(11);
                 }

@@ -10,7 +10,7 @@
 //! * [`sample`] and [`random`]: choosing the next token.
 //! * [`score`]: judging a text.
 //! * [`system`]: many agents on one device, and all that belongs to it: [`agent`], [`memory`],
-//!   [`sched`], [`interrupt`], [`event`], [`call`] and [`watch`].
+//!   [`sched`], [`interrupt`], [`event`], [`call`], [`checkpoint`] and [`watch`].
 //!
 //! Principles:
 //!
@@ -36,6 +36,7 @@ mod fake;
 
 pub mod agent;
 pub mod call;
+pub mod checkpoint;
 pub mod event;
 pub mod interrupt;
 pub mod layout;

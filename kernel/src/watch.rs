@@ -54,7 +54,7 @@ mod tests {
             repeats in 0u16..6,
         ) {
             let tokens = [start, part.repeat(times), end].concat();
-            let watchdog = Watchdog { period, repeats };
+            let watchdog = Watchdog { period, repeats, ..Watchdog::OFF };
             prop_assert_eq!(super::repeats(&tokens, watchdog), naive(&tokens, watchdog));
         }
 
@@ -63,7 +63,7 @@ mod tests {
             far in prop::collection::vec(0u32..2, 0..40),
             near in prop::collection::vec(0u32..2, 24),
         ) {
-            let watchdog = Watchdog { period: 8, repeats: 3 };
+            let watchdog = Watchdog { period: 8, repeats: 3, ..Watchdog::OFF };
             let found = super::repeats(&near, watchdog);
             prop_assert_eq!(super::repeats(&[far, near].concat(), watchdog), found);
         }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_shortest_period_is_found() {
-        let watchdog = Watchdog { period: 8, repeats: 3 };
+        let watchdog = Watchdog { period: 8, repeats: 3, ..Watchdog::OFF };
         assert_eq!(repeats(&[7; 12], watchdog), Some(1));
         assert_eq!(repeats(&[9, 1, 2, 1, 2, 1, 2], watchdog), Some(2));
         assert_eq!(repeats(&[1, 2, 1, 2], watchdog), None);
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn one_that_is_off_never_barks() {
         assert_eq!(repeats(&[1; 100], Watchdog::OFF), None);
-        assert_eq!(repeats(&[1; 100], Watchdog { period: 8, repeats: 1 }), None);
-        assert_eq!(repeats(&[], Watchdog { period: u16::MAX, repeats: u16::MAX }), None);
+        assert_eq!(repeats(&[1; 100], Watchdog { period: 8, repeats: 1, ..Watchdog::OFF }), None);
+        assert_eq!(repeats(&[], Watchdog { period: u16::MAX, repeats: u16::MAX, ..Watchdog::OFF }), None);
     }
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 use agentos_desktop::boot::Boot;
 use agentos_desktop::host::SystemClock;
 use agentos_hal::{Clock, ModelShape, TensorDevice};
-use agentos_kernel::agent::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Spec, Watchdog};
+use agentos_kernel::agent::{
+    Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, Watchdog,
+};
 use agentos_kernel::call::{Call, Tokens};
 use agentos_kernel::event::Event;
 use agentos_kernel::layout::Delimiter;
@@ -38,6 +40,7 @@ pub fn spec(tag: u64, context: u32, tokens: u32) -> Spec {
         capabilities: Capabilities::ALL,
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
+        receive: Receive::Copied,
         tag,
     }
 }

@@ -7,7 +7,9 @@ use agentos_cpu::{CpuDevice, Isa, Solo, SystemMemory};
 use agentos_desktop::context::Tables;
 use agentos_fault::{FaultDevice, FaultPlan, Injected, PerMille, Scratch};
 use agentos_hal::{Candidate, DeviceError, Limits, Outcome, SubmitError, TensorDevice, page};
-use agentos_kernel::agent::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Spec, Watchdog};
+use agentos_kernel::agent::{
+    Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, Watchdog,
+};
 use agentos_kernel::sample::{Sampler, Sampling};
 use agentos_kernel::sequence::{SequenceError, Tick};
 use agentos_reference::Reference;
@@ -37,6 +39,7 @@ fn spec(seed: u64) -> Spec {
         capabilities: Capabilities::ALL,
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
+        receive: Receive::Copied,
         tag: 0,
     }
 }

@@ -51,6 +51,14 @@ fn a_line_says_what_happened_by_name() {
             Event::Shared { agent, base: 8, tokens: 64 },
             json!({"event": "shared", "agent": "scout", "base": 8, "tokens": 64}),
         ),
+        (
+            Event::Relocated { agent, base: 8, tokens: 64 },
+            json!({"event": "relocated", "agent": "scout", "base": 8, "tokens": 64}),
+        ),
+        (
+            Event::Restored { agent, tokens: 9, computed: 8 },
+            json!({"event": "restored", "agent": "scout", "tokens": 9, "computed": 8}),
+        ),
         (Event::Preempted { agent }, json!({"event": "preempted", "agent": "scout"})),
         (
             Event::PagedOut { agent, pages: 2 },
@@ -104,6 +112,7 @@ fn the_summary_has_what_each_agent_used() {
         rows: 40,
         recomputed: 10,
         shared: 64,
+        relocated: 7,
         steps: 6,
         preemptions: 2,
         paged_out: 3,
@@ -147,7 +156,7 @@ fn the_summary_has_what_each_agent_used() {
         "agents": [{
             "name": "scout", "priority": 31, "reason": "stop", "tokens": 104, "generated": 5,
             "first_token_us": 900, "latency_us": 800, "worst_latency_us": 900, "preemptions": 2,
-            "recomputed": 10, "shared": 64, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
+            "recomputed": 10, "shared": 64, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
             "utilization": 0.75,
             "budget": {
                 "tokens": 5, "max_tokens": 48, "steps": 6, "max_steps": null,
@@ -263,7 +272,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         StateKind::Stopped,
         StateKind::Faulted,
     ]);
-    (agent, state, 0u8..15).prop_map(|(agent, to, kind)| match kind {
+    (agent, state, 0u8..17).prop_map(|(agent, to, kind)| match kind {
         0 => Event::Spawned { agent, parent: None, tokens: 1 },
         1 | 2 => Event::State { agent, from: StateKind::Ready, to },
         3 => Event::Token { agent, address: 0, token: 0, logit: f32::NAN, logprob: f32::NEG_INFINITY },
@@ -276,6 +285,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         10 => Event::Killed { agent },
         11 => Event::Interrupt { vector: VectorId::Shutdown, agent: None, latency_us: 0 },
         12 => Event::StepBegun { step: 1, rows: 1, agents: 1 },
+        14 => Event::Relocated { agent, base: 0, tokens: 8 },
+        15 => Event::Restored { agent, tokens: 1, computed: 0 },
         13 => Event::StepEnded { step: 1, good: false, kernel_us: 0 },
         _ => Event::Lost { count: 1 },
     })

@@ -22,8 +22,35 @@ impl core::fmt::Display for AgentId {
 /// How urgent an agent is: a level from 0 to [`Priority::HIGHEST`], more is more urgent. It has no
 /// `Ord`: levels are compared by name, so that no caller confuses urgency with a rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Priority(u8);
+
+/// There is no such level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchLevel(pub u8);
+
+impl core::fmt::Display for NoSuchLevel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "there is no priority {}; 0 to {} would fit", self.0, Priority::HIGHEST.0)
+    }
+}
+
+impl core::error::Error for NoSuchLevel {}
+
+impl TryFrom<u8> for Priority {
+    type Error = NoSuchLevel;
+
+    fn try_from(level: u8) -> Result<Priority, NoSuchLevel> {
+        Priority::new(level).ok_or(NoSuchLevel(level))
+    }
+}
+
+impl From<Priority> for u8 {
+    fn from(priority: Priority) -> u8 {
+        priority.0
+    }
+}
 
 impl Priority {
     /// Number of levels.

@@ -10,7 +10,7 @@ mod rcb;
 mod spec;
 mod state;
 
-pub use id::{AgentId, Priority};
-pub use rcb::{AfterStep, Cursor, MOST_WAITS, Metrics, Rcb};
-pub use spec::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Spec, Watchdog};
+pub use id::{AgentId, NoSuchLevel, Priority};
+pub use rcb::{AfterStep, Cursor, MOST_CALLS, MOST_WAITS, Metrics, Rcb, Received, Restoring};
+pub use spec::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Receive, Spec, Watchdog};
 pub use state::{BlockedOn, Fault, Finish, Resume, State, StateKind, legal};

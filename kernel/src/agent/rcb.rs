@@ -3,13 +3,31 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::{AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Spec, State, Watchdog};
+use super::{
+    AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Receive, Spec, State, Watchdog,
+};
 use crate::layout::Layout;
 use crate::memory::SliceHash;
 use crate::sample::Sampler;
 
 /// Agents whose end one agent may wait for.
 pub const MOST_WAITS: usize = 8;
+
+/// Tool calls that may be open at once, one inside the other.
+pub const MOST_CALLS: usize = 8;
+
+/// What came into an agent's context as slices of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// Runs of slices that follow each other.
+    pub runs: u32,
+    /// Slices.
+    pub slices: u32,
+    /// Tokens of them.
+    pub tokens: u32,
+    /// Pages of them.
+    pub pages: u32,
+}
 
 /// What an agent has used and seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +38,10 @@ pub struct Metrics {
     pub rows: u64,
     /// Rows of those that computed again what this system had computed before.
     pub recomputed: u64,
-    /// Tokens that were mapped from other agents' slices instead of computed.
+    /// Tokens that were mapped from other agents' slices instead of computed, with the same bits.
     pub shared: u64,
+    /// Tokens that were mapped from slices that other agents sent.
+    pub relocated: u64,
     /// Steps taken part in.
     pub steps: u64,
     /// Times that it could have gone on and was left out of a step.
@@ -68,6 +88,19 @@ pub enum AfterStep {
     Kill,
 }
 
+/// An agent that is being read from a checkpoint, where agents are named by numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restoring {
+    /// Its number.
+    pub number: u16,
+    /// What it was doing.
+    pub state: State,
+    /// Whom it was forked from.
+    pub parent: Option<u16>,
+    /// Agents whose end it waits for.
+    pub waits_for: Vec<u16, MOST_WAITS>,
+}
+
 /// The Reasoning Control Block.
 #[derive(Clone, Debug)]
 pub struct Rcb {
@@ -95,6 +128,8 @@ pub struct Rcb {
     pub watchdog: Watchdog,
     /// What it does when the model is done.
     pub on_end: OnEnd,
+    /// How slices of others come into its context.
+    pub receive: Receive,
     /// The host's number.
     pub tag: u64,
     /// Pages that its admission reserved in all tiers; 0 while it waits for admission.
@@ -105,6 +140,20 @@ pub struct Rcb {
     pub inbox: u32,
     /// Slices that it maps.
     pub mapped: u32,
+    /// Slices that were sent to it and that its context has not come to yet. They stand at the end of
+    /// its part of the table of mappings, the first of them last.
+    pub offers: u32,
+    /// Those of them whose message it has taken: their bases are addresses. The rest count from the
+    /// beginning of its inbox.
+    pub offers_taken: u32,
+    /// What was sent to it as slices so far.
+    pub received: Received,
+    /// Attention focus (paper §2.1): the first address of the slice that held most attention in its last
+    /// step, the sink not counted; `None` while there are no counts.
+    pub focus: Option<u32>,
+    /// Tool calls that are open, the innermost last: their number is the semantic stack depth (paper
+    /// §2.1).
+    pub calls: Vec<u64, MOST_CALLS>,
     /// Where the tokens that were put into a step end.
     pub cursor: Cursor,
     /// Where the tokens end whose step was good.
@@ -117,6 +166,8 @@ pub struct Rcb {
     pub turn_rows: u32,
     /// Agents whose end it waits for.
     pub waits_for: Vec<AgentId, MOST_WAITS>,
+    /// It was reached in the search for a circle of waits that is under way.
+    pub reached_through: bool,
     /// Pages that it pinned.
     pub pinned: u32,
     /// Steps in a row that failed with it.
@@ -125,14 +176,20 @@ pub struct Rcb {
     pub after_step: AfterStep,
     /// The last step that it took part in.
     pub last_step: u64,
-    /// When it was spawned, in microseconds.
+    /// When it was spawned or restored, in microseconds.
     pub spawned_us: u64,
+    /// How long it had lived before it was restored, in microseconds.
+    pub lived_us: u64,
+    /// When it was last in a step, or began to have something to do, in microseconds.
+    pub progress_us: u64,
     /// When it last became ready by something from outside, and has not committed a token since.
     pub stirred_us: Option<u64>,
     /// It has been in a step since it was stirred.
     pub dispatched: bool,
     /// When it was blocked or suspended: its lease on page memory runs from here.
     pub rested_us: u64,
+    /// What the checkpoint that it is being read from says of it and of others.
+    pub restoring: Option<Restoring>,
     /// What it used and saw.
     pub metrics: Metrics,
 }
@@ -154,25 +211,35 @@ impl Rcb {
             capabilities: spec.capabilities,
             watchdog: spec.watchdog,
             on_end: spec.on_end,
+            receive: spec.receive,
             tag: spec.tag,
             reserved: 0,
             tokens: 0,
             inbox: 0,
             mapped: 0,
+            offers: 0,
+            offers_taken: 0,
+            received: Received::default(),
+            focus: None,
+            calls: Vec::new(),
             cursor: start,
             committed: start,
             reached: 0,
             turn_tokens: 0,
             turn_rows: 0,
             waits_for: Vec::new(),
+            reached_through: false,
             pinned: 0,
             strikes: 0,
             after_step: AfterStep::Nothing,
             last_step: 0,
             spawned_us: now_us,
+            lived_us: 0,
+            progress_us: now_us,
             stirred_us: Some(now_us),
             dispatched: false,
             rested_us: now_us,
+            restoring: None,
             metrics: Metrics::default(),
         }
     }
@@ -180,6 +247,21 @@ impl Rcb {
     /// Whether its answer is what comes next: with a budget of no tokens a context is only computed.
     pub const fn generates(&self) -> bool {
         self.budget.turn_tokens > 0
+    }
+
+    /// Microseconds since it was spawned, those before it was restored included.
+    pub const fn age_us(&self, now_us: u64) -> u64 {
+        self.lived_us.saturating_add(now_us.saturating_sub(self.spawned_us))
+    }
+
+    /// Tool calls that are open, one inside the other (paper §2.1).
+    pub fn stack_depth(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The address of the first slice that was sent to it and not reached yet: there its own tokens end.
+    pub fn horizon(&self, offer: Option<u32>) -> u32 {
+        offer.map_or(self.tokens, |base| base.min(self.tokens))
     }
 
     /// Whether there are tokens that are in no step yet.
@@ -191,9 +273,7 @@ impl Rcb {
     pub fn exhausted(&self, now_us: u64) -> Option<Finish> {
         if self.turn_tokens >= self.budget.turn_tokens || self.metrics.generated >= self.budget.tokens {
             Some(Finish::Length)
-        } else if self.metrics.steps >= self.budget.steps
-            || now_us.saturating_sub(self.spawned_us) >= self.budget.time_us
-        {
+        } else if self.metrics.steps >= self.budget.steps || self.age_us(now_us) >= self.budget.time_us {
             Some(Finish::Budget)
         } else {
             None

@@ -79,18 +79,32 @@ impl Capabilities {
     pub const ALL: Capabilities = Capabilities { send: true, spawn: true };
 }
 
-/// When an agent counts as repeating itself.
+/// When an agent counts as repeating itself, or as making no progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watchdog {
     /// Longest period looked for, in tokens; 0 never barks.
     pub period: u16,
     /// Times in a row that a period has to appear.
     pub repeats: u16,
+    /// Most microseconds that the agent may have something to do and be in no step; `u64::MAX` never
+    /// barks. Time in which it waits for others, or is suspended, does not count.
+    pub stall_us: u64,
+}
+
+/// How slices of other agents come into an agent's context when they are sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Receive {
+    /// As tokens, which are computed behind the agent's own context: what it would have made of them.
+    Copied,
+    /// As slices, mapped where the message comes (see `Fidelity::Relocated`): nothing is computed, and
+    /// what they say was made behind the sender's context. Only a bounded agent or one that accepts an
+    /// approximation should ask for it. What cannot be mapped whole is copied.
+    Mapped,
 }
 
 impl Watchdog {
     /// Never barks.
-    pub const OFF: Watchdog = Watchdog { period: 0, repeats: 0 };
+    pub const OFF: Watchdog = Watchdog { period: 0, repeats: 0, stall_us: u64::MAX };
 }
 
 /// What an agent declares.
@@ -114,6 +128,8 @@ pub struct Spec {
     pub watchdog: Watchdog,
     /// What it does when the model is done.
     pub on_end: OnEnd,
+    /// How slices of others come into its context.
+    pub receive: Receive,
     /// A number that the host knows it by, carried and never read.
     pub tag: u64,
 }

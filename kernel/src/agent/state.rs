@@ -58,6 +58,8 @@ pub enum Finish {
     Context,
     /// Its watchdog found it repeating itself.
     Repetition,
+    /// Its watchdog found it making no progress.
+    Stalled,
     /// A budget of time or steps is used up.
     Budget,
     /// The system shut down.
@@ -72,6 +74,7 @@ impl Finish {
             Finish::Length => "length",
             Finish::Context => "context",
             Finish::Repetition => "repetition",
+            Finish::Stalled => "stalled",
             Finish::Budget => "budget",
             Finish::Shutdown => "shutdown",
         }

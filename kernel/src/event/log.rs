@@ -25,12 +25,17 @@ pub(super) fn log(event: &Event) {
         Event::State { .. }
         | Event::Sealed { .. }
         | Event::Shared { .. }
+        | Event::Relocated { .. }
         | Event::Preempted { .. }
         | Event::PagedOut { .. }
         | Event::PagedIn { .. }
         | Event::Message { .. }
         | Event::Interrupt { .. } => line!(debug, event),
-        Event::Booted { .. } | Event::Spawned { .. } | Event::Finished { .. } | Event::Killed { .. } => {
+        Event::Booted { .. }
+        | Event::Spawned { .. }
+        | Event::Restored { .. }
+        | Event::Finished { .. }
+        | Event::Killed { .. } => {
             line!(info, event)
         }
         Event::Lost { .. } => line!(warn, event),

@@ -72,6 +72,24 @@ pub enum Event {
         /// Tokens that were not computed again.
         tokens: u32,
     },
+    /// A slice that another agent sent was mapped where its message came.
+    Relocated {
+        /// The agent.
+        agent: AgentId,
+        /// The slice's address there.
+        base: u32,
+        /// Its tokens, none of which was computed.
+        tokens: u32,
+    },
+    /// An agent came out of a checkpoint.
+    Restored {
+        /// The agent, under its new name.
+        agent: AgentId,
+        /// Tokens of its context.
+        tokens: u32,
+        /// Tokens of those that need not be computed again.
+        computed: u32,
+    },
     /// An agent that could have gone on was left out of a step for the sake of more urgent ones.
     Preempted {
         /// The agent.

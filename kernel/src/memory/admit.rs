@@ -4,7 +4,7 @@
 use agentos_hal::PAGE_TOKENS;
 
 use super::slices::SLICE_PAGES;
-use crate::agent::MemoryMode;
+use crate::agent::{MemoryMode, Received};
 use crate::layout::SliceLimits;
 
 /// Pages that are never promised: with so many free in the two tiers together, a slice of either tier
@@ -113,6 +113,21 @@ pub fn admit(demand: Demand, capacity: Capacity, limits: SliceLimits) -> Result<
     Ok(pages)
 }
 
+/// Whether an agent can be sent slices: they end slices of its own early, which costs table entries and
+/// pages, and neither may become more than what its context was promised. `slices` and `pages` are what it
+/// has of both for its whole context.
+pub fn maps(received: &Received, context: u32, limits: SliceLimits, slices: u32, pages: u32) -> bool {
+    let Some(own) = context.checked_sub(received.tokens) else { return false };
+    // Its own tokens stand before, between and behind the runs, and each of these parts may end with a
+    // slice that is shorter than others.
+    let own_slices = u64::from(own / limits.min()) + u64::from(received.runs) + 1;
+    // A slice leaves less than a page empty.
+    let waste = PAGE_TOKENS as u64 - 1;
+    let own_pages = (u64::from(own) + own_slices * waste) / PAGE_TOKENS as u64;
+    u64::from(received.slices) + own_slices <= u64::from(slices)
+        && u64::from(received.pages) + own_pages <= u64::from(pages)
+}
+
 /// Most tokens whose pages fit, however their slices fall.
 pub fn tokens_within(pages: u32, limits: SliceLimits) -> u32 {
     let (mut fits, mut beyond) = (0, pages.saturating_mul(PAGE_TOKENS as u32) + 1);
@@ -158,7 +173,42 @@ mod tests {
         assert!(matches!(admit(bounded(65), capacity, LIMITS), Err(Unfit::Quota { .. })));
     }
 
+    /// What is mapped must fit even where an agent's own tokens fall into the worst slices around it.
+    fn worst(runs: &[(u32, u32)], context: u32) -> (u32, u32) {
+        let mapped: u32 = runs.iter().map(|&(slices, tokens)| slices * tokens).sum();
+        let (mut slices, mut pages, mut own) = (0, 0, context - mapped);
+        for (run, &(count, tokens)) in runs.iter().enumerate() {
+            // One token before each run costs most: a slice and a page of its own.
+            let part = if run + 1 < runs.len() { own.min(1) } else { own.min(LIMITS.min() + 1) };
+            own -= part;
+            slices += count + LIMITS.worst_slices(part);
+            pages += count * tokens.div_ceil(PAGE_TOKENS as u32) + LIMITS.worst_pages(part);
+        }
+        (slices + LIMITS.worst_slices(own), pages + LIMITS.worst_pages(own))
+    }
+
     proptest! {
+        #[test]
+        fn what_may_be_mapped_fits(
+            runs in proptest::collection::vec((1u32..6, 8u32..65), 1..6), more in 0u32..3000
+        ) {
+            let tokens: u32 = runs.iter().map(|&(slices, tokens)| slices * tokens).sum();
+            let context = tokens + more;
+            let received = Received {
+                runs: runs.len() as u32,
+                slices: runs.iter().map(|&(slices, _)| slices).sum(),
+                tokens,
+                pages: runs.iter().map(|&(slices, tokens)| slices * tokens.div_ceil(8)).sum(),
+            };
+            let (slices, pages) = worst(&runs, context);
+            prop_assert!(!maps(&received, context, LIMITS, slices - 1, u32::MAX));
+            prop_assert!(!maps(&received, context, LIMITS, u32::MAX, pages - 1));
+            let longer = Received { tokens: context + 1, ..received };
+            prop_assert!(!maps(&longer, context, LIMITS, u32::MAX, u32::MAX));
+            let slack = runs.len() as u32 + 3;
+            prop_assert!(maps(&received, context, LIMITS, slices + slack, pages + slack));
+        }
+
         #[test]
         fn tokens_within_is_the_most(pages in 0u32..5000) {
             let fits = tokens_within(pages, LIMITS);

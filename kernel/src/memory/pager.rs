@@ -357,6 +357,109 @@ impl<'m> Pager<'m> {
         }
     }
 
+    /// A page's image: as it is, or packed where its frame is.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_out`].
+    pub fn image(
+        &mut self,
+        id: SliceId,
+        page: usize,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<&[u8], PageError>> {
+        match self.slices.get(id).place {
+            Place::Arena(frames) => Poll::Ready(Ok(self.arena.image(frames[page]))),
+            Place::Device(pages) => {
+                device.copy_out(pages[page], self.image).map(|copied| copied.map(|()| &*self.image))
+            }
+        }
+    }
+
+    /// The image that [`Pager::image`] has made of this page last.
+    pub fn made_image(&self, id: SliceId, page: usize) -> &[u8] {
+        match self.slices.get(id).place {
+            Place::Arena(frames) => self.arena.image(frames[page]),
+            Place::Device(_) => self.image,
+        }
+    }
+
+    /// Whether the pages of a slice are packed.
+    pub fn is_packed(&self, id: SliceId) -> bool {
+        let slice = self.slices.get(id);
+        matches!(slice.place, Place::Arena(frames) if slice.pages > 0 && self.arena.is_packed(frames[0]))
+    }
+
+    /// A slice of `pages` pages that one agent maps and [`Pager::fill`] is to fill: in the arena while
+    /// there is room, else in page memory; `None` where neither has any.
+    pub fn adopt(&mut self, pages: usize) -> Option<SliceId> {
+        while (self.arena.free_lossless() as usize) < pages && self.reclaim(false) {}
+        let place = if self.arena.free_lossless() as usize >= pages {
+            let mut frames = [FrameId::NONE; SLICE_PAGES];
+            frames[..pages].fill_with(|| self.arena.take_lossless().expect("so many are free"));
+            Place::Arena(frames)
+        } else {
+            while (self.pool.free() as usize) < pages {
+                if !self.reclaim(true) {
+                    return None;
+                }
+            }
+            let mut taken = [PageId(u32::MAX); SLICE_PAGES];
+            self.pool.take(&mut taken[..pages]);
+            Place::Device(taken)
+        };
+        let id = self.slices.create();
+        let slice = self.slices.get_mut(id);
+        (slice.pages, slice.place) = (pages as u8, place);
+        Some(id)
+    }
+
+    /// Fills a page of an adopted slice with an image, as it is or packed.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_in`].
+    pub fn fill(
+        &mut self,
+        id: SliceId,
+        page: usize,
+        image: &[u8],
+        packed: bool,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<(), PageError>> {
+        let image = if packed {
+            self.packing.unpack(image, self.image);
+            &*self.image
+        } else {
+            image
+        };
+        match self.slices.get(id).place {
+            Place::Arena(frames) => {
+                self.arena.image_mut(frames[page]).copy_from_slice(image);
+                Poll::Ready(Ok(()))
+            }
+            Place::Device(pages) => device.copy_in(pages[page], image),
+        }
+    }
+
+    /// An adopted slice is whole: what it holds, and under which identity it can be found.
+    pub fn settle_adopted(&mut self, id: SliceId, computed: u8, sealed: Option<u8>, hash: Option<SliceHash>) {
+        let slice = self.slices.get_mut(id);
+        (slice.planned, slice.computed, slice.sealed, slice.hash) = (computed, computed, sealed, hash);
+        self.publish(id);
+    }
+
+    /// Notes where a walk over all mappings meets a slice first; returns where it did before.
+    pub fn meet(&mut self, id: SliceId, place: (u16, u32)) -> Option<(u16, u32)> {
+        let slice = self.slices.get_mut(id);
+        let before = slice.met;
+        slice.met = before.or(Some(place));
+        before
+    }
+
+    /// A walk over all mappings begins.
+    pub fn forget_meetings(&mut self) {
+        self.slices.for_each_mut(|_| true, |slice| slice.met = None);
+    }
+
     /// Page memory was lost with the device: what was there is not computed any more.
     pub fn lose_device(&mut self) {
         if let Some(moving) = self.moving.take() {

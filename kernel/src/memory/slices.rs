@@ -50,6 +50,8 @@ pub struct Slice {
     pub indexed: bool,
     /// The planning round in which a step last needed it.
     pub needed: u64,
+    /// Where a walk over all mappings met it first: an agent's number and an entry.
+    pub met: Option<(u16, u32)>,
     /// Neighbours in the list of slices that nobody maps, or in the free list.
     older: u32,
     newer: u32,
@@ -66,6 +68,7 @@ pub const VACANT_SLICE: Slice = Slice {
     hash: None,
     indexed: false,
     needed: 0,
+    met: None,
     older: NOBODY,
     newer: NOBODY,
 };

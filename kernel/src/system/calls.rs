@@ -8,7 +8,6 @@ use crate::agent::{
 };
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::Event;
-use crate::interrupt::VectorId;
 use crate::memory::admit::{self, Capacity, Demand, Unfit};
 use crate::sample::Sampler;
 
@@ -25,6 +24,9 @@ impl Kernel<'_> {
     ) -> Result<Reply, CallError> {
         self.now_us = self.now_us.max(now_us);
         self.permit(caller, call)?;
+        if self.transfer.is_some() && !matches!(call, Call::Stat(_)) {
+            return Err(CallError::Held);
+        }
         match *call {
             Call::Spawn(spec, tokens) => self.spawn(&spec, tokens).map(Reply::Agent),
             Call::Fork(agent, spec) => self.fork(agent, &spec).map(Reply::Agent),
@@ -32,10 +34,13 @@ impl Kernel<'_> {
             Call::Suspend(agent) => self.suspend(agent).map(|()| Reply::Done),
             Call::Resume(agent) => self.resume(agent).map(|()| Reply::Done),
             Call::Send(agent, tokens) => self.send(caller, agent, tokens).map(|()| Reply::Done),
+            Call::Forward(ref forward) => self.forward(forward).map(|()| Reply::Done),
             Call::Wait(agent, other) => self.wait(agent, other).map(|()| Reply::Done),
             Call::SetPriority(agent, priority) => self.set_priority(agent, priority).map(|()| Reply::Done),
             Call::Pin { agent, start, end, keep } => self.pin(agent, start, end, keep).map(|()| Reply::Done),
             Call::SetBudget(agent, budget) => self.set_budget(agent, budget).map(|()| Reply::Done),
+            Call::Checkpoint(agent, contents) => self.begin_save(agent, contents).map(|()| Reply::Done),
+            Call::Restore => self.begin_restore().map(|()| Reply::Done),
             Call::Stat(agent) => self.stat(agent).map(Reply::Stat),
         }
     }
@@ -46,6 +51,8 @@ impl Kernel<'_> {
         let (permitted, capability) = match *call {
             Call::Spawn(..) | Call::Fork(..) => (capabilities.spawn, "spawn"),
             Call::Send(..) => (capabilities.send, "send"),
+            // Its own context an agent may send to others.
+            Call::Forward(ref forward) => (capabilities.send && forward.from == caller, "send"),
             Call::Stat(_) => (true, ""),
             // The rest an agent may do to itself only.
             Call::Kill(agent)
@@ -54,6 +61,7 @@ impl Kernel<'_> {
             | Call::Wait(agent, _)
             | Call::Pin { agent, .. } => (agent == caller, "control of other agents"),
             Call::SetPriority(..) | Call::SetBudget(..) => (false, "control of budgets"),
+            Call::Checkpoint(..) | Call::Restore => (false, "checkpoints"),
         };
         if permitted { Ok(()) } else { Err(CallError::NotPermitted { capability }) }
     }
@@ -139,7 +147,7 @@ impl Kernel<'_> {
         }
     }
 
-    fn fits(&self, context: u32, memory: MemoryMode) -> Result<u32, Unfit> {
+    pub(super) fn fits(&self, context: u32, memory: MemoryMode) -> Result<u32, Unfit> {
         let promised = self.agents().map(|rcb| rcb.reserved).sum();
         // Pins stay, so no working set may count on their pages.
         let pins = self.pin_limit();
@@ -168,7 +176,7 @@ impl Kernel<'_> {
         if rcb.reserved == 0 {
             return;
         }
-        if rcb.has_work() { self.change(index, State::Ready) } else { self.come_to_rest(index) }
+        self.go_on(index);
     }
 
     /// Admits who waits, the most urgent first, as far as they fit.
@@ -255,58 +263,12 @@ impl Kernel<'_> {
             (State::Suspended(Resume::Blocked(BlockedOn::Host)), _) => {
                 self.change(index, State::Blocked(BlockedOn::Host));
             }
-            _ if rcb.has_work() => self.change(index, State::Ready),
-            _ => self.come_to_rest(index),
-        }
-    }
-
-    fn send(&mut self, from: Option<AgentId>, to: AgentId, tokens: Tokens<'_>) -> Result<(), CallError> {
-        let index = self.alive(to)?;
-        self.check_tokens(tokens)?;
-        if tokens.is_empty() {
-            return Err(CallError::Empty);
-        }
-        let rcb = self.rcb(index);
-        let room = (rcb.context - rcb.tokens).min(self.config.inbox).saturating_sub(rcb.inbox);
-        if tokens.len() > room as usize {
-            return Err(CallError::TooLong { tokens: tokens.len(), fits: room as usize });
-        }
-        let first = index * self.config.inbox as usize + rcb.inbox as usize;
-        for (place, token) in self.inbox[first..].iter_mut().zip(tokens.iter()) {
-            *place = token;
-        }
-        self.rcb_mut(index).inbox += tokens.len() as u32;
-        self.emit(Event::Message { from, to, tokens: tokens.len() as u32 });
-        self.raise(VectorId::Ipc, Some(to), tokens.len() as u64);
-        Ok(())
-    }
-
-    /// What came for an agent becomes part of its context, and it goes on. An answer that grew
-    /// meanwhile may have left too little room: what no longer fits is cut off, and reported as a full
-    /// context.
-    pub(super) fn take_inbox(&mut self, index: usize) {
-        let rcb = self.rcb(index);
-        let (tokens, waiting, context) = (rcb.tokens, rcb.inbox, rcb.context);
-        let taken = waiting.min(context - tokens);
-        let from = index * self.config.inbox as usize;
-        let to = index * self.config.context as usize + tokens as usize;
-        self.tokens[to..to + taken as usize].copy_from_slice(&self.inbox[from..from + taken as usize]);
-        let rcb = self.rcb_mut(index);
-        rcb.tokens += taken;
-        rcb.inbox = 0;
-        rcb.turn_tokens = 0;
-        let agent = rcb.id;
-        if taken < waiting {
-            self.raise(VectorId::ContextFull, Some(agent), u64::from(context));
-        }
-        self.stir(index);
-        if self.rcb(index).state != State::Running {
-            self.change(index, State::Ready);
+            _ => self.go_on(index),
         }
     }
 
     /// Something from outside made an agent go on: its latency counts from here.
-    fn stir(&mut self, index: usize) {
+    pub(super) fn stir(&mut self, index: usize) {
         let now_us = self.now_us;
         let rcb = self.rcb_mut(index);
         rcb.stirred_us = Some(now_us);
@@ -351,10 +313,12 @@ impl Kernel<'_> {
 
     fn pin(&mut self, agent: AgentId, start: u32, end: u32, keep: bool) -> Result<(), CallError> {
         let index = self.alive(agent)?;
-        let concerned = |entry: usize| {
-            let mapping = self.table(index)[entry];
-            let len = u32::from(self.pager.slice(mapping.slice).computed);
-            mapping.base < end && mapping.base + len > start && mapping.pinned != keep
+        // A slice that is not complete still grows; it can be pinned once it is.
+        let concerned = |kernel: &Self, entry: usize| {
+            let mapping = kernel.table(index)[entry];
+            let slice = kernel.pager.slice(mapping.slice);
+            let within = mapping.base < end && mapping.base + u32::from(slice.computed) > start;
+            (within && slice.complete() && !mapping.pinned).then_some(u32::from(slice.pages))
         };
         let entries = self.table(index).len();
         if !keep {
@@ -366,10 +330,7 @@ impl Kernel<'_> {
             }
             return Ok(());
         }
-        let pages: u32 = (0..entries)
-            .filter(|&entry| concerned(entry))
-            .map(|entry| u32::from(self.pager.slice(self.table(index)[entry].slice).pages))
-            .sum();
+        let pages: u32 = (0..entries).filter_map(|entry| concerned(self, entry)).sum();
         let rcb = self.rcb(index);
         let most = (rcb.budget.pinned_pages.saturating_sub(rcb.pinned))
             .min(self.pin_limit().saturating_sub(self.pinned));
@@ -377,16 +338,10 @@ impl Kernel<'_> {
             return Err(CallError::Pins { pages, most });
         }
         for entry in 0..entries {
-            let mapping = self.table(index)[entry];
-            let slice = self.pager.slice(mapping.slice);
-            let (computed, pages) = (u32::from(slice.computed), u32::from(slice.pages));
-            // An open slice still grows; it is pinned when it is sealed.
-            let whole = slice.sealed.is_some();
-            if whole && mapping.base < end && mapping.base + computed > start && !mapping.pinned {
-                self.table_mut(index)[entry].pinned = true;
-                self.rcb_mut(index).pinned += pages;
-                self.pinned += pages;
-            }
+            let Some(pages) = concerned(self, entry) else { continue };
+            self.table_mut(index)[entry].pinned = true;
+            self.rcb_mut(index).pinned += pages;
+            self.pinned += pages;
         }
         Ok(())
     }
@@ -427,7 +382,7 @@ impl Kernel<'_> {
         })
     }
 
-    fn check_tokens(&self, tokens: Tokens<'_>) -> Result<(), CallError> {
+    pub(super) fn check_tokens(&self, tokens: Tokens<'_>) -> Result<(), CallError> {
         let vocab = self.vocabulary.delimiters.len();
         match tokens.iter().enumerate().find(|&(_, token)| token as usize >= vocab) {
             Some((index, token)) => Err(CallError::Token { index, token, vocab }),
@@ -436,12 +391,12 @@ impl Kernel<'_> {
     }
 
     /// The slot of an agent.
-    fn known(&self, agent: AgentId) -> Result<usize, CallError> {
+    pub(super) fn known(&self, agent: AgentId) -> Result<usize, CallError> {
         self.find(agent).ok_or(CallError::NoAgent(agent))
     }
 
     /// The slot of an agent that is not over.
-    fn alive(&self, agent: AgentId) -> Result<usize, CallError> {
+    pub(super) fn alive(&self, agent: AgentId) -> Result<usize, CallError> {
         let index = self.known(agent)?;
         match self.rcb(index).state {
             state if state.is_over() => Err(CallError::State { agent, state }),

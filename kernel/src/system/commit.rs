@@ -3,7 +3,7 @@
 use agentos_hal::{DeviceError, Mass, PageError};
 
 use super::{Kernel, Report, Tick};
-use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, State};
+use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
@@ -87,9 +87,7 @@ impl Kernel<'_> {
             let rcb = self.rcb_mut(index);
             (rcb.cursor, rcb.committed) = (start, start);
             rcb.strikes = 0;
-            if matches!(rcb.state, State::Blocked(BlockedOn::Message)) && rcb.has_work() {
-                self.change(index, State::Ready);
-            }
+            // Whoever listens goes on listening: its context is computed when a message comes.
         }
     }
 
@@ -105,9 +103,15 @@ impl Kernel<'_> {
     fn keep_mass(&mut self, index: usize, mass: &[Mass]) {
         let slices = self.rcb(index).cursor.layout.slices as usize;
         let table = &mut self.table_mut(index)[..slices];
+        let mut focus = None;
         for (mapping, mass) in table.iter_mut().filter(|mapping| mapping.selected).zip(mass) {
             mapping.mass = mapping.mass.saturating_add(mass.0);
+            // What falls to the sink says nothing of what the agent attends to.
+            if mapping.base > 0 && focus.is_none_or(|(most, _)| mass.0 > most) {
+                focus = Some((mass.0, mapping.base));
+            }
         }
+        self.rcb_mut(index).focus = focus.map(|(_, base)| base);
     }
 
     fn commit_rows(&mut self, index: usize, rows: u32) {
@@ -200,7 +204,9 @@ impl Kernel<'_> {
             return;
         }
         // Back to ready, at the end of its level once its turn is over.
-        self.rcb_mut(index).state = State::Ready;
+        let now_us = self.now_us;
+        let rcb = self.rcb_mut(index);
+        (rcb.state, rcb.progress_us) = (State::Ready, now_us);
         if turn_over {
             self.ready.push(index as u16, effective);
         }
@@ -211,6 +217,11 @@ impl Kernel<'_> {
         } else if !rcb.has_work() {
             self.come_to_rest(index);
         }
+    }
+
+    /// What an agent waited for has come: it goes on with what it has to do.
+    pub(super) fn go_on(&mut self, index: usize) {
+        if self.rcb(index).has_work() { self.change(index, State::Ready) } else { self.come_to_rest(index) }
     }
 
     /// Everything of an agent's context is computed, and no answer is under way.
@@ -236,7 +247,7 @@ impl Kernel<'_> {
         let spent = rcb.metrics.generated >= rcb.budget.tokens;
         let last = match finish {
             Finish::Stop | Finish::Length | Finish::Repetition => spent || rcb.on_end == OnEnd::Stop,
-            Finish::Context | Finish::Budget | Finish::Shutdown => true,
+            Finish::Context | Finish::Budget | Finish::Stalled | Finish::Shutdown => true,
         };
         if last {
             return self.stop(index, finish);
@@ -275,8 +286,12 @@ impl Kernel<'_> {
             self.unpin(index, entry);
             self.pager.release(mapping.slice);
         }
+        self.drop_offers(index, 0);
         let rcb = self.rcb_mut(index);
         rcb.mapped = 0;
+        rcb.received = Received::default();
+        rcb.focus = None;
+        rcb.calls.clear();
         rcb.reserved = 0;
         rcb.inbox = 0;
         rcb.waits_for.clear();

@@ -5,7 +5,9 @@
 //! * `plan`: who is in the next step, and with which rows.
 //! * `room`: page memory for those who are.
 //! * `commit`: what a step's report means for the agents in it.
-//! * `calls`: system calls. `waits`: who waits for whom, and with whose priority.
+//! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
+//!   with whose priority.
+//! * `save`, `restore`: agents to bytes and back.
 //! * `vectors`: what each interrupt does.
 
 pub mod config;
@@ -14,8 +16,11 @@ pub mod storage;
 
 mod calls;
 mod commit;
+mod messages;
 mod plan;
+mod restore;
 mod room;
+mod save;
 mod vectors;
 mod waits;
 
@@ -77,6 +82,14 @@ pub enum Tick {
     Halted,
 }
 
+/// Agents on their way into bytes or out of them.
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one into")]
+#[derive(Debug)]
+enum Transfer {
+    Out(save::Saver),
+    In(restore::Restorer),
+}
+
 /// What the device is doing for the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -131,6 +144,8 @@ pub struct Kernel<'m> {
     config: Config,
     vocabulary: Vocabulary<'m>,
     root: SliceHash,
+    model: [u8; 32],
+    packing: Packing,
     agents: &'m mut [Slot],
     tokens: &'m mut [u32],
     inbox: &'m mut [u32],
@@ -149,6 +164,8 @@ pub struct Kernel<'m> {
     /// Pages were given back: who waits for admission may fit now.
     vacated: bool,
     shutdown: bool,
+    /// A checkpoint is being written or read: no step begins.
+    transfer: Option<Transfer>,
     figures: Figures,
     dispatch: Latencies,
     /// Time of the kernel itself since the last step began.
@@ -219,6 +236,8 @@ impl<'m> Kernel<'m> {
         };
         let mut kernel = Kernel {
             root: SliceHash::root(model, config.kv, config.slice_limits),
+            model: *model,
+            packing,
             vocabulary,
             agents: storage.agents,
             tokens: storage.tokens,
@@ -237,6 +256,7 @@ impl<'m> Kernel<'m> {
             pinned: 0,
             vacated: false,
             shutdown: false,
+            transfer: None,
             figures: Figures::default(),
             dispatch: Latencies::default(),
             step_kernel_us: 0,
@@ -321,13 +341,16 @@ impl<'m> Kernel<'m> {
     /// No step is under way.
     fn rest(&mut self, devices: &mut Devices<'_>) -> Tick {
         self.deliver();
-        if self.shutdown {
-            return Tick::Halted;
-        }
         match self.pager.go_on(devices.tensor) {
             Poll::Pending => return Tick::Pending,
             Poll::Ready(Err(error)) => return self.page_failed(error),
             Poll::Ready(Ok(_)) => (),
+        }
+        if self.shutdown {
+            return Tick::Halted;
+        }
+        if self.transfer.is_some() {
+            return Tick::Pending;
         }
         self.admit_waiting();
         match self.plan(devices.tensor) {
@@ -336,6 +359,11 @@ impl<'m> Kernel<'m> {
             plan::Planned::Paging => Tick::Pending,
             plan::Planned::Failed(error) => self.page_failed(error),
         }
+    }
+
+    /// Whether no step and no move is under way, and no interrupt waits that may be delivered.
+    fn at_rest(&self) -> bool {
+        self.phase == Phase::Resting && !self.pager.is_paging() && !self.interrupts.is_pending()
     }
 
     fn submit(&mut self, devices: &mut Devices<'_>) -> Tick {
@@ -451,7 +479,10 @@ impl<'m> Kernel<'m> {
         rcb.state = to;
         let effective = rcb.effective;
         match to {
-            State::Ready => self.ready.push(index as u16, effective),
+            State::Ready => {
+                self.rcb_mut(index).progress_us = now_us;
+                self.ready.push(index as u16, effective);
+            }
             State::Running => return,
             _ => {
                 self.ready.remove(index as u16);

@@ -64,6 +64,8 @@ impl Kernel<'_> {
     pub(super) fn plan(&mut self, device: &mut dyn TensorDevice) -> Planned {
         self.step.clear();
         self.pager.begin_round();
+        let layer = self.config.relevance_layer;
+        self.step.counters = LayerRange { start: layer, end: layer + 1 };
         let rows = self.cost.rows_within(self.config.step_target_us, self.config.rows);
         let mut round = Round { rows, held: 0, moves: self.config.moves_per_tick, behind: 0 };
         let outcome = match self.suspect() {
@@ -135,6 +137,9 @@ impl Kernel<'_> {
         device: &mut dyn TensorDevice,
     ) -> Result<Asked, PageError> {
         self.map_computed(index);
+        while self.take_offer(index) {
+            self.map_computed(index);
+        }
         if !self.rcb(index).has_work() {
             self.come_to_rest(index);
             return Ok(Asked::Nothing);
@@ -178,7 +183,7 @@ impl Kernel<'_> {
 
     /// Maps slices that were computed already, as far as they follow each other.
     fn map_computed(&mut self, index: usize) {
-        while self.rcb(index).has_work() && self.rcb(index).cursor.layout.open == 0 {
+        while self.placeable(index) > 0 && self.rcb(index).cursor.layout.open == 0 {
             let at = self.rcb(index).cursor.layout.slices as usize;
             let known = self.table(index).get(at).map(|mapping| mapping.slice);
             let Some(id) = known.or_else(|| self.map_equal(index)) else { return };
@@ -211,8 +216,9 @@ impl Kernel<'_> {
         let chain = rcb.cursor.chain?;
         let log = self.log(index);
         let begin = rcb.cursor.layout.tokens as usize;
+        let end = begin + self.placeable(index) as usize;
         let mut layout = rcb.cursor.layout;
-        for &token in &log[begin..] {
+        for &token in &log[begin..end] {
             (layout, _) = layout.append(self.vocabulary.delimiters[token as usize], self.config.slice_limits);
             if layout.open == 0 {
                 break;
@@ -241,6 +247,12 @@ impl Kernel<'_> {
     fn skippable(&self, index: usize) -> u32 {
         let rcb = self.rcb(index);
         (rcb.tokens - rcb.cursor.layout.tokens).saturating_sub(u32::from(rcb.generates()))
+    }
+
+    /// Tokens of an agent that may be put into steps before a slice that was sent to it is to be mapped.
+    pub(super) fn placeable(&self, index: usize) -> u32 {
+        let rcb = self.rcb(index);
+        rcb.horizon(self.next_offer(index)) - rcb.cursor.layout.tokens
     }
 
     /// Moves the cursor over tokens that are computed.
@@ -301,7 +313,7 @@ impl Kernel<'_> {
         device: &mut dyn TensorDevice,
     ) -> Result<u32, PageError> {
         let mut rows = 0;
-        while rows < most && self.rcb(index).has_work() {
+        while rows < most && self.placeable(index) > 0 {
             let begins = self.rcb(index).cursor.layout.open == 0;
             if begins && let Place::NotNow = self.begin_slice(index, rows) {
                 break;
@@ -396,7 +408,7 @@ impl Kernel<'_> {
 
     /// Keeps a bounded agent within its quota with a new slice. What it keeps depends on the attention
     /// of all rows before, so it is decided when those are computed. Returns whether it is.
-    fn keep_within(&mut self, index: usize, quota: u32, rows: u32) -> bool {
+    pub(super) fn keep_within(&mut self, index: usize, quota: u32, rows: u32) -> bool {
         let room = quota - SLICE_PAGES as u32;
         let pager = &self.pager;
         let first = index * self.config.slices_per_agent() as usize;
@@ -423,10 +435,7 @@ impl Kernel<'_> {
     /// Puts an agent's rows into the step, with what they may attend to.
     fn enlist(&mut self, index: usize, rows: u32) {
         let (first_segment, first_page) = (self.step.segment_count, self.step.page_count);
-        let (cursor, bounded) = {
-            let rcb = self.rcb(index);
-            (rcb.cursor.layout, matches!(rcb.memory, MemoryMode::Bounded { .. }))
-        };
+        let cursor = self.rcb(index).cursor.layout;
         for entry in 0..cursor.slices as usize {
             let table = self.table(index);
             let mapping = table[entry];
@@ -457,10 +466,6 @@ impl Kernel<'_> {
             wants: last.want != Want::Nothing,
         };
         self.step.rider_count += 1;
-        if bounded {
-            let layer = self.config.relevance_layer;
-            self.step.counters = LayerRange { start: layer, end: layer + 1 };
-        }
         self.change(index, State::Running);
         let quantum = self.config.quantum_rows;
         let rcb = self.rcb_mut(index);
@@ -477,6 +482,7 @@ impl Kernel<'_> {
             let rcb = self.rcb_mut(index);
             let waited = rcb.stirred_us.filter(|_| !rcb.dispatched);
             rcb.dispatched = true;
+            rcb.progress_us = now_us;
             rcb.last_step = step;
             if let Some(stirred_us) = waited {
                 self.dispatch.note(now_us.saturating_sub(stirred_us));

@@ -174,7 +174,8 @@ impl Kernel<'_> {
                 least = layout.open.div_ceil(PAGE_TOKENS as u32);
             }
         }
-        for (row, &token) in log[layout.tokens as usize..].iter().take(most as usize).enumerate() {
+        let rows = most.min(self.placeable(index)) as usize;
+        for (row, &token) in log[layout.tokens as usize..].iter().take(rows).enumerate() {
             let delimiter = self.vocabulary.delimiters[token as usize];
             let (next, placement) = layout.append(delimiter, self.config.slice_limits);
             layout = next;
@@ -274,7 +275,8 @@ impl Kernel<'_> {
             slice.resident() && slice.pages > 0 && (slice.refs > 1) == shared && !self.pager.is_needed(id)
         };
         let find = |shared: bool| {
-            let mut table = self.table(index).iter().rev().filter(|mapping| !mapping.pinned);
+            let table = self.offers(index).iter().chain(self.table(index).iter().rev());
+            let mut table = table.filter(|mapping| !mapping.pinned);
             table.find(|mapping| may_go(mapping.slice, shared)).map(|mapping| mapping.slice)
         };
         find(false).or_else(|| find(true))

@@ -24,6 +24,9 @@ use crate::memory::table::VACANT_MAPPING;
 use crate::sample::{Sampling, Weighed};
 use crate::sched::ready::VACANT_LINK;
 
+mod checkpoint;
+mod messages;
+
 const PACKING: Packing = Packing::of(&SHAPE, agentos_hal::KvType::F16);
 
 /// The token that ends an answer.
@@ -188,6 +191,9 @@ impl Rig {
             assert!(rcb.committed.layout.tokens <= rcb.cursor.layout.tokens);
             assert!(rcb.cursor.layout.tokens <= rcb.tokens && rcb.tokens <= rcb.context);
             let mut base = 0;
+            for offer in kernel.offers(index) {
+                *mapped.entry(offer.slice.0).or_default() += 1;
+            }
             for mapping in kernel.table(index) {
                 assert!(mapping.base >= base);
                 base = mapping.base + 1;
@@ -222,6 +228,7 @@ fn spec(tag: u64, tokens: u32) -> Spec {
         capabilities: Capabilities::ALL,
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
+        receive: Receive::Copied,
         tag,
     }
 }
@@ -381,6 +388,37 @@ fn a_lost_device_costs_work_and_no_agent() {
 }
 
 #[test]
+fn a_slice_is_pinned_only_when_it_grows_no_more() {
+    let mut rig = Rig::new(Config { rows: 6, pinned_pages: 8, ..Config::new(4, 300, 120, 40) });
+    let budget = Budget { turn_tokens: 20, pinned_pages: 8, ..Budget::UNBOUNDED };
+    // Steps shorter than a slice, whose end is known from the start.
+    let agent = rig.spawn(&Spec { budget, ..spec(1, 20) }, &prompt(3, 120));
+    for _ in 0..4 {
+        rig.call(&Call::Pin { agent, start: 0, end: 300, keep: true }).unwrap_or(Reply::Done);
+        let _ = rig.tick();
+    }
+    rig.run();
+    assert_eq!(rig.kernel.pinned, 0, "whoever is over pins nothing");
+}
+
+#[test]
+fn whoever_listens_says_nothing_more_when_the_device_is_lost() {
+    let mut rig = Rig::new(CONFIG);
+    let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 10) }, &prompt(1, 20));
+    rig.run();
+    let told = rig.kernel.tokens(agent).to_vec();
+    rig.spawn(&spec(2, 5), &prompt(2, 20));
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    assert_eq!(rig.kernel.tokens(agent), told);
+    rig.call(&Call::Send(agent, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    rig.run();
+    let told = [&told[..], &[5, 6, 7]].concat();
+    let answer = alone(&spec(1, 10), &told);
+    assert_eq!(rig.kernel.tokens(agent), [told, answer].concat());
+}
+
+#[test]
 fn messages_wait_for_the_end_of_an_answer() {
     let mut rig = Rig::new(CONFIG);
     let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 10) }, &prompt(1, 20));
@@ -407,6 +445,22 @@ fn whoever_waits_lends_its_priority() {
     rig.run();
     assert_eq!((rig.texts[&1].len(), rig.texts[&2].len()), (40, 5));
     assert_eq!(rig.texts[&2], alone(&spec(2, 5), &prompt(2, 20)));
+}
+
+#[test]
+fn a_circle_of_waits_is_found_however_many_ways_lead_round() {
+    let mut rig = Rig::new(CONFIG);
+    let agents: Vec<AgentId> =
+        (0..16).map(|tag| rig.spawn(&Spec { context: 40, ..spec(tag, 4) }, &[3])).collect();
+    // Each waits for the four after it: the ways from the first to the last are some hundred thousands.
+    for (index, &agent) in agents.iter().enumerate() {
+        for &other in agents[index + 1..].iter().take(4) {
+            rig.call(&Call::Wait(agent, other)).unwrap();
+        }
+    }
+    assert_eq!(rig.call(&Call::Wait(agents[15], agents[0])), Err(CallError::Cycle { waiting: agents[0] }));
+    rig.run();
+    assert_eq!(rig.ends.len(), 16);
 }
 
 #[test]

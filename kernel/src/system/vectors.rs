@@ -1,15 +1,15 @@
 //! What each interrupt does.
 
 use super::Kernel;
-use crate::agent::{AgentId, BlockedOn, Finish, State};
+use crate::agent::{AgentId, BlockedOn, Finish, Resume, State};
 use crate::event::Event;
 use crate::interrupt::{Posted, VectorId};
 
 /// What a vector does.
 type Handler = for<'k, 'm> fn(&'k mut Kernel<'m>, &Posted);
 
-/// The vector table. Tools, the cold store and synchronisation have no devices in this kernel yet:
-/// their interrupts are counted and reported.
+/// The vector table. The cold store and synchronisation have no devices in this kernel yet: their
+/// interrupts are counted and reported.
 const fn handler(vector: VectorId) -> Handler {
     match vector {
         VectorId::ContextFull => context_full,
@@ -18,14 +18,10 @@ const fn handler(vector: VectorId) -> Handler {
         VectorId::User => user,
         VectorId::Watchdog => watchdog,
         VectorId::Shutdown => shutdown,
+        VectorId::ToolInvoke => tool_invoke,
+        VectorId::ToolDone | VectorId::ToolTimeout => tool_done,
         VectorId::PageFault | VectorId::DeviceFault => reported,
-        VectorId::ToolInvoke
-        | VectorId::SyncDrift
-        | VectorId::PerceptionErr
-        | VectorId::ToolDone
-        | VectorId::ToolTimeout
-        | VectorId::StoreDone
-        | VectorId::StoreErr => reported,
+        VectorId::SyncDrift | VectorId::PerceptionErr | VectorId::StoreDone | VectorId::StoreErr => reported,
     }
 }
 
@@ -34,6 +30,10 @@ const DELIVERIES: usize = 64;
 
 /// The payload of SIG_USER that resumes instead of suspending.
 pub const USER_RESUME: u64 = 1;
+
+/// The payload of SIG_WATCHDOG that says that an agent makes no progress; others are the address at
+/// which it repeats itself.
+pub const STALLED: u64 = u64::MAX;
 
 impl Kernel<'_> {
     /// Delivers what was posted, the most urgent first.
@@ -48,15 +48,19 @@ impl Kernel<'_> {
         }
     }
 
-    /// Raises the timer when an agent's time is up.
+    /// Raises the timer when an agent's time is up, and the watchdog when one that has something to do
+    /// has been in no step for too long.
     fn check_time(&mut self) {
         let now_us = self.now_us;
         for index in 0..self.agents.len() {
             let Some(rcb) = &self.agents[index].rcb else { continue };
-            let up = now_us.saturating_sub(rcb.spawned_us) >= rcb.budget.time_us;
-            if up && !rcb.state.is_over() {
-                let id = rcb.id;
+            let up = rcb.age_us(now_us) >= rcb.budget.time_us;
+            let stalled = now_us.saturating_sub(rcb.progress_us) >= rcb.watchdog.stall_us;
+            let (id, state) = (rcb.id, rcb.state);
+            if up && !state.is_over() {
                 self.raise(VectorId::Timer, Some(id), 0);
+            } else if stalled && state == State::Ready {
+                self.raise(VectorId::Watchdog, Some(id), STALLED);
             }
         }
     }
@@ -108,7 +112,39 @@ fn user(kernel: &mut Kernel<'_>, posted: &Posted) {
 
 fn watchdog(kernel: &mut Kernel<'_>, posted: &Posted) {
     if let Some(index) = kernel.concerned(posted.agent) {
-        kernel.finish(index, Finish::Repetition);
+        let finish = if posted.payload == STALLED { Finish::Stalled } else { Finish::Repetition };
+        kernel.finish(index, finish);
+    }
+}
+
+/// An agent waits for a tool; the payload names the call. Calls beyond the deepest stack are not opened.
+fn tool_invoke(kernel: &mut Kernel<'_>, posted: &Posted) {
+    let Some(index) = kernel.concerned(posted.agent) else { return };
+    let blocked = match kernel.rcb(index).state {
+        State::Ready => State::Blocked(BlockedOn::Host),
+        State::Suspended(Resume::Ready) => State::Suspended(Resume::Blocked(BlockedOn::Host)),
+        state => state,
+    };
+    if kernel.rcb_mut(index).calls.push(posted.payload).is_ok() {
+        kernel.change(index, blocked);
+    }
+}
+
+/// A tool is done, or took too long. The agent goes on when none of its calls is open.
+fn tool_done(kernel: &mut Kernel<'_>, posted: &Posted) {
+    let Some(index) = kernel.concerned(posted.agent) else { return };
+    let rcb = kernel.rcb_mut(index);
+    let before = rcb.calls.len();
+    rcb.calls.retain(|&call| call != posted.payload);
+    if rcb.calls.len() == before || !rcb.calls.is_empty() {
+        return;
+    }
+    match rcb.state {
+        State::Blocked(BlockedOn::Host) => kernel.go_on(index),
+        State::Suspended(Resume::Blocked(BlockedOn::Host)) => {
+            kernel.change(index, State::Suspended(Resume::Ready));
+        }
+        _ => (),
     }
 }
 

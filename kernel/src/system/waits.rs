@@ -5,16 +5,31 @@ use super::Kernel;
 use crate::agent::{AgentId, BlockedOn, State};
 
 impl Kernel<'_> {
-    /// Whether `agent` waits for `other`, through any number of agents between.
-    pub(super) fn waits_through(&self, agent: AgentId, other: AgentId) -> bool {
-        // Waits form no cycle, so a path has no more steps than there are agents.
-        self.waits_within(agent, other, self.agents.len())
+    /// Whether `agent` waits for `other`, through any number of agents between. Each agent is looked at
+    /// once, however many ways lead to it.
+    pub(super) fn waits_through(&mut self, agent: AgentId, other: AgentId) -> bool {
+        let Some(first) = self.find(agent) else { return false };
+        self.agents
+            .iter_mut()
+            .filter_map(|slot| slot.rcb.as_mut())
+            .for_each(|rcb| rcb.reached_through = false);
+        self.rcb_mut(first).reached_through = true;
+        // Each round finds one more at least, or it is the last.
+        while let Some(next) = self.next_through() {
+            if next == other {
+                return true;
+            }
+            let index = self.find(next).expect("it was found just now");
+            self.rcb_mut(index).reached_through = true;
+        }
+        false
     }
 
-    fn waits_within(&self, agent: AgentId, other: AgentId, steps: usize) -> bool {
-        let Some(index) = self.find(agent).filter(|_| steps > 0) else { return false };
-        let waits_for = &self.rcb(index).waits_for;
-        waits_for.iter().any(|&next| next == other || self.waits_within(next, other, steps - 1))
+    /// Somebody that an agent waits for which is reached already, and that is not.
+    fn next_through(&self) -> Option<AgentId> {
+        let reached = self.agents().filter(|rcb| rcb.reached_through);
+        let mut waits = reached.flat_map(|rcb| rcb.waits_for.iter().copied());
+        waits.find(|&next| self.find(next).is_some_and(|index| !self.rcb(index).reached_through))
     }
 
     /// An agent is over: whoever waited for it goes on.

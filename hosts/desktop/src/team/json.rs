@@ -64,6 +64,24 @@ pub enum LineEvent<'a> {
         /// Tokens that were not computed again.
         tokens: u32,
     },
+    /// A slice that another agent sent was mapped.
+    Relocated {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Its address there.
+        base: u32,
+        /// Its tokens.
+        tokens: u32,
+    },
+    /// An agent came out of a checkpoint.
+    Restored {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Tokens of its context.
+        tokens: u32,
+        /// Tokens of those that need not be computed again.
+        computed: u32,
+    },
     /// An agent was left out of a step for more urgent ones.
     Preempted {
         /// The agent.
@@ -151,6 +169,10 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
         }
         Event::Sealed { agent, base, tokens } => LineEvent::Sealed { agent: of(agent), base, tokens },
         Event::Shared { agent, base, tokens } => LineEvent::Shared { agent: of(agent), base, tokens },
+        Event::Relocated { agent, base, tokens } => LineEvent::Relocated { agent: of(agent), base, tokens },
+        Event::Restored { agent, tokens, computed } => {
+            LineEvent::Restored { agent: of(agent), tokens, computed }
+        }
         Event::Preempted { agent } => LineEvent::Preempted { agent: of(agent) },
         Event::PagedOut { agent, pages } => {
             LineEvent::Paged { agent: of(agent), direction: Direction::Out, pages }
@@ -235,6 +257,8 @@ pub struct AgentSummary {
     pub recomputed: u64,
     /// Tokens that were mapped from others instead of computed.
     pub shared: u64,
+    /// Tokens that were mapped from slices that others sent.
+    pub relocated: u64,
     /// Pages of it in page memory at most; those that it shares count.
     pub l1_pages: u32,
     /// Pages of it in the arena at most.
@@ -288,6 +312,7 @@ impl AgentSummary {
             preemptions: metrics.preemptions,
             recomputed: metrics.recomputed,
             shared: metrics.shared,
+            relocated: metrics.relocated,
             l1_pages: peak.l1,
             l2_pages: peak.l2,
             paged_out: metrics.paged_out,

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agentos_kernel::agent::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Spec, Watchdog};
+use agentos_kernel::agent::{
+    Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, Watchdog,
+};
 use agentos_kernel::sample::Sampling;
 
 use super::error::{Place, Problem, TeamError};
@@ -111,6 +113,7 @@ impl Team {
             capabilities: Capabilities { send: false, spawn: false },
             watchdog: Watchdog::OFF,
             on_end: OnEnd::Stop,
+            receive: Receive::Copied,
             tag: index as u64,
         })
     }

@@ -134,9 +134,16 @@ impl<W: Write> Trace<W> {
             Event::Lost { count } => {
                 self.instant("events lost", (Group::Device, STEPS), json!({ "count": count }))
             }
+            Event::Restored { agent, tokens, computed } => {
+                let track = self.agent(agent, names)?;
+                self.instant("restored", track, json!({ "tokens": tokens, "computed": computed }))?;
+                self.end(track, Value::Null)?;
+                self.begin(state_name(StateKind::New), track, Value::Null)
+            }
             Event::Token { agent, .. }
             | Event::Sealed { agent, .. }
             | Event::Shared { agent, .. }
+            | Event::Relocated { agent, .. }
             | Event::Preempted { agent }
             | Event::PagedOut { agent, .. }
             | Event::PagedIn { agent, .. }
@@ -236,6 +243,7 @@ fn mark(event: &Event) -> (&'static str, Value) {
         }
         Event::Sealed { base, tokens, .. } => ("sealed", json!({ "base": base, "tokens": tokens })),
         Event::Shared { base, tokens, .. } => ("shared", json!({ "base": base, "tokens": tokens })),
+        Event::Relocated { base, tokens, .. } => ("relocated", json!({ "base": base, "tokens": tokens })),
         Event::PagedOut { pages, .. } => ("paged out", json!({ "pages": pages })),
         Event::PagedIn { pages, .. } => ("paged in", json!({ "pages": pages })),
         Event::Finished { finish, generated, .. } => {

@@ -326,6 +326,8 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::Token { agent, .. }
         | Event::Sealed { agent, .. }
         | Event::Shared { agent, .. }
+        | Event::Relocated { agent, .. }
+        | Event::Restored { agent, .. }
         | Event::Preempted { agent }
         | Event::PagedOut { agent, .. }
         | Event::PagedIn { agent, .. }

@@ -1,0 +1,175 @@
+//! The records of a checkpoint.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::agent::{
+    Budget, Capabilities, Cursor, MOST_CALLS, MOST_WAITS, MemoryMode, Metrics, OnEnd, Priority, Receive,
+    Received, State, Watchdog,
+};
+use crate::memory::Fidelity;
+use crate::memory::pack::Packing;
+use crate::sample::Sampling;
+use crate::system::Config;
+
+/// Bytes of the longest record.
+pub const RECORD_BYTES: usize = 768;
+
+/// What results depend on, and how pages are laid out. A checkpoint is read only where all of it is the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The model and its tokenizer.
+    pub model: [u8; 32],
+    /// Tokens of the vocabulary.
+    pub vocab: u32,
+    /// Bytes of an element of page memory.
+    pub kv_bytes: u8,
+    /// Fewest tokens of a slice that a delimiter seals.
+    pub slice_min: u32,
+    /// Most tokens of a slice.
+    pub slice_max: u32,
+    /// Bytes of a page's image.
+    pub image_bytes: u32,
+    /// Bytes of a packed image.
+    pub packed_bytes: u32,
+    /// Candidates that are sampled from.
+    pub candidates: u32,
+    /// The layer by which slices are relevant.
+    pub relevance_layer: u32,
+    /// Agents that follow.
+    pub agents: u16,
+}
+
+impl Header {
+    /// That of a system.
+    pub fn of(model: [u8; 32], vocab: usize, config: &Config, packing: &Packing) -> Header {
+        Header {
+            model,
+            vocab: vocab as u32,
+            kv_bytes: config.kv.bytes() as u8,
+            slice_min: config.slice_limits.min(),
+            slice_max: config.slice_limits.max(),
+            image_bytes: packing.image_bytes() as u32,
+            packed_bytes: packing.packed_bytes() as u32,
+            candidates: config.candidates,
+            relevance_layer: config.relevance_layer,
+            agents: 0,
+        }
+    }
+
+    /// What of a system is not as it was where the checkpoint was made.
+    pub fn difference(&self, system: &Header) -> Option<&'static str> {
+        if (self.model, self.vocab) != (system.model, system.vocab) {
+            Some("model or tokenizer")
+        } else if self.kv_bytes != system.kv_bytes {
+            Some("type of keys and values (--kv)")
+        } else if (self.slice_min, self.slice_max) != (system.slice_min, system.slice_max) {
+            Some("length of slices")
+        } else if (self.image_bytes, self.packed_bytes) != (system.image_bytes, system.packed_bytes) {
+            Some("layout of pages")
+        } else if self.candidates != system.candidates {
+            Some("number of candidates")
+        } else if self.relevance_layer != system.relevance_layer {
+            Some("layer by which slices are relevant")
+        } else {
+            None
+        }
+    }
+}
+
+/// An agent. Others are named by their number in the checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// What it was doing. Names of agents in it are those that they had.
+    pub state: State,
+    /// Whom it was forked from, if that is in the checkpoint.
+    pub parent: Option<u16>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// What becomes of what does not fit.
+    pub memory: MemoryMode,
+    /// Most tokens of its context.
+    pub context: u32,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What it may use.
+    pub budget: Budget,
+    /// What it may do.
+    pub capabilities: Capabilities,
+    /// When it counts as repeating itself or as stalled.
+    pub watchdog: Watchdog,
+    /// What it does when the model is done.
+    pub on_end: OnEnd,
+    /// How slices of others come into its context.
+    pub receive: Receive,
+    /// The host's number.
+    pub tag: u64,
+    /// It was admitted.
+    pub admitted: bool,
+    /// Tokens of its context, which follow.
+    pub tokens: u32,
+    /// Tokens of its inbox, which follow those.
+    pub inbox: u32,
+    /// Mappings of its page table, which follow those.
+    pub mapped: u32,
+    /// Slices that were sent to it, which follow those.
+    pub offers: u32,
+    /// Those of them whose bases are addresses.
+    pub offers_taken: u32,
+    /// What was sent to it as slices so far.
+    pub received: Received,
+    /// How far it has come.
+    pub committed: Cursor,
+    /// Most tokens that were ever computed of it.
+    pub reached: u32,
+    /// Tokens generated since the last message.
+    pub turn_tokens: u32,
+    /// Agents whose end it waits for.
+    pub waits_for: Vec<u16, MOST_WAITS>,
+    /// Tool calls that are open.
+    pub calls: Vec<u64, MOST_CALLS>,
+    /// How long it has lived, in microseconds.
+    pub lived_us: u64,
+    /// What it used and saw.
+    pub metrics: Metrics,
+}
+
+/// One mapping, and the slice that it maps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MappingRecord {
+    /// The address of its first token (or its place in the inbox).
+    pub base: u32,
+    /// How near it is to an own computation.
+    pub fidelity: Fidelity,
+    /// It is among those that the next rows attend to.
+    pub selected: bool,
+    /// It stays in page memory.
+    pub pinned: bool,
+    /// Attention mass since the last slice was sealed.
+    pub mass: u64,
+    /// The address at which it last was relevant.
+    pub relevant: u32,
+    /// Tokens that the slice has when it is sealed.
+    pub sealed: Option<u8>,
+    /// Tokens of it that are computed.
+    pub computed: u8,
+    /// Where its pages are.
+    pub pages: Pages,
+}
+
+/// Where the pages of a slice are in a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pages {
+    /// They follow, as they are.
+    Here,
+    /// They follow, packed.
+    Packed,
+    /// It is a slice that was there before: that of a mapping of an agent.
+    Met {
+        /// The agent's number.
+        agent: u16,
+        /// The entry of its page table, and behind those its offers.
+        entry: u32,
+    },
+}

@@ -1,0 +1,336 @@
+//! Agents into bytes (see [`crate::checkpoint`]), as many at a time as the host has room for.
+
+use core::task::Poll;
+
+use agentos_hal::{PAGE_TOKENS, TensorDevice};
+use heapless::Vec;
+use serde::Serialize;
+
+use super::{Kernel, Transfer};
+use crate::agent::{AgentId, Cursor};
+use crate::call::CallError;
+use crate::checkpoint::{
+    AgentRecord, CHECKSUM_BYTES, CheckpointError, Contents, Header, MAGIC, MappingRecord, Pages,
+    RECORD_BYTES, VERSION,
+};
+use crate::layout::Layout;
+use crate::memory::Mapping;
+
+/// Tokens that are put into bytes at once.
+const WORDS: usize = 128;
+
+/// What is written next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Header,
+    Agent,
+    Tokens {
+        at: u32,
+    },
+    Inbox {
+        at: u32,
+    },
+    Mapping {
+        entry: u32,
+    },
+    /// A page of the slice of an entry; `at`: its bytes that are written.
+    Page {
+        entry: u32,
+        page: usize,
+        at: usize,
+    },
+    Checksum,
+    Done,
+}
+
+/// A checkpoint that is being written.
+#[derive(Debug)]
+pub(super) struct Saver {
+    /// The agent, if only one is written.
+    only: Option<AgentId>,
+    contents: Contents,
+    stage: Stage,
+    /// The slot of the agent that is being written.
+    slot: usize,
+    /// Its number in the checkpoint.
+    number: u16,
+    /// Bytes that are made and not written yet, from `written` on.
+    made: Vec<u8, RECORD_BYTES>,
+    written: usize,
+    hasher: blake3::Hasher,
+}
+
+impl Kernel<'_> {
+    pub(super) fn begin_save(&mut self, only: Option<AgentId>, contents: Contents) -> Result<(), CallError> {
+        if let Some(agent) = only {
+            self.known(agent)?;
+        }
+        self.pager.forget_meetings();
+        let hasher = blake3::Hasher::new();
+        let made = Vec::new();
+        let stage = Stage::Header;
+        let saver = Saver { only, contents, stage, slot: 0, number: 0, made, written: 0, hasher };
+        self.transfer = Some(Transfer::Out(saver));
+        Ok(())
+    }
+
+    /// Gives up the checkpoint that is being written or read. What was read of it is undone.
+    pub fn end_transfer(&mut self) {
+        if let Some(Transfer::In(restorer)) = self.transfer.take() {
+            self.undo_restore(restorer.filling());
+        }
+    }
+
+    /// Writes the next bytes of the checkpoint that [`crate::call::Call::Checkpoint`] has begun; returns
+    /// how many, and 0 once all are written and agents go on. While it is pending, tick the kernel: a step
+    /// has to end first, or the device is at work on a page.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotBegun`], [`CheckpointError::Page`]; the checkpoint is then given up.
+    ///
+    /// # Panics
+    /// Without room for a byte.
+    pub fn read_checkpoint(
+        &mut self,
+        device: &mut dyn TensorDevice,
+        bytes: &mut [u8],
+    ) -> Poll<Result<usize, CheckpointError>> {
+        if !matches!(self.transfer, Some(Transfer::Out(_))) {
+            return Poll::Ready(Err(CheckpointError::NotBegun));
+        }
+        assert!(!bytes.is_empty(), "a checkpoint is read into at least one byte");
+        if !self.at_rest() {
+            return Poll::Pending;
+        }
+        let Some(Transfer::Out(mut saver)) = self.transfer.take() else { unreachable!("it was just there") };
+        let mut count = 0;
+        while count < bytes.len() && saver.stage != Stage::Done {
+            match self.save_some(&mut saver, device, &mut bytes[count..]) {
+                Poll::Ready(Ok(more)) => count += more,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if count == 0 => {
+                    self.transfer = Some(Transfer::Out(saver));
+                    return Poll::Pending;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if saver.stage != Stage::Done || count > 0 {
+            self.transfer = Some(Transfer::Out(saver));
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes what is made, or makes what comes next.
+    fn save_some(
+        &mut self,
+        saver: &mut Saver,
+        device: &mut dyn TensorDevice,
+        bytes: &mut [u8],
+    ) -> Poll<Result<usize, CheckpointError>> {
+        if saver.written < saver.made.len() {
+            let count = copy(&saver.made[saver.written..], bytes);
+            saver.written += count;
+            if saver.stage != Stage::Checksum {
+                saver.hasher.update(&bytes[..count]);
+            } else if saver.written == saver.made.len() {
+                saver.stage = Stage::Done;
+            }
+            return Poll::Ready(Ok(count));
+        }
+        (saver.written, _) = (0, saver.made.clear());
+        let Stage::Page { entry, page, at } = saver.stage else {
+            self.make(saver);
+            return Poll::Ready(Ok(0));
+        };
+        let mapping = self.saved_mapping(saver, entry).expect("its record is written");
+        let slice = mapping.slice;
+        if at == 0 {
+            match self.pager.image(slice, page, device) {
+                Poll::Ready(Ok(_)) => (),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let image = self.pager.made_image(slice, page);
+        let count = copy(&image[at..], bytes);
+        saver.hasher.update(&bytes[..count]);
+        saver.stage = if at + count < image.len() {
+            Stage::Page { entry, page, at: at + count }
+        } else if page + 1 < saved_pages(self.pager.slice(slice).computed) {
+            Stage::Page { entry, page: page + 1, at: 0 }
+        } else {
+            Stage::Mapping { entry: entry + 1 }
+        };
+        Poll::Ready(Ok(count))
+    }
+
+    /// Makes the bytes of the stage that is due, and says what comes after.
+    fn make(&mut self, saver: &mut Saver) {
+        saver.stage = match saver.stage {
+            Stage::Header => {
+                let saved = |slot: &usize| self.is_saved(saver.only, *slot);
+                let agents = (0..self.agents.len()).filter(saved).count() as u16;
+                let header = Header { agents, ..self.checkpoint_header() };
+                let begun = saver.made.extend_from_slice(&MAGIC);
+                begun
+                    .and_then(|()| saver.made.extend_from_slice(&VERSION.to_le_bytes()))
+                    .expect("it is short");
+                push(&mut saver.made, &header);
+                Stage::Agent
+            }
+            Stage::Agent => {
+                while saver.slot < self.agents.len() && !self.is_saved(saver.only, saver.slot) {
+                    saver.slot += 1;
+                }
+                if saver.slot == self.agents.len() {
+                    Stage::Checksum
+                } else {
+                    push(&mut saver.made, &self.agent_record(saver.slot, saver.only, saver.contents));
+                    Stage::Tokens { at: 0 }
+                }
+            }
+            Stage::Tokens { at } => {
+                let tokens = &self.log(saver.slot)[at as usize..];
+                match push_words(&mut saver.made, tokens) {
+                    0 => Stage::Inbox { at: 0 },
+                    count => Stage::Tokens { at: at + count },
+                }
+            }
+            Stage::Inbox { at } => {
+                let first = saver.slot * self.config.inbox as usize;
+                let inbox = &self.inbox[first..][..self.rcb(saver.slot).inbox as usize];
+                match push_words(&mut saver.made, &inbox[at as usize..]) {
+                    0 => Stage::Mapping { entry: 0 },
+                    count => Stage::Inbox { at: at + count },
+                }
+            }
+            Stage::Mapping { entry } => self.make_mapping(saver, entry),
+            Stage::Page { .. } | Stage::Done => unreachable!("pages are written as they are"),
+            Stage::Checksum => {
+                let checksum: [u8; CHECKSUM_BYTES] = *saver.hasher.finalize().as_bytes();
+                saver.made.extend_from_slice(&checksum).expect("it is short");
+                Stage::Checksum
+            }
+        };
+    }
+
+    fn make_mapping(&mut self, saver: &mut Saver, entry: u32) -> Stage {
+        let Some(mapping) = self.saved_mapping(saver, entry) else {
+            (saver.slot, saver.number) = (saver.slot + 1, saver.number + 1);
+            return Stage::Agent;
+        };
+        let Mapping { slice: id, base, fidelity, selected, pinned, mass, relevant } = mapping;
+        let before = self.pager.meet(id, (saver.number, entry));
+        let pages = match before {
+            Some((agent, entry)) => Pages::Met { agent, entry },
+            None if self.pager.is_packed(id) => Pages::Packed,
+            None => Pages::Here,
+        };
+        let slice = self.pager.slice(id);
+        let (sealed, computed) = (slice.sealed, slice.computed);
+        let record =
+            MappingRecord { base, fidelity, selected, pinned, mass, relevant, sealed, computed, pages };
+        push(&mut saver.made, &record);
+        if before.is_none() && saved_pages(computed) > 0 {
+            Stage::Page { entry, page: 0, at: 0 }
+        } else {
+            Stage::Mapping { entry: entry + 1 }
+        }
+    }
+
+    /// What a checkpoint of this system says of what results depend on, without agents.
+    pub(super) fn checkpoint_header(&self) -> Header {
+        Header::of(self.model, self.vocabulary.delimiters.len(), &self.config, &self.packing)
+    }
+
+    fn is_saved(&self, only: Option<AgentId>, slot: usize) -> bool {
+        self.agents[slot].rcb.as_ref().is_some_and(|rcb| only.is_none_or(|agent| agent == rcb.id))
+    }
+
+    /// The number of an agent in the checkpoint.
+    fn number_of(&self, only: Option<AgentId>, agent: AgentId) -> Option<u16> {
+        let slot = self.find(agent).filter(|&slot| self.is_saved(only, slot))?;
+        Some((0..slot).filter(|&before| self.is_saved(only, before)).count() as u16)
+    }
+
+    /// Entries of an agent's page table that are written: none where the tokens do.
+    fn saved_entries(&self, slot: usize, contents: Contents) -> u32 {
+        let rcb = self.rcb(slot);
+        let tokens_do = contents == Contents::Tokens && rcb.committed.chain.is_some();
+        if tokens_do || rcb.mapped == 0 { 0 } else { rcb.committed.layout.slices }
+    }
+
+    /// The entry of an agent's page table, or behind those the slice that was sent to it, that has this
+    /// number in the checkpoint.
+    fn saved_mapping(&self, saver: &Saver, entry: u32) -> Option<Mapping> {
+        let entries = self.saved_entries(saver.slot, saver.contents);
+        if entry < entries {
+            return Some(self.table(saver.slot)[entry as usize]);
+        }
+        let offer = entry - entries;
+        (offer < self.rcb(saver.slot).offers).then(|| self.mappings[self.offer_place(saver.slot, offer)])
+    }
+
+    fn agent_record(&self, slot: usize, only: Option<AgentId>, contents: Contents) -> AgentRecord {
+        let rcb = self.rcb(slot);
+        let mapped = self.saved_entries(slot, contents);
+        let start = Cursor { layout: Layout::default(), chain: Some(self.root) };
+        AgentRecord {
+            state: rcb.state,
+            parent: rcb.parent.and_then(|parent| self.number_of(only, parent)),
+            priority: rcb.priority,
+            memory: rcb.memory,
+            context: rcb.context,
+            sampling: *rcb.sampler.sampling(),
+            budget: rcb.budget,
+            capabilities: rcb.capabilities,
+            watchdog: rcb.watchdog,
+            on_end: rcb.on_end,
+            receive: rcb.receive,
+            tag: rcb.tag,
+            admitted: rcb.reserved > 0,
+            tokens: rcb.tokens,
+            inbox: rcb.inbox,
+            mapped,
+            offers: rcb.offers,
+            offers_taken: rcb.offers_taken,
+            received: rcb.received,
+            committed: if mapped > 0 { rcb.committed } else { start },
+            reached: rcb.reached,
+            turn_tokens: rcb.turn_tokens,
+            waits_for: rcb.waits_for.iter().filter_map(|&agent| self.number_of(only, agent)).collect(),
+            calls: rcb.calls.clone(),
+            lived_us: rcb.age_us(self.now_us),
+            metrics: rcb.metrics,
+        }
+    }
+}
+
+/// Pages that hold so many tokens of a slice.
+pub(super) fn saved_pages(computed: u8) -> usize {
+    usize::from(computed).div_ceil(PAGE_TOKENS)
+}
+
+/// Appends a record. [`RECORD_BYTES`] is more than any record has.
+fn push(made: &mut Vec<u8, RECORD_BYTES>, record: &impl Serialize) {
+    let mut bytes = [0; RECORD_BYTES];
+    let record = postcard::to_slice(record, &mut bytes).expect("a record is shorter than the longest");
+    made.extend_from_slice(record).expect("a record is shorter than the longest");
+}
+
+/// Appends as many words as are put into bytes at once; returns how many.
+fn push_words(made: &mut Vec<u8, RECORD_BYTES>, words: &[u32]) -> u32 {
+    let words = &words[..words.len().min(WORDS)];
+    for word in words {
+        made.extend_from_slice(&word.to_le_bytes()).expect("so many fit");
+    }
+    words.len() as u32
+}
+
+/// Copies what fits; returns how much.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    to[..count].copy_from_slice(&from[..count]);
+    count
+}

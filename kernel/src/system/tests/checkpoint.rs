@@ -1,0 +1,293 @@
+//! Agents to bytes and back.
+
+use super::*;
+use crate::call::Forward;
+use crate::checkpoint::{CHECKSUM_BYTES, CheckpointError, Contents, MAGIC, verify};
+
+impl Rig {
+    /// A checkpoint of one agent or of all, read through a buffer of so many bytes.
+    fn save(&mut self, only: Option<AgentId>, contents: Contents, buffer: usize) -> Vec<u8> {
+        self.call(&Call::Checkpoint(only, contents)).unwrap();
+        let (mut bytes, mut buffer) = (Vec::new(), vec![0; buffer]);
+        loop {
+            match self.kernel.read_checkpoint(&mut self.device, &mut buffer) {
+                Poll::Ready(Ok(0)) => return bytes,
+                Poll::Ready(Ok(count)) => bytes.extend_from_slice(&buffer[..count]),
+                Poll::Ready(Err(error)) => panic!("{error}"),
+                Poll::Pending => drop(self.tick()),
+            }
+        }
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<u16, CheckpointError> {
+        self.call(&Call::Restore).unwrap();
+        loop {
+            match self.kernel.write_checkpoint(&mut self.device, bytes) {
+                Poll::Pending => drop(self.tick()),
+                Poll::Ready(result) => {
+                    let named: Vec<_> = self.kernel.agents().map(|rcb| (rcb.id, rcb.tag)).collect();
+                    self.tags.extend(named.iter().map(|(id, tag)| ((id.index, id.generation), *tag)));
+                    self.drain();
+                    self.check();
+                    return result;
+                }
+            }
+        }
+    }
+
+    fn of_tag(&self, tag: u64) -> &Rcb {
+        self.kernel.agents().find(|rcb| rcb.tag == tag).expect("an agent of this tag")
+    }
+}
+
+const BOUNDED: MemoryMode = MemoryMode::Bounded { pages: 24, packed: false };
+const PACKED: MemoryMode = MemoryMode::Bounded { pages: 24, packed: true };
+
+const ROOMY: Config = Config {
+    rows: 24,
+    quantum_rows: 16,
+    packed_frames: 40,
+    pinned_pages: 10,
+    ..Config::new(16, 300, 120, 500)
+}
+.checked();
+
+/// Agents of every kind, some steps on their way.
+fn crowd(ticks: usize) -> Rig {
+    let mut rig = Rig::new(ROOMY);
+    let common = prompt(9, 100);
+    for tag in 0..4 {
+        let memory = [MemoryMode::Exact, MemoryMode::Exact, BOUNDED, PACKED][tag as usize];
+        let own = [&common[..], &prompt(tag as u32, 70)].concat();
+        rig.spawn(&Spec { memory, context: 260, ..spec(tag, 50) }, &own);
+    }
+    let listener = Spec { on_end: OnEnd::Listen, receive: Receive::Mapped, context: 280, ..spec(4, 6) };
+    let listener = rig.spawn(&listener, &prompt(4, 20));
+    for _ in 0..ticks / 2 {
+        let _ = rig.tick();
+    }
+    let first = rig.of_tag(0).id;
+    let _ = rig.call(&Call::Fork(first, Spec { context: 280, ..spec(5, 30) }));
+    let waiting = rig.spawn(&spec(6, 8), &prompt(6, 25));
+    rig.call(&Call::Wait(waiting, first)).unwrap();
+    let aside = rig.spawn(&spec(7, 8), &prompt(7, 25));
+    rig.call(&Call::Suspend(aside)).unwrap();
+    let part = Forward {
+        from: first,
+        start: 0,
+        end: 90,
+        to: listener,
+        before: Tokens(&[]),
+        after: Tokens(&[1, 0, 0, 0]),
+    };
+    rig.call(&Call::Forward(part)).unwrap();
+    rig.call(&Call::SetBudget(first, Budget { turn_tokens: 50, pinned_pages: 8, ..Budget::UNBOUNDED }))
+        .unwrap();
+    let _ = rig.call(&Call::Pin { agent: first, start: 0, end: 20, keep: true });
+    for _ in 0..ticks / 2 {
+        let _ = rig.tick();
+    }
+    rig
+}
+
+fn finish(rig: &mut Rig) {
+    rig.run();
+    let aside = rig.of_tag(7).id;
+    let _ = rig.call(&Call::Resume(aside));
+    rig.run();
+}
+
+/// The first agent whose context is not the same, with both from where they part.
+fn difference(left: &Rig, right: &Rig) -> Option<(u64, Vec<u32>, Vec<u32>)> {
+    let (left, right) = (contexts(left), contexts(right));
+    assert!(left.keys().eq(right.keys()));
+    let (tag, one, other) =
+        left.iter().map(|(tag, one)| (*tag, one, &right[tag])).find(|(_, one, other)| one != other)?;
+    let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    Some((tag, one[same..].to_vec(), other[same..].to_vec()))
+}
+
+fn contexts(rig: &Rig) -> BTreeMap<u64, Vec<u32>> {
+    rig.kernel.agents().map(|rcb| (rcb.tag, rig.kernel.tokens(rcb.id).to_vec())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn who_is_restored_goes_on_as_if_nothing_had_been(
+        ticks in 0usize..260, pages: bool, buffer in 1usize..5000, again in 0usize..200
+    ) {
+        let contents = if pages { Contents::Pages } else { Contents::Tokens };
+        let mut rig = crowd(ticks);
+        let bytes = rig.save(None, contents, buffer);
+        prop_assert_eq!(verify(&bytes), Ok(()));
+        let before: BTreeMap<u64, u64> =
+            rig.kernel.agents().map(|rcb| (rcb.tag, rcb.metrics.recomputed)).collect();
+        let mut restored = Rig::new(ROOMY);
+        prop_assert_eq!(restored.restore(&bytes), Ok(before.len() as u16));
+        prop_assert_eq!(difference(&restored, &rig), None);
+        // And once more, from there.
+        for _ in 0..again {
+            let _ = restored.tick();
+        }
+        let bytes = restored.save(None, contents, 4096);
+        let mut twice = Rig::new(ROOMY);
+        prop_assert_eq!(twice.restore(&bytes), Ok(before.len() as u16));
+        for rig in [&mut rig, &mut restored, &mut twice] {
+            finish(rig);
+        }
+        prop_assert_eq!(difference(&restored, &rig), None);
+        prop_assert_eq!(difference(&twice, &rig), None);
+        if pages {
+            for rcb in twice.kernel.agents() {
+                prop_assert_eq!(rcb.metrics.recomputed, before[&rcb.tag]);
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_noticed(ticks in 0usize..120, at: prop::sample::Index, flip in 1u8.., cut: prop::sample::Index) {
+        let mut rig = crowd(ticks);
+        let bytes = rig.save(None, Contents::Pages, 4096);
+        let mut damaged = bytes.clone();
+        *at.get_mut(&mut damaged) ^= flip;
+        let mut other = Rig::new(ROOMY);
+        prop_assert!(other.restore(&damaged).is_err());
+        prop_assert!(other.restore(&bytes[..cut.index(bytes.len())]).is_err());
+        prop_assert_eq!(other.kernel.agents().count(), 0);
+        prop_assert_eq!(other.restore(&bytes).map(usize::from), Ok(rig.kernel.agents().count()));
+    }
+
+    /// Whoever can make a checksum can write anything before it.
+    #[test]
+    fn no_lie_breaks_the_kernel(
+        ticks in 0usize..200, pages: bool, lies in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..3), 1..6),
+        early: bool
+    ) {
+        let contents = if pages { Contents::Pages } else { Contents::Tokens };
+        let mut rig = crowd(ticks);
+        let mut bytes = rig.save(None, contents, 4096);
+        bytes.truncate(bytes.len() - CHECKSUM_BYTES);
+        for (at, byte, kind) in lies {
+            let reach = if early { bytes.len().min(1500) } else { bytes.len() };
+            let at = at.index(reach - 10) + 10;
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let checksum = blake3::hash(&bytes);
+        bytes.extend_from_slice(checksum.as_bytes());
+        let mut other = Rig::new(ROOMY);
+        other.device.careless = true;
+        match other.restore(&bytes) {
+            Err(error) => {
+                let message = std::string::ToString::to_string(&error);
+                prop_assert!(!message.is_empty());
+                prop_assert_eq!(other.kernel.agents().count(), 0);
+            }
+            Ok(_) => {
+                for _ in 0..300 {
+                    let _ = other.tick();
+                }
+            }
+        }
+        let everybody: Vec<AgentId> = other.kernel.agents().map(|rcb| rcb.id).collect();
+        for agent in everybody {
+            other.call(&Call::Kill(agent)).unwrap();
+        }
+        for _ in 0..20 {
+            let _ = other.tick();
+        }
+        let text = prompt(40, 60);
+        other.spawn(&spec(90, 10), &text);
+        other.device.careless = false;
+        other.run();
+        prop_assert_eq!(&other.texts[&90], &alone(&spec(90, 10), &text));
+    }
+}
+
+#[test]
+fn one_agent_is_saved_alone() {
+    let mut rig = crowd(100);
+    let agent = rig.of_tag(1).id;
+    let bytes = rig.save(Some(agent), Contents::Pages, 700);
+    let mut other = Rig::new(ROOMY);
+    assert_eq!(other.restore(&bytes), Ok(1));
+    finish_one(&mut other, 1);
+    finish(&mut rig);
+    assert!(contexts(&other)[&1] == contexts(&rig)[&1]);
+}
+
+fn finish_one(rig: &mut Rig, tag: u64) {
+    rig.run();
+    assert!(rig.of_tag(tag).state.is_over());
+}
+
+#[test]
+fn a_checkpoint_comes_into_a_system_at_work() {
+    let mut rig = crowd(90);
+    let bytes = rig.save(None, Contents::Pages, 4096);
+    let agents = rig.kernel.agents().count();
+    let mut other = Rig::new(Config { agents: 24, ..ROOMY });
+    other.spawn(&spec(50, 30), &[&prompt(9, 100)[..], &prompt(3, 9)].concat());
+    for _ in 0..20 {
+        let _ = other.tick();
+    }
+    // What both have computed is there once.
+    assert_eq!(other.restore(&bytes).map(usize::from), Ok(agents));
+    finish(&mut other);
+    finish(&mut rig);
+    let told = [&prompt(9, 100)[..], &prompt(3, 9)].concat();
+    let answer = alone(&spec(50, 30), &told);
+    let newcomer = other.of_tag(50).id;
+    assert_eq!(other.kernel.tokens(newcomer), [told, answer].concat());
+    other.call(&Call::Kill(newcomer)).unwrap();
+    assert_eq!(difference(&other, &rig), None);
+}
+
+#[test]
+fn nothing_else_happens_while_a_checkpoint_is_written() {
+    let mut rig = crowd(50);
+    rig.call(&Call::Checkpoint(None, Contents::Pages)).unwrap();
+    for _ in 0..20 {
+        let _ = rig.tick();
+    }
+    let steps = rig.kernel.figures().steps;
+    for _ in 0..20 {
+        assert_eq!(rig.tick(), Tick::Pending);
+    }
+    assert_eq!(rig.kernel.figures().steps, steps);
+    let agent = rig.of_tag(0).id;
+    assert_eq!(rig.call(&Call::Kill(agent)), Err(CallError::Held));
+    assert!(rig.call(&Call::Stat(agent)).is_ok());
+    rig.kernel.end_transfer();
+    let nothing = rig.kernel.read_checkpoint(&mut rig.device, &mut [0]);
+    assert_eq!(nothing, Poll::Ready(Err(CheckpointError::NotBegun)));
+    finish(&mut rig);
+}
+
+#[test]
+fn a_foreign_or_older_checkpoint_is_refused_with_the_reason() {
+    let mut rig = crowd(40);
+    let bytes = rig.save(None, Contents::Pages, 4096);
+    let refused = |config: Config, bytes: &[u8]| Rig::new(config).restore(bytes).unwrap_err();
+    let foreign = refused(Config { candidates: 2, ..ROOMY }, &bytes);
+    assert_eq!(foreign, CheckpointError::Foreign { what: "number of candidates" });
+    let full = refused(Config { agents: 3, ..ROOMY }, &bytes);
+    assert_eq!(full, CheckpointError::AgentsFull { agents: rig.kernel.agents().count() as u16, free: 3 });
+    let small = refused(Config { l2_frames: 40, ..ROOMY }, &bytes);
+    assert!(matches!(small, CheckpointError::Unfit { .. }), "{small}");
+    let short = refused(Config { context: 200, ..ROOMY }, &bytes);
+    assert_eq!(
+        short,
+        CheckpointError::TooLarge { agent: 0, what: "tokens of context", found: 260, fits: 200 }
+    );
+    let mut older = bytes.clone();
+    older[MAGIC.len()] = 0;
+    assert_eq!(refused(ROOMY, &older), CheckpointError::Version { found: 0, expected: 1 });
+    assert_eq!(refused(ROOMY, b"GGUF"), CheckpointError::NotACheckpoint);
+    assert_eq!(refused(ROOMY, &MAGIC), CheckpointError::Damaged { at: None });
+}

@@ -1,0 +1,161 @@
+//! What agents send each other.
+
+use super::*;
+use crate::call::Forward;
+
+fn forward(from: AgentId, range: (u32, u32), to: AgentId) -> Forward<'static> {
+    let (start, end) = range;
+    Forward { from, start, end, to, before: Tokens(&[9, 0, 0, 0]), after: Tokens(&[8, 0, 0, 0, 7, 0, 0, 0]) }
+}
+
+/// A sender with a long context, and a listener that has answered once.
+fn pair(receive: Receive, memory: MemoryMode) -> (Rig, AgentId, AgentId) {
+    let mut rig = Rig::new(Config::new(8, 300, 100, 80));
+    let sender = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 20) }, &prompt(6, 120));
+    let listener = Spec { on_end: OnEnd::Listen, receive, memory, context: 300, ..spec(2, 12) };
+    let receiver = rig.spawn(&listener, &prompt(2, 30));
+    rig.run();
+    (rig, sender, receiver)
+}
+
+/// What the receiver says to all that it was told, computed from the start.
+fn expected(rig: &Rig, receiver: AgentId, answers: usize) -> Vec<u32> {
+    let told = rig.kernel.tokens(receiver);
+    alone(&Spec { context: 300, ..spec(2, 12) }, &told[..told.len() - answers])
+}
+
+#[test]
+fn slices_arrive_as_the_receiver_wants_them() {
+    for receive in [Receive::Copied, Receive::Mapped] {
+        let (mut rig, sender, receiver) = pair(receive, MemoryMode::Exact);
+        let before = rig.stat(receiver).metrics;
+        let answered = rig.texts[&2].len();
+        rig.call(&Call::Forward(forward(sender, (3, 118), receiver))).unwrap();
+        rig.run();
+        let told = rig.kernel.tokens(receiver).to_vec();
+        let answer = rig.texts[&2][answered..].to_vec();
+        let sent = [&[9], &rig.kernel.tokens(sender)[3..118], &[8, 7]].concat();
+        assert!(told.windows(sent.len()).any(|window| window == sent));
+        // The device sees tokens and addresses, not what they were computed behind: mapped is as copied.
+        assert_eq!(answer, expected(&rig, receiver, answer.len()));
+        let after = rig.stat(receiver).metrics;
+        let relocated = after.relocated - before.relocated;
+        let rows = after.rows - before.rows;
+        match receive {
+            Receive::Copied => assert_eq!(relocated, 0),
+            Receive::Mapped => {
+                assert!(relocated > 40, "{relocated} tokens were mapped");
+                assert!(rows + relocated <= 118 + 13, "{rows} rows beside {relocated} that were mapped");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_on_its_way_outlives_its_sender() {
+    let (mut rig, sender, receiver) = pair(Receive::Mapped, MemoryMode::Exact);
+    // A second message, while the answer to the first is under way.
+    rig.call(&Call::Forward(forward(sender, (0, 60), receiver))).unwrap();
+    for _ in 0..6 {
+        let _ = rig.tick();
+    }
+    rig.call(&Call::Forward(forward(sender, (10, 120), receiver))).unwrap();
+    rig.call(&Call::Kill(sender)).unwrap();
+    // Others press on the memory meanwhile.
+    for tag in 5..8 {
+        rig.spawn(&Spec { context: 250, ..spec(tag, 40) }, &prompt(tag as u32, 150));
+    }
+    rig.run();
+    let stat = rig.stat(receiver);
+    assert!(stat.metrics.relocated > 90, "{:?}", stat.metrics);
+    assert_eq!(stat.metrics.recomputed, 0);
+    for tag in 5..8 {
+        assert_eq!(rig.texts[&tag], alone(&spec(tag, 40), &prompt(tag as u32, 150)));
+    }
+    rig.call(&Call::Kill(receiver)).unwrap();
+    assert!(rig.kernel.pager.slices().all(|(_, slice)| slice.refs == 0 || slice.indexed));
+}
+
+#[test]
+fn a_bounded_receiver_stays_within_its_quota() {
+    let bounded = MemoryMode::Bounded { pages: 24, packed: false };
+    let (mut rig, sender, receiver) = pair(Receive::Mapped, bounded);
+    rig.call(&Call::Forward(forward(sender, (0, 130), receiver))).unwrap();
+    rig.run();
+    let stat = rig.stat(receiver);
+    assert!(stat.metrics.relocated > 60, "{:?}", stat.metrics);
+    let index = usize::from(receiver.index);
+    let selected = rig.kernel.table(index).iter().filter(|mapping| mapping.selected);
+    let pages: u32 = selected.map(|mapping| u32::from(rig.kernel.pager.slice(mapping.slice).pages)).sum();
+    assert!(pages <= 24, "{pages} pages");
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused() {
+    let (mut rig, sender, receiver) = pair(Receive::Mapped, MemoryMode::Exact);
+    let tokens = rig.kernel.tokens(sender).len() as u32;
+    let mut refused = |range| rig.call(&Call::Forward(forward(sender, range, receiver))).unwrap_err();
+    assert_eq!(refused((5, 5)), CallError::Range { start: 5, end: 5, tokens });
+    assert_eq!(refused((0, tokens + 1)), CallError::Range { start: 0, end: tokens + 1, tokens });
+    let nobody = AgentId { index: 7, generation: 0 };
+    let call = Call::Forward(forward(nobody, (0, 1), receiver));
+    assert_eq!(rig.call(&call), Err(CallError::NoAgent(nobody)));
+    // An agent sends its own context and nobody else's.
+    let stolen = Call::Forward(forward(sender, (0, 20), receiver));
+    let lacks = CallError::NotPermitted { capability: "send" };
+    assert_eq!(rig.kernel.call(Some(receiver), &stolen, 0), Err(lacks));
+    assert_eq!(rig.kernel.call(Some(sender), &stolen, 0), Ok(Reply::Done));
+}
+
+#[test]
+fn an_agent_waits_while_a_tool_call_is_open() {
+    let mut rig = Rig::new(CONFIG);
+    let agent = rig.spawn(&spec(1, 40), &prompt(1, 30));
+    for _ in 0..9 {
+        let _ = rig.tick();
+    }
+    let post = |rig: &mut Rig, vector, payload| {
+        rig.kernel.interrupts().post(Posted { vector, agent: Some(agent), payload, at_us: 0 }).unwrap();
+        rig.run();
+    };
+    post(&mut rig, VectorId::ToolInvoke, 5);
+    assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Host));
+    let said = rig.texts[&1].len();
+    post(&mut rig, VectorId::ToolInvoke, 6);
+    assert_eq!(rig.kernel.agents().next().unwrap().stack_depth(), 2);
+    // One that nobody opened closes none.
+    post(&mut rig, VectorId::ToolDone, 7);
+    post(&mut rig, VectorId::ToolTimeout, 6);
+    assert_eq!((rig.stat(agent).state, rig.texts[&1].len()), (State::Blocked(BlockedOn::Host), said));
+    post(&mut rig, VectorId::ToolDone, 5);
+    assert_eq!(rig.texts[&1], alone(&spec(1, 40), &prompt(1, 30)));
+}
+
+#[test]
+fn whoever_makes_no_progress_is_barked_at() {
+    let mut rig = Rig::new(CONFIG);
+    let watchdog = Watchdog { stall_us: 400, ..Watchdog::OFF };
+    let starved = rig.spawn(&Spec { priority: Priority::LOWEST, watchdog, ..spec(1, 9) }, &prompt(1, 30));
+    for tag in 2..6 {
+        rig.spawn(&Spec { priority: Priority::HIGHEST, watchdog, ..spec(tag, 60) }, &prompt(tag as u32, 120));
+    }
+    rig.run();
+    assert_eq!(rig.stat(starved).state, State::Stopped(Finish::Stalled));
+    for tag in 2..6 {
+        assert_ne!(rig.ends[&tag], Finish::Stalled);
+    }
+}
+
+#[test]
+fn attention_has_a_focus() {
+    let mut rig = Rig::new(CONFIG);
+    let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 9) }, &prompt(1, 90));
+    assert_eq!(rig.kernel.agents().next().unwrap().focus, None);
+    rig.run();
+    let focus = rig.kernel.agents().next().unwrap().focus.expect("it has attended to something");
+    let bases: Vec<u32> =
+        rig.kernel.table(usize::from(agent.index)).iter().map(|mapping| mapping.base).collect();
+    // The device's mass grows with the base modulo seven.
+    let most = bases[1..].iter().map(|base| base % 7).max();
+    assert!(bases.contains(&focus) && Some(focus % 7) == most, "{focus} of {bases:?}");
+}
