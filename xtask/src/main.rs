@@ -9,7 +9,6 @@ mod agentos;
 mod bench;
 mod ci;
 mod conformance;
-mod demo;
 mod freestanding;
 mod logging;
 mod memory;
@@ -34,7 +33,7 @@ use process::{Failure, Repository};
 enum Chore {
     /// Builds agentos, gets the default model if needed, and runs agentos with the arguments.
     ///
-    /// Without arguments: a short demonstration that ends by itself.
+    /// Without arguments: the built-in team of agents, which ends by itself.
     #[command(disable_help_flag = true)]
     Run {
         /// Arguments for agentos.

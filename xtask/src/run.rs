@@ -5,23 +5,26 @@ use std::process::Command;
 
 use crate::Outcome;
 use crate::process::Repository;
-use crate::{agentos, demo, model};
+use crate::{agentos, model};
+
+/// What `agentos` does where no arguments say it: the built-in team.
+const BUILT_IN: &str = "run";
 
 /// Builds `agentos`, gets the default model unless the arguments name another, and becomes `agentos`
-/// with these arguments; or shows the demonstration when there are none.
+/// with these arguments; without any it runs the built-in team.
 ///
 /// # Errors
-/// Those of [`agentos::build`], [`model::ensure`] and [`demo::demo`].
+/// Those of [`agentos::build`] and [`model::ensure`].
 pub fn run(repository: &Repository, args: &[OsString]) -> Outcome {
     let program = agentos::build(repository)?;
     if wants_default_model(args) {
         model::ensure(&program)?;
     }
-    if args.is_empty() {
-        return demo::demo(&program);
-    }
     let mut command = Command::new(program);
     command.args(args);
+    if args.is_empty() {
+        command.arg(BUILT_IN);
+    }
     Err(agentos::become_it(command))
 }
 

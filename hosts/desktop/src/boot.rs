@@ -50,6 +50,14 @@ pub struct KernelBytes {
     pub arena: u64,
 }
 
+impl KernelBytes {
+    /// What the tables of a system take.
+    pub fn of(config: &Config, packing: &Packing) -> KernelBytes {
+        let tables = Sizes::of(config).bytes() + packing.image_bytes();
+        KernelBytes { tables: tables as u64, arena: config.arena_bytes(packing) as u64 }
+    }
+}
+
 impl Boot {
     /// The tables for a system. `delimiters` has an entry for every token of the vocabulary; `ends` are
     /// the tokens that end an answer. The arena's memory is taken page by page as it is used.
@@ -115,7 +123,6 @@ impl Boot {
 
     /// What the tables take.
     pub fn bytes(&self) -> KernelBytes {
-        let tables = Sizes::of(&self.config).bytes() + self.packing.image_bytes();
-        KernelBytes { tables: tables as u64, arena: self.arena.len() as u64 }
+        KernelBytes::of(&self.config, &self.packing)
     }
 }

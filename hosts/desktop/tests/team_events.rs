@@ -1,12 +1,18 @@
 //! What a run tells of itself: lines of JSON, and a trace to look at.
 
-use agentos_desktop::team::Names;
+use std::path::Path;
+
 use agentos_desktop::team::json::{AgentSummary, Line, LineEvent, Summary, Tier, line};
+use agentos_desktop::team::runner::Tiers;
 use agentos_desktop::team::trace::Trace;
-use agentos_kernel::agent::{AgentId, Budget, Fault, Finish, Metrics, Priority, State, StateKind};
-use agentos_kernel::call::Stat;
+use agentos_desktop::team::{Names, parse};
+use agentos_hal::KvType;
+use agentos_kernel::agent::{AgentId, Fault, Finish, Metrics, Priority, Rcb, Spec, State, StateKind};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::VectorId;
+use agentos_kernel::layout::SliceLimits;
+use agentos_kernel::memory::SliceHash;
+use agentos_kernel::sample::Sampler;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -115,32 +121,37 @@ fn the_summary_has_what_each_agent_used() {
         latency_us: 800,
         worst_latency_us: 900,
     };
-    let stat = Stat {
-        agent: SCOUT,
-        tag: 0,
-        state: State::Stopped(Finish::Stop),
-        priority: Priority::HIGHEST,
-        effective: Priority::HIGHEST,
-        tokens: 104,
-        computed: 104,
-        slices: 2,
-        l1_pages: 10,
-        l2_pages: 3,
-        reserved: 13,
-        metrics,
-    };
-    let budget = Budget { turn_tokens: 48, time_us: 1_000_000, ..Budget::UNBOUNDED };
-    let agent = AgentSummary::new("scout", &stat, &budget, 5_000);
-    let running = Stat { state: State::Ready, metrics: Metrics::default(), ..stat };
-    let running = AgentSummary::new("reader", &running, &Budget::UNBOUNDED, 0);
+    let text =
+        "[[agent]]\nname = \"scout\"\nprompt = \"x\"\npriority = 31\nmax_tokens = 48\nmax_seconds = 1\n";
+    let team = parse(Path::new("team.toml"), text).expect("a team");
+    let spec = team.spec(0, 10, 200).expect("a spec");
+    let sampler = Sampler::new(spec.sampling).expect("a sampler");
+    let root = SliceHash::root(&[0; 32], KvType::F16, SliceLimits::DEFAULT);
+    let mut rcb = Rcb::new(SCOUT, &Spec { priority: Priority::LOWEST, ..spec }, sampler, root, 0);
+    (rcb.state, rcb.tokens, rcb.metrics) = (State::Stopped(Finish::Stop), 104, metrics);
+    let peak = Tiers { l1: 10, l2: 3 };
+    let agent = AgentSummary::new(&team.agents[0], &rcb, 5_000, peak);
+    (rcb.state, rcb.metrics) = (State::Ready, Metrics::default());
+    let running = AgentSummary::new(&team.agents[0], &rcb, 0, peak);
     assert_eq!((running.reason, running.first_token_us, running.utilization), ("unfinished", None, 1.0));
     let tier = Tier { pages: 128, peak: 100 };
-    let summary =
-        Summary { agents: vec![agent], steps: 6, rows: 40, l1: tier, l2: Tier { pages: 0, peak: 0 } };
+    let summary = Summary {
+        agents: vec![agent],
+        seed: 7,
+        time_us: 5_500,
+        device_us: 5_000,
+        kernel_us: 40,
+        generated: 5,
+        steps: 6,
+        rows: 40,
+        l1: tier,
+        l2: Tier { pages: 0, peak: 0 },
+    };
     let event = LineEvent::Summary(Box::new(summary));
     let line = serde_json::to_value(Line { at_us: 6_000, event }).expect("JSON");
     let expected = json!({
-        "at_us": 6000, "event": "summary", "steps": 6, "rows": 40,
+        "at_us": 6000, "event": "summary", "steps": 6, "rows": 40, "seed": 7,
+        "time_us": 5500, "device_us": 5000, "kernel_us": 40, "generated": 5,
         "l1": {"pages": 128, "peak": 100}, "l2": {"pages": 0, "peak": 0},
         "agents": [{
             "name": "scout", "priority": 31, "reason": "stop", "tokens": 104, "generated": 5,

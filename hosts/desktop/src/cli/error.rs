@@ -14,6 +14,8 @@ use crate::generate::GenerateError;
 use crate::map::OpenError;
 use crate::model::{LoadError, TextError};
 use crate::perplexity::TooShort;
+use crate::team::TeamError;
+use crate::team::runner::RunError;
 use crate::text::{ChatError, TemplateError, TokenizerError};
 
 /// Why a command failed. Messages say what was wrong, where, and what would fit.
@@ -47,6 +49,12 @@ pub enum CliError {
     Bench(BenchError),
     /// The text is shorter than a window.
     TooShort(TooShort),
+    /// The team's file is refused.
+    Team(TeamError),
+    /// The team cannot go on.
+    Run(RunError),
+    /// The run is over, and some agents are not done: their names.
+    Unfinished(Vec<String>),
     /// Nothing says what to answer.
     NoPrompt,
     /// The prompt has no characters.
@@ -106,6 +114,11 @@ impl std::fmt::Display for CliError {
             CliError::Generate(error) => error.fmt(f),
             CliError::Bench(error) => error.fmt(f),
             CliError::TooShort(error) => error.fmt(f),
+            CliError::Team(error) => error.fmt(f),
+            CliError::Run(error) => error.fmt(f),
+            CliError::Unfinished(names) => {
+                write!(f, "these agents were refused or taken out of service: {}", names.join(", "))
+            }
             CliError::NoPrompt => f.write_str(
                 "there is no prompt: give --prompt TEXT, --prompt-file FILE, or text on standard input",
             ),
@@ -150,6 +163,17 @@ from! {
     SamplingError => Sampling,
     SequenceError => Sequence,
     TooShort => TooShort,
+    TeamError => Team,
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> CliError {
+        match error {
+            RunError::Output(source) if source.kind() == std::io::ErrorKind::BrokenPipe => CliError::Closed,
+            RunError::Team(error) => CliError::Team(error),
+            error => CliError::Run(error),
+        }
+    }
 }
 
 impl From<BenchError> for CliError {

@@ -5,18 +5,21 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use agentos_hal::{Caps, Footprint, KvType, Limits, ModelShape, page};
+use agentos_kernel::memory::pack::Packing;
 use clap::Args;
 use serde::Serialize;
 
 use super::error::CliError;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::output;
+use crate::boot::KernelBytes;
 use crate::context::{self, Purpose};
 use crate::device::Device;
 use crate::fetch::progress::megabytes;
 use crate::host::StdConsole;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
+use crate::team::runner;
 use crate::text::Vocabulary;
 
 /// `agentos inspect`.
@@ -56,6 +59,7 @@ struct Sheet {
     quantisations: Vec<Quantisation>,
     kernels: Kernels,
     memory: MemoryPlan,
+    team: TeamPlan,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +97,24 @@ struct MemoryPlan {
     scratch: u64,
 }
 
+/// What the kernel takes for a team whose file says nothing of memory: `agents` contexts of `context`
+/// tokens. In bytes but for the counts.
+#[derive(Debug, Serialize)]
+struct TeamPlan {
+    agents: u16,
+    context: u32,
+    l1_pages: u32,
+    l1: u64,
+    l2_frames: u32,
+    l2: u64,
+    tables: u64,
+    scratch: u64,
+    rows: u32,
+}
+
+/// Agents of the team that memory is told for.
+const AGENTS: u16 = 8;
+
 impl Inspect {
     pub fn run(&self) -> Result<(), CliError> {
         let path = self.model.path()?;
@@ -116,6 +138,7 @@ impl Inspect {
         let mut device = Device::open(&self.compute.device())?;
         let footprint = device.footprint(&file.model, &limits, &mut file.weights())?;
         let caps = device.tensor_device().caps();
+        let team = team_plan(&mut device, file, &limits)?;
         let vocabulary = file.vocabulary(path)?;
         let tokenizer = model::tokenizer(path, &vocabulary, shape.vocab)?;
         let ends = (0..shape.vocab).filter(|&id| tokenizer.is_end_of_generation(id));
@@ -138,6 +161,7 @@ impl Inspect {
             quantisations: quantisations(file),
             kernels: kernels(&caps),
             memory: memory_plan(shape, &limits, &footprint),
+            team,
         })
     }
 }
@@ -191,6 +215,24 @@ fn memory_plan(shape: &ModelShape, limits: &Limits, footprint: &Footprint) -> Me
         kv: footprint.pages,
         scratch: footprint.scratch,
     }
+}
+
+fn team_plan(device: &mut Device, file: &ModelFile<'_>, limits: &Limits) -> Result<TeamPlan, CliError> {
+    let shape = &file.model.shape;
+    let config = runner::default_config(AGENTS, limits.context, shape, limits.kv);
+    let footprint = device.footprint(&file.model, &config.device_limits(shape), &mut file.weights())?;
+    let kernel = KernelBytes::of(&config, &Packing::of(shape, config.kv));
+    Ok(TeamPlan {
+        agents: config.agents,
+        context: config.context,
+        l1_pages: config.l1_pages,
+        l1: footprint.pages,
+        l2_frames: config.l2_frames,
+        l2: kernel.arena,
+        tables: kernel.tables,
+        scratch: footprint.scratch,
+        rows: config.rows,
+    })
 }
 
 impl Sheet {
@@ -251,6 +293,24 @@ impl Sheet {
             format!(
                 "for {} tokens of context in {} pages, {} bytes a token in {}",
                 memory.context, memory.pages, memory.kv_per_token, memory.kv_type
+            ),
+        );
+        let team = &self.team;
+        line(
+            "kernel",
+            format!(
+                "{} page memory (L1), {} arena (L2), {} tables, {} scratch",
+                megabytes(team.l1),
+                megabytes(team.l2),
+                megabytes(team.tables),
+                megabytes(team.scratch)
+            ),
+        );
+        line(
+            "",
+            format!(
+                "for a team of {} agents with {} tokens each: {} pages, {} frames, steps of {} rows",
+                team.agents, team.context, team.l1_pages, team.l2_frames, team.rows
             ),
         );
         text

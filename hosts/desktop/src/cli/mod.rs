@@ -15,6 +15,7 @@ mod output;
 mod perplexity;
 mod prompt;
 mod report;
+mod run;
 mod stream;
 
 use std::ffi::OsString;
@@ -35,6 +36,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a team of agents together
+    Run(run::Run),
     /// Answer a prompt, or go on with a text
     Generate(generate::Generate),
     /// Show what a model file holds, and what running it takes
@@ -58,6 +61,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         }
     };
     let result = match cli.command {
+        Command::Run(command) => command.run(start),
         Command::Generate(command) => command.run(start),
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),

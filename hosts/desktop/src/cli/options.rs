@@ -26,10 +26,16 @@ impl ModelOptions {
     /// The path of the model: the default one when none is named. Fetches what is missing and shows the
     /// progress on standard error.
     pub fn path(&self) -> Result<PathBuf, CliError> {
-        let choice = match (&self.model, &self.hf) {
-            (Some(path), _) => Choice::Path(path.clone()),
-            (None, Some(spec)) => Choice::Hub(HubSpec::parse(spec).map_err(fetch::FetchError::from)?),
-            (None, None) => Choice::Default,
+        self.path_or(None)
+    }
+
+    /// [`ModelOptions::path`] where something else names a model that no option has named.
+    pub fn path_or(&self, other: Option<&Path>) -> Result<PathBuf, CliError> {
+        let choice = match (&self.model, &self.hf, other) {
+            (Some(path), _, _) => Choice::Path(path.clone()),
+            (None, Some(spec), _) => Choice::Hub(HubSpec::parse(spec).map_err(fetch::FetchError::from)?),
+            (None, None, Some(path)) => Choice::Path(path.to_owned()),
+            (None, None, None) => Choice::Default,
         };
         if let Choice::Path(path) = &choice
             && path.exists()

@@ -77,7 +77,7 @@ fn nonempty(text: String) -> Result<String, CliError> {
 }
 
 /// Seconds since 1970 began.
-fn now_s() -> i64 {
+pub fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 //! Three things that borrow from each other are made in turn: a [`ModelMap`](crate::map::ModelMap), the
 //! index that its parser needs ([`index`]), and a [`ModelFile`].
 
+mod identity;
 mod metadata;
 mod text;
 mod weights;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use agentos_gguf::{Gguf, GgufError, IndexEntry};
 use agentos_kernel::model::{self, Model, ModelError};
 
+pub use identity::identity;
 pub use metadata::FileMetadata;
 pub use text::{TextError, tokenizer};
 pub use weights::MappedWeights;

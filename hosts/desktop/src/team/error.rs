@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use agentos_kernel::call::CallError;
+use agentos_kernel::memory::admit::Unfit;
 use agentos_kernel::sample::SamplingError;
 
 use super::MOST_AGENTS;
+use crate::text::ChatError;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +169,38 @@ pub enum Problem {
         /// Tokens of its context.
         context: u32,
     },
+    /// The team's memory cannot hold an agent, not even alone.
+    Unfit {
+        /// The agent.
+        name: String,
+        /// Why not.
+        unfit: Unfit,
+        /// A size of `[memory]` that would hold it, as the file would say it.
+        remedy: Option<String>,
+    },
+    /// The kernel refuses an agent.
+    Refused {
+        /// The agent.
+        name: String,
+        /// Why.
+        error: CallError,
+    },
+    /// What an agent is to begin with cannot be encoded.
+    Opening {
+        /// The agent.
+        name: String,
+        /// Why.
+        error: ChatError,
+    },
+    /// An agent waits for an answer that never comes.
+    NoAnswer {
+        /// The agent.
+        name: String,
+        /// For whom it waits.
+        other: String,
+        /// What became of that one.
+        became: &'static str,
+    },
 }
 
 impl std::fmt::Display for TeamError {
@@ -246,6 +281,17 @@ impl std::fmt::Display for Problem {
                 quoted(name),
                 u64::from(*prompt) + 1
             ),
+            Self::Unfit { name, unfit, remedy } => {
+                write!(f, "{} does not fit: {unfit}", quoted(name))?;
+                remedy.iter().try_for_each(|remedy| write!(f, ", and so would [memory] {remedy}"))
+            }
+            Self::Refused { name, error } => write!(f, "{} is refused: {error}", quoted(name)),
+            Self::Opening { name, error } => {
+                write!(f, "what {} is to begin with cannot be encoded: {error}", quoted(name))
+            }
+            Self::NoAnswer { name, other, became } => {
+                write!(f, "{} waits for {}, which was {became}", quoted(name), quoted(other))
+            }
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use agentos_kernel::agent::{Budget, State};
-use agentos_kernel::call::Stat;
+use agentos_kernel::agent::{Rcb, State};
 use agentos_kernel::event::{Event, Record};
 use serde::Serialize;
 
 use super::name::Names;
+use super::runner::Tiers;
+use super::spec::Agent;
 
 /// A line: an event with its time on the kernel's clock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -200,8 +201,18 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// The agents, in the order of the file; those that were refused are not there.
+    /// The agents, in the order of the file; those that were never spawned are not there.
     pub agents: Vec<AgentSummary>,
+    /// What the sampling seeds of the file were moved by.
+    pub seed: u64,
+    /// From the first spawn to the end, in microseconds.
+    pub time_us: u64,
+    /// Time of that which steps took on the device.
+    pub device_us: u64,
+    /// Time of that which the kernel took itself.
+    pub kernel_us: u64,
+    /// Tokens generated.
+    pub generated: u64,
     /// Steps of the device.
     pub steps: u64,
     /// Rows of all steps.
@@ -248,9 +259,9 @@ pub struct AgentSummary {
     pub shared: u64,
     /// Tokens that were mapped from slices that others sent.
     pub relocated: u64,
-    /// Pages of it in page memory, when this was asked.
+    /// Pages of it in page memory at most; those that it shares count.
     pub l1_pages: u32,
-    /// Pages of it in the arena.
+    /// Pages of it in the arena at most.
     pub l2_pages: u32,
     /// Pages of it that left page memory.
     pub paged_out: u64,
@@ -280,19 +291,20 @@ pub struct BudgetUse {
 }
 
 impl AgentSummary {
-    /// Of what the kernel says of an agent whose budget is `budget` and that ran for `time_us`.
-    pub fn new(name: &str, stat: &Stat, budget: &Budget, time_us: u64) -> AgentSummary {
-        let metrics = &stat.metrics;
+    /// Of what the kernel knows of an agent of a team, that ran for `time_us` and had `peak` pages at most.
+    pub fn new(agent: &Agent, rcb: &Rcb, time_us: u64, peak: Tiers) -> AgentSummary {
+        let (metrics, budget) = (&rcb.metrics, &rcb.budget);
         let bound = |most: u64| (most != u64::MAX).then_some(most);
         AgentSummary {
-            name: name.to_owned(),
-            priority: stat.priority.level(),
-            reason: match stat.state {
+            name: agent.name.clone(),
+            // Its own: it may have run at a more urgent one that was lent to it.
+            priority: agent.priority.level(),
+            reason: match rcb.state {
                 State::Stopped(finish) => finish.name(),
                 State::Faulted(fault) => fault.name(),
                 _ => "unfinished",
             },
-            tokens: stat.tokens,
+            tokens: rcb.tokens,
             generated: metrics.generated,
             first_token_us: (metrics.first_token_us > 0).then_some(metrics.first_token_us),
             latency_us: metrics.latency_us,
@@ -301,8 +313,8 @@ impl AgentSummary {
             recomputed: metrics.recomputed,
             shared: metrics.shared,
             relocated: metrics.relocated,
-            l1_pages: stat.l1_pages,
-            l2_pages: stat.l2_pages,
+            l1_pages: peak.l1,
+            l2_pages: peak.l2,
             paged_out: metrics.paged_out,
             paged_in: metrics.paged_in,
             utilization: metrics.utilization(),

@@ -3,8 +3,10 @@
 //! * [`read`] and [`parse`]: the team file, checked; a [`Team`] comes of it or a [`TeamError`].
 //! * [`builtin`]: a team to begin with.
 //! * [`prompt`]: what an agent's context opens with, and goes on with.
+//! * [`runner`]: a team on a kernel, from its openings to its summary.
 //! * [`json`]: what happened, a line of JSON per event.
 //! * [`trace`]: what happened, as a trace to look at.
+//! * [`sink`]: telling it while it happens, to a person or a program.
 //!
 //! What must never happen here: that a file which is wrong in one place is run all the same, or
 //! refused without saying where; that the text of a document, a prompt or an answer becomes a control
@@ -16,7 +18,9 @@ mod file;
 pub mod json;
 mod name;
 pub mod prompt;
+pub mod runner;
 mod section;
+pub mod sink;
 mod source;
 mod spec;
 pub mod trace;

@@ -87,10 +87,7 @@ impl Team {
     /// Where no agent has the index.
     pub fn spec(&self, index: usize, prompt_tokens: u32, model_context: u32) -> Result<Spec, TeamError> {
         let agent = &self.agents[index];
-        let refuse = |problem| {
-            let place = Some(agent.context_place);
-            Err(TeamError { path: self.path.clone(), place, problem: Box::new(problem) })
-        };
+        let refuse = |problem| Err(self.error(agent.context_place, problem));
         let name = || agent.name.clone();
         let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens);
         let context = agent.context.map_or(whole, u64::from);
@@ -119,5 +116,10 @@ impl Team {
             receive: Receive::Copied,
             tag: index as u64,
         })
+    }
+
+    /// A problem at a place of the team's file.
+    pub fn error(&self, place: Place, problem: Problem) -> TeamError {
+        TeamError { path: self.path.clone(), place: Some(place), problem: Box::new(problem) }
     }
 }

@@ -1,13 +1,16 @@
 //! Tokens to text while they come.
 
+use serde::{Deserialize, Serialize};
+
 use super::tokenizer::Tokenizer;
 
-/// Turns tokens into text one by one. What is not yet a whole character is held back; bytes that no
-/// further byte can make UTF-8 become U+FFFD. Control tokens have no text.
+/// How far a text has come whose tokens become text one by one. What is not yet a whole character is
+/// held back; bytes that no further byte can make UTF-8 become U+FFFD. Control tokens have no text.
 ///
-/// Whatever the calls, what they append together is the text of all tokens at once.
-pub struct TokenStream<'t> {
-    tokenizer: &'t Tokenizer,
+/// Whatever the calls, what they append together is the text of all tokens at once. It is plain data, so
+/// that it can be kept with what else belongs to a text that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partial {
     /// The beginning of a character.
     held: Vec<u8>,
     /// The next text begins with the space that the vocabulary puts before texts.
@@ -17,24 +20,20 @@ pub struct TokenStream<'t> {
 /// Bytes that are held back at most: a character but its last.
 const HELD: usize = 3;
 
-impl<'t> TokenStream<'t> {
-    /// For tokens at the beginning of a text.
-    pub fn at_start(tokenizer: &'t Tokenizer) -> TokenStream<'t> {
-        TokenStream { tokenizer, held: Vec::with_capacity(64), strip_space: tokenizer.space_prefix() }
-    }
-
-    /// For tokens that go on after others, such as what a model says to a prompt.
-    pub fn continuing(tokenizer: &'t Tokenizer) -> TokenStream<'t> {
-        TokenStream { strip_space: false, ..TokenStream::at_start(tokenizer) }
+impl Partial {
+    /// For tokens that go on after others, such as what a model says to a prompt. `longest` is the most
+    /// bytes of a token ([`Tokenizer::longest_piece`]): with room for them no token allocates.
+    pub fn continuing(longest: usize) -> Partial {
+        Partial { held: Vec::with_capacity(HELD + longest), strip_space: false }
     }
 
     /// Appends to `text` what this token makes whole.
-    pub fn push(&mut self, id: u32, text: &mut String) {
-        if self.tokenizer.is_control(id) {
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: u32, text: &mut String) {
+        if tokenizer.is_control(id) {
             return;
         }
-        let mut piece = self.tokenizer.piece(id);
-        if std::mem::take(&mut self.strip_space) && self.tokenizer.is_plain(id) {
+        let mut piece = tokenizer.piece(id);
+        if std::mem::take(&mut self.strip_space) && tokenizer.is_plain(id) {
             piece = piece.strip_prefix(b" ").unwrap_or(piece);
         }
         self.held.extend_from_slice(piece);
@@ -44,10 +43,40 @@ impl<'t> TokenStream<'t> {
     }
 
     /// Appends U+FFFD for the beginning of a character that never ended.
-    pub fn finish(self, text: &mut String) {
+    pub fn finish(&mut self, text: &mut String) {
         if !self.held.is_empty() {
             text.push(char::REPLACEMENT_CHARACTER);
+            self.held.clear();
         }
+    }
+}
+
+/// [`Partial`] with its tokenizer.
+pub struct TokenStream<'t> {
+    tokenizer: &'t Tokenizer,
+    partial: Partial,
+}
+
+impl<'t> TokenStream<'t> {
+    /// For tokens at the beginning of a text.
+    pub fn at_start(tokenizer: &'t Tokenizer) -> TokenStream<'t> {
+        let partial = Partial { strip_space: tokenizer.space_prefix(), ..Partial::continuing(64) };
+        TokenStream { tokenizer, partial }
+    }
+
+    /// For tokens that go on after others, such as what a model says to a prompt.
+    pub fn continuing(tokenizer: &'t Tokenizer) -> TokenStream<'t> {
+        TokenStream { tokenizer, partial: Partial::continuing(64) }
+    }
+
+    /// Appends to `text` what this token makes whole.
+    pub fn push(&mut self, id: u32, text: &mut String) {
+        self.partial.push(self.tokenizer, id, text);
+    }
+
+    /// Appends U+FFFD for the beginning of a character that never ended.
+    pub fn finish(mut self, text: &mut String) {
+        self.partial.finish(text);
     }
 }
 

@@ -175,6 +175,11 @@ impl Tokenizer {
         self.pieces.bytes(id)
     }
 
+    /// The most bytes that a token stands for.
+    pub fn longest_piece(&self) -> usize {
+        (0..self.vocab_size()).map(|id| self.piece(id).len()).max().unwrap_or(0)
+    }
+
     /// How many tokens the vocabulary has.
     pub fn vocab_size(&self) -> u32 {
         self.pieces.len()

@@ -52,6 +52,19 @@ impl Desk {
         run(command(self.folder.path(), ["generate", "--model"]).arg(self.model()).args(arguments), stdin)
     }
 
+    /// `agentos run` of a team on the model.
+    pub fn team(&self, team: &str, arguments: &[&str]) -> Ran {
+        run(&mut self.team_command(team, arguments), "")
+    }
+
+    /// [`Desk::team`], not started yet.
+    pub fn team_command(&self, team: &str, arguments: &[&str]) -> Command {
+        self.put("team.toml", team.as_bytes());
+        let mut command = self.command(["run", "team.toml", "--model"]);
+        command.arg(self.model()).args(arguments);
+        command
+    }
+
     /// Any command line.
     pub fn agentos<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
         run(&mut command(self.folder.path(), arguments), "")

@@ -1,0 +1,229 @@
+//! `agentos run`: a team of agents on one model.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use agentos_hal::{Footprint, PAGE_TOKENS};
+use agentos_kernel::layout::Delimiter;
+use agentos_kernel::memory::admit::LEAST_BOUNDED;
+use agentos_kernel::memory::pack::Packing;
+use agentos_kernel::system::Config;
+use clap::Args;
+
+use super::error::CliError;
+use super::interrupt::Interrupt;
+use super::options::{ComputeOptions, KvOptions, ModelOptions};
+use super::prompt;
+use crate::boot::{Boot, KernelBytes};
+use crate::device::Device;
+use crate::fetch::progress::megabytes;
+use crate::heap;
+use crate::host::{self, SystemClock};
+use crate::map::ModelMap;
+use crate::model::{self, ModelFile};
+use crate::team::prompt::Chat;
+use crate::team::runner::{Ending, MemoryUse, Plan, RunClock, RunError, Runner, config};
+use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
+use crate::team::{self, Team};
+use crate::text::{Template, Tokenizer};
+
+/// `agentos run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The team's file [default: a built-in team that reads a text]
+    #[arg(value_name = "TEAM.toml")]
+    team: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    compute: ComputeOptions,
+    #[command(flatten)]
+    kv: KvOptions,
+    /// Print one JSON object per event, and a summary at the end
+    #[arg(long)]
+    json: bool,
+    /// Write a trace that Perfetto and chrome://tracing show
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Run by a clock that only work moves, so that every run with this seed is the same to the last bit; 0
+    /// keeps the sampling seeds of the file
+    #[arg(long, value_name = "SEED")]
+    replay: Option<u64>,
+}
+
+/// A team's text side: what is there before the device.
+struct Prepared {
+    tokenizer: Tokenizer,
+    template: Template,
+    delimiters: Vec<Delimiter>,
+    plan: Plan,
+    config: Config,
+}
+
+/// Time that chat templates are told in a replay: seconds since 1970.
+const REPLAY_S: i64 = 0;
+
+impl Run {
+    pub fn run(&self, start: Instant) -> Result<(), CliError> {
+        let team = match &self.team {
+            Some(path) => team::read(path)?,
+            None => team::builtin(),
+        };
+        let path = self.model.path_or(team.model.as_deref())?;
+        let interrupt = Interrupt::listen().map_err(CliError::Signals)?;
+
+        let map = ModelMap::open(&path)?;
+        let mut index = model::index(&path, &map)?;
+        let file = ModelFile::read(&path, &map, &mut index)?;
+        let now_s = if self.replay.is_some() { REPLAY_S } else { prompt::now_s() };
+        let prepared = self.prepare(&team, &path, &file, now_s)?;
+        heap::trim();
+        let (mut device, memory) = self.open(&file, &prepared.config)?;
+        // From here on an interruption ends the run in good order, and its trace with it.
+        interrupt.hold();
+        let mut trace = self.trace.as_deref().map(TraceFile::create).transpose()?;
+        self.announce(&team, &prepared, &memory);
+
+        let Prepared { tokenizer, template, delimiters, plan, config } = prepared;
+        let ends = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_end_of_generation(id)).collect();
+        let mut boot = Boot::new(config, &file.model.shape, delimiters, ends);
+        let kernel = boot.kernel(&model::identity(&file)).expect("the tables have the sizes of their kernel");
+        let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
+        let clock = match self.replay {
+            Some(_) => RunClock::replay(),
+            None => RunClock::Real(SystemClock::since(start)),
+        };
+        let mut runner = Runner::new(&team, &plan, chat, kernel, device.tensor_device(), clock);
+
+        let mut main = self.sink(&team);
+        let ending = match &mut trace {
+            Some(trace) => run(&mut runner, &mut Both(main.as_mut(), trace), &interrupt),
+            None => run(&mut runner, main.as_mut(), &interrupt),
+        };
+        if ending? == Ending::Halted {
+            return Err(CliError::Interrupted);
+        }
+        let failed: Vec<String> =
+            runner.roster().failed().map(|index| team.agents[index].name.clone()).collect();
+        if failed.is_empty() { Ok(()) } else { Err(CliError::Unfinished(failed)) }
+    }
+
+    fn prepare(
+        &self,
+        team: &Team,
+        path: &Path,
+        file: &ModelFile<'_>,
+        now_s: i64,
+    ) -> Result<Prepared, CliError> {
+        let vocabulary = file.vocabulary(path)?;
+        let shape = &file.model.shape;
+        let tokenizer = model::tokenizer(path, &vocabulary, shape.vocab)?;
+        let template = Template::of(&vocabulary)?;
+        let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
+        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0))?;
+        let config = config(team, &plan, shape, self.kv.kv())?;
+        let delimiters = tokenizer.delimiter_classes();
+        Ok(Prepared { tokenizer, template, delimiters, plan, config })
+    }
+
+    /// Opens the device, unless the team's memory is more than the machine has.
+    fn open(&self, file: &ModelFile<'_>, config: &Config) -> Result<(Device, MemoryUse), CliError> {
+        let shape = &file.model.shape;
+        let limits = config.device_limits(shape);
+        let kernel = KernelBytes::of(config, &Packing::of(shape, config.kv));
+        let memory = |footprint: Footprint| MemoryUse {
+            weights: footprint.weights,
+            l1: footprint.pages,
+            l2: kernel.arena,
+            tables: kernel.tables,
+            scratch: footprint.scratch,
+        };
+        let mut device = Device::open(&self.compute.device())?;
+        // The reference has to be prepared to tell, and refuses what does not fit then.
+        if let (Device::Cpu(_), Some(available)) = (&device, host::available_bytes()) {
+            let needed = memory(device.footprint(&file.model, &limits, &mut file.weights())?);
+            if needed.total() > available {
+                return Err(too_large(config, needed, available).into());
+            }
+        }
+        let footprint = device.prepare(&file.model, &limits, &mut file.weights())?;
+        Ok((device, memory(footprint)))
+    }
+
+    /// Says what is going to run, and in how much memory.
+    fn announce(&self, team: &Team, prepared: &Prepared, memory: &MemoryUse) {
+        let config = &prepared.config;
+        eprintln!("{}: {} agents, seed {}", team.path.display(), team.agents.len(), prepared.plan.seed);
+        eprintln!(
+            "memory {}: page memory (L1) {} in {} pages of {} tokens, arena (L2) {} in {} frames, kernel tables {}, \
+             weights {}, scratch {}",
+            megabytes(memory.total()),
+            megabytes(memory.l1),
+            config.l1_pages,
+            PAGE_TOKENS,
+            megabytes(memory.l2),
+            config.l2_frames,
+            megabytes(memory.tables),
+            megabytes(memory.weights),
+            megabytes(memory.scratch),
+        );
+    }
+
+    fn sink(&self, team: &Team) -> Box<dyn Sink> {
+        let stdout = std::io::stdout();
+        if self.json {
+            return Box::new(JsonLines::new(stdout.lock()));
+        }
+        let terminal = stdout.is_terminal();
+        let size = terminal.then(|| console::Term::stdout().size_checked()).flatten();
+        let columns = size.map_or(COLUMNS, |(_, columns)| usize::from(columns));
+        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Box::new(Plain::new(team, Style { columns, colours }, stdout.lock()))
+    }
+}
+
+/// Fewer tokens of page memory hold no agent.
+const LEAST_L1_TOKENS: u64 = LEAST_BOUNDED as u64 * PAGE_TOKENS as u64;
+
+/// Why a team does not fit the machine, and how much page memory would.
+fn too_large(config: &Config, needed: MemoryUse, available: u64) -> RunError {
+    let tokens = u64::from(config.l1_pages) * PAGE_TOKENS as u64;
+    let left = available.checked_sub(needed.total() - needed.l1);
+    let fits = left.map(|bytes| bytes / (needed.l1 / tokens).max(1));
+    let fits_l1_tokens = fits.filter(|&tokens| tokens >= LEAST_L1_TOKENS);
+    RunError::Memory { needed, available, fits_l1_tokens }
+}
+
+/// Columns of a line where nobody says how wide it can be.
+const COLUMNS: usize = 100;
+
+/// Runs a team and tells how it ended. What was told before a failure is told to its end.
+fn run(runner: &mut Runner<'_>, sink: &mut dyn Sink, interrupt: &Interrupt) -> Result<Ending, RunError> {
+    let ending = runner.run(sink, &|| interrupt.has_come());
+    if let Err(RunError::Output(_) | RunError::Trace { .. }) = ending {
+        return ending;
+    }
+    runner.end(sink)?;
+    ending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_team_that_is_too_large_is_told_what_would_fit() {
+        let config = Config::new(4, 300, 1000, 500);
+        let needed = MemoryUse { weights: 1_000_000, l1: 8_000_000, l2: 500_000, tables: 0, scratch: 0 };
+        let fits = |available| match too_large(&config, needed, available) {
+            RunError::Memory { fits_l1_tokens, .. } => fits_l1_tokens,
+            other => panic!("{other}"),
+        };
+        assert_eq!(fits(3_500_000), Some(2_000));
+        assert_eq!(fits(1_600_000), None);
+        assert_eq!(fits(1_000_000), None);
+        let message = too_large(&config, needed, 3_500_000).to_string();
+        assert!(message.ends_with("can give 3 MB; [memory] l1_tokens = 2000 would fit"), "{message}");
+    }
+}

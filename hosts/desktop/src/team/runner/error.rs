@@ -1,0 +1,102 @@
+//! Why a run ends before its agents do.
+
+use std::path::PathBuf;
+
+use crate::team::TeamError;
+
+/// Why a run ends before its agents do.
+#[derive(Debug)]
+pub enum RunError {
+    /// The team cannot be run.
+    Team(TeamError),
+    /// The team's memory is more than the machine can give.
+    Memory {
+        /// What is needed, in bytes.
+        needed: MemoryUse,
+        /// Bytes that the machine can give.
+        available: u64,
+        /// Tokens of page memory that would fit beside the rest; `None` if none would.
+        fits_l1_tokens: Option<u64>,
+    },
+    /// What happens cannot be told to anybody.
+    Output(std::io::Error),
+    /// The trace cannot be written.
+    Trace {
+        /// Its file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The device lost its memory, and what the agents had computed with it.
+    DeviceLost,
+    /// The kernel has nothing to do, and agents that are not done.
+    Stuck {
+        /// Their names.
+        agents: Vec<String>,
+    },
+}
+
+/// The memory of a run, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct MemoryUse {
+    /// The model's weights.
+    pub weights: u64,
+    /// Page memory (L1).
+    pub l1: u64,
+    /// The arena (L2).
+    pub l2: u64,
+    /// The kernel's tables.
+    pub tables: u64,
+    /// What else the device needs.
+    pub scratch: u64,
+}
+
+impl MemoryUse {
+    /// All of it.
+    pub const fn total(&self) -> u64 {
+        self.weights + self.l1 + self.l2 + self.tables + self.scratch
+    }
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RunError::Team(error) => error.fmt(f),
+            RunError::Memory { needed, available, fits_l1_tokens } => {
+                write!(
+                    f,
+                    "the team needs {} MB for weights, {} MB of page memory (L1), {} MB for the arena (L2), {} \
+                     MB of tables and {} MB of scratch, and this machine can give {} MB; ",
+                    needed.weights / MEGA,
+                    needed.l1 / MEGA,
+                    needed.l2 / MEGA,
+                    needed.tables / MEGA,
+                    needed.scratch / MEGA,
+                    available / MEGA
+                )?;
+                match fits_l1_tokens {
+                    Some(tokens) => write!(f, "[memory] l1_tokens = {tokens} would fit"),
+                    None => f.write_str("a smaller [memory] l2_mb or a smaller model would fit"),
+                }
+            }
+            RunError::Output(source) => write!(f, "cannot write to standard output: {source}"),
+            RunError::Trace { path, source } => {
+                write!(f, "cannot write the trace {}: {source}", path.display())
+            }
+            RunError::DeviceLost => f.write_str("the device lost its memory"),
+            RunError::Stuck { agents } => {
+                write!(f, "nothing goes on, and these agents are not done: {}", agents.join(", "))
+            }
+        }
+    }
+}
+
+const MEGA: u64 = 1_000_000;
+
+impl std::error::Error for RunError {}
+
+impl From<TeamError> for RunError {
+    fn from(error: TeamError) -> RunError {
+        RunError::Team(error)
+    }
+}

@@ -1,0 +1,25 @@
+//! A team on a kernel, from its openings to its summary.
+//!
+//! * [`Plan`]: what the agents open with and declare. [`config`]: the memory that they get.
+//! * [`Runner`]: spawns agents, ticks the kernel, tells a [`Sink`](super::sink::Sink) what happens.
+//! * [`Roster`]: how far the team has come, as plain data.
+//! * [`RunClock`]: the time, or that of a replay.
+//!
+//! What happens when is a matter of the kernel. What this adds: an agent that waits for others is spawned
+//! when they are done, with their answers in its opening, and lends them its priority until then.
+
+mod clock;
+mod error;
+mod lend;
+mod plan;
+mod roster;
+mod run;
+mod size;
+mod summary;
+
+pub use clock::RunClock;
+pub use error::{MemoryUse, RunError};
+pub use plan::{Plan, Planned};
+pub use roster::{Member, Phase, Roster, Tiers};
+pub use run::{Ending, Flow, Runner};
+pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};

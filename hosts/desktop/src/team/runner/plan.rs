@@ -1,0 +1,122 @@
+//! What a team will need, known before anything runs: what its agents open with, and how long their
+//! contexts can become.
+
+use std::sync::Arc;
+
+use agentos_kernel::agent::Spec;
+
+use crate::team::prompt::{Answer, Chat, opening};
+use crate::team::{Problem, Team, TeamError};
+
+/// A team with what its agents open with.
+pub struct Plan {
+    /// The agents, in the order of the file.
+    pub agents: Vec<Planned>,
+    /// Most tokens of any context on the model.
+    pub model_context: u32,
+    /// What every sampling seed of the file is moved by.
+    pub seed: u64,
+}
+
+/// What an agent will need.
+pub struct Planned {
+    /// The tokens that it opens with, if it waits for nobody.
+    pub opening: Option<Arc<[u32]>>,
+    /// What it declares; with the longest answers that it may get to build on.
+    pub spec: Spec,
+    /// Most tokens of its answer.
+    pub answer: u32,
+    /// Tokens by which its opening may still be longer: an answer's text may come back from the tokenizer
+    /// in more tokens than it was said in.
+    pub slack: u32,
+}
+
+/// Most tokens that a text may need beyond its own, of those it was said in: one that begins no
+/// character becomes U+FFFD, which is three bytes and may be three tokens.
+const REPLACEMENT: u32 = 2;
+
+impl Plan {
+    /// Looks at every agent of a team.
+    ///
+    /// # Errors
+    /// [`Problem::Opening`], and those of [`Team::spec`].
+    pub fn new(team: &Team, chat: &Chat<'_>, model_context: u32, seed: u64) -> Result<Plan, TeamError> {
+        let mut plan = Plan { agents: Vec::with_capacity(team.agents.len()), model_context, seed };
+        for index in 0..team.agents.len() {
+            let planned = plan.look_at(team, index, chat)?;
+            plan.agents.push(planned);
+        }
+        Ok(plan)
+    }
+
+    fn look_at(&self, team: &Team, index: usize, chat: &Chat<'_>) -> Result<Planned, TeamError> {
+        let agent = &team.agents[index];
+        let tokens = match self.same_as_before(team, index) {
+            Some(tokens) => tokens,
+            None => encode(team, index, &vec![""; agent.after.len()], chat)?.into(),
+        };
+        let most_said = |index: usize| {
+            let agent = &team.agents[index];
+            agent.max_tokens.min(agent.context.unwrap_or(self.model_context))
+        };
+        let told = agent.after.iter().fold(0u32, |sum, &other| sum.saturating_add(most_said(other)));
+        let spec = self.spec(team, index, (tokens.len() as u32).saturating_add(told))?;
+        Ok(Planned {
+            opening: agent.after.is_empty().then_some(tokens),
+            answer: most_said(index),
+            slack: told.saturating_mul(REPLACEMENT),
+            spec,
+        })
+    }
+
+    /// The opening of the agent before, if this one's is the same: copies are many and alike.
+    fn same_as_before(&self, team: &Team, index: usize) -> Option<Arc<[u32]>> {
+        let before = &team.agents[index.checked_sub(1)?];
+        let agent = &team.agents[index];
+        let same = agent.after.is_empty() && agent.system == before.system && agent.prompt == before.prompt;
+        self.agents.last().filter(|_| same)?.opening.clone()
+    }
+
+    /// What the kernel is told of an agent that opens with so many tokens.
+    ///
+    /// # Errors
+    /// Those of [`Team::spec`].
+    pub fn spec(&self, team: &Team, index: usize, opening: u32) -> Result<Spec, TeamError> {
+        let mut spec = team.spec(index, opening, self.model_context)?;
+        spec.sampling.seed = moved(spec.sampling.seed, self.seed, index);
+        Ok(spec)
+    }
+}
+
+/// The tokens that an agent opens with when the others have answered this.
+///
+/// # Errors
+/// [`Problem::Opening`].
+pub fn encode(team: &Team, index: usize, said: &[&str], chat: &Chat<'_>) -> Result<Vec<u32>, TeamError> {
+    let agent = &team.agents[index];
+    let names = agent.after.iter().map(|&other| team.agents[other].name.as_str());
+    let answers: Vec<Answer<'_>> = names.zip(said).map(|(name, &text)| Answer { name, text }).collect();
+    chat.encode(&opening(team, index, &answers))
+        .map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
+}
+
+/// The sampling seed of an agent in a run with a seed. Seed 0 leaves the file's seeds as they are; any
+/// other moves each agent's by a different distance.
+fn moved(file: u64, run: u64, index: usize) -> u64 {
+    const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+    file.wrapping_add(run.wrapping_mul(STRIDE).wrapping_mul(2 * index as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moved;
+
+    #[test]
+    fn seed_0_is_the_file_s_and_others_part_the_agents() {
+        assert_eq!(moved(77, 0, 5), 77);
+        assert_ne!(moved(77, 1, 5), 77);
+        assert_ne!(moved(0, 1, 0), moved(0, 1, 1));
+        assert_ne!(moved(0, 1, 0), moved(0, 2, 0));
+        assert_eq!(moved(0, 9, 3), moved(0, 9, 3));
+    }
+}

@@ -1,0 +1,341 @@
+//! The loop over the kernel.
+
+use agentos_hal::{Clock, TensorDevice};
+use agentos_kernel::agent::{AgentId, Priority};
+use agentos_kernel::call::{Call, CallError, Reply, Tokens};
+use agentos_kernel::event::{Event, Record};
+use agentos_kernel::interrupt::{Posted, VectorId};
+use agentos_kernel::system::{Devices, Kernel, Tick};
+use embedded_hal::delay::DelayNs;
+
+use super::clock::RunClock;
+use super::error::RunError;
+use super::plan::{self, Plan};
+use super::roster::{Due, Phase, Roster, Tiers};
+use super::{lend, summary};
+use crate::team::json::Summary;
+use crate::team::prompt::Chat;
+use crate::team::sink::{Refusal, Sink, Told};
+use crate::team::{Names, Problem, Team, TeamError};
+
+/// A team on a kernel.
+pub struct Runner<'r> {
+    pub(super) team: &'r Team,
+    pub(super) plan: &'r Plan,
+    pub(super) kernel: Kernel<'r>,
+    pub(super) roster: Roster,
+    /// Pages in use at most.
+    pub(super) peak: Tiers,
+    chat: Chat<'r>,
+    device: &'r mut dyn TensorDevice,
+    clock: RunClock,
+    names: Names,
+    /// Each agent's slot in the kernel, and its index in the team. No slot is used twice.
+    slots: Vec<Option<usize>>,
+    /// What a token makes whole.
+    text: String,
+    pub(super) began_us: u64,
+    /// Somebody was done or refused: others may be due.
+    ended: bool,
+    /// Ticks in a row that found nothing to do.
+    idle: u32,
+}
+
+/// How a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// There is more to do.
+    Going,
+    /// It is over.
+    Over(Ending),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every agent is done, or was refused.
+    Done,
+    /// The system was shut down.
+    Halted,
+}
+
+/// How long nothing happens between two looks at a device or a clock.
+const PAUSE_US: u32 = 50;
+
+/// Ticks with nothing to do after which nothing will happen by itself, where no time runs out: what
+/// interrupts leave to do is done in a few.
+const MOST_IDLE: u32 = 1000;
+
+impl<'r> Runner<'r> {
+    /// A team of which nobody was spawned, on a kernel of the sizes that [`config`](super::config) gave. The
+    /// device is prepared for them.
+    pub fn new(
+        team: &'r Team,
+        plan: &'r Plan,
+        chat: Chat<'r>,
+        kernel: Kernel<'r>,
+        device: &'r mut dyn TensorDevice,
+        clock: RunClock,
+    ) -> Runner<'r> {
+        let longest = chat.tokenizer.longest_piece();
+        let answer_bytes = |index: usize| (plan.agents[index].answer as usize).saturating_mul(longest);
+        let began_us = clock.now().micros;
+        Runner {
+            roster: Roster::new(team, answer_bytes, longest),
+            team,
+            plan,
+            chat,
+            kernel,
+            device,
+            clock,
+            names: Names::default(),
+            slots: vec![None; team.agents.len()],
+            // Bytes that begin no character become three each.
+            text: String::with_capacity(3 * (longest + 4)),
+            peak: Tiers::default(),
+            began_us,
+            ended: true,
+            idle: 0,
+        }
+    }
+
+    /// Runs the team to its end, or until `interrupted`: then the step that is under way ends, and no other
+    /// begins.
+    ///
+    /// # Errors
+    /// Any [`RunError`].
+    pub fn run(&mut self, sink: &mut dyn Sink, interrupted: &dyn Fn() -> bool) -> Result<Ending, RunError> {
+        let mut told = false;
+        loop {
+            if !told && interrupted() {
+                self.shut_down();
+                told = true;
+            }
+            if let Flow::Over(ending) = self.advance(sink)? {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Spawns who is due, and lets the kernel do its next piece of work. But for spawning, nothing is
+    /// allocated.
+    ///
+    /// # Errors
+    /// Any [`RunError`].
+    pub fn advance(&mut self, sink: &mut dyn Sink) -> Result<Flow, RunError> {
+        if std::mem::take(&mut self.ended) {
+            self.spawn_due(sink)?;
+        }
+        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.device, clock: &self.clock });
+        self.drain(sink)?;
+        self.measure(tick, sink)?;
+        sink.flush()?;
+        self.idle = if tick == Tick::Idle { self.idle + 1 } else { 0 };
+        match tick {
+            Tick::Stepped { .. } => (),
+            Tick::Submitted { rows, .. } => self.clock.step_taken(rows),
+            Tick::Halted => return Ok(Flow::Over(Ending::Halted)),
+            Tick::DeviceLost => return Err(RunError::DeviceLost),
+            Tick::Idle if self.ended => (),
+            Tick::Idle if !self.roster.any_alive() => return Ok(Flow::Over(Ending::Done)),
+            Tick::Idle if self.idle > MOST_IDLE && !self.time_runs() => return Err(self.stuck()),
+            Tick::Idle | Tick::Pending => self.clock.delay_us(PAUSE_US),
+        }
+        Ok(Flow::Going)
+    }
+
+    /// No step begins any more.
+    pub fn shut_down(&mut self) {
+        let posted =
+            Posted { vector: VectorId::Shutdown, agent: None, payload: 0, at_us: self.clock.now().micros };
+        // A queue that is full says so by a delivery of its own.
+        let _ = self.kernel.interrupts().post(posted);
+    }
+
+    /// Tells the sink that the run is over, and what it came to.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn end(&self, sink: &mut dyn Sink) -> Result<Summary, RunError> {
+        let now_us = self.clock.now().micros;
+        let summary = summary::of(self, now_us);
+        sink.end(now_us, &summary)?;
+        Ok(summary)
+    }
+
+    /// How far the team has come.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Spawns and refuses whoever is due.
+    fn spawn_due(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        while let Some(due) = self.roster.due(self.team) {
+            let (index, outcome) = match due {
+                Due::Spawn(index) => (index, self.spawn(index)),
+                Due::Refuse(index, other) => (index, Err(self.no_answer(index, other))),
+            };
+            if let Err(error) = outcome {
+                let reason = error.to_string();
+                let (name, at_us) = (self.team.agents[index].name.as_str(), self.clock.now().micros);
+                sink.refused(&Refusal { member: index, name, reason: &reason, at_us })?;
+                self.roster.members[index].phase = Phase::Refused(reason);
+                self.take_back(index);
+            }
+        }
+        self.drain(sink)
+    }
+
+    fn spawn(&mut self, index: usize) -> Result<(), TeamError> {
+        let agent = &self.team.agents[index];
+        let tokens = match &self.plan.agents[index].opening {
+            Some(tokens) => tokens.clone(),
+            None => {
+                let said = |&other: &usize| self.roster.members[other].answer.as_deref().unwrap_or_default();
+                let said: Vec<&str> = agent.after.iter().map(said).collect();
+                plan::encode(self.team, index, &said, &self.chat)?.into()
+            }
+        };
+        let opening = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        let mut spec = self.plan.spec(self.team, index, opening)?;
+        spec.priority = self.priorities()[index];
+        let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let now_us = self.clock.now().micros;
+        let refuse = |error| {
+            let name = agent.name.clone();
+            let problem = match error {
+                CallError::Unfit(unfit) => Problem::Unfit { name, unfit, remedy: None },
+                error => Problem::Refused { name, error },
+            };
+            self.team.error(agent.context_place, problem)
+        };
+        let id = match self.kernel.call(None, &Call::Spawn(spec, Tokens(&bytes)), now_us).map_err(refuse)? {
+            Reply::Agent(id) => id,
+            other => unreachable!("a spawn is answered with a name, not with {other:?}"),
+        };
+        self.names.insert(id, &agent.name);
+        self.slots[usize::from(id.index)] = Some(index);
+        let member = &mut self.roster.members[index];
+        (member.phase, member.spawned_us) = (Phase::Alive(id), now_us);
+        Ok(())
+    }
+
+    fn no_answer(&self, index: usize, other: usize) -> TeamError {
+        let (agent, other_agent) = (&self.team.agents[index], &self.team.agents[other]);
+        let became = match self.roster.members[other].phase {
+            Phase::Faulted(_) => "taken out of service",
+            _ => "refused",
+        };
+        let (name, other) = (agent.name.clone(), other_agent.name.clone());
+        self.team.error(agent.place, Problem::NoAnswer { name, other, became })
+    }
+
+    /// What the priorities are while those who are held wait.
+    fn priorities(&self) -> Vec<Priority> {
+        lend::priorities(self.team, |index| self.roster.is_held(index))
+    }
+
+    /// An agent waits no more for the others: what it lent them is taken back.
+    fn take_back(&mut self, index: usize) {
+        if self.team.agents[index].after.is_empty() {
+            return;
+        }
+        let now_us = self.clock.now().micros;
+        for (other, priority) in self.priorities().into_iter().enumerate() {
+            if let Phase::Alive(id) = self.roster.members[other].phase {
+                // One that ended in the last tick has no priority any more.
+                let _ = self.kernel.call(None, &Call::SetPriority(id, priority), now_us);
+            }
+        }
+    }
+
+    /// Takes the kernel's events, and tells them.
+    fn drain(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        while let Some(record) = self.kernel.next_event() {
+            let member = concerned(&record.event).and_then(|id| self.slots[usize::from(id.index)]);
+            self.text.clear();
+            if let Some(index) = member {
+                self.note(index, &record);
+            }
+            sink.event(&Told { record: &record, member, text: &self.text, names: &self.names })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what an event means for an agent.
+    fn note(&mut self, index: usize, record: &Record) {
+        let member = &mut self.roster.members[index];
+        let phase = match record.event {
+            Event::Token { token, .. } => {
+                member.partial.push(self.chat.tokenizer, token, &mut self.text);
+                None
+            }
+            Event::Finished { agent, .. } => Some(Phase::Done(agent)),
+            Event::Faulted { agent, .. } => Some(Phase::Faulted(agent)),
+            _ => None,
+        };
+        if let Some(phase) = phase {
+            member.partial.finish(&mut self.text);
+            (member.phase, member.ended_us) = (phase, record.at_us);
+            self.ended = true;
+        }
+        if let Some(answer) = &mut member.answer {
+            answer.push_str(&self.text);
+        }
+    }
+
+    /// Looks at how much memory is in use.
+    fn measure(&mut self, tick: Tick, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let usage = self.kernel.figures().usage;
+        self.peak = self.peak.most(Tiers { l1: usage.l1, l2: usage.l2 });
+        sink.l1_pages(self.clock.now().micros, usage.l1)?;
+        if !matches!(tick, Tick::Submitted { .. }) {
+            return Ok(());
+        }
+        let now_us = self.clock.now().micros;
+        for member in &mut self.roster.members {
+            let Phase::Alive(id) = member.phase else { continue };
+            if let Ok(Reply::Stat(stat)) = self.kernel.call(None, &Call::Stat(id), now_us) {
+                member.peak = member.peak.most(Tiers { l1: stat.l1_pages, l2: stat.l2_pages });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody's time is going to be up.
+    fn time_runs(&self) -> bool {
+        let alive = |index: usize| matches!(self.roster.members[index].phase, Phase::Alive(_));
+        let timed =
+            |(index, agent): (usize, &crate::team::Agent)| alive(index) && agent.max_time_us.is_some();
+        self.team.agents.iter().enumerate().any(timed)
+    }
+
+    fn stuck(&self) -> RunError {
+        let members = self.roster.members.iter().zip(&self.team.agents);
+        let alive = members.filter(|(member, _)| matches!(member.phase, Phase::Alive(_)));
+        RunError::Stuck { agents: alive.map(|(_, agent)| agent.name.clone()).collect() }
+    }
+}
+
+/// The agent that an event happened to.
+fn concerned(event: &Event) -> Option<AgentId> {
+    match *event {
+        Event::Spawned { agent, .. }
+        | Event::State { agent, .. }
+        | Event::Token { agent, .. }
+        | Event::Sealed { agent, .. }
+        | Event::Shared { agent, .. }
+        | Event::Relocated { agent, .. }
+        | Event::Restored { agent, .. }
+        | Event::Preempted { agent }
+        | Event::PagedOut { agent, .. }
+        | Event::PagedIn { agent, .. }
+        | Event::Finished { agent, .. }
+        | Event::Faulted { agent, .. }
+        | Event::Killed { agent } => Some(agent),
+        Event::Message { to, .. } => Some(to),
+        Event::Interrupt { agent, .. } => agent,
+        Event::Booted { .. } | Event::StepBegun { .. } | Event::StepEnded { .. } | Event::Lost { .. } => None,
+    }
+}

@@ -1,0 +1,208 @@
+//! How much memory a team's kernel gets: what its file says, or else what suits it.
+
+use agentos_hal::page::{PAGE_TOKENS, image_bytes};
+use agentos_hal::{KvType, ModelShape};
+use agentos_kernel::agent::{MemoryMode, Spec};
+use agentos_kernel::layout::SliceLimits;
+use agentos_kernel::memory::admit::{Capacity, Demand, LEAST_BOUNDED, SPARE_PAGES, Unfit, admit};
+use agentos_kernel::system::Config;
+
+use super::plan::Plan;
+use crate::team::{Memory, Problem, Team, TeamError};
+
+/// Page memory where the file does not say: as much as all agents need at once, and no more than this
+/// many tokens, but always what the largest agent needs.
+pub const DEFAULT_L1_TOKENS: u32 = 8192;
+
+/// The arena where the file does not say: as much as all agents need besides page memory, and no more
+/// than this many bytes, but always what the largest agent needs.
+pub const DEFAULT_L2_BYTES: u64 = 512 << 20;
+
+/// Pages of the arena: more have no names, and nobody has the memory.
+const MOST_PAGES: u32 = 1 << 26;
+
+/// Candidates per row where no agent asks for more: sampling never looks beyond them.
+const CANDIDATES: u32 = 64;
+
+/// The sizes of a kernel for a team.
+///
+/// # Errors
+/// [`Problem::Unfit`]: an agent would not fit even alone.
+pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Result<Config, TeamError> {
+    let demands: Vec<Demand> = plan.agents.iter().map(|agent| demand(&agent.spec)).collect();
+    let page_bytes = image_bytes(shape, kv) as u64;
+    let tiers = tiers(team.memory, &demands, page_bytes);
+    for (agent, &demand) in team.agents.iter().zip(&demands) {
+        fits(demand, tiers).map_err(|unfit| {
+            let remedy = remedy(demand, tiers, unfit, page_bytes);
+            team.error(agent.context_place, Problem::Unfit { name: agent.name.clone(), unfit, remedy })
+        })?;
+    }
+    let longest = plan.agents.iter().map(|agent| agent.spec.context.saturating_add(agent.slack));
+    let longest = longest.max().unwrap_or(1).min(plan.model_context);
+    let sizes = sizes(demands.len() as u16, longest, tiers, kv);
+    let (step_ms, quantum) = (team.schedule.step_ms, team.schedule.quantum);
+    Ok(Config {
+        candidates: plan
+            .agents
+            .iter()
+            .map(|agent| agent.spec.sampling.top_k)
+            .fold(sizes.candidates, u32::max),
+        step_target_us: step_ms.map_or(sizes.step_target_us, |ms| u64::from(ms) * 1000),
+        quantum_rows: quantum.unwrap_or(sizes.quantum_rows),
+        ..sizes
+    }
+    .checked())
+}
+
+/// The sizes of a kernel for a team of so many agents whose file says nothing of memory, with contexts of
+/// so many tokens each.
+pub fn default_config(agents: u16, context: u32, shape: &ModelShape, kv: KvType) -> Config {
+    let demands = vec![Demand { context, memory: MemoryMode::Exact }; usize::from(agents)];
+    let tiers = tiers(Memory::default(), &demands, image_bytes(shape, kv) as u64);
+    sizes(agents, context, tiers, kv).checked()
+}
+
+fn sizes(agents: u16, context: u32, tiers: TierPages, kv: KvType) -> Config {
+    // Nobody sends: answers go from agent to agent as openings.
+    Config { candidates: CANDIDATES, kv, inbox: 1, ..Config::new(agents, context, tiers.l1, tiers.l2) }
+}
+
+/// Pages of the two tiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TierPages {
+    l1: u32,
+    l2: u32,
+}
+
+fn tiers(memory: Memory, demands: &[Demand], page_bytes: u64) -> TierPages {
+    let most = |pages: fn(&Demand) -> u32| demands.iter().map(pages).max().unwrap_or(0);
+    let all = demands.iter().fold(SPARE_PAGES, |sum, demand| sum.saturating_add(worst_pages(demand)));
+    let largest = most(worst_pages).saturating_add(SPARE_PAGES);
+    let resident = most(resident_pages).saturating_add(SPARE_PAGES);
+    let page_tokens = PAGE_TOKENS as u32;
+    let l1 = match memory.l1_tokens {
+        Some(tokens) => tokens.div_ceil(page_tokens),
+        None => all.min(DEFAULT_L1_TOKENS / page_tokens).max(resident),
+    };
+    let l2 = match memory.l2_mb {
+        Some(mb) => pages_in(u64::from(mb) << 20, page_bytes),
+        None => {
+            let besides = |pages: u32| pages.saturating_sub(l1);
+            besides(all).min(pages_in(DEFAULT_L2_BYTES, page_bytes)).max(besides(largest))
+        }
+    };
+    TierPages { l1: l1.max(LEAST_BOUNDED), l2 }
+}
+
+fn pages_in(bytes: u64, page_bytes: u64) -> u32 {
+    u32::try_from(bytes / page_bytes).unwrap_or(u32::MAX).min(MOST_PAGES)
+}
+
+fn demand(spec: &Spec) -> Demand {
+    Demand { context: spec.context, memory: spec.memory }
+}
+
+fn worst_pages(demand: &Demand) -> u32 {
+    SliceLimits::DEFAULT.worst_pages(demand.context)
+}
+
+/// Pages that have to be in page memory for the agent to run.
+fn resident_pages(demand: &Demand) -> u32 {
+    match demand.memory {
+        MemoryMode::Exact => worst_pages(demand),
+        MemoryMode::Bounded { pages, .. } => pages,
+    }
+}
+
+fn fits(demand: Demand, tiers: TierPages) -> Result<u32, Unfit> {
+    let capacity = Capacity { l1: tiers.l1, l2: tiers.l2, promised: 0 };
+    admit(demand, capacity, SliceLimits::DEFAULT)
+}
+
+/// A size of `[memory]` with which an agent would fit; `None` where its own quota is at fault.
+fn remedy(demand: Demand, tiers: TierPages, unfit: Unfit, page_bytes: u64) -> Option<String> {
+    let resident = resident_pages(&demand);
+    if matches!(unfit, Unfit::Quota { least, pages } if pages < least) {
+        return None;
+    }
+    if resident > tiers.l1 || demand.memory == MemoryMode::Exact {
+        // Where there is no arena, some pages of page memory are never promised.
+        let pages = resident + SPARE_PAGES.saturating_sub(tiers.l2);
+        return Some(format!("l1_tokens = {}", u64::from(pages) * PAGE_TOKENS as u64));
+    }
+    let pages = worst_pages(&demand) + SPARE_PAGES - tiers.l1;
+    Some(format!("l2_mb = {}", (u64::from(pages) * page_bytes).div_ceil(1 << 20)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE_BYTES: u64 = 184_320;
+    const EXACT: MemoryMode = MemoryMode::Exact;
+    const BOUNDED: MemoryMode = MemoryMode::Bounded { pages: 24, packed: false };
+
+    fn demand(context: u32, memory: MemoryMode) -> Demand {
+        Demand { context, memory }
+    }
+
+    #[test]
+    fn a_small_team_gets_what_it_needs() {
+        let demands = [demand(100, EXACT), demand(200, EXACT)];
+        let tiers = tiers(Memory::default(), &demands, PAGE_BYTES);
+        let needed: u32 = demands.iter().map(worst_pages).sum();
+        assert_eq!(tiers, TierPages { l1: needed + SPARE_PAGES, l2: 0 });
+        assert!(demands.iter().all(|&demand| fits(demand, tiers).is_ok()));
+    }
+
+    #[test]
+    fn a_large_team_gets_the_rest_in_the_arena() {
+        let demands = [demand(4000, EXACT); 2];
+        let found = tiers(Memory::default(), &demands, PAGE_BYTES);
+        assert_eq!(found.l1, DEFAULT_L1_TOKENS / 8);
+        assert_eq!(found.l2, 2 * worst_pages(&demands[0]) + SPARE_PAGES - found.l1);
+        let demands = [demand(4000, EXACT); 1000];
+        let found = tiers(Memory::default(), &demands, PAGE_BYTES);
+        assert_eq!(u64::from(found.l2), DEFAULT_L2_BYTES / PAGE_BYTES);
+    }
+
+    #[test]
+    fn the_largest_agent_fits_whatever_the_default_is() {
+        for memory in [EXACT, BOUNDED] {
+            let largest = demand(100_000, memory);
+            let tiers = tiers(Memory::default(), &[largest], PAGE_BYTES);
+            assert_eq!(tiers.l1 > DEFAULT_L1_TOKENS / 8, memory == EXACT);
+            assert!(fits(largest, tiers).is_ok());
+        }
+    }
+
+    /// With what the refusal says, the agent fits, and with less it does not.
+    #[track_caller]
+    fn helps(memory: Memory, demand: Demand, key: &str) {
+        let found = tiers(memory, &[demand], PAGE_BYTES);
+        let unfit = fits(demand, found).unwrap_err();
+        let remedy = remedy(demand, found, unfit, PAGE_BYTES).unwrap();
+        let number: u32 = remedy.strip_prefix(key).unwrap().strip_prefix(" = ").unwrap().parse().unwrap();
+        let fits_with = |number: u32| {
+            let memory = match key {
+                "l1_tokens" => Memory { l1_tokens: Some(number), ..memory },
+                _ => Memory { l2_mb: Some(number), ..memory },
+            };
+            fits(demand, tiers(memory, &[demand], PAGE_BYTES)).is_ok()
+        };
+        assert!(fits_with(number), "{remedy}");
+        assert!(!fits_with(number - 8), "{remedy} is more than is needed");
+    }
+
+    #[test]
+    fn a_refusal_says_a_size_that_helps() {
+        let memory = |l2_mb| Memory { l1_tokens: Some(256), l2_mb: Some(l2_mb) };
+        helps(memory(0), demand(400, EXACT), "l1_tokens");
+        helps(memory(1), demand(400, EXACT), "l1_tokens");
+        helps(memory(64), demand(400, EXACT), "l1_tokens");
+        helps(memory(1), demand(4000, BOUNDED), "l2_mb");
+        let quota = MemoryMode::Bounded { pages: 50, packed: false };
+        helps(memory(64), demand(400, quota), "l1_tokens");
+    }
+}

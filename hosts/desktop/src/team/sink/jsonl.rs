@@ -1,0 +1,50 @@
+//! A line of JSON for every event.
+
+use std::io::{BufWriter, Write};
+
+use super::{Refusal, Sink, Told};
+use crate::team::json::{Line, LineEvent, Summary, line};
+use crate::team::runner::RunError;
+
+/// Bytes that wait to be written at most.
+const ROOM: usize = 1 << 16;
+
+/// Writes a line of JSON for every event, and the summary last.
+pub struct JsonLines<W: Write> {
+    out: BufWriter<W>,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> JsonLines<W> {
+        JsonLines { out: BufWriter::with_capacity(ROOM, out) }
+    }
+
+    fn write(&mut self, line: &Line<'_>) -> Result<(), RunError> {
+        serde_json::to_writer(&mut self.out, line).map_err(|error| RunError::Output(error.into()))?;
+        self.out.write_all(b"\n").map_err(RunError::Output)
+    }
+}
+
+impl<W: Write> Sink for JsonLines<W> {
+    fn event(&mut self, told: &Told<'_>) -> Result<(), RunError> {
+        match line(told.record, told.names, told.text) {
+            Some(line) => self.write(&line),
+            None => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError> {
+        let event = LineEvent::Refused { agent: refusal.name.into(), reason: refusal.reason.to_owned() };
+        self.write(&Line { at_us: refusal.at_us, event })
+    }
+
+    fn flush(&mut self) -> Result<(), RunError> {
+        self.out.flush().map_err(RunError::Output)
+    }
+
+    fn end(&mut self, at_us: u64, summary: &Summary) -> Result<(), RunError> {
+        self.write(&Line { at_us, event: LineEvent::Summary(Box::new(summary.clone())) })?;
+        self.flush()
+    }
+}

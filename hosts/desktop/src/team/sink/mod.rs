@@ -1,0 +1,102 @@
+//! Telling what a team does, while it does it.
+//!
+//! * [`Sink`]: who is told.
+//! * [`Plain`]: lines for a person, each under the name of who speaks; a table at the end.
+//! * [`JsonLines`]: a line of JSON for every event.
+//! * [`TraceFile`]: a trace to look at later, beside one of the others.
+
+mod jsonl;
+mod plain;
+mod table;
+mod trace_file;
+mod wrap;
+
+pub use jsonl::JsonLines;
+pub use plain::{Plain, Style};
+pub use trace_file::TraceFile;
+
+use agentos_kernel::event::Record;
+
+use super::json::Summary;
+use super::name::Names;
+use super::runner::RunError;
+
+/// Something that happened, with what the team knows of it.
+#[derive(Clone, Copy)]
+pub struct Told<'a> {
+    /// What happened.
+    pub record: &'a Record,
+    /// The agent that it happened to: its index in the team.
+    pub member: Option<usize>,
+    /// What it makes whole of that agent's answer.
+    pub text: &'a str,
+    /// The agents' names.
+    pub names: &'a Names,
+}
+
+/// An agent that was not let in.
+#[derive(Clone, Copy)]
+pub struct Refusal<'a> {
+    /// Its index in the team.
+    pub member: usize,
+    /// Its name.
+    pub name: &'a str,
+    /// Why, and what would fit.
+    pub reason: &'a str,
+    /// When, in microseconds on the kernel's clock.
+    pub at_us: u64,
+}
+
+/// Who is told what a team does.
+///
+/// # Errors
+/// Of every method: [`RunError::Output`] or [`RunError::Trace`], and the run ends.
+pub trait Sink {
+    /// Something happened.
+    fn event(&mut self, told: &Told<'_>) -> Result<(), RunError>;
+
+    /// An agent was not let in.
+    fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError>;
+
+    /// So many pages of page memory are in use.
+    fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {
+        let _ = (at_us, pages);
+        Ok(())
+    }
+
+    /// Nothing more happens for a while.
+    fn flush(&mut self) -> Result<(), RunError>;
+
+    /// The run is over.
+    fn end(&mut self, at_us: u64, summary: &Summary) -> Result<(), RunError>;
+}
+
+/// Tells two.
+pub struct Both<'a>(pub &'a mut dyn Sink, pub &'a mut dyn Sink);
+
+impl Sink for Both<'_> {
+    fn event(&mut self, told: &Told<'_>) -> Result<(), RunError> {
+        self.0.event(told)?;
+        self.1.event(told)
+    }
+
+    fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError> {
+        self.0.refused(refusal)?;
+        self.1.refused(refusal)
+    }
+
+    fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {
+        self.0.l1_pages(at_us, pages)?;
+        self.1.l1_pages(at_us, pages)
+    }
+
+    fn flush(&mut self) -> Result<(), RunError> {
+        self.0.flush()?;
+        self.1.flush()
+    }
+
+    fn end(&mut self, at_us: u64, summary: &Summary) -> Result<(), RunError> {
+        self.0.end(at_us, summary)?;
+        self.1.end(at_us, summary)
+    }
+}

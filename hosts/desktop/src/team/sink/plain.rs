@@ -1,0 +1,153 @@
+//! Lines for a person.
+
+use std::io::{BufWriter, Write};
+
+use agentos_kernel::event::Event;
+use unicode_width::UnicodeWidthStr;
+
+use super::table::table;
+use super::wrap::Wrap;
+use super::{Refusal, Sink, Told};
+use crate::team::Team;
+use crate::team::json::Summary;
+use crate::team::runner::RunError;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Columns of a line.
+    pub columns: usize,
+    /// Whether names have colours.
+    pub colours: bool,
+}
+
+/// Columns of a name at most: the rest of a longer one is pushed to the right.
+const NAME_COLUMNS: usize = 20;
+
+/// Columns that are left to a text, however narrow the lines are.
+const LEAST_COLUMNS: usize = 20;
+
+/// Colours of names in turn, as terminals number them.
+const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+
+/// Bytes that wait to be written at most.
+const ROOM: usize = 1 << 16;
+
+/// Writes what agents say in lines, each under the name of who says it, so that it can be read when
+/// several speak at once. A line is written when it is complete or as wide as it may be.
+pub struct Plain<W: Write> {
+    out: BufWriter<W>,
+    style: Style,
+    voices: Vec<Voice>,
+    name_columns: usize,
+}
+
+/// An agent as it is heard.
+struct Voice {
+    name: String,
+    /// Columns between the name and the line.
+    pad: usize,
+    colour: u8,
+    wrap: Wrap,
+}
+
+impl<W: Write> Plain<W> {
+    /// Writes to `out`.
+    pub fn new(team: &Team, style: Style, out: W) -> Plain<W> {
+        let widths = team.agents.iter().map(|agent| agent.name.width());
+        let name_columns = widths.max().unwrap_or(0).min(NAME_COLUMNS);
+        let width = style.columns.saturating_sub(name_columns + MARGIN).max(LEAST_COLUMNS);
+        let voice = |(index, name): (usize, &String)| Voice {
+            name: name.clone(),
+            pad: name_columns.saturating_sub(name.width()),
+            colour: COLOURS[index % COLOURS.len()],
+            wrap: Wrap::new(width),
+        };
+        let voices = team.agents.iter().map(|agent| &agent.name).enumerate().map(voice).collect();
+        Plain { out: BufWriter::with_capacity(ROOM, out), style, voices, name_columns }
+    }
+
+    fn say(&mut self, member: usize, text: &str) -> Result<(), RunError> {
+        let Voice { name, pad, colour, wrap } = &mut self.voices[member];
+        let (out, style) = (&mut self.out, self.style);
+        wrap.push(text, &mut |line| write_line(out, style, (name, *pad, *colour), SAYS, line))
+            .map_err(RunError::Output)
+    }
+
+    /// Writes what is left of an agent's line.
+    fn end_line(&mut self, member: usize) -> Result<(), RunError> {
+        let Voice { name, pad, colour, wrap } = &mut self.voices[member];
+        if wrap.is_empty() {
+            return Ok(());
+        }
+        let (out, style) = (&mut self.out, self.style);
+        wrap.finish(&mut |line| write_line(out, style, (name, *pad, *colour), SAYS, line))
+            .map_err(RunError::Output)
+    }
+
+    /// Writes what happened to an agent.
+    fn note(&mut self, member: usize, what: std::fmt::Arguments<'_>) -> Result<(), RunError> {
+        self.end_line(member)?;
+        let Voice { name, pad, colour, .. } = &self.voices[member];
+        write_line(&mut self.out, self.style, (name, *pad, *colour), DOES, what).map_err(RunError::Output)
+    }
+}
+
+/// Between a name and what the agent says, or what becomes of it.
+const SAYS: char = '│';
+const DOES: char = '·';
+
+/// Columns between names and lines.
+const MARGIN: usize = 3;
+
+fn write_line(
+    out: &mut impl Write,
+    style: Style,
+    (name, pad, colour): (&str, usize, u8),
+    mark: char,
+    line: impl std::fmt::Display,
+) -> std::io::Result<()> {
+    let paint = |code: &'static str| if style.colours { code } else { "" };
+    if style.colours {
+        write!(out, "\x1b[{colour}m")?;
+    }
+    write!(out, "{name}{:pad$} {mark}{} ", "", paint("\x1b[0m"))?;
+    if mark == DOES {
+        return writeln!(out, "{}{line}{}", paint("\x1b[2m"), paint("\x1b[0m"));
+    }
+    writeln!(out, "{line}")
+}
+
+impl<W: Write> Sink for Plain<W> {
+    fn event(&mut self, told: &Told<'_>) -> Result<(), RunError> {
+        let Some(member) = told.member else { return Ok(()) };
+        match told.record.event {
+            Event::Spawned { tokens, .. } => self.note(member, format_args!("spawned with {tokens} tokens")),
+            Event::Token { .. } => self.say(member, told.text),
+            Event::Finished { finish, generated, .. } => {
+                self.say(member, told.text)?;
+                self.note(member, format_args!("finished after {generated} tokens ({})", finish.name()))
+            }
+            Event::Faulted { fault, .. } => {
+                self.say(member, told.text)?;
+                self.note(member, format_args!("taken out of service ({})", fault.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError> {
+        self.note(refusal.member, format_args!("refused: {}", refusal.reason))
+    }
+
+    fn flush(&mut self) -> Result<(), RunError> {
+        self.out.flush().map_err(RunError::Output)
+    }
+
+    fn end(&mut self, _: u64, summary: &Summary) -> Result<(), RunError> {
+        (0..self.voices.len()).try_for_each(|member| self.end_line(member))?;
+        let text = table(summary, self.name_columns);
+        self.out.write_all(text.as_bytes()).map_err(RunError::Output)?;
+        self.flush()
+    }
+}

@@ -1,0 +1,123 @@
+//! What a run came to, for a person.
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::team::json::{AgentSummary, BudgetUse, Summary, Tier};
+
+/// A column's title, and its figure for an agent.
+type Column = (&'static str, fn(&AgentSummary) -> String);
+
+const COLUMNS: [Column; 14] = [
+    ("prio", |agent| agent.priority.to_string()),
+    ("end", |agent| agent.reason.to_owned()),
+    ("said", |agent| agent.generated.to_string()),
+    ("context", |agent| agent.tokens.to_string()),
+    ("shared", |agent| agent.shared.to_string()),
+    ("first ms", |agent| agent.first_token_us.map_or("-".to_owned(), milliseconds)),
+    ("L_c ms", |agent| milliseconds(agent.worst_latency_us)),
+    ("preempted", |agent| agent.preemptions.to_string()),
+    ("recomputed", |agent| agent.recomputed.to_string()),
+    ("L1 pages", |agent| agent.l1_pages.to_string()),
+    ("L2 pages", |agent| agent.l2_pages.to_string()),
+    ("out/in", |agent| format!("{}/{}", agent.paged_out, agent.paged_in)),
+    ("η", |agent| format!("{:.2}", agent.utilization)),
+    ("budget", |agent| budget_share(&agent.budget)),
+];
+
+/// The table of all agents, and the run's totals below it.
+pub fn table(summary: &Summary, name_columns: usize) -> String {
+    let rows: Vec<Vec<String>> = summary
+        .agents
+        .iter()
+        .map(|agent| COLUMNS.iter().map(|(_, figure)| figure(agent)).collect())
+        .collect();
+    let width = |column: usize| {
+        let figures = rows.iter().map(|row| row[column].width());
+        figures.fold(COLUMNS[column].0.width(), usize::max)
+    };
+    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+    let mut text = String::from("\n");
+    let titles: Vec<String> = COLUMNS.iter().map(|(title, _)| (*title).to_owned()).collect();
+    push_row(&mut text, "agent", name_columns, &titles, &widths);
+    for (agent, row) in summary.agents.iter().zip(&rows) {
+        push_row(&mut text, &agent.name, name_columns, row, &widths);
+    }
+    totals(&mut text, summary);
+    text
+}
+
+fn push_row(text: &mut String, name: &str, name_columns: usize, figures: &[String], widths: &[usize]) {
+    let name_columns = name_columns.max("agent".len());
+    text.push_str(name);
+    pad(text, name_columns.saturating_sub(name.width()));
+    for (figure, &width) in figures.iter().zip(widths) {
+        pad(text, 2 + width - figure.width());
+        text.push_str(figure);
+    }
+    text.push('\n');
+}
+
+fn pad(text: &mut String, columns: usize) {
+    text.extend(std::iter::repeat_n(' ', columns));
+}
+
+fn totals(text: &mut String, summary: &Summary) {
+    let sum = |figure: fn(&AgentSummary) -> u64| summary.agents.iter().map(figure).sum::<u64>();
+    let seconds = summary.time_us as f64 / 1e6;
+    let rate = if seconds > 0.0 { summary.generated as f64 / seconds } else { 0.0 };
+    let rows = summary.rows as f64 / summary.steps.max(1) as f64;
+    let stepped_us = (summary.device_us + summary.kernel_us).max(1);
+    let kernel = 100.0 * summary.kernel_us as f64 / stepped_us as f64;
+    let (l1, l2) = (tier(summary.l1), tier(summary.l2));
+    write!(
+        text,
+        "\n{} tokens in {seconds:.2} s ({rate:.0} tokens/s); {} steps of {rows:.1} rows, the kernel took {kernel:.2} % \
+         of their time\nshared {} tokens, computed again {}; pages in use at most: {l1} of page memory (L1), {l2} \
+         of the arena (L2)\n",
+        summary.generated,
+        summary.steps,
+        sum(|agent| agent.shared),
+        sum(|agent| agent.recomputed),
+    )
+    .expect("a string takes all text");
+}
+
+fn tier(tier: Tier) -> String {
+    format!("{}/{}", tier.peak, tier.pages)
+}
+
+fn milliseconds(us: u64) -> String {
+    format!("{:.1}", us as f64 / 1e3)
+}
+
+/// How much of the budget is used of which most is.
+fn budget_share(budget: &BudgetUse) -> String {
+    let BudgetUse { tokens, max_tokens, steps, max_steps, time_us, max_time_us } = *budget;
+    let shares = [(tokens, max_tokens), (steps, max_steps), (time_us, max_time_us)];
+    let shares = shares.iter().filter_map(|&(used, most)| Some(used as f64 / most?.max(1) as f64));
+    match shares.reduce(f64::max) {
+        Some(share) => format!("{:.0} %", 100.0 * share),
+        None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scarcest_part_of_a_budget_is_told() {
+        let budget = BudgetUse {
+            tokens: 10,
+            max_tokens: Some(40),
+            steps: 5,
+            max_steps: None,
+            time_us: 900,
+            max_time_us: Some(1000),
+        };
+        assert_eq!(budget_share(&budget), "90 %");
+        assert_eq!(budget_share(&BudgetUse { max_tokens: None, max_time_us: None, ..budget }), "-");
+    }
+}
