@@ -319,6 +319,11 @@ impl<'m> Kernel<'m> {
         &self.config
     }
 
+    /// Bytes of a page's image.
+    pub fn page_bytes(&self) -> usize {
+        self.packing.image_bytes()
+    }
+
     /// Figures of the whole system.
     pub fn figures(&self) -> Figures {
         let promised = self.agents.iter().filter_map(|slot| slot.rcb.as_ref()).map(|rcb| rcb.reserved).sum();
