@@ -68,6 +68,8 @@ pub struct Panel {
     pub sums: *mut f32,
     /// The strip of row 0 of the output.
     pub out: *mut f32,
+    /// The packed weights that come after the stretch, and how many lines of them the next one has.
+    pub ahead: (*const u8, usize),
 }
 
 /// Computes one strip of outputs for all rows. `multiply` is [`multiply`] for the instruction set.
@@ -97,7 +99,8 @@ pub unsafe fn strip<S: Lanes, F: Format>(
                 for first in (0..product.inner).step_by(STRETCH) {
                     let len = (product.inner - first).min(STRETCH);
                     unpack::<S, F>(weights, first, len, scratch);
-                    multiply(product, &Panel { weights: scratch, first, len, sums, out });
+                    let ahead = ahead::<F>(weights, first, len);
+                    multiply(product, &Panel { weights: scratch, first, len, sums, out, ahead });
                 }
             }
         }
@@ -148,7 +151,15 @@ unsafe fn panel_tile<S: Lanes, const R: usize>(product: &MatMul, panel: &Panel, 
                 }
             }
         }
-        for k in 0..panel.len {
+        // Asked for a line at a time between the products, the next weights come while these are used. All
+        // at once they would have to wait for each other, and the products for them.
+        let (ahead, lines) = panel.ahead;
+        let asking = if row == 0 { lines.min(panel.len) } else { 0 };
+        for k in 0..asking {
+            S::prefetch(ahead.wrapping_add(64 * k));
+            multiply_add::<S, R>(&mut sums, panel.weights.add(k * STRIP), &x, k);
+        }
+        for k in asking..panel.len {
             multiply_add::<S, R>(&mut sums, panel.weights.add(k * STRIP), &x, k);
         }
         if panel.first + panel.len < product.inner {
@@ -200,6 +211,13 @@ unsafe fn tile<S: Lanes, F: Format, const R: usize>(product: &MatMul, weights: *
     }
 }
 
+/// What follows the stretch of `len` inner elements from `first` on: where it is, and how many lines the
+/// next stretch has of it, if it is as long.
+fn ahead<F: Format>(weights: *const u8, first: usize, len: usize) -> (*const u8, usize) {
+    let bytes = |inner: usize| inner * GROUPS * F::BYTES / F::BLOCK;
+    (weights.wrapping_add(bytes(first + len)), bytes(len).div_ceil(64))
+}
+
 /// Unpacks inner elements `first` to `first + len` of a strip, whole parts: [`STRIP`] weights for each.
 ///
 /// # Safety
@@ -212,9 +230,6 @@ pub unsafe fn unpack<S: Lanes, F: Format>(weights: *const u8, first: usize, len:
         let part = F::WORDS * F::PER_WORD;
         for number in first / part..(first + len) / part {
             let block = weights.add(number / F::SUBS * GROUPS * F::BYTES);
-            if number % F::SUBS == 0 {
-                prefetch_block::<S, F>(block);
-            }
             unpack_part::<S, F>(block, number % F::SUBS, out.add((number * part - first) * STRIP));
         }
     }
