@@ -105,6 +105,11 @@ pub struct Weighed {
     weight: f64,
 }
 
+impl Weighed {
+    /// What a table of them starts with.
+    pub const ZERO: Weighed = Weighed { candidate: 0, token: 0, logit: 0.0, weight: 0.0 };
+}
+
 /// Parameters that were checked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampler {

@@ -1,6 +1,6 @@
 //! Proves that the core needs no operating system, no standard library and no heap.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -8,38 +8,50 @@ use serde_json::Value;
 use crate::Outcome;
 use crate::process::{Failure, Repository, output_of, shown, succeed};
 
-/// The crates that promise it. `freestanding/probe.rs` names them too.
+/// The crates that promise it, and what else `freestanding/probe.rs` names.
 const CRATES: [&str; 4] = ["agentos-kernel", "agentos-hal", "agentos-cpu", "agentos-gguf"];
+const ALSO_NAMED: [&str; 1] = ["embedded-hal"];
 
-/// Builds the crates without their default features and links them into a library that has only a
-/// panic handler beside them.
+/// Whether the program can be linked and run here.
+pub const RUNS_HERE: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
+/// Builds the crates without their default features, links them into a program that has nothing beside
+/// them, and runs it: a kernel in static memory, agents on the CPU backend.
 ///
 /// # Errors
-/// [`Failure::Exit`] when something does not compile or link: the compiler has said what was missing.
+/// [`Failure::Exit`] when something does not compile or link (the compiler has said what was missing), or
+/// when the program finds that something is not as it should be.
 pub fn check(repository: &Repository) -> Outcome {
     let mut cargo = repository.cargo(&["build", "--no-default-features"]);
     for name in CRATES {
         cargo.args(["--package", name]);
     }
-    // Nobody runs what is built here.
-    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+    cargo.args(["--target-dir", "target/freestanding"]);
+    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_PANIC", "abort");
     cargo.arg("--message-format=json-render-diagnostics");
     let messages = output_of(&mut cargo)?;
     let messages = String::from_utf8_lossy(&messages);
-    let libraries: Option<Vec<PathBuf>> = CRATES.iter().map(|name| library(&messages, name)).collect();
+    let named = CRATES.iter().chain(&ALSO_NAMED);
+    let libraries: Option<Vec<(&str, PathBuf)>> =
+        named.map(|name| library(&messages, name).map(|library| (*name, library))).collect();
     let missing = || Failure::Answer { command: shown(&cargo), expected: "library of each crate" };
-    succeed(&mut link(repository, &libraries.ok_or_else(missing)?))
+    let program = repository.root.join("target/freestanding/probe");
+    succeed(&mut link(repository, &libraries.ok_or_else(missing)?, &program))?;
+    succeed(&mut Command::new(program))
 }
 
-/// The compiler, told to link the probe with `libraries`, those of [`CRATES`].
-fn link(repository: &Repository, libraries: &[PathBuf]) -> Command {
-    let folder = libraries[0].parent().expect("a library lies in a folder");
+/// The compiler, told to link the probe with `libraries`.
+fn link(repository: &Repository, libraries: &[(&str, PathBuf)], program: &Path) -> Command {
+    let folder = libraries[0].1.parent().expect("a library lies in a folder");
     let mut rustc = Command::new("rustc");
-    rustc
-        .args(["--edition", "2024", "--crate-type", "staticlib", "-C", "panic=abort", "--out-dir"])
-        .arg(folder);
+    rustc.args(["--edition", "2024", "--crate-type", "bin", "--crate-name", "probe"]);
+    rustc.args(["-C", "panic=abort", "-C", "opt-level=1", "-C", "relocation-model=static"]);
+    for argument in ["-nostartfiles", "-nostdlib", "-static", "-no-pie"] {
+        rustc.arg("-C").arg(format!("link-arg={argument}"));
+    }
+    rustc.arg("-o").arg(program);
     rustc.arg("-L").arg(format!("dependency={}", folder.join("deps").display()));
-    for (name, library) in CRATES.iter().zip(libraries) {
+    for (name, library) in libraries {
         rustc.arg("--extern").arg(format!("{}={}", name.replace('-', "_"), library.display()));
     }
     rustc.arg("xtask/freestanding/probe.rs").current_dir(&repository.root).stdin(Stdio::null());

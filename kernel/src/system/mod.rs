@@ -1,7 +1,7 @@
 //! The kernel itself: `tick` at the top, and what it is made of.
 //!
 //! * [`config`]: all sizes, one checked value.
-//! * [`storage`]: the tables that a host lends.
+//! * [`storage`]: the tables that a host lends. [`memory`]: all of them as one value.
 //! * `plan`: who is in the next step, and with which rows.
 //! * `room`: page memory for those who are.
 //! * `commit`: what a step's report means for the agents in it.
@@ -14,6 +14,7 @@
 pub mod audit;
 pub mod config;
 pub mod latency;
+pub mod memory;
 pub mod storage;
 
 mod calls;
@@ -27,6 +28,7 @@ mod vectors;
 mod waits;
 
 pub use config::Config;
+pub use memory::Memory;
 pub use storage::{Sizes, Storage, Vocabulary};
 
 use core::task::Poll;
