@@ -9,6 +9,7 @@ mod team;
 use agentos_cpu::{CpuDevice, Isa, Solo, SystemMemory};
 use agentos_hal::TensorDevice;
 use agentos_kernel::agent::{Priority, Spec};
+use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::system::Config;
 use agentos_reference::Reference;
 
@@ -56,6 +57,41 @@ fn crowd_equals_alone(model: &Tiny, crowd: &mut dyn TensorDevice, alone: &mut dy
 fn a_crowd_on_the_reference_says_what_each_says_alone() {
     let reference = || Reference::new(1 << 26);
     crowd_equals_alone(&Tiny::new(5), &mut reference(), &mut reference());
+}
+
+/// Agents with prompts of a hundred tokens and answers of two hundred, in page memory for 1,024 tokens.
+fn overcommitted(agents: u64, config: Config) {
+    let config = Config { candidates: LIMITS.candidates, kv: LIMITS.kv, ..config }.checked();
+    let specs: Vec<(Spec, Vec<u32>)> = (0..agents)
+        .map(|tag| (Spec { context: 300, ..spec(tag, 300, 200) }, prompt(tag as u32, 100)))
+        .collect();
+    let model = Tiny::new(7);
+    let cpu = || CpuDevice::new(SystemMemory::default(), Solo, Isa::best());
+    let mut crowd = cpu();
+    model.prepare(&mut crowd, &config.device_limits(&SHAPE));
+    let team = Team::run(config, &SHAPE, tiny::delimiters(), Vec::new(), &mut crowd, &specs);
+    for (spec, prompt) in &specs {
+        let expected = model.alone(&mut cpu(), spec, prompt, 200);
+        assert_eq!(team.given[&spec.tag], expected, "agent {}", spec.tag);
+    }
+    assert!(team.paged_in > 0, "they do not fit page memory together");
+    assert_eq!(team.recomputed, 0);
+}
+
+/// Pages of an agent of 300 tokens, however its slices fall.
+const AGENT_PAGES: u32 = SliceLimits::DEFAULT.worst_pages(300);
+
+#[test]
+fn eight_agents_and_sixty_four_finish_in_page_memory_for_1024_tokens() {
+    for agents in [8, 64] {
+        overcommitted(agents, Config::new(agents as u16, 300, 1024 / 8, agents as u32 * AGENT_PAGES));
+    }
+}
+
+#[test]
+fn one_agent_more_than_memory_is_for_costs_no_token_twice() {
+    let agents = 5;
+    overcommitted(agents, Config::new(agents as u16, 300, 4 * AGENT_PAGES - 20, 2 * AGENT_PAGES));
 }
 
 #[test]
