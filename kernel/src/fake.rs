@@ -63,6 +63,8 @@ pub struct FakeDevice {
     pub hitches: VecDeque<Hitch>,
     /// Computes from whatever is in its pages: nobody has promised that it makes sense.
     pub careless: bool,
+    /// What page operations answer before they copy: `None` is pending.
+    pub copies: VecDeque<Option<PageError>>,
     /// Rows of every step taken.
     pub steps: Vec<usize>,
     limits: Limits,
@@ -79,6 +81,7 @@ impl FakeDevice {
             refusals: VecDeque::new(),
             hitches: VecDeque::new(),
             careless: false,
+            copies: VecDeque::new(),
             steps: Vec::new(),
             limits,
             memory: vec![[None; PAGE_TOKENS]; limits.pages as usize],
@@ -113,6 +116,12 @@ impl FakeDevice {
             }
         }
         hash
+    }
+
+    /// What goes wrong with a page operation, if something does.
+    fn copy_hitch(&mut self) -> Option<Poll<Result<(), PageError>>> {
+        let hitch = self.copies.pop_front()?;
+        Some(hitch.map_or(Poll::Pending, |error| Poll::Ready(Err(error))))
     }
 
     fn compute(&mut self, step: &Step<'_>) {
@@ -206,6 +215,9 @@ impl TensorDevice for FakeDevice {
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
+        if let Some(hitch) = self.copy_hitch() {
+            return hitch;
+        }
         for (bytes, token) in image.chunks_exact_mut(8).zip(&self.memory[page.0 as usize]) {
             let (token, offset) = token.unwrap_or((u32::MAX, u32::MAX));
             bytes[..4].copy_from_slice(&token.to_le_bytes());
@@ -215,6 +227,9 @@ impl TensorDevice for FakeDevice {
     }
 
     fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
+        if let Some(hitch) = self.copy_hitch() {
+            return hitch;
+        }
         for (bytes, token) in image.chunks_exact(8).zip(&mut self.memory[page.0 as usize]) {
             let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
             let found = (word(&bytes[..4]), word(&bytes[4..]));
@@ -224,6 +239,9 @@ impl TensorDevice for FakeDevice {
     }
 
     fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
+        if let Some(Poll::Ready(hitch)) = self.copy_hitch() {
+            return hitch;
+        }
         for &(from, to) in pairs {
             self.memory[to.0 as usize] = self.memory[from.0 as usize];
         }

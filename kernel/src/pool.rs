@@ -25,6 +25,16 @@ impl<'m> PagePool<'m> {
         self.count as u32
     }
 
+    /// The pages that can be taken.
+    pub fn free_pages(&self) -> &[PageId] {
+        &self.free[..self.count]
+    }
+
+    /// Pages that there are.
+    pub fn pages(&self) -> u32 {
+        self.free.len() as u32
+    }
+
     /// Fills `pages` with pages that are free no more.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! The desktop host: what the `agentos` program needs around the kernel on a machine with an operating
 //! system.
 //!
+//! * [`aside`]: files that are there whole or not at all.
 //! * [`fetch`]: having a model on this machine.
 //! * [`heap`]: giving memory back.
 //! * [`map`] and [`model`]: opening a model file.
@@ -18,6 +19,7 @@
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod aside;
 pub mod bench;
 pub mod boot;
 pub mod cli;

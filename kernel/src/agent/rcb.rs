@@ -162,6 +162,8 @@ pub struct Rcb {
     pub reached: u32,
     /// Tokens generated since the last message.
     pub turn_tokens: u32,
+    /// Its answer is over: its last token is computed together with the message that comes behind it.
+    pub turn_over: bool,
     /// Rows that it may still compute before its level's next agent is preferred.
     pub turn_rows: u32,
     /// Agents whose end it waits for.
@@ -226,6 +228,7 @@ impl Rcb {
             committed: start,
             reached: 0,
             turn_tokens: 0,
+            turn_over: false,
             turn_rows: 0,
             waits_for: Vec::new(),
             reached_through: false,
@@ -246,7 +249,7 @@ impl Rcb {
 
     /// Whether its answer is what comes next: with a budget of no tokens a context is only computed.
     pub const fn generates(&self) -> bool {
-        self.budget.turn_tokens > 0
+        self.budget.turn_tokens > 0 && self.budget.tokens > 0
     }
 
     /// Microseconds since it was spawned, those before it was restored included.
@@ -264,9 +267,9 @@ impl Rcb {
         offer.map_or(self.tokens, |base| base.min(self.tokens))
     }
 
-    /// Whether there are tokens that are in no step yet.
+    /// Whether there are tokens that are in no step yet and belong into one.
     pub const fn has_work(&self) -> bool {
-        self.cursor.layout.tokens < self.tokens
+        !self.turn_over && self.cursor.layout.tokens < self.tokens
     }
 
     /// The budget that is used up, if one is.

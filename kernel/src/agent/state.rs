@@ -150,6 +150,8 @@ pub const fn legal(from: StateKind, to: StateKind) -> bool {
     match (from, to) {
         // Over is over.
         (Stopped | Faulted, _) => false,
+        // It was suspended while it waited for admission, and waits for it again.
+        (Suspended, New) => true,
         (_, New) => false,
         (New, Ready | Blocked | Suspended | Stopped | Faulted) => true,
         (New, Running) => false,

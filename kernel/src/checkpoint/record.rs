@@ -125,6 +125,8 @@ pub struct AgentRecord {
     pub reached: u32,
     /// Tokens generated since the last message.
     pub turn_tokens: u32,
+    /// Its answer is over.
+    pub turn_over: bool,
     /// Agents whose end it waits for.
     pub waits_for: Vec<u16, MOST_WAITS>,
     /// Tool calls that are open.

@@ -12,6 +12,11 @@ pub struct FrameId(u32);
 impl FrameId {
     /// No frame.
     pub const NONE: FrameId = FrameId(u32::MAX);
+
+    /// Counts lossless frames from 0, and packed ones behind them.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// What stands in the table for a frame in use.
@@ -74,6 +79,12 @@ impl<'m> Arena<'m> {
     /// Packed frames that nobody uses.
     pub fn free_packed(&self) -> u32 {
         self.packed.count
+    }
+
+    /// Every frame, and whether it is in use.
+    pub fn frames(&self) -> impl Iterator<Item = (FrameId, bool)> {
+        let marks = self.lossless.next.iter().chain(self.packed.next.iter());
+        (0..).map(FrameId).zip(marks.map(|&mark| mark == IN_USE))
     }
 
     /// A lossless frame.

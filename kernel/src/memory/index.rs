@@ -49,6 +49,16 @@ impl<'m> Index<'m> {
         self.slots.len() / 2
     }
 
+    /// Entries.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// The slice of an identity.
     pub fn get(&self, hash: &SliceHash) -> Option<u32> {
         self.slots[self.place(hash)].0.map(|(_, slice)| slice)

@@ -7,10 +7,12 @@
 //! * [`arena`]: the second tier (L2), frames for page images.
 //! * [`pack`]: page images as int8 with a scale per token and head.
 //! * [`pager`]: all of these together: sharing, copying on write, moving between tiers.
+//! * `audit`: whether their books agree.
 //! * [`admit`], [`evict`], [`select`]: who may come, whose pages go, what a bounded agent keeps; pure.
 
 pub mod admit;
 pub mod arena;
+mod audit;
 pub mod evict;
 pub mod hash;
 pub mod index;

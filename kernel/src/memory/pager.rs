@@ -90,6 +90,32 @@ impl<'m> Pager<'m> {
         self.arena.free_lossless()
     }
 
+    /// Pages of page memory.
+    pub fn pages(&self) -> u32 {
+        self.pool.pages()
+    }
+
+    /// The pages that nobody uses.
+    pub fn free_pages(&self) -> &[PageId] {
+        self.pool.free_pages()
+    }
+
+    /// Every frame of the arena, and whether it is in use.
+    pub fn frames(&self) -> impl Iterator<Item = (FrameId, bool)> {
+        self.arena.frames()
+    }
+
+    /// Entries of the index.
+    pub fn indexed(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Where the move that is under way leads, and with how many pages.
+    pub fn moving_to(&self) -> Option<(&Place, usize)> {
+        let moving = self.moving.as_ref()?;
+        Some((&moving.to, usize::from(self.slices.get(moving.slice).pages)))
+    }
+
     /// Pages and frames in use.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
@@ -189,11 +215,10 @@ impl<'m> Pager<'m> {
     /// Removes the slice that has been unmapped for longest in page memory (or the arena). Returns
     /// whether there was one.
     pub fn reclaim(&mut self, resident: bool) -> bool {
-        let moving = self.moving.map(|moving| moving.slice);
-        let round = self.round;
-        let places = &self.slices;
-        let wanted = |slice: &Slice| slice.resident() == resident && slice.needed != round;
-        let Some(id) = places.oldest_unmapped(wanted).filter(|&id| Some(id) != moving) else { return false };
+        let wanted = |id: SliceId, slice: &Slice| {
+            slice.resident() == resident && slice.needed != self.round && !self.is_moving(id)
+        };
+        let Some(id) = self.slices.oldest_unmapped(wanted) else { return false };
         self.discard(id);
         true
     }
@@ -252,8 +277,7 @@ impl<'m> Pager<'m> {
         for frame in &mut frames[..count] {
             *frame = self.arena.take_lossless().expect("so many are free");
         }
-        self.moving = Some(Move { slice: id, to: Place::Arena(frames), copied: 0 });
-        self.go_on(device)
+        self.begin(id, Place::Arena(frames), device)
     }
 
     /// Moves a slice that one agent maps to the arena, packed. From then on it is nobody's exact slice:
@@ -275,8 +299,7 @@ impl<'m> Pager<'m> {
             *frame = self.arena.take_packed().expect("so many are free");
         }
         self.forget_identity(id);
-        self.moving = Some(Move { slice: id, to: Place::Arena(frames), copied: 0 });
-        self.go_on(device)
+        self.begin(id, Place::Arena(frames), device)
     }
 
     /// Moves a slice from the arena to page memory.
@@ -290,7 +313,18 @@ impl<'m> Pager<'m> {
         }
         let mut pages = [PageId(u32::MAX); SLICE_PAGES];
         self.pool.take(&mut pages[..count]);
-        self.moving = Some(Move { slice: id, to: Place::Device(pages), copied: 0 });
+        self.begin(id, Place::Device(pages), device)
+    }
+
+    /// Begins a move; the one before is finished.
+    fn begin(
+        &mut self,
+        slice: SliceId,
+        to: Place,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<Moved, PageError>> {
+        assert!(self.moving.is_none(), "one slice is moved at a time");
+        self.moving = Some(Move { slice, to, copied: 0 });
         self.go_on(device)
     }
 
@@ -473,12 +507,13 @@ impl<'m> Pager<'m> {
     }
 
     fn reclaim_any_resident(&mut self) -> bool {
-        let Some(id) = self.slices.oldest_unmapped(Slice::resident) else { return false };
+        let Some(id) = self.slices.oldest_unmapped(|_, slice| slice.resident()) else { return false };
         self.discard(id);
         true
     }
 
-    fn is_moving(&self, id: SliceId) -> bool {
+    /// Whether a slice is on its way to the other tier.
+    pub fn is_moving(&self, id: SliceId) -> bool {
         self.moving.is_some_and(|moving| moving.slice == id)
     }
 

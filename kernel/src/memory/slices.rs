@@ -170,10 +170,10 @@ impl<'m> SliceTable<'m> {
     }
 
     /// The slice that has been unmapped for longest, if `want` says so of it.
-    pub fn oldest_unmapped(&self, want: impl Fn(&Slice) -> bool) -> Option<SliceId> {
+    pub fn oldest_unmapped(&self, want: impl Fn(SliceId, &Slice) -> bool) -> Option<SliceId> {
         let mut at = self.oldest;
         while at != NOBODY {
-            if want(&self.slots[at as usize]) {
+            if want(SliceId(at), &self.slots[at as usize]) {
                 return Some(SliceId(at));
             }
             at = self.slots[at as usize].newer;

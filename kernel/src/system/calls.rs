@@ -252,7 +252,7 @@ impl Kernel<'_> {
             _ if rcb.reserved == 0 => {
                 // It was never admitted: it waits for that again.
                 self.vacated = true;
-                self.rcb_mut(index).state = State::New;
+                self.change(index, State::New);
             }
             (State::Suspended(Resume::Blocked(BlockedOn::Agent(_))), Some(other)) => {
                 self.change(index, State::Blocked(BlockedOn::Agent(other)));

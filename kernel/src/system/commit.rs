@@ -65,6 +65,18 @@ impl Kernel<'_> {
         self.ended(false);
     }
 
+    /// No step comes of what was laid out: nobody was in it.
+    pub(super) fn unplan(&mut self) {
+        for number in 0..self.step.rider_count {
+            let rider = self.step.riders[number];
+            let index = usize::from(rider.agent);
+            self.go_back(index);
+            self.rcb_mut(index).turn_rows += rider.rows;
+            self.leave_step(index);
+        }
+        self.step.clear();
+    }
+
     /// Page memory is gone: agents go back to what is left of them in the arena.
     pub(super) fn recover(&mut self) {
         self.pager.lose_device();
@@ -195,27 +207,27 @@ impl Kernel<'_> {
         let turn_over = rcb.turn_rows == 0;
         let after = core::mem::replace(&mut rcb.after_step, AfterStep::Nothing);
         let (running, effective) = (rcb.state == State::Running, rcb.effective);
-        match after {
-            AfterStep::Kill => return self.remove(index),
-            AfterStep::Suspend if !self.rcb(index).state.is_over() => return self.put_aside(index),
-            AfterStep::Suspend | AfterStep::Nothing => (),
+        if after == AfterStep::Kill {
+            return self.remove(index);
         }
-        if !running {
-            return;
+        if running {
+            // Back to ready, at the end of its level once its turn is over.
+            let now_us = self.now_us;
+            let rcb = self.rcb_mut(index);
+            (rcb.state, rcb.progress_us) = (State::Ready, now_us);
+            if turn_over {
+                self.ready.push(index as u16, effective);
+            }
+            let rcb = self.rcb(index);
+            if !rcb.waits_for.is_empty() && rcb.generates() {
+                let other = rcb.waits_for[0];
+                self.change(index, State::Blocked(BlockedOn::Agent(other)));
+            } else if !rcb.has_work() {
+                self.come_to_rest(index);
+            }
         }
-        // Back to ready, at the end of its level once its turn is over.
-        let now_us = self.now_us;
-        let rcb = self.rcb_mut(index);
-        (rcb.state, rcb.progress_us) = (State::Ready, now_us);
-        if turn_over {
-            self.ready.push(index as u16, effective);
-        }
-        let rcb = self.rcb(index);
-        if !rcb.waits_for.is_empty() && rcb.generates() {
-            let other = rcb.waits_for[0];
-            self.change(index, State::Blocked(BlockedOn::Agent(other)));
-        } else if !rcb.has_work() {
-            self.come_to_rest(index);
+        if after == AfterStep::Suspend && !self.rcb(index).state.is_over() {
+            self.put_aside(index);
         }
     }
 
@@ -227,7 +239,7 @@ impl Kernel<'_> {
     /// Everything of an agent's context is computed, and no answer is under way.
     pub(super) fn come_to_rest(&mut self, index: usize) {
         let rcb = self.rcb(index);
-        if rcb.tokens >= rcb.context && rcb.generates() {
+        if rcb.tokens >= rcb.context && rcb.generates() && !rcb.turn_over {
             // Its interrupt is on the way.
             self.change(index, State::Blocked(BlockedOn::Host));
         } else if rcb.inbox > 0 {
@@ -252,6 +264,7 @@ impl Kernel<'_> {
         if last {
             return self.stop(index, finish);
         }
+        rcb.turn_over = true;
         let (agent, generated) = (rcb.id, rcb.metrics.generated);
         self.emit(Event::Finished { agent, finish, generated });
         if self.rcb(index).inbox > 0 {

@@ -200,6 +200,7 @@ impl Kernel<'_> {
         rcb.tokens += taken;
         rcb.inbox = 0;
         rcb.turn_tokens = 0;
+        rcb.turn_over = false;
         let agent = rcb.id;
         if taken < waiting {
             self.raise(VectorId::ContextFull, Some(agent), u64::from(context));

@@ -9,7 +9,9 @@
 //!   with whose priority.
 //! * `save`, `restore`: agents to bytes and back.
 //! * `vectors`: what each interrupt does.
+//! * [`audit`]: whether the books agree.
 
+pub mod audit;
 pub mod config;
 pub mod latency;
 pub mod storage;
@@ -317,6 +319,11 @@ impl<'m> Kernel<'m> {
         &self.config
     }
 
+    /// Bytes of a page's image.
+    pub fn page_bytes(&self) -> usize {
+        self.packing.image_bytes()
+    }
+
     /// Figures of the whole system.
     pub fn figures(&self) -> Figures {
         let promised = self.agents.iter().filter_map(|slot| slot.rcb.as_ref()).map(|rcb| rcb.reserved).sum();
@@ -357,7 +364,10 @@ impl<'m> Kernel<'m> {
             plan::Planned::Step => self.submit(devices),
             plan::Planned::Nothing => Tick::Idle,
             plan::Planned::Paging => Tick::Pending,
-            plan::Planned::Failed(error) => self.page_failed(error),
+            plan::Planned::Failed(error) => {
+                self.unplan();
+                self.page_failed(error)
+            }
         }
     }
 
@@ -381,7 +391,10 @@ impl<'m> Kernel<'m> {
                 self.phase = Phase::Planned;
                 Tick::Pending
             }
-            Err(SubmitError::NotPrepared) => self.lose(),
+            Err(SubmitError::NotPrepared) => {
+                self.unplan();
+                self.lose()
+            }
             Err(SubmitError::Step(fault)) => panic!("the kernel laid out a step that is none: {fault}"),
         }
     }

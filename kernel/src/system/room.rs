@@ -105,7 +105,7 @@ impl Kernel<'_> {
         round: &mut Round,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
-        if round.moves == 0 {
+        if round.moves == 0 || self.pager.is_paging() {
             return Ok(Move::Later);
         }
         round.moves -= 1;
@@ -148,7 +148,7 @@ impl Kernel<'_> {
         round: &mut Round,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
-        if round.moves == 0 {
+        if round.moves == 0 || self.pager.is_paging() {
             return Ok(Move::Later);
         }
         let slice = self.table(index)[entry].slice;
@@ -213,7 +213,7 @@ impl Kernel<'_> {
         round: &mut Round,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
-        if round.moves == 0 {
+        if round.moves == 0 || self.pager.is_paging() {
             return Ok(Move::Later);
         }
         round.moves -= 1;

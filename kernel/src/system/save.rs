@@ -299,6 +299,7 @@ impl Kernel<'_> {
             committed: if mapped > 0 { rcb.committed } else { start },
             reached: rcb.reached,
             turn_tokens: rcb.turn_tokens,
+            turn_over: rcb.turn_over,
             waits_for: rcb.waits_for.iter().filter_map(|&agent| self.number_of(only, agent)).collect(),
             calls: rcb.calls.clone(),
             lived_us: rcb.age_us(self.now_us),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
 
-use agentos_hal::{DeviceError, Instant, PageId, Segment, Span};
+use agentos_hal::{DeviceError, Instant, PageError, PageId, Segment, Span};
 use proptest::prelude::*;
 
 use super::storage::{VACANT_RIDER, VACANT_ROW};
@@ -16,7 +16,7 @@ use crate::agent::*;
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::VACANT_RECORD;
 use crate::fake::{FakeDevice, Hitch, SHAPE, VOCAB};
-use crate::layout::Delimiter;
+use crate::layout::{Delimiter, SliceLimits};
 use crate::memory::index::VACANT_SLOT;
 use crate::memory::pack::Packing;
 use crate::memory::slices::VACANT_SLICE;
@@ -146,7 +146,7 @@ impl Rig {
     fn tick(&mut self) -> Tick {
         let tick = self.kernel.tick(&mut Devices { tensor: &mut self.device, clock: &self.clock });
         self.drain();
-        self.check();
+        self.kernel.audit().unwrap();
         tick
     }
 
@@ -178,38 +178,6 @@ impl Rig {
             "still not done: {:?}",
             self.kernel.agents().map(|rcb| (rcb.id, rcb.state)).collect::<Vec<_>>()
         );
-    }
-
-    /// What must hold after every tick.
-    fn check(&self) {
-        let kernel = &self.kernel;
-        let mut mapped: BTreeMap<u32, u32> = BTreeMap::new();
-        for (index, slot) in kernel.agents.iter().enumerate() {
-            let Some(rcb) = &slot.rcb else { continue };
-            let queued = matches!(rcb.state, State::Ready | State::Running);
-            assert_eq!(kernel.ready.contains(index as u16), queued, "{:?}", rcb.state);
-            assert!(rcb.committed.layout.tokens <= rcb.cursor.layout.tokens);
-            assert!(rcb.cursor.layout.tokens <= rcb.tokens && rcb.tokens <= rcb.context);
-            let mut base = 0;
-            for offer in kernel.offers(index) {
-                *mapped.entry(offer.slice.0).or_default() += 1;
-            }
-            for mapping in kernel.table(index) {
-                assert!(mapping.base >= base);
-                base = mapping.base + 1;
-                *mapped.entry(mapping.slice.0).or_default() += 1;
-            }
-        }
-        for (id, slice) in kernel.pager.slices() {
-            assert_eq!(slice.refs, mapped.get(&id.0).copied().unwrap_or(0), "mappings of {id:?}");
-            assert!(
-                slice.computed <= slice.planned && usize::from(slice.planned) <= 8 * usize::from(slice.pages)
-            );
-        }
-        let usage = kernel.pager.usage();
-        assert_eq!(usage.l1 + kernel.pager.free(), kernel.config.l1_pages);
-        let moving = u32::from(kernel.pager.is_paging()) * 8;
-        assert!(usage.l2 + kernel.pager.free_frames() + moving >= kernel.config.l2_frames);
     }
 }
 
@@ -473,6 +441,146 @@ fn what_does_not_fit_is_refused_with_what_would() {
     let error = rig.try_spawn(&refuse(300), &[1]).unwrap_err();
     assert!(matches!(error, CallError::Unfit(crate::memory::admit::Unfit::Never { .. })), "{error}");
     assert_eq!(rig.kernel.agents().count(), 0);
+}
+
+#[test]
+fn whoever_is_suspended_in_a_step_leaves_the_schedule_at_its_end() {
+    let mut rig = Rig::new(CONFIG);
+    let agent = rig.spawn(&spec(1, 40), &prompt(1, 20));
+    while rig.stat(agent).state != State::Running {
+        let _ = rig.tick();
+    }
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Suspended(Resume::Ready));
+    rig.call(&Call::Resume(agent)).unwrap();
+    rig.run();
+    assert_eq!(rig.texts[&1], alone(&spec(1, 40), &prompt(1, 20)));
+}
+
+#[test]
+fn a_page_that_cannot_be_copied_costs_nobody_a_row() {
+    // The first is in the step already when the copy on write for the second is refused, or the device lost.
+    for error in [PageError::Busy, PageError::Lost] {
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&spec(1, 30), &prompt(5, 41));
+        while rig.kernel.tokens(parent).len() < 45 {
+            let _ = rig.tick();
+        }
+        let told = rig.kernel.tokens(parent).to_vec();
+        rig.call(&Call::Fork(parent, Spec { priority: Priority::LOWEST, ..spec(2, 20) })).unwrap();
+        rig.spawn(&Spec { priority: Priority::HIGHEST, ..spec(3, 9) }, &prompt(8, 9));
+        rig.device.copies.push_back(Some(error));
+        rig.run();
+        assert_eq!(rig.texts[&1], alone(&spec(1, 30), &prompt(5, 41)));
+        assert_eq!(rig.texts[&2], alone(&spec(2, 20), &told));
+        assert_eq!(rig.texts[&3], alone(&spec(3, 9), &prompt(8, 9)));
+        let recomputed: u64 = rig.kernel.agents().map(|rcb| rcb.metrics.recomputed).sum();
+        assert_eq!(recomputed > 0, error == PageError::Lost);
+    }
+}
+
+#[test]
+fn a_device_that_is_lost_before_it_takes_a_step_costs_no_agent() {
+    let mut rig = Rig::new(CONFIG);
+    for tag in 0..3 {
+        rig.spawn(&spec(tag, 15), &prompt(tag as u32, 30));
+    }
+    for _ in 0..9 {
+        let _ = rig.tick();
+    }
+    rig.device.refusals.push_back(SubmitError::NotPrepared);
+    rig.run();
+    for tag in 0..3 {
+        assert_eq!(rig.texts[&tag], alone(&spec(tag, 15), &prompt(tag as u32, 30)));
+    }
+}
+
+#[test]
+fn a_page_on_its_way_is_waited_for_before_the_next_one_goes() {
+    let memory = MemoryMode::Bounded { pages: 24, packed: false };
+    let bounded = Spec { priority: Priority::HIGHEST, memory, context: 300, ..spec(1, 60) };
+    let expected = alone(&bounded, &prompt(4, 220));
+    for late in 0..60 {
+        let mut rig = Rig::new(Config { moves_per_tick: 2, ..CONFIG });
+        for tag in 2..8 {
+            rig.spawn(&Spec { context: 160, ..spec(tag, 30) }, &prompt(tag as u32, 100));
+        }
+        (0..60).for_each(|_| _ = rig.tick());
+        rig.spawn(&bounded, &prompt(4, 220));
+        (0..late).for_each(|_| _ = rig.tick());
+        rig.device.copies.push_back(None);
+        rig.run();
+        assert_eq!(rig.texts[&1], expected);
+    }
+}
+
+#[test]
+fn a_budget_of_no_tokens_gives_none() {
+    let mut rig = Rig::new(CONFIG);
+    let nothing = Budget { tokens: 0, ..Budget::UNBOUNDED };
+    let agent = rig.spawn(&Spec { budget: nothing, ..spec(1, 9) }, &prompt(1, 20));
+    rig.run();
+    assert_eq!((rig.stat(agent).computed, rig.texts.get(&1)), (20, None));
+}
+
+#[test]
+fn who_waits_for_admission_may_be_suspended_and_the_events_say_so() {
+    let mut rig = Rig::new(CONFIG);
+    let count = 600_u32.div_ceil(SliceLimits::DEFAULT.worst_pages(250)) + 2;
+    let agents: Vec<AgentId> =
+        (0..u64::from(count)).map(|tag| rig.spawn(&spec(tag, 5), &prompt(1, 9))).collect();
+    let last = agents[agents.len() - 1];
+    assert_eq!(rig.stat(last).state, State::New);
+    rig.call(&Call::Suspend(last)).unwrap();
+    rig.call(&Call::Resume(last)).unwrap();
+    assert_eq!(rig.stat(last).state, State::New);
+    let (from, to) = (StateKind::Suspended, StateKind::New);
+    assert_eq!(rig.events.last(), Some(&Event::State { agent: last, from, to }));
+    rig.run();
+    assert_eq!(rig.texts[&u64::from(count - 1)], alone(&spec(u64::from(count - 1), 5), &prompt(1, 9)));
+}
+
+/// A listener whose answer is over, and what it said.
+fn listener(rig: &mut Rig) -> (AgentId, Vec<u32>) {
+    let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 10) }, &prompt(1, 20));
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Message));
+    (agent, rig.texts[&1].clone())
+}
+
+#[test]
+fn an_answer_that_is_over_stays_over_without_the_device() {
+    let mut rig = Rig::new(CONFIG);
+    let (_, said) = listener(&mut rig);
+    rig.spawn(&spec(2, 5), &prompt(2, 20));
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    assert_eq!((&rig.texts[&1], rig.texts[&2].len()), (&said, 5));
+}
+
+#[test]
+fn an_answer_that_is_over_stays_over_behind_a_wait() {
+    let mut rig = Rig::new(CONFIG);
+    let (agent, said) = listener(&mut rig);
+    let other = rig.spawn(&spec(2, 5), &prompt(2, 20));
+    rig.call(&Call::Wait(agent, other)).unwrap();
+    rig.run();
+    assert_eq!((rig.stat(agent).state, &rig.texts[&1]), (State::Blocked(BlockedOn::Message), &said));
+}
+
+#[test]
+fn a_message_to_the_suspended_is_read_before_they_go_on() {
+    let mut rig = Rig::new(CONFIG);
+    let (agent, said) = listener(&mut rig);
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.call(&Call::Send(agent, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    rig.run();
+    rig.call(&Call::Resume(agent)).unwrap();
+    rig.run();
+    let read = [prompt(1, 20), said.clone(), vec![5, 6, 7]].concat();
+    assert_eq!(rig.kernel.tokens(agent)[..read.len()], read);
+    assert_eq!(rig.texts[&1][said.len()..], alone(&spec(1, 10), &read));
 }
 
 #[derive(Clone, Debug)]

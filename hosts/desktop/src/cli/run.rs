@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use agentos_hal::{Footprint, PAGE_TOKENS};
+use agentos_kernel::checkpoint::Contents;
 use agentos_kernel::layout::Delimiter;
 use agentos_kernel::memory::admit::LEAST_BOUNDED;
 use agentos_kernel::memory::pack::Packing;
@@ -23,7 +24,7 @@ use crate::host::{self, SystemClock};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::prompt::Chat;
-use crate::team::runner::{Ending, MemoryUse, Plan, RunClock, RunError, Runner, config};
+use crate::team::runner::{Ending, MemoryUse, Plan, RunClock, RunError, Runner, Saving, config};
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
 use crate::team::{self, Team};
 use crate::text::{Template, Tokenizer};
@@ -50,6 +51,18 @@ pub struct Run {
     /// keeps the sampling seeds of the file
     #[arg(long, value_name = "SEED")]
     replay: Option<u64>,
+    /// Keep the run in a file, from time to time and at its end, however it ends
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Seconds between two times that the run is kept
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, requires = "checkpoint", value_parser = seconds)]
+    checkpoint_every: f64,
+    /// Keep the keys and values too: a larger file, and nothing is computed again after --restore
+    #[arg(long, requires = "checkpoint")]
+    checkpoint_pages: bool,
+    /// Go on from a file that --checkpoint has written, of the same team and model
+    #[arg(long, value_name = "FILE")]
+    restore: Option<PathBuf>,
 }
 
 /// A team's text side: what is there before the device.
@@ -98,15 +111,37 @@ impl Run {
 
         let mut main = self.sink(&team);
         let ending = match &mut trace {
-            Some(trace) => run(&mut runner, &mut Both(main.as_mut(), trace), &interrupt),
-            None => run(&mut runner, main.as_mut(), &interrupt),
+            Some(trace) => self.go(&mut runner, &mut Both(main.as_mut(), trace), &interrupt),
+            None => self.go(&mut runner, main.as_mut(), &interrupt),
         };
         if ending? == Ending::Halted {
+            if let Some(path) = &self.checkpoint {
+                eprintln!("kept in {path}; --restore {path} goes on", path = path.display());
+            }
             return Err(CliError::Interrupted);
         }
         let failed: Vec<String> =
             runner.roster().failed().map(|index| team.agents[index].name.clone()).collect();
         if failed.is_empty() { Ok(()) } else { Err(CliError::Unfinished(failed)) }
+    }
+
+    /// Runs the team, from where it was kept if it is to go on from there.
+    fn go(
+        &self,
+        runner: &mut Runner<'_>,
+        sink: &mut dyn Sink,
+        interrupt: &Interrupt,
+    ) -> Result<Ending, RunError> {
+        if let Some(path) = &self.restore {
+            let agents = runner.restore(path, sink)?;
+            eprintln!("{agents} agents from {}", path.display());
+        }
+        if let Some(path) = &self.checkpoint {
+            let contents = if self.checkpoint_pages { Contents::Pages } else { Contents::Tokens };
+            let every_us = (self.checkpoint_every * 1e6) as u64;
+            runner.keep(Saving::new(path.clone(), contents, every_us))?;
+        }
+        run(runner, sink, interrupt)
     }
 
     fn prepare(
@@ -193,6 +228,12 @@ fn too_large(config: &Config, needed: MemoryUse, available: u64) -> RunError {
     let fits = left.map(|bytes| bytes / (needed.l1 / tokens).max(1));
     let fits_l1_tokens = fits.filter(|&tokens| tokens >= LEAST_L1_TOKENS);
     RunError::Memory { needed, available, fits_l1_tokens }
+}
+
+/// A time between two checkpoints.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if seconds > 0.0 && seconds <= 1e9 { Ok(seconds) } else { Err("a number above 0 would fit".to_owned()) }
 }
 
 /// Columns of a line where nobody says how wide it can be.

@@ -8,6 +8,7 @@ use super::cache::beside;
 use super::environment::Environment;
 use super::error::FetchError;
 use super::progress::Progress;
+use crate::aside::sync_folder;
 
 /// The right to write one model; given back when dropped, or by the system when the process dies.
 #[derive(Debug)]
@@ -52,11 +53,6 @@ pub(super) fn publish(temporary: &Path, path: &Path) -> Result<(), FetchError> {
     std::fs::rename(temporary, path).map_err(|source| failed("put in place", source))?;
     let folder = path.parent().expect("a model's path has a folder");
     sync_folder(folder).map_err(|source| failed("flush the folder of", source))
-}
-
-/// Makes a rename survive a power cut. Only Unix lets a folder be opened for that.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// What a failed write of model bytes means: a full disk is told with figures.

@@ -6,6 +6,7 @@
 //! * [`runner`]: a team on a kernel, from its openings to its summary.
 //! * [`json`]: what happened, a line of JSON per event.
 //! * [`trace`]: what happened, as a trace to look at.
+//! * [`checkpoint`]: a team in a file.
 //! * [`sink`]: telling it while it happens, to a person or a program.
 //!
 //! What must never happen here: that a file which is wrong in one place is run all the same, or
@@ -13,6 +14,7 @@
 //! token.
 
 mod check;
+pub mod checkpoint;
 mod error;
 mod file;
 pub mod json;

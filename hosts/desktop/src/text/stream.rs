@@ -27,6 +27,11 @@ impl Partial {
         Partial { held: Vec::with_capacity(HELD + longest), strip_space: false }
     }
 
+    /// Makes room for tokens of at most `longest` bytes, as [`Partial::continuing`] does.
+    pub fn reserve(&mut self, longest: usize) {
+        self.held.reserve_exact(HELD + longest);
+    }
+
     /// Appends to `text` what this token makes whole.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32, text: &mut String) {
         if tokenizer.is_control(id) {

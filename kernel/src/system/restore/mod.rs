@@ -193,7 +193,8 @@ impl Kernel<'_> {
         (rcb.tokens, rcb.inbox, rcb.received) = (record.tokens, record.inbox, record.received);
         (rcb.cursor, rcb.committed) = (record.committed, record.committed);
         rcb.reached = record.reached.min(record.tokens);
-        (rcb.turn_tokens, rcb.lived_us, rcb.metrics) = (record.turn_tokens, record.lived_us, record.metrics);
+        (rcb.turn_tokens, rcb.turn_over) = (record.turn_tokens, record.turn_over);
+        (rcb.lived_us, rcb.metrics) = (record.lived_us, record.metrics);
         rcb.calls.clone_from(&record.calls);
         let (state, parent, waits_for) = (record.state, record.parent, record.waits_for.clone());
         rcb.restoring = Some(Restoring { number, state, parent, waits_for });
@@ -401,7 +402,7 @@ impl Kernel<'_> {
     fn set_state(&mut self, index: usize, state: State) {
         let rcb = self.rcb(index);
         let (agent, context) = (rcb.id, rcb.context);
-        let full = rcb.tokens >= context && rcb.generates();
+        let full = rcb.tokens >= context && rcb.generates() && !rcb.turn_over;
         match state {
             State::Stopped(_) | State::Faulted(_) | State::Suspended(_) => self.change(index, state),
             _ if rcb.reserved == 0 => self.vacated = true,

@@ -28,7 +28,7 @@ impl Rig {
                     let named: Vec<_> = self.kernel.agents().map(|rcb| (rcb.id, rcb.tag)).collect();
                     self.tags.extend(named.iter().map(|(id, tag)| ((id.index, id.generation), *tag)));
                     self.drain();
-                    self.check();
+                    self.kernel.audit().unwrap();
                     return result;
                 }
             }

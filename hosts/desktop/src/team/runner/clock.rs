@@ -30,6 +30,21 @@ impl RunClock {
         RunClock::Virtual(Cell::new(0))
     }
 
+    /// Nanoseconds on it.
+    pub fn now_ns(&self) -> u64 {
+        match self {
+            RunClock::Real(clock) => clock.now().micros.saturating_mul(1000),
+            RunClock::Virtual(now_ns) => now_ns.get(),
+        }
+    }
+
+    /// Shows what it showed when a run was kept in a file, if it is one that can be moved.
+    pub fn go_to(&self, ns: u64) {
+        if let RunClock::Virtual(now_ns) = self {
+            now_ns.set(ns);
+        }
+    }
+
     /// The device was given a step of so many rows.
     pub fn step_taken(&self, rows: u32) {
         self.advance((STEP_US + ROW_US * u64::from(rows)) * 1000);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::team::TeamError;
+use crate::team::checkpoint::CheckpointFileError;
 
 /// Why a run ends before its agents do.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub enum RunError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The run cannot be kept in a file, or gone on with from one.
+    Checkpoint(CheckpointFileError),
     /// The device lost its memory, and what the agents had computed with it.
     DeviceLost,
     /// The kernel has nothing to do, and agents that are not done.
@@ -83,6 +86,7 @@ impl std::fmt::Display for RunError {
             RunError::Trace { path, source } => {
                 write!(f, "cannot write the trace {}: {source}", path.display())
             }
+            RunError::Checkpoint(error) => error.fmt(f),
             RunError::DeviceLost => f.write_str("the device lost its memory"),
             RunError::Stuck { agents } => {
                 write!(f, "nothing goes on, and these agents are not done: {}", agents.join(", "))
@@ -94,6 +98,12 @@ impl std::fmt::Display for RunError {
 const MEGA: u64 = 1_000_000;
 
 impl std::error::Error for RunError {}
+
+impl From<CheckpointFileError> for RunError {
+    fn from(error: CheckpointFileError) -> RunError {
+        RunError::Checkpoint(error)
+    }
+}
 
 impl From<TeamError> for RunError {
     fn from(error: TeamError) -> RunError {

@@ -4,6 +4,7 @@
 //! * [`Runner`]: spawns agents, ticks the kernel, tells a [`Sink`](super::sink::Sink) what happens.
 //! * [`Roster`]: how far the team has come, as plain data.
 //! * [`RunClock`]: the time, or that of a replay.
+//! * [`Saving`]: keeping a run in a file, so that it can be gone on with.
 //!
 //! What happens when is a matter of the kernel. What this adds: an agent that waits for others is spawned
 //! when they are done, with their answers in its opening, and lends them its priority until then.
@@ -14,6 +15,7 @@ mod lend;
 mod plan;
 mod roster;
 mod run;
+mod save;
 mod size;
 mod summary;
 
@@ -22,4 +24,5 @@ pub use error::{MemoryUse, RunError};
 pub use plan::{Plan, Planned};
 pub use roster::{Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner};
+pub use save::Saving;
 pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};

@@ -64,6 +64,14 @@ impl Tiers {
 }
 
 impl Member {
+    /// Has as much room as one that was never kept in a file: what comes allocates nothing.
+    pub(super) fn reserve(&mut self, fresh: &Member, longest: usize) {
+        if let (Some(answer), Some(fresh)) = (&mut self.answer, &fresh.answer) {
+            answer.reserve_exact(fresh.capacity().saturating_sub(answer.len()));
+        }
+        self.partial.reserve(longest);
+    }
+
     /// The kernel's name of it, once it was spawned.
     pub fn id(&self) -> Option<AgentId> {
         match self.phase {

@@ -12,6 +12,7 @@ use super::clock::RunClock;
 use super::error::RunError;
 use super::plan::{self, Plan};
 use super::roster::{Due, Phase, Roster, Tiers};
+use super::save::Saving;
 use super::{lend, summary};
 use crate::team::json::Summary;
 use crate::team::prompt::Chat;
@@ -26,12 +27,12 @@ pub struct Runner<'r> {
     pub(super) roster: Roster,
     /// Pages in use at most.
     pub(super) peak: Tiers,
-    chat: Chat<'r>,
-    device: &'r mut dyn TensorDevice,
-    clock: RunClock,
-    names: Names,
+    pub(super) chat: Chat<'r>,
+    pub(super) device: &'r mut dyn TensorDevice,
+    pub(super) clock: RunClock,
+    pub(super) names: Names,
     /// Each agent's slot in the kernel, and its index in the team. No slot is used twice.
-    slots: Vec<Option<usize>>,
+    pub(super) slots: Vec<Option<usize>>,
     /// What a token makes whole.
     text: String,
     pub(super) began_us: u64,
@@ -39,6 +40,10 @@ pub struct Runner<'r> {
     ended: bool,
     /// Ticks in a row that found nothing to do.
     idle: u32,
+    /// The seed of a replay.
+    pub(super) replay: Option<u64>,
+    /// Where the run is kept.
+    pub(super) saving: Option<Saving>,
 }
 
 /// How a run goes on.
@@ -88,7 +93,6 @@ impl<'r> Runner<'r> {
             chat,
             kernel,
             device,
-            clock,
             names: Names::default(),
             slots: vec![None; team.agents.len()],
             // Bytes that begin no character become three each.
@@ -97,6 +101,9 @@ impl<'r> Runner<'r> {
             began_us,
             ended: true,
             idle: 0,
+            replay: matches!(clock, RunClock::Virtual(_)).then_some(plan.seed),
+            saving: None,
+            clock,
         }
     }
 
@@ -113,8 +120,10 @@ impl<'r> Runner<'r> {
                 told = true;
             }
             if let Flow::Over(ending) = self.advance(sink)? {
+                self.save(sink)?;
                 return Ok(ending);
             }
+            self.save_when_due(sink)?;
         }
     }
 
@@ -251,7 +260,7 @@ impl<'r> Runner<'r> {
     }
 
     /// Takes the kernel's events, and tells them.
-    fn drain(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+    pub(super) fn drain(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
         while let Some(record) = self.kernel.next_event() {
             let member = concerned(&record.event).and_then(|id| self.slots[usize::from(id.index)]);
             self.text.clear();

@@ -1,11 +1,11 @@
 //! A trace in a file.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::{Refusal, Sink, Told};
+use crate::aside::Aside;
 use crate::team::json::Summary;
 use crate::team::runner::RunError;
 use crate::team::trace::Trace;
@@ -14,8 +14,8 @@ use crate::team::trace::Trace;
 /// completed leaves nothing behind.
 pub struct TraceFile {
     path: PathBuf,
-    /// Where it is written; `None` when there is nothing to take away any more.
-    aside: Option<PathBuf>,
+    /// Where it is written; `None` once it is complete.
+    aside: Option<Aside>,
     trace: Option<Trace<BufWriter<File>>>,
 }
 
@@ -26,11 +26,7 @@ impl TraceFile {
     /// [`RunError::Trace`].
     pub fn create(path: &Path) -> Result<TraceFile, RunError> {
         let error = |source| RunError::Trace { path: path.to_owned(), source };
-        if path.is_dir() {
-            return Err(error(io::Error::from(io::ErrorKind::IsADirectory)));
-        }
-        let aside = aside(path);
-        let file = File::create(&aside).map_err(error)?;
+        let (aside, file) = Aside::create(path).map_err(error)?;
         let mut made = TraceFile { path: path.to_owned(), aside: Some(aside), trace: None };
         made.trace = Some(Trace::new(BufWriter::new(file)).map_err(error)?);
         Ok(made)
@@ -47,28 +43,9 @@ impl TraceFile {
     }
 
     fn complete(&mut self) -> io::Result<()> {
-        let (Some(trace), Some(aside)) = (self.trace.take(), &self.aside) else { return Ok(()) };
+        let (Some(trace), Some(aside)) = (self.trace.take(), self.aside.take()) else { return Ok(()) };
         let file = trace.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        std::fs::rename(aside, &self.path)?;
-        self.aside = None;
-        Ok(())
-    }
-}
-
-/// The file that a trace is written to, in the same folder so that it can be renamed.
-fn aside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
-    name.push(format!(".{}.part", std::process::id()));
-    path.with_file_name(name)
-}
-
-impl Drop for TraceFile {
-    fn drop(&mut self) {
-        if let Some(aside) = &self.aside {
-            // What cannot be taken away stays; there is nobody to tell.
-            let _ = std::fs::remove_file(aside);
-        }
+        aside.complete(&file)
     }
 }
 

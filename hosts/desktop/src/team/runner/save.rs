@@ -1,0 +1,229 @@
+//! A run that is kept in a file, and gone on with from there.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::task::Poll;
+
+use agentos_hal::Clock;
+use agentos_kernel::agent::State as AgentState;
+use agentos_kernel::call::Call;
+use agentos_kernel::checkpoint::{CheckpointError, Contents};
+use agentos_kernel::system::{Config, Devices, Tick};
+
+use super::error::RunError;
+use super::roster::{Member, Phase};
+use super::run::Runner;
+use crate::aside::Aside;
+use crate::team::checkpoint::{self, CheckpointFileError, Problem, State, fingerprint};
+use crate::team::sink::Sink;
+
+/// Bytes that are written at once.
+const PIECE: usize = 1 << 20;
+
+/// Where a run is kept, and how often.
+#[derive(Debug)]
+pub struct Saving {
+    /// The file.
+    path: PathBuf,
+    /// Whether pages are kept too.
+    contents: Contents,
+    /// Microseconds between two times.
+    every_us: u64,
+    /// When the next time is, in microseconds on the run's clock.
+    next_us: u64,
+    /// A piece on its way.
+    piece: Vec<u8>,
+}
+
+impl Saving {
+    /// Keeps a run in a file, for the first time after `every_us`.
+    pub fn new(path: PathBuf, contents: Contents, every_us: u64) -> Saving {
+        Saving { path, contents, every_us, next_us: every_us, piece: vec![0; PIECE] }
+    }
+}
+
+/// Why nothing is written.
+enum Failure {
+    Io(io::Error),
+    Kernel(CheckpointError),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Io(error)
+    }
+}
+
+impl Runner<'_> {
+    /// Keeps the run as `saving` says, from now on.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`] where nothing can be written, so that it is known now and not at the end.
+    pub fn keep(&mut self, saving: Saving) -> Result<(), RunError> {
+        let path = saving.path.clone();
+        Aside::create(&path)
+            .map_err(|source| CheckpointFileError { path, problem: Problem::Write(source) })?;
+        let now_us = self.clock.now().micros;
+        self.saving = Some(Saving { next_us: now_us.saturating_add(saving.every_us), ..saving });
+        Ok(())
+    }
+
+    /// Keeps the run if it is time to.
+    pub(super) fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let now_us = self.clock.now().micros;
+        let due = self.saving.as_ref().is_some_and(|saving| now_us >= saving.next_us);
+        if due { self.save(sink) } else { Ok(()) }
+    }
+
+    /// Keeps the run now, if it is to be kept at all.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`], [`RunError::DeviceLost`], those of the sink.
+    pub fn save(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let Some(mut saving) = self.saving.take() else { return Ok(()) };
+        let saved = self.save_as(&mut saving, sink);
+        saving.next_us = self.clock.now().micros.saturating_add(saving.every_us);
+        self.saving = Some(saving);
+        saved
+    }
+
+    fn save_as(&mut self, saving: &mut Saving, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let refuse = |problem| RunError::from(CheckpointFileError { path: saving.path.clone(), problem });
+        let call = Call::Checkpoint(None, saving.contents);
+        let now_us = self.clock.now().micros;
+        self.kernel.call(None, &call, now_us).map_err(|error| refuse(Problem::Call(error)))?;
+        // The step that is under way ends first, and what it means is told.
+        let first = loop {
+            match self.kernel.read_checkpoint(&mut *self.device, &mut saving.piece) {
+                Poll::Ready(Ok(count)) => break count,
+                Poll::Ready(Err(error)) => return Err(refuse(Problem::Kernel(error))),
+                Poll::Pending => self.tick_held(sink)?,
+            }
+        };
+        let state = State {
+            team: fingerprint(self.team),
+            replay: self.replay,
+            now_ns: self.clock.now_ns(),
+            roster: self.roster.clone(),
+        };
+        let path = saving.path.clone();
+        let written = checkpoint::write(&path, &state, |out| self.write_pieces(saving, first, out));
+        self.kernel.end_transfer();
+        written.map_err(|failure| {
+            let problem = match failure {
+                Failure::Io(source) => Problem::Write(source),
+                Failure::Kernel(error) => Problem::Kernel(error),
+            };
+            CheckpointFileError { path, problem }.into()
+        })
+    }
+
+    fn write_pieces(
+        &mut self,
+        saving: &mut Saving,
+        first: usize,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let mut count = first;
+        while count > 0 {
+            out.write_all(&saving.piece[..count])?;
+            count = loop {
+                match self.kernel.read_checkpoint(&mut *self.device, &mut saving.piece) {
+                    Poll::Ready(Ok(count)) => break count,
+                    Poll::Ready(Err(error)) => return Err(Failure::Kernel(error)),
+                    Poll::Pending => std::thread::yield_now(),
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Lets the kernel end what is under way while it begins nothing.
+    fn tick_held(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.device, clock: &self.clock });
+        self.drain(sink)?;
+        if tick == Tick::DeviceLost {
+            self.kernel.end_transfer();
+            return Err(RunError::DeviceLost);
+        }
+        std::thread::yield_now();
+        Ok(())
+    }
+
+    /// Goes on from a file. To be called before anything else.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`], [`RunError::DeviceLost`], those of the sink.
+    pub fn restore(&mut self, path: &std::path::Path, sink: &mut dyn Sink) -> Result<u16, RunError> {
+        let refuse = |problem| RunError::from(CheckpointFileError { path: path.to_owned(), problem });
+        let (state, bytes) = checkpoint::read(path, self.most_bytes())?;
+        if state.team != fingerprint(self.team) || state.roster.members.len() != self.team.agents.len() {
+            return Err(refuse(Problem::OtherTeam));
+        }
+        if state.replay != self.replay {
+            return Err(refuse(Problem::OtherReplay { found: state.replay }));
+        }
+        let now_us = self.clock.now().micros;
+        self.kernel.call(None, &Call::Restore, now_us).map_err(|error| refuse(Problem::Call(error)))?;
+        let agents = loop {
+            match self.kernel.write_checkpoint(&mut *self.device, &bytes) {
+                Poll::Ready(Ok(agents)) => break agents,
+                Poll::Ready(Err(error)) => return Err(refuse(Problem::Kernel(error))),
+                Poll::Pending => self.tick_held(sink)?,
+            }
+        };
+        self.take_over(state).map_err(refuse)?;
+        self.drain(sink)?;
+        Ok(agents)
+    }
+
+    /// Takes over where the run was, with the names that the kernel gave the agents now.
+    fn take_over(&mut self, state: State) -> Result<(), Problem> {
+        // A clock that goes by itself has begun anew; lengths of time stay what they were.
+        self.clock.go_to(state.now_ns);
+        let now_us = self.clock.now().micros;
+        let then_us = state.now_ns / 1000;
+        let moved = |at_us: u64| now_us.saturating_sub(then_us.saturating_sub(at_us));
+        self.began_us = moved(0);
+        let longest = self.chat.tokenizer.longest_piece();
+        let fresh = std::mem::replace(&mut self.roster, state.roster);
+        for (member, fresh) in self.roster.members.iter_mut().zip(fresh.members) {
+            member.reserve(&fresh, longest);
+            (member.spawned_us, member.ended_us) = (moved(member.spawned_us), moved(member.ended_us));
+        }
+        let mut known = vec![false; self.roster.members.len()];
+        for rcb in self.kernel.agents() {
+            let index = usize::try_from(rcb.tag).ok().filter(|&index| known.get(index) == Some(&false));
+            let index = index.ok_or(Problem::Contradiction)?;
+            known[index] = true;
+            let member = &mut self.roster.members[index];
+            member.phase = match rcb.state {
+                AgentState::Stopped(_) => Phase::Done(rcb.id),
+                AgentState::Faulted(_) => Phase::Faulted(rcb.id),
+                _ => Phase::Alive(rcb.id),
+            };
+            self.names.insert(rcb.id, &self.team.agents[index].name);
+            self.slots[usize::from(rcb.id.index)] = Some(index);
+        }
+        let agrees = |(member, known): (&Member, &bool)| member.id().is_some() == *known;
+        if self.roster.members.iter().zip(&known).all(agrees) { Ok(()) } else { Err(Problem::Contradiction) }
+    }
+
+    /// More bytes than a checkpoint of this team can have.
+    fn most_bytes(&self) -> u64 {
+        let config = self.kernel.config();
+        let pages =
+            u64::from(config.l1_pages) + u64::from(config.l2_frames) + u64::from(config.packed_frames);
+        let answers = self.roster.members.iter().filter_map(|member| member.answer.as_ref());
+        let answers: u64 = answers.map(|answer| answer.capacity() as u64).sum();
+        // Twice: an agent can share no more pages than there are, and a restored one has its own.
+        2 * pages * self.kernel.page_bytes() as u64 + agents_bytes(config) + answers + (1 << 20)
+    }
+}
+
+/// Bytes of what is kept of agents besides their pages, or more.
+fn agents_bytes(config: &Config) -> u64 {
+    let tokens = 4 * (u64::from(config.context) + u64::from(config.inbox));
+    let mappings = 64 * u64::from(config.slices_per_agent());
+    u64::from(config.agents) * (tokens + mappings + 4096)
+}
