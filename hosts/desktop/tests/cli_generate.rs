@@ -189,7 +189,13 @@ fn an_inspection_tells_what_running_takes() {
     for part in ["weights", "kv", "scratch"] {
         assert_eq!(json["memory"][part], generated["memory"][part], "{part}");
     }
+    let team = &json["team"];
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    assert_eq!((&team["agents"], &team["context"]), (&Value::from(8), &Value::from(64)));
+    assert_eq!(number(&team["l1"]), number(&team["l1_pages"]) * 8 * number(&json["memory"]["kv_per_token"]));
+    assert!(number(&team["tables"]) > 0 && number(&team["scratch"]) > 0);
     let text = desk.agentos(["inspect", "--model", model]).printed();
+    assert!(text.contains("for a team of 8 agents with 256 tokens each"), "{text}");
     assert!(text.contains("<|im_end|>") && !text.contains('\u{1b}'), "{text}");
     desk.agentos(["inspect", "--model", model, "--backend", "reference"]).printed();
 }

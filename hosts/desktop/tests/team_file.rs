@@ -161,7 +161,7 @@ fn a_wrong_file_is_refused_with_the_place_and_what_would_fit() {
         ("[[agent]]\nname = ''".into(), 2, 8, "name is \"\"; accepted is 1 to 64 letters, digits, - and _"),
         ("[[agent]]\nname = 'a b'".into(), 2, 8, "name is \"a b\"; accepted is 1 to 64 letters"),
         ("[[agent]]\nname = 7".into(), 2, 8, "name is the number 7; accepted is a text"),
-        ("[[agent]]\nname = 'x'\nprompt = ' \\n'".into(), 3, 10, "prompt is "),
+        ("[[agent]]\nname = 'x'\nprompt = \" \\n\"".into(), 3, 10, "prompt is "),
         (
             "[[agent]]\nname = 'x'\nprompt = ''".into(),
             3,
