@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::process::{Failure, Repository, output_of, succeed};
 
 /// The package and the version that figures are compared with.
@@ -54,10 +56,10 @@ impl Peer {
         &self.variants
     }
 
-    /// Runs a work.
+    /// Runs a work; returns its samples.
     ///
     /// # Errors
-    /// When the script fails or answers with something else than samples.
+    /// When the script fails or answers with something else than a JSON object.
     pub fn samples(
         &self,
         variant: &Variant,
@@ -65,9 +67,17 @@ impl Peer {
         threads: u32,
         runs: &str,
     ) -> Result<Vec<f64>, Failure> {
+        Ok(super::samples(&self.answer(variant, work, threads, runs)?))
+    }
+
+    /// Runs a work; returns its JSON object.
+    ///
+    /// # Errors
+    /// When the script fails or answers with something else.
+    pub fn answer(&self, variant: &Variant, work: &str, threads: u32, runs: &str) -> Result<Value, Failure> {
         let mut command = Command::new(&self.python);
         command.arg(&self.script).arg("run").arg(&variant.model);
         command.args([work, &threads.to_string(), runs]);
-        Ok(super::samples(&super::json(&mut command)?))
+        super::json(&mut command)
     }
 }
