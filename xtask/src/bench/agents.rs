@@ -15,9 +15,9 @@ use crate::Outcome;
 use crate::process::Failure;
 
 /// A work, the turns that it gets, and the runs in one turn, of which the first warms up if there are
-/// more. A run of the long ones takes most of a minute.
+/// more. The first two take minutes a run.
 const WORKS: [(&str, usize, &str); 12] = [
-    ("priority", 3, "1"),
+    ("priority", 2, "1"),
     ("arrivals", 1, "1"),
     ("overcommit8", 2, "3"),
     ("overcommit64", 1, "2"),
@@ -30,9 +30,6 @@ const WORKS: [(&str, usize, &str); 12] = [
     ("aggregate8", 3, "5"),
     ("aggregate64", 2, "3"),
 ];
-
-/// Works of which the peer has its own.
-const PEERS: [&str; 2] = ["priority", "swap"];
 
 /// Which of the samples a line shows.
 #[derive(Clone, Copy, Debug)]
@@ -164,13 +161,16 @@ pub fn bench(program: &Path, model: &Path, peer: Option<&Peer>, options: &Option
             command.args(["bench", "--json", "--work", work, "--runs", runs]);
             command.arg("--threads").arg(threads.to_string()).arg("--model").arg(model);
             ours.add_ours(&super::json(&mut command)?);
-            // One run of the peer's takes minutes where its newcomer waits for everybody.
-            let once = work == "priority" && turn > 0;
-            if let Some(peer) = peer.filter(|_| PEERS.contains(&work) && !once) {
-                theirs.resize_with(peer.variants().len(), Samples::default);
-                for (variant, samples) in peer.variants().iter().zip(&mut theirs) {
-                    samples.add_theirs(&peer.answer(variant, work, threads, "1")?);
-                }
+            let Some(peer) = peer else { continue };
+            theirs.resize_with(peer.variants().len(), Samples::default);
+            // Where the peer's newcomer waits for everybody, once in the format that it is fastest at.
+            let skipped = match work {
+                "swap" => 0,
+                "priority" if turn == 0 => peer.variants().len() - 1,
+                _ => continue,
+            };
+            for (variant, samples) in peer.variants().iter().zip(&mut theirs).skip(skipped) {
+                samples.add_theirs(&peer.answer(variant, work, threads, "1")?);
             }
         }
         for line in LINES.iter().filter(|line| line.work == work) {
@@ -205,7 +205,8 @@ fn shown(line: &Line, ours: &Samples, theirs: &[Samples]) -> Result<String, Fail
     let mut text =
         format!("| {work} | {figure}{of} | {target_text} | {}{space}{unit} | {met} |", short(measured));
     for theirs in theirs {
-        let medians = || peers.iter().map(|name| median(theirs.of(name)));
+        let told = || peers.iter().filter(|name| !theirs.of(name).is_empty());
+        let medians = || told().map(|name| median(theirs.of(name)));
         let join = |parts: Vec<String>| parts.join(" / ");
         let values = join(medians().map(short).collect());
         let ratios = join(medians().map(|theirs| short(measured / theirs)).collect());
