@@ -10,6 +10,9 @@ use crate::process::{Failure, Repository, output_of, succeed};
 /// The package and the version that figures are compared with.
 const PACKAGE: &str = "llama-cpp-python==0.3.36";
 
+/// Python's option not to write compiled files beside the scripts.
+const NO_CACHE: &str = "-B";
+
 /// A peer that is ready to run.
 pub struct Peer {
     python: PathBuf,
@@ -34,7 +37,8 @@ impl Peer {
         let folder = repository.root.join("target/peer");
         let python = folder.join("venv/bin/python");
         let script = repository.root.join("xtask/src/bench/peer.py");
-        let ready = python.exists() && output_of(Command::new(&python).arg(&script).arg("version")).is_ok();
+        let ready = python.exists()
+            && output_of(Command::new(&python).arg(NO_CACHE).arg(&script).arg("version")).is_ok();
         if !ready {
             succeed(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
             let mut install = Command::new(&python);
@@ -43,7 +47,7 @@ impl Peer {
             succeed(install.env("CMAKE_ARGS", "-DGGML_NATIVE=ON"))?;
         }
         let models = folder.join("models");
-        succeed(Command::new(&python).arg(&script).arg("prepare").arg(model).arg(&models))?;
+        succeed(Command::new(&python).arg(NO_CACHE).arg(&script).arg("prepare").arg(model).arg(&models))?;
         let variants = [
             Variant { name: "Q4_1", model: model.to_owned() },
             Variant { name: "Q4_0", model: models.join("q4_0.gguf") },
@@ -76,7 +80,7 @@ impl Peer {
     /// When the script fails or answers with something else.
     pub fn answer(&self, variant: &Variant, work: &str, threads: u32, runs: &str) -> Result<Value, Failure> {
         let mut command = Command::new(&self.python);
-        command.arg(&self.script).arg("run").arg(&variant.model);
+        command.arg(NO_CACHE).arg(&self.script).arg("run").arg(&variant.model);
         command.args([work, &threads.to_string(), runs]);
         super::json(&mut command)
     }

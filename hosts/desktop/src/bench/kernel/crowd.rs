@@ -74,7 +74,7 @@ pub struct Share(Crowd);
 
 impl Share {
     pub fn new(shape: &ModelShape, kv: KvType, agents: u16) -> Share {
-        Share(Crowd::new(shape, kv, agents, 64, 64, 40))
+        Share(Crowd::new(shape, kv, agents, 64, 128, 40))
     }
 }
 
