@@ -3,6 +3,7 @@
 //! Each work runs in turns with the peer's, process by process, so that what disturbs the machine
 //! disturbs both. Figures are medians; a ratio compares medians of the same run.
 
+mod agents;
 mod peer;
 mod table;
 
@@ -31,6 +32,9 @@ pub struct Options {
     /// Also time llama.cpp, installed from its Python package into target/peer, in turns.
     #[arg(long)]
     peer: bool,
+    /// Time what the kernel makes of many agents, beside its targets, with the last of `--threads`.
+    #[arg(long, conflicts_with = "busy")]
+    agents: bool,
     /// Only these works.
     #[arg(long, value_delimiter = ',')]
     work: Vec<String>,
@@ -53,6 +57,9 @@ pub fn bench(repository: &Repository, options: &Options) -> Outcome {
     let program = agentos::build(repository)?;
     let model = model(&program, options)?;
     let peer = if options.peer { Some(Peer::install(repository, &model)?) } else { None };
+    if options.agents {
+        return agents::bench(&program, &model, peer.as_ref(), options);
+    }
     let neighbour = if options.busy { Some(Busy::start()?) } else { None };
     let wanted = |work: &&&str| options.work.is_empty() || options.work.iter().any(|chosen| chosen == **work);
     print!("{}", table::heading(peer.as_ref()));

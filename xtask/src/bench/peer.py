@@ -4,7 +4,7 @@
     peer.py version                   the package's version
     peer.py run MODEL WORK THREADS RUNS
                                       one JSON object: work, threads, samples (tokens per second; ms for
-                                      first_token)
+                                      first_token), or figures by name for the works of peer_agents.py
 
 The set-up is the one that serves llama.cpp best: flash attention, keys and values in half precision,
 memory map, physical batches of 512.
@@ -15,6 +15,8 @@ import json
 import os
 import sys
 import time
+
+import peer_agents
 
 WORKS = {
     # contexts, depth, tokens, chunk: as in hosts/desktop/src/bench/mod.rs
@@ -54,7 +56,7 @@ def prepare(llama, model, folder):
 
 
 class Context:
-    def __init__(self, llama, model, contexts, tokens, threads):
+    def __init__(self, llama, model, contexts, tokens, threads, batch=512):
         self.llama = llama
         params = llama.llama_model_default_params()
         params.n_gpu_layers = 0
@@ -64,7 +66,7 @@ class Context:
         self.vocab = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.model))
         params = llama.llama_context_default_params()
         params.n_ctx = contexts * ((tokens + 255) // 256 * 256)
-        params.n_batch = max(512, contexts)
+        params.n_batch = max(batch, contexts)
         params.n_ubatch = 512
         params.n_seq_max = contexts
         params.n_threads = threads
@@ -76,7 +78,7 @@ class Context:
         self.context = llama.llama_init_from_model(self.model, params)
         if not self.context:
             sys.exit("llama.cpp could not make a context")
-        self.batch = llama.llama_batch_init(512, 0, 1)
+        self.batch = llama.llama_batch_init(batch, 0, 1)
 
     def reset(self):
         llama = self.llama
@@ -147,8 +149,14 @@ def main():
         prepare(llama_cpp, *rest)
     else:
         model, work, threads, runs = rest[0], rest[1], int(rest[2]), int(rest[3])
-        samples = run(llama_cpp, model, work, threads, runs)
-        print(json.dumps({"work": work, "threads": threads, "samples": samples}))
+        answer = {"work": work, "threads": threads}
+        if work in peer_agents.WORKS:
+            llama_cpp.llama_backend_init()
+            make = lambda contexts, tokens, batch: Context(llama_cpp, model, contexts, tokens, threads, batch)
+            answer["figures"] = peer_agents.WORKS[work](make, llama_cpp)
+        else:
+            answer["samples"] = run(llama_cpp, model, work, threads, runs)
+        print(json.dumps(answer))
 
 
 main()

@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::process::{Failure, Repository, output_of, succeed};
 
 /// The package and the version that figures are compared with.
 const PACKAGE: &str = "llama-cpp-python==0.3.36";
+
+/// Python's option not to write compiled files beside the scripts.
+const NO_CACHE: &str = "-B";
 
 /// A peer that is ready to run.
 pub struct Peer {
@@ -32,7 +37,8 @@ impl Peer {
         let folder = repository.root.join("target/peer");
         let python = folder.join("venv/bin/python");
         let script = repository.root.join("xtask/src/bench/peer.py");
-        let ready = python.exists() && output_of(Command::new(&python).arg(&script).arg("version")).is_ok();
+        let ready = python.exists()
+            && output_of(Command::new(&python).arg(NO_CACHE).arg(&script).arg("version")).is_ok();
         if !ready {
             succeed(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
             let mut install = Command::new(&python);
@@ -41,7 +47,7 @@ impl Peer {
             succeed(install.env("CMAKE_ARGS", "-DGGML_NATIVE=ON"))?;
         }
         let models = folder.join("models");
-        succeed(Command::new(&python).arg(&script).arg("prepare").arg(model).arg(&models))?;
+        succeed(Command::new(&python).arg(NO_CACHE).arg(&script).arg("prepare").arg(model).arg(&models))?;
         let variants = [
             Variant { name: "Q4_1", model: model.to_owned() },
             Variant { name: "Q4_0", model: models.join("q4_0.gguf") },
@@ -54,10 +60,10 @@ impl Peer {
         &self.variants
     }
 
-    /// Runs a work.
+    /// Runs a work; returns its samples.
     ///
     /// # Errors
-    /// When the script fails or answers with something else than samples.
+    /// When the script fails or answers with something else than a JSON object.
     pub fn samples(
         &self,
         variant: &Variant,
@@ -65,9 +71,17 @@ impl Peer {
         threads: u32,
         runs: &str,
     ) -> Result<Vec<f64>, Failure> {
+        Ok(super::samples(&self.answer(variant, work, threads, runs)?))
+    }
+
+    /// Runs a work; returns its JSON object.
+    ///
+    /// # Errors
+    /// When the script fails or answers with something else.
+    pub fn answer(&self, variant: &Variant, work: &str, threads: u32, runs: &str) -> Result<Value, Failure> {
         let mut command = Command::new(&self.python);
-        command.arg(&self.script).arg("run").arg(&variant.model);
+        command.arg(NO_CACHE).arg(&self.script).arg("run").arg(&variant.model);
         command.args([work, &threads.to_string(), runs]);
-        Ok(super::samples(&super::json(&mut command)?))
+        super::json(&mut command)
     }
 }

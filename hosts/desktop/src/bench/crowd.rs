@@ -5,7 +5,9 @@ use std::task::Poll;
 use agentos_hal::{
     DeviceError, LayerRange, Limits, PageId, Row, Segment, Span, Step, SubmitError, TensorDevice, Want,
 };
+use agentos_kernel::call::CallError;
 use agentos_kernel::layout::{Delimiter, Layout, SliceLimits};
+use agentos_kernel::system::{StorageError, Tick};
 
 /// Every this many tokens a sentence ends: slices are as long as those of prose.
 const SENTENCE: u32 = 20;
@@ -88,6 +90,12 @@ pub enum BenchError {
     Submit(SubmitError),
     /// The device failed in a step.
     Device(DeviceError),
+    /// The kernel refused its tables.
+    Storage(StorageError),
+    /// The kernel refused a system call.
+    Call(CallError),
+    /// The kernel stopped before the work was done.
+    Stopped(Tick),
 }
 
 impl std::fmt::Display for BenchError {
@@ -95,6 +103,11 @@ impl std::fmt::Display for BenchError {
         match self {
             BenchError::Submit(error) => error.fmt(f),
             BenchError::Device(error) => error.fmt(f),
+            BenchError::Storage(error) => error.fmt(f),
+            BenchError::Call(error) => error.fmt(f),
+            BenchError::Stopped(tick) => {
+                write!(f, "the kernel stopped before the benchmark was done: {tick:?}")
+            }
         }
     }
 }

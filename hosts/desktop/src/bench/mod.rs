@@ -1,10 +1,12 @@
-//! What `agentos bench` times: a device at work on a model, and the machine's own limits.
+//! What `agentos bench` times: a device at work on a model, the machine's own limits, and the kernel at
+//! work on a device ([`kernel`]).
 //!
 //! Timing is nobody's promise: no test depends on it. A sample is the speed of one run of the work, and
 //! a caller takes the median of several.
 
 mod ceiling;
 mod crowd;
+pub mod kernel;
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! `agentos bench`: how fast the device computes a model, beside what the machine allows.
+//! `agentos bench`: how fast the device computes a model, beside what the machine allows, and what the
+//! kernel makes of it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::output;
+use crate::bench::kernel::{Figure, Figures, KERNEL_WORKS, KernelWork};
 use crate::bench::{self, BenchError, Bounds, Ceiling, WORKS, Work};
 use crate::device::Device;
 use crate::host::StdConsole;
@@ -24,9 +26,10 @@ pub struct Bench {
     compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
-    /// Only these works [default: all]
+    /// These works [default: all of the device, up to batch16; those of the kernel take minutes]
     #[arg(long, value_name = "NAME", value_delimiter = ',',
-          value_parser = clap::builder::PossibleValuesParser::new(WORKS.map(|(name, _)| name)))]
+          value_parser = clap::builder::PossibleValuesParser::new(
+              WORKS.map(|(name, _)| name).into_iter().chain(KERNEL_WORKS.map(|(name, _)| name))))]
     work: Vec<String>,
     /// Runs of each work; the first of them warms up and is not counted where there are more
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -36,7 +39,17 @@ pub struct Bench {
     json: bool,
 }
 
-/// What one work took: the fields of its JSON object.
+/// What one work of the kernel took: the fields of its JSON object.
+#[derive(Debug, Serialize)]
+struct KernelSheet {
+    work: &'static str,
+    threads: u32,
+    variant: &'static str,
+    load_ms: f64,
+    figures: Vec<Figure>,
+}
+
+/// What one work of the device took: the fields of its JSON object.
 #[derive(Debug, Serialize)]
 struct Sheet {
     work: &'static str,
@@ -62,7 +75,35 @@ impl Bench {
                 self.print(&path, &sheet)?;
             }
         }
+        for (name, open) in KERNEL_WORKS {
+            if self.work.iter().any(|chosen| chosen == name) {
+                let work = open(&file.model.shape, self.kv.kv());
+                self.print_kernel(&self.measure_kernel(name, work, &file)?)?;
+            }
+        }
         Ok(())
+    }
+
+    fn measure_kernel(
+        &self,
+        name: &'static str,
+        mut work: Box<dyn KernelWork>,
+        file: &ModelFile<'_>,
+    ) -> Result<KernelSheet, CliError> {
+        let start = Instant::now();
+        let mut device = Device::open(&self.compute.device())?;
+        device.prepare(&file.model, &work.limits(), &mut file.weights())?;
+        let load_ms = start.elapsed().as_secs_f64() * 1e3;
+        let caps = device.tensor_device().caps();
+        let mut figures = Figures::default();
+        for run in 0..self.runs {
+            if run == 1 {
+                figures.clear();
+            }
+            work.run(device.tensor_device(), &mut figures)?;
+        }
+        let (threads, variant) = (caps.threads, caps.variant);
+        Ok(KernelSheet { work: name, threads, variant, load_ms, figures: figures.0 })
     }
 
     fn measure(
@@ -116,5 +157,18 @@ impl Bench {
             path.display()
         );
         output::write_all(console, &line)
+    }
+    fn print_kernel(&self, sheet: &KernelSheet) -> Result<(), CliError> {
+        let console = &mut StdConsole(std::io::stdout().lock());
+        if self.json {
+            return output::write_json(console, sheet);
+        }
+        let mut text = format!("{} {} threads, {}:\n", sheet.work, sheet.threads, sheet.variant);
+        for Figure { name, unit, samples } in &sheet.figures {
+            let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            text += &format!("  {name}: {least:.3} to {most:.3} {unit} ({} times)\n", samples.len());
+        }
+        output::write_all(console, &text)
     }
 }
