@@ -99,6 +99,11 @@ impl Kernel<'_> {
             let rcb = self.rcb_mut(index);
             (rcb.cursor, rcb.committed) = (start, start);
             rcb.strikes = 0;
+            // Its attention counts anew too.
+            for mapping in self.table_mut(index) {
+                (mapping.mass, mapping.relevant) = (0, mapping.base);
+            }
+            let rcb = self.rcb(index);
             if matches!(rcb.state, State::Blocked(BlockedOn::Message)) && rcb.has_work() {
                 self.change(index, State::Ready);
             }

@@ -532,6 +532,63 @@ fn a_message_to_the_suspended_is_read_before_they_go_on() {
     assert_eq!(rig.texts[&1][said.len()..], alone(&spec(1, 10), &read));
 }
 
+fn bounded(tag: u64) -> Spec {
+    let memory = MemoryMode::Bounded { pages: 24, packed: false };
+    Spec { memory, context: 300, ..spec(tag, 60) }
+}
+
+#[test]
+fn a_bounded_agent_keeps_the_same_whoever_computed_its_beginning() {
+    let mut rig = Rig::new(Config { rows: 64, ..CONFIG });
+    rig.spawn(&spec(2, 5), &prompt(4, 190));
+    rig.run();
+    rig.spawn(&bounded(1), &prompt(4, 220));
+    rig.run();
+    assert_eq!(rig.texts[&1], alone(&bounded(1), &prompt(4, 220)));
+}
+
+#[test]
+fn a_bounded_agent_keeps_the_same_after_a_loss_and_when_it_is_forked() {
+    let (expected, length) = (alone(&bounded(1), &prompt(4, 150)), 150);
+    for at in [20, 30, 40, 50, 60] {
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&bounded(1), &prompt(4, length));
+        (0..at).for_each(|_| drop(rig.tick()));
+        let told = rig.kernel.tokens(parent).to_vec();
+        rig.call(&Call::Fork(parent, bounded(2))).unwrap();
+        rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+        rig.run();
+        let lost = matches!(rig.stat(parent).state, State::Faulted(Fault::PagesLost));
+        assert!(lost || rig.texts[&1] == expected, "{at}");
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&bounded(1), &prompt(4, length));
+        (0..at).for_each(|_| drop(rig.tick()));
+        assert_eq!(rig.kernel.tokens(parent), told);
+        rig.call(&Call::Fork(parent, bounded(2))).unwrap();
+        rig.run();
+        assert_eq!((&rig.texts[&1], &rig.texts[&2]), (&expected, &alone(&bounded(2), &told)), "{at}");
+    }
+}
+
+#[test]
+fn what_a_bounded_agent_saw_of_its_context_is_nobody_elses() {
+    // The step in which it first leaves something out fails, and is tried again.
+    let mut rig = Rig::new(Config { rows: 24, ..Config::new(4, 300, 128, 600) });
+    let agent = rig.spawn(&bounded(1), &prompt(4, 220));
+    for _ in 0..100 {
+        if rig.device.hitches.is_empty() && rig.stat(agent).computed < 200 {
+            // Twice in a row would be its fault.
+            rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
+        }
+        (0..4).for_each(|_| drop(rig.tick()));
+    }
+    rig.device.hitches.clear();
+    rig.call(&Call::Kill(agent)).unwrap();
+    rig.spawn(&Spec { context: 300, ..spec(2, 20) }, &prompt(4, 220));
+    rig.run();
+    assert_eq!(rig.texts[&2], alone(&Spec { context: 300, ..spec(2, 20) }, &prompt(4, 220)));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
