@@ -3,12 +3,13 @@
 use super::Kernel;
 use super::storage::Slot;
 use crate::agent::{
-    Admission, AfterStep, AgentId, BlockedOn, Budget, MOST_WAITS, MemoryMode, Priority, Rcb, Resume, Spec,
-    State,
+    Admission, AfterStep, AgentId, BlockedOn, Budget, Cursor, MOST_WAITS, MemoryMode, Priority, Rcb, Resume,
+    Spec, State,
 };
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::Event;
 use crate::interrupt::VectorId;
+use crate::layout::Layout;
 use crate::memory::admit::{self, Capacity, Demand, Unfit};
 use crate::sample::Sampler;
 
@@ -91,11 +92,13 @@ impl Kernel<'_> {
             return Err(self.refusal(spec));
         }
         let source = self.rcb(from);
-        (rcb.committed, rcb.cursor, rcb.reached) =
-            (source.committed, source.committed, source.committed.layout.tokens);
+        let all = source.committed.layout.tokens == tokens;
+        // What follows the last token was not wanted by a parent that only computes its context.
+        let cursor = if all && rcb.generates() { self.before_last(from) } else { source.committed };
+        (rcb.committed, rcb.cursor, rcb.reached) = (cursor, cursor, cursor.layout.tokens);
         // The same memory, or what the child sees would not be what its parent saw.
         rcb.memory = source.memory;
-        let slices = source.committed.layout.slices as usize;
+        let slices = cursor.layout.slices as usize;
         let (context, per_agent) = (self.config.context as usize, self.config.slices_per_agent() as usize);
         self.tokens.copy_within(from * context..from * context + tokens as usize, index * context);
         self.mappings.copy_within(from * per_agent..from * per_agent + slices, index * per_agent);
@@ -109,6 +112,25 @@ impl Kernel<'_> {
         }
         self.begin(index);
         Ok(id)
+    }
+
+    /// Where an agent was before the last token of a context that is computed.
+    fn before_last(&self, index: usize) -> Cursor {
+        let after = self.rcb(index).committed;
+        let before = &self.log(index)[..after.layout.tokens as usize - 1];
+        let append = |layout: Layout, &token: &u32| {
+            layout.append(self.vocabulary.delimiters[token as usize], self.config.slice_limits).0
+        };
+        let layout = before.iter().fold(Layout::default(), append);
+        // A slice that the last token sealed is open again.
+        let sealed_before = (after.layout.slices as usize).checked_sub(2);
+        let chain = match (after.chain, sealed_before) {
+            (Some(chain), _) if after.layout.open > 0 => Some(chain),
+            (Some(_), Some(entry)) => self.pager.slice(self.table(index)[entry].slice).hash,
+            (Some(_), None) => Some(self.root),
+            (None, _) => None,
+        };
+        Cursor { layout, chain }
     }
 
     /// Finds a slot and the pages that an agent declares; they are taken when it settles in.
@@ -381,8 +403,8 @@ impl Kernel<'_> {
             let mapping = self.table(index)[entry];
             let slice = self.pager.slice(mapping.slice);
             let (computed, pages) = (u32::from(slice.computed), u32::from(slice.pages));
-            // An open slice still grows; it is pinned when it is sealed.
-            let whole = slice.sealed.is_some();
+            // One that is not whole yet still grows.
+            let whole = slice.complete();
             if whole && mapping.base < end && mapping.base + computed > start && !mapping.pinned {
                 self.table_mut(index)[entry].pinned = true;
                 self.rcb_mut(index).pinned += pages;

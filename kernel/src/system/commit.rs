@@ -3,7 +3,7 @@
 use agentos_hal::{DeviceError, Mass, PageError};
 
 use super::{Kernel, Report, Tick};
-use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, State};
+use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Resume, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
@@ -261,7 +261,11 @@ impl Kernel<'_> {
         rcb.turn_over = true;
         let (agent, generated) = (rcb.id, rcb.metrics.generated);
         self.emit(Event::Finished { agent, finish, generated });
-        if self.rcb(index).inbox > 0 {
+        let rcb = self.rcb_mut(index);
+        if let State::Suspended(resume) = &mut rcb.state {
+            // It listens when it is resumed.
+            *resume = Resume::Blocked(BlockedOn::Message);
+        } else if rcb.inbox > 0 {
             self.take_inbox(index);
         } else {
             self.change(index, State::Blocked(BlockedOn::Message));

@@ -339,6 +339,8 @@ impl Kernel<'_> {
                 break;
             }
             let id = if computed > 0 || slice.refs > 1 && slice.sealed.is_none() {
+                // What is pinned is whole; what is computed anew is not.
+                self.unpin(index, at);
                 let Some(copy) = self.pager.make_own(id, offset as u8, device)? else { break };
                 self.table_mut(index)[at].slice = copy;
                 copy

@@ -147,6 +147,12 @@ impl Rig {
         tick
     }
 
+    fn ticks(&mut self, count: u32) {
+        for _ in 0..count {
+            let _ = self.tick();
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(record) = self.kernel.next_event() {
             let tag = |id: AgentId| self.tags.get(&(id.index, id.generation)).copied().unwrap_or(u64::MAX);
@@ -455,9 +461,9 @@ fn a_page_on_its_way_is_waited_for_before_the_next_one_goes() {
         for tag in 2..8 {
             rig.spawn(&Spec { context: 160, ..spec(tag, 30) }, &prompt(tag as u32, 100));
         }
-        (0..60).for_each(|_| drop(rig.tick()));
+        rig.ticks(60);
         rig.spawn(&bounded, &prompt(4, 220));
-        (0..late).for_each(|_| drop(rig.tick()));
+        rig.ticks(late);
         rig.device.copies.push_back(None);
         rig.run();
         assert_eq!(rig.texts[&1], expected);
@@ -553,7 +559,7 @@ fn a_bounded_agent_keeps_the_same_after_a_loss_and_when_it_is_forked() {
     for at in [20, 30, 40, 50, 60] {
         let mut rig = Rig::new(CONFIG);
         let parent = rig.spawn(&bounded(1), &prompt(4, length));
-        (0..at).for_each(|_| drop(rig.tick()));
+        rig.ticks(at);
         let told = rig.kernel.tokens(parent).to_vec();
         rig.call(&Call::Fork(parent, bounded(2))).unwrap();
         rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
@@ -562,7 +568,7 @@ fn a_bounded_agent_keeps_the_same_after_a_loss_and_when_it_is_forked() {
         assert!(lost || rig.texts[&1] == expected, "{at}");
         let mut rig = Rig::new(CONFIG);
         let parent = rig.spawn(&bounded(1), &prompt(4, length));
-        (0..at).for_each(|_| drop(rig.tick()));
+        rig.ticks(at);
         assert_eq!(rig.kernel.tokens(parent), told);
         rig.call(&Call::Fork(parent, bounded(2))).unwrap();
         rig.run();
@@ -580,13 +586,85 @@ fn what_a_bounded_agent_saw_of_its_context_is_nobody_elses() {
             // Twice in a row would be its fault.
             rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
         }
-        (0..4).for_each(|_| drop(rig.tick()));
+        rig.ticks(4);
     }
     rig.device.hitches.clear();
     rig.call(&Call::Kill(agent)).unwrap();
     rig.spawn(&Spec { context: 300, ..spec(2, 20) }, &prompt(4, 220));
     rig.run();
     assert_eq!(rig.texts[&2], alone(&Spec { context: 300, ..spec(2, 20) }, &prompt(4, 220)));
+}
+
+#[test]
+fn a_slice_is_pinned_when_it_is_whole() {
+    let mut rig = Rig::new(Config { pinned_pages: 8, rows: 9, ..CONFIG });
+    let budget = Budget { pinned_pages: 8, ..Budget::UNBOUNDED };
+    // Its end is known before it is computed.
+    let agent = rig.spawn(&Spec { budget, ..spec(1, 5) }, &prompt(1, 60));
+    for _ in 0..20 {
+        let _ = rig.tick();
+        let _ = rig.call(&Call::Pin { agent, start: 0, end: 60, keep: true });
+        let _ = rig.call(&Call::Pin { agent, start: 0, end: 30, keep: false });
+    }
+    assert!(rig.kernel.agents().all(|rcb| rcb.pinned <= 8));
+    rig.run();
+}
+
+#[test]
+fn a_queue_that_others_filled_loses_nobodys_message_and_nobodys_end() {
+    let mut rig = Rig::new(CONFIG);
+    let (listener, _) = listener(&mut rig);
+    let full = rig.spawn(&Spec { context: 24, ..spec(2, 99) }, &prompt(2, 20));
+    for vector in [VectorId::Ipc, VectorId::ContextFull] {
+        rig.kernel.interrupts().mask(vector);
+        let posted = Posted { vector, agent: None, payload: 0, at_us: 0 };
+        while rig.kernel.interrupts().post(posted).is_ok() {}
+    }
+    rig.call(&Call::Send(listener, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    rig.run();
+    assert_eq!(rig.stat(full).state, State::Blocked(BlockedOn::Host));
+    for vector in [VectorId::Ipc, VectorId::ContextFull] {
+        rig.kernel.interrupts().unmask(vector);
+    }
+    rig.ticks(9);
+    rig.run();
+    assert_eq!(rig.stat(full).state, State::Stopped(Finish::Context));
+    assert_eq!(rig.texts[&1].len(), 20);
+}
+
+#[test]
+fn who_repeats_itself_and_is_suspended_stays_suspended() {
+    let mut rig = Rig::new(CONFIG);
+    // Two appearances of a period of the whole context's half are found in any text that repeats a token.
+    let watchdog = Watchdog { period: 1, repeats: 2 };
+    let listen = Spec { on_end: OnEnd::Listen, watchdog, ..spec(1, 200) };
+    let agent = rig.spawn(&listen, &prompt(1, 20));
+    rig.kernel.interrupts().mask(VectorId::Watchdog);
+    while rig.kernel.interrupts().stats(VectorId::Watchdog).posted == 0 {
+        assert!(!rig.stat(agent).state.is_over(), "its text repeats no token");
+        let _ = rig.tick();
+    }
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.kernel.interrupts().unmask(VectorId::Watchdog);
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Suspended(Resume::Blocked(BlockedOn::Message)));
+    rig.call(&Call::Resume(agent)).unwrap();
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Message));
+}
+
+#[test]
+fn a_fork_of_a_context_that_was_only_computed_goes_on_from_it() {
+    for length in 1..60 {
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 0) }, &prompt(5, length));
+        rig.run();
+        let Ok(Reply::Agent(child)) = rig.call(&Call::Fork(parent, spec(2, 30))) else { panic!() };
+        rig.run();
+        assert_eq!(rig.texts[&2], alone(&spec(2, 30), &prompt(5, length)), "{length}");
+        assert_eq!(rig.stat(child).metrics.recomputed, 0);
+        assert_eq!(rig.stat(child).metrics.rows, rig.texts[&2].len() as u64);
+    }
 }
 
 #[derive(Clone, Debug)]
