@@ -667,6 +667,22 @@ fn a_fork_of_a_context_that_was_only_computed_goes_on_from_it() {
     }
 }
 
+#[test]
+fn who_waits_for_several_is_blocked_on_one_that_is_there() {
+    let mut rig = Rig::new(CONFIG);
+    let others = [5, 9].map(|tokens| rig.spawn(&spec(u64::from(tokens), tokens), &prompt(tokens, 20)));
+    let last = rig.spawn(&spec(1, 5), &prompt(1, 20));
+    for other in others {
+        rig.call(&Call::Wait(last, other)).unwrap();
+    }
+    while !rig.ends.contains_key(&5) {
+        let _ = rig.tick();
+    }
+    assert_eq!(rig.stat(last).state, State::Blocked(BlockedOn::Agent(others[1])));
+    rig.run();
+    assert_eq!(rig.texts[&1], alone(&spec(1, 5), &prompt(1, 20)));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
