@@ -13,17 +13,22 @@ mod tally;
 mod tiny;
 mod world;
 
-use seed::simulate;
+use seed::{keep_panics, simulate};
 use tally::Tally;
 
 /// Every kind of thing that a simulation counts happens: what nothing ever reaches is not tested.
 #[test]
 fn two_hundred_seeds_break_nothing_and_meet_everything() {
+    keep_panics();
     let mut met = Tally::default();
     for seed in 0..200 {
         match simulate(seed) {
             Ok(tally) => met.add(&tally),
-            Err(broken) => panic!("{broken}"),
+            Err(broken) => {
+                // The hook above keeps what a panic says.
+                println!("{broken}");
+                panic!("{broken}");
+            }
         }
     }
     println!("{met:?}");

@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use seed::{Broken, simulate};
+use seed::{Broken, keep_panics, simulate};
 use tally::Tally;
 
 /// How often the run says how far it is.
@@ -74,8 +74,7 @@ fn main() -> ExitCode {
         eprintln!("the arguments are the first seed and the number of seeds");
         return ExitCode::FAILURE;
     };
-    // A panic is a finding like any other, and is told like one.
-    std::panic::set_hook(Box::new(|_| ()));
+    keep_panics();
     let run = Run {
         first,
         count,

@@ -41,14 +41,25 @@ pub fn simulate(seed: u64) -> Result<Tally, Broken> {
     let what = match outcome {
         Ok(Ok(tally)) => return Ok(tally),
         Ok(Err(what)) => what,
-        Err(panic) => format!("panic: {}", said(&*panic)),
+        Err(panic) => said(&*panic),
     };
     Err(Broken { seed, tick: ticks.get(), what })
 }
 
-fn said(panic: &dyn std::any::Any) -> &str {
+thread_local! {
+    /// Where this thread panicked last, and why.
+    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// From now on a panic is a finding like any other: it is not printed, but kept with its place.
+pub fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| PANIC.set(Some(panic.to_string()))));
+}
+
+fn said(panic: &dyn std::any::Any) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    PANIC.take().unwrap_or_else(|| text.unwrap_or("no message").to_owned())
 }
 
 fn run(seed: u64, ticks: &Cell<u64>) -> Result<Tally, String> {

@@ -173,7 +173,10 @@ impl Kernel<'_> {
         if segments == 0 && table.len() < self.config.slices_per_agent() as usize {
             return 0;
         }
-        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(1))
+        // Rows on the page that is begun take no other.
+        let begun = self.rcb(index).cursor.layout.open.next_multiple_of(PAGE_TOKENS as u32)
+            - self.rcb(index).cursor.layout.open;
+        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(begun))
     }
 
     /// Maps slices that were computed already, as far as they follow each other.

@@ -683,6 +683,20 @@ fn who_waits_for_several_is_blocked_on_one_that_is_there() {
     assert_eq!(rig.texts[&1], alone(&spec(1, 5), &prompt(1, 20)));
 }
 
+#[test]
+fn a_step_names_no_more_pages_than_it_has_room_for() {
+    // Every agent is one page long, and there is one more of them than the step can name pages.
+    let worst = SliceLimits::DEFAULT.worst_pages(16);
+    let mut rig = Rig::new(Config { segment_pages: worst, ..Config::new(4, 16, 64, 100) });
+    for tag in 0..4 {
+        rig.spawn(&Spec { context: 16, ..spec(tag, 3) }, &prompt(tag as u32, 3));
+    }
+    rig.run();
+    for tag in 0..4 {
+        assert_eq!(rig.texts[&tag], alone(&Spec { context: 16, ..spec(tag, 3) }, &prompt(tag as u32, 3)));
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
