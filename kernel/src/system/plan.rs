@@ -173,10 +173,9 @@ impl Kernel<'_> {
         if segments == 0 && table.len() < self.config.slices_per_agent() as usize {
             return 0;
         }
-        // Rows on the page that is begun take no other.
-        let begun = self.rcb(index).cursor.layout.open.next_multiple_of(PAGE_TOKENS as u32)
-            - self.rcb(index).cursor.layout.open;
-        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(begun))
+        // A row on the page that is begun takes no other; the one behind it may.
+        let begun = !self.rcb(index).cursor.layout.open.is_multiple_of(PAGE_TOKENS as u32);
+        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(u32::from(begun)))
     }
 
     /// Maps slices that were computed already, as far as they follow each other.
