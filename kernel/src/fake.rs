@@ -1,5 +1,5 @@
-//! A device that has page memory but no arithmetic: what a row finds is a hash of the tokens that
-//! it can see, with their addresses. Steps are checked as a real device checks them. What must not
+//! A device that has page memory but no arithmetic: what a row stores and finds is a hash of what was
+//! stored of the tokens that it can see, with their addresses. Steps are checked as a real device checks them. What must not
 //! change a result (who else is in the step, where pages are) does not enter the hash; what was
 //! computed wrongly, or is missing, does.
 
@@ -98,13 +98,13 @@ impl FakeDevice {
         self.running = false;
     }
 
-    /// A hash of the tokens up to an address, as stored behind a span's segments.
-    fn seen(&self, segments: &[Segment], mut pages: &[PageId], address: u32) -> u32 {
+    /// A hash of what is stored behind a span's segments before an address.
+    fn seen(&self, segments: &[Segment], mut pages: &[PageId], end: u32) -> u32 {
         let mut hash = 0x811c_9dc5u32;
         for &Segment { base, len } in segments {
             let (mine, rest) = pages.split_at(len.div_ceil(PAGE_TOKENS as u32) as usize);
             pages = rest;
-            for offset in (0..len).take_while(|offset| base + offset <= address) {
+            for offset in (0..len).take_while(|offset| base + offset < end) {
                 let page = mine[offset as usize / PAGE_TOKENS].0 as usize;
                 let found = self.memory[page][offset as usize % PAGE_TOKENS];
                 let found = if self.careless { found.or(Some((0, 0))) } else { found };
@@ -132,13 +132,15 @@ impl FakeDevice {
             let mine = &step.pages[first_page..first_page + pages as usize];
             for row in first_row..first_row + span.rows {
                 let row_of = &step.rows[row as usize];
-                let seen = self.seen(segments, mine, row_of.address);
+                // As keys and values do, what is stored of a token depends on all that it sees.
+                let before = self.seen(segments, mine, row_of.address);
+                let stored = Some((row_of.token ^ before.rotate_left(7), row_of.offset));
+                self.memory[row_of.page.0 as usize][usize::from(row_of.place)] = stored;
+                let seen = self.seen(segments, mine, row_of.address + 1);
                 self.find(row, row_of, seen);
             }
-            // Mass as a function of the tokens alone, spread over the rows that give it.
-            let of_segment =
-                |segment: &Segment| Mass(u64::from(span.rows) * u64::from(segment.base % 7 * 100));
-            self.mass.extend(segments.iter().map(of_segment));
+            let rows = &step.rows[first_row as usize..(first_row + span.rows) as usize];
+            self.mass.extend(segments.iter().map(|segment| mass(segment, rows)));
             first_row += span.rows;
             first_segment += span.segments as usize;
             first_page += pages as usize;
@@ -155,6 +157,13 @@ impl FakeDevice {
         let token = |n: u32| (seen.wrapping_add(n * 77)) % VOCAB;
         self.candidates.extend((0..3).map(|n| Candidate { token: token(n), logit: 1.0 - n as f32 }));
     }
+}
+
+/// What rows make of a segment: each its own, whoever else is in the step.
+pub fn mass(segment: &Segment, rows: &[Row]) -> Mass {
+    let seen = rows.iter().filter(|row| row.address >= segment.base);
+    let peak = |row: &Row| (row.token.wrapping_mul(2_654_435_761) ^ segment.base * 40_503) % 16 == 0;
+    Mass(seen.map(|row| if peak(row) { 10_000 } else { 1 }).sum())
 }
 
 impl TensorDevice for FakeDevice {
@@ -183,9 +192,6 @@ impl TensorDevice for FakeDevice {
         self.steps.push(step.rows.len());
         self.outcomes.clear();
         self.candidates.clear();
-        for row in step.rows {
-            self.memory[row.page.0 as usize][usize::from(row.place)] = Some((row.token, row.offset));
-        }
         self.mass.clear();
         self.compute(step);
         self.running = true;

@@ -2,6 +2,6 @@
 //!
 //! * `golden/`: results against llama.cpp's, with the fixtures in `fixtures/`.
 //! * `props/`: properties of one context, for any text, chunk, seed and fault.
-//! * `sim/`: the tiny model of simulations, and what one context of it gives when it is alone.
+//! * `sim/`: whole systems of agents, each made, hindered and judged by one seed; and their tiny model.
 //!
 //! What must never be here: code that a program uses.

@@ -16,6 +16,7 @@ mod model;
 mod process;
 mod results;
 mod run;
+mod sim;
 mod stage;
 mod test;
 mod tidy;
@@ -40,7 +41,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Everything that a fresh clone has to pass: the model, all tests, memory, logging, freestanding link, tidy.
+    /// Everything that a fresh clone has to pass: the model, all tests, memory, logging, a planted mistake, freestanding link, tidy.
     Test {
         /// Only tests whose name contains one of these; then nothing but tests.
         filters: Vec<String>,
@@ -62,6 +63,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Simulates many systems of agents, each from one seed, and says which seed breaks what.
+    Sim(sim::Options),
     /// Checks the dependency rule, file lengths, forbidden words and the places of `unsafe`.
     Tidy,
 }
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::bench(&repository, &options),
         Chore::Conformance { backend } => conformance::conformance(&repository, backend.as_deref()),
         Chore::Model { args } => model::model(&repository, &args),
+        Chore::Sim(options) => sim::sim(&repository, &options),
         Chore::Tidy => tidy::tidy(&repository),
     };
     match outcome {

@@ -135,9 +135,18 @@ pub fn succeed(command: &mut Command) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure::Start`], [`Failure::Exit`].
 pub fn output_of(command: &mut Command) -> Result<Vec<u8>, Failure> {
+    let (output, status) = output_and_status(command)?;
+    judge(command, status)?;
+    Ok(output)
+}
+
+/// Runs to the end, well or not, and keeps what it wrote to its output; errors go to this program's.
+///
+/// # Errors
+/// [`Failure::Start`].
+pub fn output_and_status(command: &mut Command) -> Result<(Vec<u8>, ExitStatus), Failure> {
     let output = command.stderr(Stdio::inherit()).output().map_err(|source| not_started(command, source))?;
-    judge(command, output.status)?;
-    Ok(output.stdout)
+    Ok((output.stdout, output.status))
 }
 
 /// Whether a program that has ended ended well.

@@ -7,10 +7,10 @@ use crate::Outcome;
 use crate::process::{Failure, Repository, judge, not_started};
 use crate::results::Counts;
 use crate::stage::Stages;
-use crate::{agentos, freestanding, logging, memory, model, tidy};
+use crate::{agentos, freestanding, logging, memory, model, sim, tidy};
 
 /// Gets the model, runs all tests of the workspace, measures the shipped program's memory, runs what the
-/// kernel logs, links the core without an operating system and checks the rules of the repository. With
+/// kernel logs, sees that the simulator finds a planted mistake, links the core without an operating system and checks the rules of the repository. With
 /// filters only the tests whose names contain one of them. The last line says how many passed and failed;
 /// a stage that fails without a failed test counts as one failure.
 ///
@@ -32,6 +32,7 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
         } else {
             stages.leave_out("logging", "its linker script is for Linux");
         }
+        stages.run("simulator", || sim::finds_planted(repository));
         if freestanding::RUNS_HERE {
             stages.run("freestanding", || freestanding::check(repository));
         } else {
@@ -39,7 +40,7 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
         }
         stages.run("tidy", || tidy::tidy(repository));
     } else {
-        for name in ["memory", "logging", "freestanding", "tidy"] {
+        for name in ["memory", "logging", "simulator", "freestanding", "tidy"] {
             stages.leave_out(name, "only the tests that were named run");
         }
     }

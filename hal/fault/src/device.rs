@@ -90,6 +90,17 @@ impl<'m, D: TensorDevice> FaultDevice<'m, D> {
         }
     }
 
+    /// Goes on by another plan. What was already decided of a step or page operation under way stays.
+    /// A plan that can lose the device, or falsify reports, where the one before could not, needs
+    /// [`TensorDevice::prepare`] first: memory is checked and erased there.
+    ///
+    /// # Panics
+    /// As [`FaultDevice::new`].
+    pub fn set_plan(&mut self, plan: FaultPlan<'m>) {
+        assert!(plan.is_sound(), "odds are at most 1000 per mille together: {plan:?}");
+        self.plan = plan;
+    }
+
     /// What was done so far.
     pub const fn injected(&self) -> Injected {
         self.injected

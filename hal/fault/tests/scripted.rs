@@ -97,6 +97,17 @@ fn summarise(device: &mut dyn TensorDevice) -> Poll<Result<(), PageError>> {
 }
 
 #[test]
+fn another_plan_holds_from_the_next_call_on() {
+    with_steps([injured(StepInjury::Hang), injured(StepInjury::Hang)], |device, _| {
+        assert_eq!(submit(device, 3), Ok(()));
+        device.set_plan(FaultPlan::NONE);
+        assert_eq!(poll(device), Poll::Ready(Err(DeviceError::Hung)));
+        assert_eq!(submit(device, 3), Ok(()));
+        assert_eq!(poll(device), good());
+    });
+}
+
+#[test]
 fn a_step_is_delayed() {
     with_steps([StepFate { delay_polls: 2, injury: None }, QUIET], |device, log| {
         assert_eq!(submit(device, 3), Ok(()));

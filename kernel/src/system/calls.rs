@@ -1,13 +1,16 @@
 //! System calls.
 
+use agentos_hal::PAGE_TOKENS;
+
 use super::Kernel;
 use super::storage::Slot;
 use crate::agent::{
-    Admission, AfterStep, AgentId, BlockedOn, Budget, MOST_WAITS, MemoryMode, Priority, Rcb, Resume, Spec,
-    State,
+    Admission, AfterStep, AgentId, BlockedOn, Budget, Cursor, MOST_WAITS, MemoryMode, Priority, Rcb, Resume,
+    Spec, State,
 };
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::Event;
+use crate::layout::Layout;
 use crate::memory::admit::{self, Capacity, Demand, Unfit};
 use crate::sample::Sampler;
 
@@ -99,11 +102,14 @@ impl Kernel<'_> {
             return Err(self.refusal(spec));
         }
         let source = self.rcb(from);
-        (rcb.committed, rcb.cursor, rcb.reached) =
-            (source.committed, source.committed, source.committed.layout.tokens);
+        let all = source.committed.layout.tokens == tokens;
+        // What follows the last token was not wanted by a parent that only computes its context.
+        let cursor = if all && rcb.generates() { self.before_last(from) } else { source.committed };
+        (rcb.committed, rcb.cursor, rcb.reached) = (cursor, cursor, cursor.layout.tokens);
         // The same memory, or what the child sees would not be what its parent saw.
         rcb.memory = source.memory;
-        let slices = source.committed.layout.slices as usize;
+        rcb.received = source.received;
+        let slices = cursor.layout.slices as usize;
         let (context, per_agent) = (self.config.context as usize, self.config.slices_per_agent() as usize);
         self.tokens.copy_within(from * context..from * context + tokens as usize, index * context);
         self.mappings.copy_within(from * per_agent..from * per_agent + slices, index * per_agent);
@@ -115,8 +121,32 @@ impl Kernel<'_> {
             let slice = mapping.slice;
             self.pager.retain(slice);
         }
+        self.fork_offers(from, index);
         self.begin(index);
         Ok(id)
+    }
+
+    /// Where an agent was before the last token of a context that is computed.
+    fn before_last(&self, index: usize) -> Cursor {
+        let after = self.rcb(index).committed;
+        let last = self.table(index)[after.layout.slices as usize - 1];
+        // The last slice is open without its last token, or not begun.
+        let open = after.layout.tokens - last.base - 1;
+        let layout = Layout {
+            tokens: after.layout.tokens - 1,
+            slices: after.layout.slices - u32::from(open == 0),
+            pages: after.layout.pages - u32::from(open.is_multiple_of(PAGE_TOKENS as u32)),
+            open,
+        };
+        // A slice that the last token sealed is open again.
+        let sealed_before = (after.layout.slices as usize).checked_sub(2);
+        let chain = match (after.chain, sealed_before) {
+            (Some(chain), _) if after.layout.open > 0 => Some(chain),
+            (Some(_), Some(entry)) => self.pager.slice(self.table(index)[entry].slice).hash,
+            (Some(_), None) => Some(self.root),
+            (None, _) => None,
+        };
+        Cursor { layout, chain }
     }
 
     /// Finds a slot and the pages that an agent declares; they are taken when it settles in.

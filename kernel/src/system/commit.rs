@@ -3,7 +3,7 @@
 use agentos_hal::{DeviceError, Mass, PageError};
 
 use super::{Kernel, Report, Tick};
-use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, State};
+use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, Resume, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
@@ -99,7 +99,11 @@ impl Kernel<'_> {
             let rcb = self.rcb_mut(index);
             (rcb.cursor, rcb.committed) = (start, start);
             rcb.strikes = 0;
-            // Whoever listens goes on listening: its context is computed when a message comes.
+            // Whoever listens goes on listening: its context is computed when a message comes. Its attention
+            // counts anew too.
+            for mapping in self.table_mut(index) {
+                (mapping.mass, mapping.relevant) = (0, mapping.base);
+            }
         }
     }
 
@@ -267,7 +271,11 @@ impl Kernel<'_> {
         rcb.turn_over = true;
         let (agent, generated) = (rcb.id, rcb.metrics.generated);
         self.emit(Event::Finished { agent, finish, generated });
-        if self.rcb(index).inbox > 0 {
+        let rcb = self.rcb_mut(index);
+        if let State::Suspended(resume) = &mut rcb.state {
+            // It listens when it is resumed.
+            *resume = Resume::Blocked(BlockedOn::Message);
+        } else if rcb.inbox > 0 {
             self.take_inbox(index);
         } else {
             self.change(index, State::Blocked(BlockedOn::Message));

@@ -136,6 +136,18 @@ impl Kernel<'_> {
         (self.rcb(index).offers_taken > 0).then(|| self.mappings[self.offer_place(index, 0)].base)
     }
 
+    /// A fork has the slices that its parent's context has not come to, of the messages that it has taken.
+    pub(super) fn fork_offers(&mut self, parent: usize, child: usize) {
+        for number in 0..self.rcb(parent).offers_taken {
+            let offer = self.mappings[self.offer_place(parent, number)];
+            self.pager.retain(offer.slice);
+            let place = self.offer_place(child, number);
+            self.mappings[place] = offer;
+            let rcb = self.rcb_mut(child);
+            (rcb.offers, rcb.offers_taken) = (number + 1, number + 1);
+        }
+    }
+
     /// Gives back all offers of an agent but the first `keep`.
     pub(super) fn drop_offers(&mut self, index: usize, keep: u32) {
         for number in keep..self.rcb(index).offers {

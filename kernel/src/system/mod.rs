@@ -165,6 +165,8 @@ pub struct Kernel<'m> {
     phase: Phase,
     now_us: u64,
     pinned: u32,
+    /// An interrupt of the kernel's own found its queue full.
+    unposted: bool,
     /// Pages were given back: who waits for admission may fit now.
     vacated: bool,
     shutdown: bool,
@@ -258,6 +260,7 @@ impl<'m> Kernel<'m> {
             phase: Phase::Resting,
             now_us: 0,
             pinned: 0,
+            unposted: false,
             vacated: false,
             shutdown: false,
             transfer: None,
@@ -440,11 +443,11 @@ impl<'m> Kernel<'m> {
         self.events.push(self.now_us, event);
     }
 
-    /// Posts an interrupt of the kernel's own. A queue that is full counts it.
+    /// Posts an interrupt of the kernel's own. A queue that is full counts it, and what somebody waits for
+    /// is posted again when there is room.
     fn raise(&mut self, vector: VectorId, agent: Option<AgentId>, payload: u64) {
         let posted = Posted { vector, agent, payload, at_us: self.now_us };
-        // The count of lost interrupts is the report.
-        let _ = self.interrupts.post(posted);
+        self.unposted |= self.interrupts.post(posted).is_err();
     }
 
     fn find(&self, agent: AgentId) -> Option<usize> {

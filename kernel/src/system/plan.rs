@@ -13,7 +13,7 @@ use crate::agent::{MemoryMode, State};
 use crate::event::Event;
 use crate::layout::Placement;
 use crate::memory::table::{Fidelity, Mapping, VACANT_MAPPING};
-use crate::memory::{SLICE_PAGES, SliceId, select};
+use crate::memory::{SLICE_PAGES, SliceHash, SliceId, select};
 
 /// What came of planning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +178,9 @@ impl Kernel<'_> {
         if segments == 0 && table.len() < self.config.slices_per_agent() as usize {
             return 0;
         }
-        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(1))
+        // A row on the page that is begun takes no other; the one behind it may.
+        let begun = !self.rcb(index).cursor.layout.open.is_multiple_of(PAGE_TOKENS as u32);
+        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(u32::from(begun)))
     }
 
     /// Maps slices that were computed already, as far as they follow each other.
@@ -203,15 +205,22 @@ impl Kernel<'_> {
     /// one.
     fn map_equal(&mut self, index: usize) -> Option<SliceId> {
         let (hash, _) = self.identity(index)?;
-        let id = self.pager.find(hash)?;
+        let id = self.find_equal(index, hash)?;
         self.pager.retain(id);
         self.map(index, id);
         Some(id)
     }
 
+    /// A slice of an identity. A bounded agent finds none: what it keeps depends on its own rows' attention
+    /// to all that came before, which nobody else's rows can give it.
+    fn find_equal(&self, index: usize, hash: SliceHash) -> Option<SliceId> {
+        let exact = self.rcb(index).memory == MemoryMode::Exact;
+        if exact { self.pager.find(hash) } else { None }
+    }
+
     /// The identity and length of the slice that begins at the cursor, when all of its tokens are known
     /// and none of its rows is wanted for its outcome.
-    fn identity(&self, index: usize) -> Option<(crate::memory::SliceHash, u8)> {
+    fn identity(&self, index: usize) -> Option<(SliceHash, u8)> {
         let rcb = self.rcb(index);
         let chain = rcb.cursor.chain?;
         let log = self.log(index);
@@ -243,9 +252,12 @@ impl Kernel<'_> {
     }
 
     /// Tokens that need not be computed if somebody else did: all but the last, whose outcome an agent
-    /// that answers needs for itself.
+    /// that answers needs for itself; and none of a bounded agent, as in [`Kernel::find_equal`].
     fn skippable(&self, index: usize) -> u32 {
         let rcb = self.rcb(index);
+        if rcb.memory != MemoryMode::Exact {
+            return 0;
+        }
         (rcb.tokens - rcb.cursor.layout.tokens).saturating_sub(u32::from(rcb.generates()))
     }
 
@@ -340,7 +352,11 @@ impl Kernel<'_> {
                 // Another agent's rows of this very step compute it.
                 break;
             }
-            let id = if computed > 0 || slice.refs > 1 && slice.sealed.is_none() {
+            let id = if computed > 0
+                || slice.refs > 1 && slice.sealed.is_none() && cfg!(not(feature = "planted-bug"))
+            {
+                // What is pinned is whole; what is computed anew is not.
+                self.unpin(index, at);
                 let Some(copy) = self.pager.make_own(id, offset as u8, device)? else { break };
                 self.table_mut(index)[at].slice = copy;
                 copy
@@ -394,7 +410,7 @@ impl Kernel<'_> {
             return Place::NotNow;
         }
         let identity = self.identity(index);
-        let id = match identity.and_then(|(hash, _)| self.pager.find(hash)) {
+        let id = match identity.and_then(|(hash, _)| self.find_equal(index, hash)) {
             Some(equal) => {
                 self.pager.retain(equal);
                 equal
@@ -427,8 +443,10 @@ impl Kernel<'_> {
         }
         select::note_relevance(table, rcb.cursor.layout.tokens);
         (self.policy)(table, &|slice| u32::from(pager.slice(slice).pages), room);
-        // What comes after is not what the whole context would have given.
-        self.rcb_mut(index).cursor.chain = None;
+        // What comes after is not what the whole context would have given; nor is it when the step fails
+        // and is tried again, or in a fork.
+        let rcb = self.rcb_mut(index);
+        (rcb.cursor.chain, rcb.committed.chain) = (None, None);
         true
     }
 

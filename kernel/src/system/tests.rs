@@ -150,6 +150,12 @@ impl Rig {
         tick
     }
 
+    fn ticks(&mut self, count: u32) {
+        for _ in 0..count {
+            let _ = self.tick();
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(record) = self.kernel.next_event() {
             let tag = |id: AgentId| self.tags.get(&(id.index, id.generation)).copied().unwrap_or(u64::MAX);
@@ -356,20 +362,6 @@ fn a_lost_device_costs_work_and_no_agent() {
 }
 
 #[test]
-fn a_slice_is_pinned_only_when_it_grows_no_more() {
-    let mut rig = Rig::new(Config { rows: 6, pinned_pages: 8, ..Config::new(4, 300, 120, 40) });
-    let budget = Budget { turn_tokens: 20, pinned_pages: 8, ..Budget::UNBOUNDED };
-    // Steps shorter than a slice, whose end is known from the start.
-    let agent = rig.spawn(&Spec { budget, ..spec(1, 20) }, &prompt(3, 120));
-    for _ in 0..4 {
-        rig.call(&Call::Pin { agent, start: 0, end: 300, keep: true }).unwrap_or(Reply::Done);
-        let _ = rig.tick();
-    }
-    rig.run();
-    assert_eq!(rig.kernel.pinned, 0, "whoever is over pins nothing");
-}
-
-#[test]
 fn whoever_listens_says_nothing_more_when_the_device_is_lost() {
     let mut rig = Rig::new(CONFIG);
     let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 10) }, &prompt(1, 20));
@@ -506,9 +498,9 @@ fn a_page_on_its_way_is_waited_for_before_the_next_one_goes() {
         for tag in 2..8 {
             rig.spawn(&Spec { context: 160, ..spec(tag, 30) }, &prompt(tag as u32, 100));
         }
-        (0..60).for_each(|_| _ = rig.tick());
+        rig.ticks(60);
         rig.spawn(&bounded, &prompt(4, 220));
-        (0..late).for_each(|_| _ = rig.tick());
+        rig.ticks(late);
         rig.device.copies.push_back(None);
         rig.run();
         assert_eq!(rig.texts[&1], expected);
@@ -581,6 +573,165 @@ fn a_message_to_the_suspended_is_read_before_they_go_on() {
     let read = [prompt(1, 20), said.clone(), vec![5, 6, 7]].concat();
     assert_eq!(rig.kernel.tokens(agent)[..read.len()], read);
     assert_eq!(rig.texts[&1][said.len()..], alone(&spec(1, 10), &read));
+}
+
+fn bounded(tag: u64) -> Spec {
+    let memory = MemoryMode::Bounded { pages: 24, packed: false };
+    Spec { memory, context: 300, ..spec(tag, 60) }
+}
+
+#[test]
+fn a_bounded_agent_keeps_the_same_whoever_computed_its_beginning() {
+    let mut rig = Rig::new(Config { rows: 64, ..CONFIG });
+    rig.spawn(&spec(2, 5), &prompt(4, 190));
+    rig.run();
+    rig.spawn(&bounded(1), &prompt(4, 220));
+    rig.run();
+    assert_eq!(rig.texts[&1], alone(&bounded(1), &prompt(4, 220)));
+}
+
+#[test]
+fn a_bounded_agent_keeps_the_same_after_a_loss_and_when_it_is_forked() {
+    let (expected, length) = (alone(&bounded(1), &prompt(4, 150)), 150);
+    for at in [20, 30, 40, 50, 60] {
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&bounded(1), &prompt(4, length));
+        rig.ticks(at);
+        let told = rig.kernel.tokens(parent).to_vec();
+        rig.call(&Call::Fork(parent, bounded(2))).unwrap();
+        rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+        rig.run();
+        let lost = matches!(rig.stat(parent).state, State::Faulted(Fault::PagesLost));
+        assert!(lost || rig.texts[&1] == expected, "{at}");
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&bounded(1), &prompt(4, length));
+        rig.ticks(at);
+        assert_eq!(rig.kernel.tokens(parent), told);
+        rig.call(&Call::Fork(parent, bounded(2))).unwrap();
+        rig.run();
+        assert_eq!((&rig.texts[&1], &rig.texts[&2]), (&expected, &alone(&bounded(2), &told)), "{at}");
+    }
+}
+
+#[test]
+fn what_a_bounded_agent_saw_of_its_context_is_nobody_elses() {
+    // The step in which it first leaves something out fails, and is tried again.
+    let mut rig = Rig::new(Config { rows: 24, ..Config::new(4, 300, 128, 600) });
+    let agent = rig.spawn(&bounded(1), &prompt(4, 220));
+    for _ in 0..100 {
+        if rig.device.hitches.is_empty() && rig.stat(agent).computed < 200 {
+            // Twice in a row would be its fault.
+            rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
+        }
+        rig.ticks(4);
+    }
+    rig.device.hitches.clear();
+    rig.call(&Call::Kill(agent)).unwrap();
+    rig.spawn(&Spec { context: 300, ..spec(2, 20) }, &prompt(4, 220));
+    rig.run();
+    assert_eq!(rig.texts[&2], alone(&Spec { context: 300, ..spec(2, 20) }, &prompt(4, 220)));
+}
+
+#[test]
+fn a_slice_is_pinned_when_it_is_whole() {
+    let mut rig = Rig::new(Config { pinned_pages: 8, rows: 9, ..CONFIG });
+    let budget = Budget { pinned_pages: 8, ..Budget::UNBOUNDED };
+    // Its end is known before it is computed.
+    let agent = rig.spawn(&Spec { budget, context: 100, ..spec(1, 5) }, &prompt(1, 60));
+    for _ in 0..20 {
+        let _ = rig.tick();
+        let _ = rig.call(&Call::Pin { agent, start: 0, end: 60, keep: true });
+        let _ = rig.call(&Call::Pin { agent, start: 0, end: 30, keep: false });
+    }
+    assert!(rig.kernel.agents().all(|rcb| rcb.pinned <= 8));
+    rig.run();
+}
+
+#[test]
+fn a_queue_that_others_filled_loses_nobodys_message_and_nobodys_end() {
+    let mut rig = Rig::new(CONFIG);
+    let (listener, _) = listener(&mut rig);
+    let full = rig.spawn(&Spec { context: 24, ..spec(2, 99) }, &prompt(2, 20));
+    for vector in [VectorId::Ipc, VectorId::ContextFull] {
+        rig.kernel.interrupts().mask(vector);
+        let posted = Posted { vector, agent: None, payload: 0, at_us: 0 };
+        while rig.kernel.interrupts().post(posted).is_ok() {}
+    }
+    rig.call(&Call::Send(listener, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    rig.run();
+    assert_eq!(rig.stat(full).state, State::Blocked(BlockedOn::Host));
+    for vector in [VectorId::Ipc, VectorId::ContextFull] {
+        rig.kernel.interrupts().unmask(vector);
+    }
+    rig.ticks(9);
+    rig.run();
+    assert_eq!(rig.stat(full).state, State::Stopped(Finish::Context));
+    assert_eq!(rig.texts[&1].len(), 20);
+}
+
+#[test]
+fn who_repeats_itself_and_is_suspended_stays_suspended() {
+    let mut rig = Rig::new(CONFIG);
+    // Two appearances of a period of the whole context's half are found in any text that repeats a token.
+    let watchdog = Watchdog { period: 1, repeats: 2, ..Watchdog::OFF };
+    let listen = Spec { on_end: OnEnd::Listen, watchdog, ..spec(1, 200) };
+    let agent = rig.spawn(&listen, &prompt(1, 20));
+    rig.kernel.interrupts().mask(VectorId::Watchdog);
+    while rig.kernel.interrupts().stats(VectorId::Watchdog).posted == 0 {
+        assert!(!rig.stat(agent).state.is_over(), "its text repeats no token");
+        let _ = rig.tick();
+    }
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.kernel.interrupts().unmask(VectorId::Watchdog);
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Suspended(Resume::Blocked(BlockedOn::Message)));
+    rig.call(&Call::Resume(agent)).unwrap();
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Message));
+}
+
+#[test]
+fn a_fork_of_a_context_that_was_only_computed_goes_on_from_it() {
+    for length in 1..60 {
+        let mut rig = Rig::new(CONFIG);
+        let parent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 0) }, &prompt(5, length));
+        rig.run();
+        let Ok(Reply::Agent(child)) = rig.call(&Call::Fork(parent, spec(2, 30))) else { panic!() };
+        rig.run();
+        assert_eq!(rig.texts[&2], alone(&spec(2, 30), &prompt(5, length)), "{length}");
+        assert_eq!(rig.stat(child).metrics.recomputed, 0);
+        assert_eq!(rig.stat(child).metrics.rows, rig.texts[&2].len() as u64);
+    }
+}
+
+#[test]
+fn who_waits_for_several_is_blocked_on_one_that_is_there() {
+    let mut rig = Rig::new(CONFIG);
+    let others = [5, 9].map(|tokens| rig.spawn(&spec(u64::from(tokens), tokens), &prompt(tokens, 20)));
+    let last = rig.spawn(&spec(1, 5), &prompt(1, 20));
+    for other in others {
+        rig.call(&Call::Wait(last, other)).unwrap();
+    }
+    while !rig.ends.contains_key(&5) {
+        let _ = rig.tick();
+    }
+    assert_eq!(rig.stat(last).state, State::Blocked(BlockedOn::Agent(others[1])));
+    rig.run();
+    assert_eq!(rig.texts[&1], alone(&spec(1, 5), &prompt(1, 20)));
+}
+
+#[test]
+fn a_step_names_no_more_pages_than_it_has_room_for() {
+    // Every agent is one page long, and there is one more of them than the step can name pages.
+    let worst = SliceLimits::DEFAULT.worst_pages(16);
+    let mut rig = Rig::new(Config { segment_pages: worst, ..Config::new(4, 16, 64, 100) });
+    for tag in 0..4 {
+        rig.spawn(&Spec { context: 16, ..spec(tag, 3) }, &prompt(tag as u32, 3));
+    }
+    rig.run();
+    for tag in 0..4 {
+        assert_eq!(rig.texts[&tag], alone(&Spec { context: 16, ..spec(tag, 3) }, &prompt(tag as u32, 3)));
+    }
 }
 
 #[derive(Clone, Debug)]

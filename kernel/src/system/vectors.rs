@@ -3,7 +3,8 @@
 use super::Kernel;
 use crate::agent::{AgentId, BlockedOn, Finish, Resume, State};
 use crate::event::Event;
-use crate::interrupt::{Posted, VectorId};
+use crate::interrupt::{Posted, QUEUE_DEPTH, VectorId};
+use crate::watch;
 
 /// What a vector does.
 type Handler = for<'k, 'm> fn(&'k mut Kernel<'m>, &Posted);
@@ -39,12 +40,36 @@ impl Kernel<'_> {
     /// Delivers what was posted, the most urgent first.
     pub(super) fn deliver(&mut self) {
         self.check_time();
+        self.post_again();
         for _ in 0..DELIVERIES {
             let Some(delivered) = self.interrupts.next(self.now_us) else { return };
             let Posted { vector, agent, .. } = delivered.posted;
             let latency_us = u32::try_from(delivered.latency_us).unwrap_or(u32::MAX);
             self.emit(Event::Interrupt { vector, agent, latency_us });
             handler(vector)(self, &delivered.posted);
+        }
+    }
+
+    /// Nobody waits for ever because somebody else filled a queue: who waits for an interrupt that was
+    /// refused gets another.
+    fn post_again(&mut self) {
+        if !core::mem::take(&mut self.unposted) {
+            return;
+        }
+        for index in 0..self.agents.len() {
+            let Some(rcb) = &self.agents[index].rcb else { continue };
+            let (id, payload) = (rcb.id, u64::from(rcb.inbox));
+            let vector = match rcb.state {
+                State::Blocked(BlockedOn::Message) if rcb.inbox > 0 => VectorId::Ipc,
+                State::Blocked(BlockedOn::Host) if rcb.tokens >= rcb.context => VectorId::ContextFull,
+                _ => continue,
+            };
+            let stats = self.interrupts.stats(vector);
+            if (stats.posted.wrapping_sub(stats.delivered) as usize) < QUEUE_DEPTH {
+                self.raise(vector, Some(id), payload);
+            } else {
+                self.unposted = true;
+            }
         }
     }
 
@@ -111,9 +136,13 @@ fn user(kernel: &mut Kernel<'_>, posted: &Posted) {
 }
 
 fn watchdog(kernel: &mut Kernel<'_>, posted: &Posted) {
-    if let Some(index) = kernel.concerned(posted.agent) {
-        let finish = if posted.payload == STALLED { Finish::Stalled } else { Finish::Repetition };
-        kernel.finish(index, finish);
+    let Some(index) = kernel.concerned(posted.agent) else { return };
+    let rcb = kernel.rcb(index);
+    if posted.payload == STALLED {
+        kernel.finish(index, Finish::Stalled);
+    } else if !rcb.turn_over && watch::repeats(kernel.log(index), rcb.watchdog).is_some() {
+        // It may have been told before, or have read something since.
+        kernel.finish(index, Finish::Repetition);
     }
 }
 

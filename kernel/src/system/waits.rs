@@ -38,7 +38,10 @@ impl Kernel<'_> {
             let Some(rcb) = self.agents[index].rcb.as_mut() else { continue };
             let Some(place) = rcb.waits_for.iter().position(|&agent| agent == gone) else { continue };
             rcb.waits_for.remove(place);
-            if !rcb.waits_for.is_empty() {
+            if let Some(&other) = rcb.waits_for.first() {
+                if let State::Blocked(BlockedOn::Agent(_)) = rcb.state {
+                    rcb.state = State::Blocked(BlockedOn::Agent(other));
+                }
                 continue;
             }
             match rcb.state {

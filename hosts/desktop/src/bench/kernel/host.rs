@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use agentos_hal::{Clock, ModelShape, TensorDevice};
 use agentos_kernel::agent::{
-    Admission, AgentId, Budget, Capabilities, MemoryMode, OnEnd, Priority, Rcb, Spec, State, Watchdog,
+    Admission, AgentId, Budget, Capabilities, MemoryMode, OnEnd, Priority, Rcb, Receive, Spec, State,
+    Watchdog,
 };
 use agentos_kernel::call::{Call, Reply, Tokens};
 use agentos_kernel::layout::Delimiter;
@@ -51,6 +52,7 @@ pub fn spec(tag: u64, priority: Priority, context: u32, answer: u32) -> Spec {
         capabilities: Capabilities::ALL,
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
+        receive: Receive::Copied,
         tag,
     }
 }

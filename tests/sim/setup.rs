@@ -1,0 +1,119 @@
+//! What a seed makes of a system before anything happens in it: sizes so small that everything runs
+//! short, and how often what goes wrong.
+
+use agentos_fault::{FaultPlan, PerMille};
+use agentos_hal::{KvType, Limits};
+use agentos_kernel::layout::SliceLimits;
+use agentos_kernel::memory::SLICE_PAGES;
+use agentos_kernel::memory::admit::tokens_within;
+use agentos_kernel::system::Config;
+
+use crate::act::{Act, KINDS};
+use crate::draw::Draw;
+use crate::tiny::{self, SHAPE};
+
+/// A system and its luck.
+pub struct Setup {
+    pub config: Config,
+    pub faults: FaultPlan<'static>,
+    /// How often each kind of act is chosen.
+    pub weights: [u32; KINDS],
+    /// In so many of a thousand turns something is asked for.
+    pub busy: u32,
+    /// Turns until everything calms down.
+    pub turns: u32,
+    /// Tokens that end an answer.
+    pub ends: Vec<u32>,
+    /// Beginnings that prompts share.
+    pub families: Vec<Vec<u32>>,
+    /// Levels that agents have.
+    pub levels: u32,
+    /// Events are left in the ring until some are lost.
+    pub deaf: bool,
+    /// A step's tables have room for every agent at once.
+    pub ample: bool,
+    /// In so many of a thousand turns the clock jumps.
+    pub jumps: u32,
+}
+
+impl Setup {
+    pub fn new(draw: &mut Draw) -> Setup {
+        let ample = draw.per_mille(500);
+        let deaf = draw.per_mille(100);
+        let config = config(draw, ample, deaf);
+        // Each seed leaves some kinds of act out and does others often, so that the rare meet too.
+        let mut weights = Act::ALL.map(|act| act.usual() * draw.one_of(&[0, 1, 1, 2, 4]));
+        weights[Act::Spawn as usize] = weights[Act::Spawn as usize].max(Act::Spawn.usual());
+        Setup {
+            faults: faults(draw),
+            weights,
+            busy: draw.from_to(60, 300),
+            turns: draw.from_to(100, 400),
+            ends: (0..draw.from_to(0, 3)).map(|_| draw.from_to(0, SHAPE.vocab - 1)).collect(),
+            families: (0..draw.from_to(1, 3)).map(|_| tokens(draw, config.context)).collect(),
+            levels: draw.one_of(&[1, 2, 4, 32]),
+            deaf,
+            ample,
+            jumps: draw.one_of(&[0, 0, 5, 20]),
+            config,
+        }
+    }
+
+    /// A device that computes one context of this system, alone.
+    pub fn alone(&self) -> Limits {
+        let Config { context, slice_limits, candidates, kv, .. } = self.config;
+        let pages = slice_limits.worst_pages(context);
+        let segments = slice_limits.worst_slices(context);
+        Limits { context, pages, segments, segment_pages: pages, candidates, kv, ..tiny::LIMITS }
+    }
+}
+
+/// A text of `len` tokens: of any tokens, or of those that end nothing.
+pub fn tokens(draw: &mut Draw, len: u32) -> Vec<u32> {
+    let beyond = draw.one_of(&[SHAPE.vocab, SHAPE.vocab, 12]);
+    (0..len).map(|_| draw.from_to(0, beyond - 1)).collect()
+}
+
+fn config(draw: &mut Draw, ample: bool, deaf: bool) -> Config {
+    let agents = draw.from_to(2, 10) as u16;
+    let slice_limits = SliceLimits::new(draw.from_to(2, 8), draw.from_to(8, 64));
+    let pinned_pages = draw.one_of(&[0, 0, 3, 8]);
+    let one = 3 * SLICE_PAGES as u32 + draw.one_of(&[0, 0, 1, 6, 40]);
+    let l1_pages = pinned_pages + one;
+    // Most contexts fit page memory alone, if the arena is large enough, and few fit beside others.
+    let context = draw.from_to(20, (tokens_within(one, slice_limits) * 5 / 4).clamp(40, 140));
+    let usual = Config::new(agents, context, l1_pages, draw.one_of(&[0, 16, 40, 100, 200, 300]));
+    let usual = Config { slice_limits, ..usual };
+    let (slices, pages) = (usual.slices_per_agent(), slice_limits.worst_pages(context));
+    let many = u32::from(agents);
+    let config = Config {
+        inbox: draw.from_to(1, 40),
+        packed_frames: draw.one_of(&[0, 2, 20]),
+        pinned_pages,
+        rows: draw.from_to(1, 24),
+        segments: if ample { many * slices } else { slices + draw.from_to(0, 2 * slices) },
+        segment_pages: if ample { many * pages } else { pages.min(l1_pages) + draw.from_to(0, 2 * pages) },
+        candidates: draw.one_of(&[1, 5, 16]),
+        events: if deaf { draw.from_to(1, 40) } else { 4096 },
+        quantum_rows: draw.from_to(1, 20),
+        step_target_us: draw.one_of(&[1, 100, 50_000]),
+        hang_us: 3_000,
+        moves_per_tick: draw.from_to(1, 8),
+        lease_us: draw.one_of(&[0, 20, 300]),
+        relevance_layer: draw.from_to(0, SHAPE.layers - 1),
+        kv: draw.one_of(&[KvType::F16, KvType::F32]),
+        ..usual
+    };
+    config.checked()
+}
+
+fn faults(draw: &mut Draw) -> FaultPlan<'static> {
+    let slow = PerMille { delay: 200, refuse: 60, copy_delay: 200, copy_refuse: 60, ..PerMille::NONE };
+    let odds = match draw.from_to(0, 4) {
+        0 | 1 => return FaultPlan::NONE,
+        2 => slow,
+        3 => PerMille { hang: 20, not_finite: 20, poison: 20, ..slow },
+        _ => PerMille { lose: 15, hang: 10, not_finite: 10, poison: 10, copy_lose: 10, ..slow },
+    };
+    FaultPlan::Random { seed: draw.word(), odds, longest_delay: draw.from_to(1, 5) }
+}
