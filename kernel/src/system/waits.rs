@@ -9,20 +9,17 @@ impl Kernel<'_> {
     /// once, however many ways lead to it.
     pub(super) fn waits_through(&mut self, agent: AgentId, other: AgentId) -> bool {
         let Some(first) = self.find(agent) else { return false };
-        self.agents
-            .iter_mut()
-            .filter_map(|slot| slot.rcb.as_mut())
-            .for_each(|rcb| rcb.reached_through = false);
         self.rcb_mut(first).reached_through = true;
+        let mut found = false;
         // Each round finds one more at least, or it is the last.
-        while let Some(next) = self.next_through() {
-            if next == other {
-                return true;
-            }
+        while !found && let Some(next) = self.next_through() {
+            found = next == other;
             let index = self.find(next).expect("it was found just now");
             self.rcb_mut(index).reached_through = true;
         }
-        false
+        let everybody = self.agents.iter_mut().filter_map(|slot| slot.rcb.as_mut());
+        everybody.for_each(|rcb| rcb.reached_through = false);
+        found
     }
 
     /// Somebody that an agent waits for which is reached already, and that is not.
