@@ -130,6 +130,11 @@ impl Interrupts {
         None
     }
 
+    /// Whether something may be due that is not masked.
+    pub fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire) & !self.masked.load(Ordering::Acquire) != 0
+    }
+
     /// Holds back a vector's interrupts. They can be posted all the same.
     pub fn mask(&self, vector: VectorId) {
         self.masked.fetch_or(1 << rank(vector), Ordering::AcqRel);

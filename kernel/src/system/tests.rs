@@ -600,7 +600,8 @@ fn a_slice_is_pinned_when_it_is_whole() {
     let mut rig = Rig::new(Config { pinned_pages: 8, rows: 9, ..CONFIG });
     let budget = Budget { pinned_pages: 8, ..Budget::UNBOUNDED };
     // Its end is known before it is computed.
-    let agent = rig.spawn(&Spec { budget, ..spec(1, 5) }, &prompt(1, 60));
+    let plain = [vec![1; 40], vec![11], vec![1; 10]].concat();
+    let agent = rig.spawn(&Spec { budget, context: 100, ..spec(1, 5) }, &plain);
     for _ in 0..20 {
         let _ = rig.tick();
         let _ = rig.call(&Call::Pin { agent, start: 0, end: 60, keep: true });
@@ -626,7 +627,6 @@ fn a_queue_that_others_filled_loses_nobodys_message_and_nobodys_end() {
     for vector in [VectorId::Ipc, VectorId::ContextFull] {
         rig.kernel.interrupts().unmask(vector);
     }
-    rig.ticks(9);
     rig.run();
     assert_eq!(rig.stat(full).state, State::Stopped(Finish::Context));
     assert_eq!(rig.texts[&1].len(), 20);
@@ -695,6 +695,39 @@ fn a_step_names_no_more_pages_than_it_has_room_for() {
     for tag in 0..4 {
         assert_eq!(rig.texts[&tag], alone(&Spec { context: 16, ..spec(tag, 3) }, &prompt(tag as u32, 3)));
     }
+}
+
+#[test]
+fn a_full_context_ends_an_agent_whatever_became_of_its_interrupt() {
+    let mut rig = Rig::new(CONFIG);
+    // It was suspended when its interrupt was to be posted again.
+    let second = rig.spawn(&Spec { context: 24, ..spec(2, 99) }, &prompt(2, 20));
+    rig.kernel.interrupts().mask(VectorId::ContextFull);
+    let posted = Posted { vector: VectorId::ContextFull, agent: None, payload: 0, at_us: 0 };
+    while rig.kernel.interrupts().post(posted).is_ok() {}
+    rig.run();
+    assert_eq!(rig.stat(second).state, State::Blocked(BlockedOn::Host));
+    rig.call(&Call::Suspend(second)).unwrap();
+    rig.kernel.interrupts().unmask(VectorId::ContextFull);
+    rig.ticks(9);
+    rig.call(&Call::Resume(second)).unwrap();
+    rig.run();
+    assert_eq!(rig.stat(second).state, State::Stopped(Finish::Context));
+    assert_eq!(rig.texts[&2].len(), 5);
+}
+
+#[test]
+fn nobody_is_idle_while_interrupts_wait() {
+    let mut rig = Rig::new(CONFIG);
+    let (agent, said) = listener(&mut rig);
+    rig.call(&Call::Send(agent, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    // More than one tick delivers, all before the message.
+    for vector in [VectorId::Timer, VectorId::User, VectorId::ToolDone] {
+        let posted = Posted { vector, agent: None, payload: vectors::USER_RESUME, at_us: 0 };
+        while rig.kernel.interrupts().post(posted).is_ok() {}
+    }
+    rig.run();
+    assert_eq!(rig.texts[&1].len(), said.len() + 10);
 }
 
 #[derive(Clone, Debug)]
