@@ -308,7 +308,7 @@ impl Kernel<'_> {
     fn place_rows(
         &mut self,
         index: usize,
-        most: u32,
+        mut most: u32,
         held: u32,
         device: &mut dyn TensorDevice,
     ) -> Result<u32, PageError> {
@@ -334,6 +334,8 @@ impl Kernel<'_> {
                 }
                 // Another agent's step computed it meanwhile, or this agent's before it went back.
                 self.skip(index, skipped);
+                // It attends to more pages than it did.
+                most = most.min(self.step_room(index));
                 continue;
             }
             if computed == 0 && usize::from(slice.planned) > offset {
