@@ -153,7 +153,7 @@ impl Kernel<'_> {
         }
     }
 
-    fn go_back(&mut self, index: usize) {
+    pub(super) fn go_back(&mut self, index: usize) {
         let rcb = self.rcb_mut(index);
         let after = rcb.cursor.layout;
         rcb.cursor = rcb.committed;

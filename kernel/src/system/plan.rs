@@ -149,7 +149,9 @@ impl Kernel<'_> {
             Room::Made => (),
             Room::Short(pages) => return Ok(Asked::Short(pages)),
         }
-        let rows = self.place_rows(index, most, round.held, device)?;
+        let placed = self.place_rows(index, most, round.held, device);
+        // It is not in the step yet, so nobody else would take its rows back.
+        let rows = placed.inspect_err(|_| self.go_back(index))?;
         if rows == 0 {
             return Ok(Asked::Nothing);
         }
