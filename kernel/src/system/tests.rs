@@ -730,6 +730,20 @@ fn nobody_is_idle_while_interrupts_wait() {
     assert_eq!(rig.texts[&1].len(), said.len() + 10);
 }
 
+#[test]
+fn a_message_that_finds_no_room_begins_no_answer() {
+    let mut rig = Rig::new(CONFIG);
+    // Room for the message is there when it is sent, and not when the answer is over.
+    let agent = rig.spawn(&Spec { context: 30, on_end: OnEnd::Listen, ..spec(1, 10) }, &prompt(1, 20));
+    rig.kernel.interrupts().mask(VectorId::ContextFull);
+    rig.call(&Call::Send(agent, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    rig.run();
+    assert_eq!(rig.texts[&1].len(), 10);
+    rig.kernel.interrupts().unmask(VectorId::ContextFull);
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Stopped(Finish::Context));
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
