@@ -79,10 +79,12 @@ impl Kernel<'_> {
     }
 
     /// An agent whose last step failed: it goes alone, so that its fault, if it is one, hits nobody else.
+    /// It has to be one of the most urgent, or it would hold those up.
     fn suspect(&self) -> Option<usize> {
-        let mut queue =
-            core::iter::successors(self.ready.first(), |&agent| self.ready.after(agent)).map(usize::from);
-        queue.find(|&index| self.rcb(index).strikes > 0)
+        let level = self.rcb(usize::from(self.ready.first()?)).effective;
+        let queue = core::iter::successors(self.ready.first(), |&agent| self.ready.after(agent));
+        let mut level = queue.map(usize::from).take_while(|&index| self.rcb(index).effective == level);
+        level.find(|&index| self.rcb(index).strikes > 0)
     }
 
     fn ask_all(&mut self, round: &mut Round, device: &mut dyn TensorDevice) -> Result<(), PageError> {
@@ -97,11 +99,14 @@ impl Kernel<'_> {
                 _ => self.ready.len(own) - 1,
             };
             level = Some(own);
-            if round.rows == 0 || self.step.rider_count == self.step.riders.len() {
+            let suspect = self.rcb(index).strikes > 0;
+            let full = round.rows == 0 || self.step.rider_count == self.step.riders.len();
+            if full || suspect && self.step.rider_count > 0 {
                 self.preempt(index);
                 continue;
             }
             match self.ask(index, round, device)? {
+                Asked::Rows(_) if suspect => break,
                 Asked::Rows(rows) => round.rows -= rows,
                 Asked::Short(pages) => {
                     round.held += pages;

@@ -744,6 +744,32 @@ fn a_message_that_finds_no_room_begins_no_answer() {
     assert_eq!(rig.stat(agent).state, State::Stopped(Finish::Context));
 }
 
+#[test]
+fn who_goes_alone_finds_room_and_holds_up_nobody_more_urgent() {
+    for late in [60, 200, 340, 480] {
+        let mut rig = Rig::new(CONFIG);
+        let specs: Vec<Spec> = (0..12).map(|tag| Spec { context: 200, ..spec(tag, 80) }).collect();
+        for spec in &specs {
+            rig.spawn(spec, &prompt(spec.tag as u32, 100));
+        }
+        rig.ticks(late);
+        rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
+        while !rig.device.hitches.is_empty() {
+            let _ = rig.tick();
+        }
+        rig.spawn(&Spec { priority: Priority::HIGHEST, ..spec(99, 1) }, &prompt(50, 9));
+        let step = rig.kernel.figures().steps;
+        while !rig.ends.contains_key(&99) {
+            let _ = rig.tick();
+        }
+        assert!(rig.kernel.figures().steps <= step + 2);
+        rig.run();
+        for spec in &specs {
+            assert_eq!(rig.texts[&spec.tag], alone(spec, &prompt(spec.tag as u32, 100)));
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Spawn { seed: u32, prompt: u32, tokens: u32, level: u8, common: bool },
