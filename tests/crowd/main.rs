@@ -91,7 +91,7 @@ fn eight_agents_and_sixty_four_finish_in_page_memory_for_1024_tokens() {
 #[test]
 fn one_agent_more_than_memory_is_for_costs_no_token_twice() {
     let agents = 5;
-    overcommitted(agents, Config::new(agents as u16, 300, 4 * AGENT_PAGES - 20, 2 * AGENT_PAGES));
+    overcommitted(agents, Config::new(agents as u16, 300, 4 * 300 / 8, 5 * AGENT_PAGES));
 }
 
 #[test]

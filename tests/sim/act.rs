@@ -309,7 +309,8 @@ impl World<'_> {
     }
 
     fn prompt(&mut self, context: u32) -> (Vec<u32>, usize) {
-        let most = self.draw.one_of(&[context, context.div_ceil(2)]).max(1);
+        let half = if self.setup.crowded { context * 3 / 4 } else { context.div_ceil(2) };
+        let most = self.draw.one_of(&[context, half]).max(1);
         let len = self.draw.from_to(most.div_ceil(2), most);
         let family = self.draw.from_to(0, self.setup.families.len() as u32 - 1) as usize;
         let common = &self.setup.families[family];
@@ -335,7 +336,11 @@ impl World<'_> {
             seed: draw.word(),
         };
         Spec {
-            context: draw.one_of(&[context, context, context / 2, draw_length(context)]),
+            context: if self.setup.crowded {
+                context
+            } else {
+                draw.one_of(&[context, context, context / 2, draw_length(context)])
+            },
             memory: if draw.per_mille(700) { MemoryMode::Exact } else { bounded },
             admission: draw.one_of(&[Admission::Wait, Admission::Refuse]),
             sampling,

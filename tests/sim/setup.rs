@@ -32,6 +32,8 @@ pub struct Setup {
     pub deaf: bool,
     /// A step's tables have room for every agent at once.
     pub ample: bool,
+    /// Everybody has much to say at once, and page memory is as small as can be.
+    pub crowded: bool,
     /// In so many of a thousand turns the clock jumps.
     pub jumps: u32,
 }
@@ -40,7 +42,8 @@ impl Setup {
     pub fn new(draw: &mut Draw) -> Setup {
         let ample = draw.per_mille(500);
         let deaf = draw.per_mille(100);
-        let config = config(draw, ample, deaf);
+        let crowded = draw.per_mille(300);
+        let config = config(draw, ample, deaf, crowded);
         // Each seed leaves some kinds of act out and does others often, so that the rare meet too.
         let mut weights = Act::ALL.map(|act| act.usual() * draw.one_of(&[0, 1, 1, 2, 4]));
         weights[Act::Spawn as usize] = weights[Act::Spawn as usize].max(Act::Spawn.usual());
@@ -54,6 +57,7 @@ impl Setup {
             levels: draw.one_of(&[1, 2, 4, 32]),
             deaf,
             ample,
+            crowded,
             jumps: draw.one_of(&[0, 0, 5, 20]),
             config,
         }
@@ -74,15 +78,17 @@ pub fn tokens(draw: &mut Draw, len: u32) -> Vec<u32> {
     (0..len).map(|_| draw.from_to(0, beyond - 1)).collect()
 }
 
-fn config(draw: &mut Draw, ample: bool, deaf: bool) -> Config {
-    let agents = draw.from_to(2, 10) as u16;
+fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
+    let agents = draw.from_to(if crowded { 6 } else { 2 }, 10) as u16;
     let slice_limits = SliceLimits::new(draw.from_to(2, 8), draw.from_to(8, 64));
     let pinned_pages = draw.one_of(&[0, 0, 3, 8]);
-    let one = 3 * SLICE_PAGES as u32 + draw.one_of(&[0, 0, 1, 6, 40]);
+    let one = 3 * SLICE_PAGES as u32 + if crowded { 0 } else { draw.one_of(&[0, 1, 6, 40]) };
     let l1_pages = pinned_pages + one;
     // Most contexts fit page memory alone, if the arena is large enough, and few fit beside others.
-    let context = draw.from_to(20, (tokens_within(one, slice_limits) * 5 / 4).clamp(40, 140));
-    let usual = Config::new(agents, context, l1_pages, draw.one_of(&[0, 16, 40, 100, 200, 300]));
+    let fits = tokens_within(one, slice_limits);
+    let context = if crowded { fits } else { draw.from_to(20, (fits * 5 / 4).clamp(40, 140)) };
+    let l2_frames = if crowded { 300 } else { draw.one_of(&[0, 16, 40, 100, 300]) };
+    let usual = Config::new(agents, context, l1_pages, l2_frames);
     let usual = Config { slice_limits, ..usual };
     let (slices, pages) = (usual.slices_per_agent(), slice_limits.worst_pages(context));
     let many = u32::from(agents);

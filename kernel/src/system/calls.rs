@@ -290,7 +290,7 @@ impl Kernel<'_> {
             (State::Suspended(Resume::Blocked(BlockedOn::Message)), _) if rcb.inbox == 0 => {
                 self.change(index, State::Blocked(BlockedOn::Message));
             }
-            (State::Suspended(Resume::Blocked(BlockedOn::Host)), _) => {
+            (State::Suspended(Resume::Blocked(BlockedOn::Host)), _) if rcb.tokens < rcb.context => {
                 self.change(index, State::Blocked(BlockedOn::Host));
             }
             _ => self.go_on(index),

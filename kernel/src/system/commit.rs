@@ -156,7 +156,7 @@ impl Kernel<'_> {
         }
     }
 
-    fn go_back(&mut self, index: usize) {
+    pub(super) fn go_back(&mut self, index: usize) {
         let rcb = self.rcb_mut(index);
         let after = rcb.cursor.layout;
         rcb.cursor = rcb.committed;
@@ -198,9 +198,7 @@ impl Kernel<'_> {
             self.finish(index, Finish::Stop);
         } else if let Some(finish) = exhausted {
             self.finish(index, finish);
-        } else if !room {
-            self.raise(VectorId::ContextFull, Some(agent), u64::from(address));
-        } else if watch::repeats(self.log(index), watchdog).is_some() {
+        } else if room && watch::repeats(self.log(index), watchdog).is_some() {
             self.raise(VectorId::Watchdog, Some(agent), u64::from(address));
         }
     }
@@ -223,7 +221,7 @@ impl Kernel<'_> {
                 self.ready.push(index as u16, effective);
             }
             let rcb = self.rcb(index);
-            if !rcb.waits_for.is_empty() && rcb.generates() {
+            if !rcb.waits_for.is_empty() && rcb.generates() && rcb.has_work() {
                 let other = rcb.waits_for[0];
                 self.change(index, State::Blocked(BlockedOn::Agent(other)));
             } else if !rcb.has_work() {
@@ -244,8 +242,9 @@ impl Kernel<'_> {
     pub(super) fn come_to_rest(&mut self, index: usize) {
         let rcb = self.rcb(index);
         if rcb.tokens >= rcb.context && rcb.generates() && !rcb.turn_over {
-            // Its interrupt is on the way.
+            let (agent, tokens) = (rcb.id, u64::from(rcb.tokens));
             self.change(index, State::Blocked(BlockedOn::Host));
+            self.raise(VectorId::ContextFull, Some(agent), tokens);
         } else if rcb.inbox > 0 {
             self.take_inbox(index);
         } else if let Some(&other) = rcb.waits_for.first() {

@@ -211,15 +211,19 @@ impl Kernel<'_> {
         let rcb = self.rcb_mut(index);
         rcb.tokens += taken;
         rcb.inbox = 0;
-        rcb.turn_tokens = 0;
-        rcb.turn_over = false;
+        if taken > 0 {
+            (rcb.turn_tokens, rcb.turn_over) = (0, false);
+        }
         let agent = rcb.id;
         if taken < waiting {
             self.raise(VectorId::ContextFull, Some(agent), u64::from(context));
         }
         self.stir(index);
-        if self.rcb(index).state != State::Running {
-            self.change(index, State::Ready);
+        match self.rcb(index).state {
+            State::Running => (),
+            _ if taken > 0 => self.change(index, State::Ready),
+            // Nothing came of it: it rests as it would without.
+            _ => self.come_to_rest(index),
         }
     }
 

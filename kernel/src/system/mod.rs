@@ -367,6 +367,8 @@ impl<'m> Kernel<'m> {
         self.admit_waiting();
         match self.plan(devices.tensor) {
             plan::Planned::Step => self.submit(devices),
+            // What was not delivered yet, for there was so much, may give somebody work.
+            plan::Planned::Nothing if self.interrupts.is_pending() => Tick::Pending,
             plan::Planned::Nothing => Tick::Idle,
             plan::Planned::Paging => Tick::Pending,
             plan::Planned::Failed(error) => {

@@ -81,10 +81,12 @@ impl Kernel<'_> {
     }
 
     /// An agent whose last step failed: it goes alone, so that its fault, if it is one, hits nobody else.
+    /// It has to be one of the most urgent, or it would hold those up.
     fn suspect(&self) -> Option<usize> {
-        let mut queue =
-            core::iter::successors(self.ready.first(), |&agent| self.ready.after(agent)).map(usize::from);
-        queue.find(|&index| self.rcb(index).strikes > 0)
+        let level = self.rcb(usize::from(self.ready.first()?)).effective;
+        let queue = core::iter::successors(self.ready.first(), |&agent| self.ready.after(agent));
+        let mut level = queue.map(usize::from).take_while(|&index| self.rcb(index).effective == level);
+        level.find(|&index| self.rcb(index).strikes > 0)
     }
 
     fn ask_all(&mut self, round: &mut Round, device: &mut dyn TensorDevice) -> Result<(), PageError> {
@@ -99,11 +101,14 @@ impl Kernel<'_> {
                 _ => self.ready.len(own) - 1,
             };
             level = Some(own);
-            if round.rows == 0 || self.step.rider_count == self.step.riders.len() {
+            let suspect = self.rcb(index).strikes > 0;
+            let full = round.rows == 0 || self.step.rider_count == self.step.riders.len();
+            if full || suspect && self.step.rider_count > 0 {
                 self.preempt(index);
                 continue;
             }
             match self.ask(index, round, device)? {
+                Asked::Rows(_) if suspect => break,
                 Asked::Rows(rows) => round.rows -= rows,
                 Asked::Short(pages) => {
                     round.held += pages;
@@ -154,7 +159,9 @@ impl Kernel<'_> {
             Room::Made => (),
             Room::Short(pages) => return Ok(Asked::Short(pages)),
         }
-        let rows = self.place_rows(index, most, round.held, device)?;
+        let placed = self.place_rows(index, most, round.held, device);
+        // It is not in the step yet, so nobody else would take its rows back.
+        let rows = placed.inspect_err(|_| self.go_back(index))?;
         if rows == 0 {
             return Ok(Asked::Nothing);
         }
@@ -320,7 +327,7 @@ impl Kernel<'_> {
     fn place_rows(
         &mut self,
         index: usize,
-        most: u32,
+        mut most: u32,
         held: u32,
         device: &mut dyn TensorDevice,
     ) -> Result<u32, PageError> {
@@ -346,6 +353,8 @@ impl Kernel<'_> {
                 }
                 // Another agent's step computed it meanwhile, or this agent's before it went back.
                 self.skip(index, skipped);
+                // It attends to more pages than it did.
+                most = most.min(self.step_room(index));
                 continue;
             }
             if computed == 0 && usize::from(slice.planned) > offset {

@@ -240,9 +240,16 @@ impl Kernel<'_> {
             .filter_map(|at| Some((at, self.tenant(at)?, self.evictable(at)?)))
             .filter(|(_, tenant, _)| evict::yields(tenant, level, lease_us))
             .min_by_key(|(_, tenant, _)| evict::rank(tenant, lease_us));
+        // Who goes alone is before all its equals, wherever it is queued.
+        let alone = self.rcb(index).strikes > 0;
+        let is_behind = |&at: &usize| match alone {
+            true => self.rcb(at).effective.level() <= level,
+            false => at != index,
+        };
         let behind = core::iter::successors(self.ready.last(), |&agent| self.ready.before(agent))
             .map(usize::from)
-            .take_while(|&at| at != index)
+            .take_while(is_behind)
+            .filter(|&at| at != index)
             .find_map(|at| Some((at, self.evictable(at)?)));
         match (resting, behind) {
             (Some((at, tenant, slice)), Some(queued)) => {

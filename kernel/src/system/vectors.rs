@@ -40,14 +40,14 @@ impl Kernel<'_> {
     /// Delivers what was posted, the most urgent first.
     pub(super) fn deliver(&mut self) {
         self.check_time();
-        self.post_again();
         for _ in 0..DELIVERIES {
-            let Some(delivered) = self.interrupts.next(self.now_us) else { return };
+            let Some(delivered) = self.interrupts.next(self.now_us) else { break };
             let Posted { vector, agent, .. } = delivered.posted;
             let latency_us = u32::try_from(delivered.latency_us).unwrap_or(u32::MAX);
             self.emit(Event::Interrupt { vector, agent, latency_us });
             handler(vector)(self, &delivered.posted);
         }
+        self.post_again();
     }
 
     /// Nobody waits for ever because somebody else filled a queue: who waits for an interrupt that was
