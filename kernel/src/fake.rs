@@ -162,7 +162,8 @@ impl FakeDevice {
 /// What rows make of a segment: each its own, whoever else is in the step.
 pub fn mass(segment: &Segment, rows: &[Row]) -> Mass {
     let seen = rows.iter().filter(|row| row.address >= segment.base);
-    let peak = |row: &Row| (row.token.wrapping_mul(2_654_435_761) ^ segment.base * 40_503) % 16 == 0;
+    let mixed = |row: &Row| row.token.wrapping_mul(2_654_435_761) ^ (segment.base * 40_503);
+    let peak = |row: &Row| mixed(row).is_multiple_of(16);
     Mass(seen.map(|row| if peak(row) { 10_000 } else { 1 }).sum())
 }
 

@@ -117,7 +117,7 @@ impl World<'_> {
             Act::Timer => self.post(VectorId::Timer, 0),
             Act::Flood => {
                 let vector = self.any_vector();
-                (0..self.draw.from_to(1, 40)).try_for_each(|_| self.post(vector, 1))
+                (0..self.draw.between(1, 40)).try_for_each(|_| self.post(vector, 1))
             }
             Act::Mask => {
                 let vector = self.any_vector();
@@ -142,8 +142,8 @@ impl World<'_> {
         match self.lives.last() {
             Some(life) if self.draw.per_mille(500) => life.id,
             _ => AgentId {
-                index: self.draw.from_to(0, 70_000 - 1) as u16,
-                generation: self.draw.from_to(0, 9),
+                index: self.draw.between(0, 70_000 - 1) as u16,
+                generation: self.draw.between(0, 9),
             },
         }
     }
@@ -225,7 +225,7 @@ impl World<'_> {
     }
 
     fn send(&mut self, to: AgentId) -> Done {
-        let len = self.draw.from_to(1, self.setup.config.inbox + 3);
+        let len = self.draw.between(1, self.setup.config.inbox + 3);
         let mut message = tokens(&mut self.draw, len);
         let from = (self.draw.per_mille(300)).then(|| self.anybody());
         let mut reply = self.ask_as(from, &Call::Send(to, Tokens(&bytes(&message))))?;
@@ -246,8 +246,8 @@ impl World<'_> {
     }
 
     fn pin(&mut self, agent: AgentId, keep: bool) -> Done {
-        let start = self.draw.from_to(0, self.setup.config.context);
-        let end = self.draw.from_to(start, self.setup.config.context);
+        let start = self.draw.between(0, self.setup.config.context);
+        let end = self.draw.between(start, self.setup.config.context);
         if self.ask(&Call::Pin { agent, start, end, keep })?.is_ok() && keep {
             self.life(agent)?.pinned = true;
         }
@@ -259,7 +259,7 @@ impl World<'_> {
         let spec = self.spec();
         let good = Spec { context: 1, memory: MemoryMode::Exact, sampling: Sampling::GREEDY, ..spec };
         let long = bytes(&tokens(&mut self.draw, 2));
-        let (one, stranger) = (bytes(&[1]), bytes(&[0, SHAPE.vocab + self.draw.from_to(0, 9)]));
+        let (one, stranger) = (bytes(&[1]), bytes(&[0, SHAPE.vocab + self.draw.between(0, 9)]));
         let beyond = self.setup.config.context + 1;
         let sampling = self.draw.one_of(&[
             Sampling { temperature: f32::NAN, ..Sampling::GREEDY },
@@ -304,17 +304,17 @@ impl World<'_> {
     }
 
     fn priority(&mut self) -> Priority {
-        let level = self.draw.from_to(0, self.setup.levels - 1);
+        let level = self.draw.between(0, self.setup.levels - 1);
         Priority::new(level as u8).expect("there are so many levels")
     }
 
     fn prompt(&mut self, context: u32) -> (Vec<u32>, usize) {
         let half = if self.setup.crowded { context * 3 / 4 } else { context.div_ceil(2) };
         let most = self.draw.one_of(&[context, half]).max(1);
-        let len = self.draw.from_to(most.div_ceil(2), most);
-        let family = self.draw.from_to(0, self.setup.families.len() as u32 - 1) as usize;
+        let len = self.draw.between(most.div_ceil(2), most);
+        let family = self.draw.between(0, self.setup.families.len() as u32 - 1) as usize;
         let common = &self.setup.families[family];
-        let common = &common[..self.draw.from_to(0, len.min(common.len() as u32)) as usize];
+        let common = &common[..self.draw.between(0, len.min(common.len() as u32)) as usize];
         let own = tokens(&mut self.draw, len - common.len() as u32);
         ([common, &own].concat(), family)
     }
@@ -323,7 +323,7 @@ impl World<'_> {
         let Config { context, l1_pages, pinned_pages, .. } = self.setup.config;
         let draw = &mut self.draw;
         let least = 3 * SLICE_PAGES as u32;
-        let pages = draw.from_to(least, l1_pages - pinned_pages);
+        let pages = draw.between(least, l1_pages - pinned_pages);
         let bounded =
             MemoryMode::Bounded { pages: draw.one_of(&[least, pages]), packed: draw.per_mille(500) };
         let sampling = Sampling {
@@ -356,13 +356,13 @@ impl World<'_> {
 
     fn budget(&mut self) -> Budget {
         let draw = &mut self.draw;
-        let turn_tokens = draw.from_to(1, self.setup.config.context);
+        let turn_tokens = draw.between(1, self.setup.config.context);
         Budget {
             turn_tokens: rarely(draw, &[0, 1, u32::MAX], turn_tokens),
             tokens: rarely(draw, &[0, 1, 30], u64::MAX),
             steps: rarely(draw, &[0, 20], u64::MAX),
             time_us: rarely(draw, &[0, 5_000], u64::MAX),
-            pinned_pages: draw.from_to(0, 9),
+            pinned_pages: draw.between(0, 9),
         }
     }
 }

@@ -21,7 +21,7 @@ impl Draw {
     }
 
     /// A number from `least` to `most`, both included.
-    pub fn from_to(&mut self, least: u32, most: u32) -> u32 {
+    pub fn between(&mut self, least: u32, most: u32) -> u32 {
         assert!(least <= most, "{least} to {most}");
         let count = u64::from(most - least) + 1;
         least + (self.word() % count) as u32
@@ -29,17 +29,17 @@ impl Draw {
 
     /// True in so many of a thousand draws.
     pub fn per_mille(&mut self, odds: u32) -> bool {
-        self.from_to(0, 999) < odds
+        self.between(0, 999) < odds
     }
 
     pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.from_to(0, choices.len() as u32 - 1) as usize]
+        choices[self.between(0, choices.len() as u32 - 1) as usize]
     }
 
     /// An index, each as often as its weight says. `None` without any weight.
     pub fn weighted(&mut self, weights: &[u32]) -> Option<usize> {
         let total: u32 = weights.iter().sum();
-        let mut left = self.from_to(0, total.checked_sub(1)?);
+        let mut left = self.between(0, total.checked_sub(1)?);
         weights.iter().position(|&weight| {
             let within = left < weight;
             left = left.wrapping_sub(weight);

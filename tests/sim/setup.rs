@@ -50,10 +50,10 @@ impl Setup {
         Setup {
             faults: faults(draw),
             weights,
-            busy: draw.from_to(60, 300),
-            turns: draw.from_to(100, 400),
-            ends: (0..draw.from_to(0, 3)).map(|_| draw.from_to(0, SHAPE.vocab - 1)).collect(),
-            families: (0..draw.from_to(1, 3)).map(|_| tokens(draw, config.context)).collect(),
+            busy: draw.between(60, 300),
+            turns: draw.between(100, 400),
+            ends: (0..draw.between(0, 3)).map(|_| draw.between(0, SHAPE.vocab - 1)).collect(),
+            families: (0..draw.between(1, 3)).map(|_| tokens(draw, config.context)).collect(),
             levels: draw.one_of(&[1, 2, 4, 32]),
             deaf,
             ample,
@@ -75,38 +75,38 @@ impl Setup {
 /// A text of `len` tokens: of any tokens, or of those that end nothing.
 pub fn tokens(draw: &mut Draw, len: u32) -> Vec<u32> {
     let beyond = draw.one_of(&[SHAPE.vocab, SHAPE.vocab, 12]);
-    (0..len).map(|_| draw.from_to(0, beyond - 1)).collect()
+    (0..len).map(|_| draw.between(0, beyond - 1)).collect()
 }
 
 fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
-    let agents = draw.from_to(if crowded { 6 } else { 2 }, 10) as u16;
-    let slice_limits = SliceLimits::new(draw.from_to(2, 8), draw.from_to(8, 64));
+    let agents = draw.between(if crowded { 6 } else { 2 }, 10) as u16;
+    let slice_limits = SliceLimits::new(draw.between(2, 8), draw.between(8, 64));
     let pinned_pages = draw.one_of(&[0, 0, 3, 8]);
     let one = 3 * SLICE_PAGES as u32 + if crowded { 0 } else { draw.one_of(&[0, 1, 6, 40]) };
     let l1_pages = pinned_pages + one;
     // Most contexts fit page memory alone, if the arena is large enough, and few fit beside others.
     let fits = tokens_within(one, slice_limits);
-    let context = if crowded { fits } else { draw.from_to(20, (fits * 5 / 4).clamp(40, 140)) };
+    let context = if crowded { fits } else { draw.between(20, (fits * 5 / 4).clamp(40, 140)) };
     let l2_frames = if crowded { 300 } else { draw.one_of(&[0, 16, 40, 100, 300]) };
     let usual = Config::new(agents, context, l1_pages, l2_frames);
     let usual = Config { slice_limits, ..usual };
     let (slices, pages) = (usual.slices_per_agent(), slice_limits.worst_pages(context));
     let many = u32::from(agents);
     let config = Config {
-        inbox: draw.from_to(1, 40),
+        inbox: draw.between(1, 40),
         packed_frames: draw.one_of(&[0, 2, 20]),
         pinned_pages,
-        rows: draw.from_to(1, 24),
-        segments: if ample { many * slices } else { slices + draw.from_to(0, 2 * slices) },
-        segment_pages: if ample { many * pages } else { pages.min(l1_pages) + draw.from_to(0, 2 * pages) },
+        rows: draw.between(1, 24),
+        segments: if ample { many * slices } else { slices + draw.between(0, 2 * slices) },
+        segment_pages: if ample { many * pages } else { pages.min(l1_pages) + draw.between(0, 2 * pages) },
         candidates: draw.one_of(&[1, 5, 16]),
-        events: if deaf { draw.from_to(1, 40) } else { 4096 },
-        quantum_rows: draw.from_to(1, 20),
+        events: if deaf { draw.between(1, 40) } else { 4096 },
+        quantum_rows: draw.between(1, 20),
         step_target_us: draw.one_of(&[1, 100, 50_000]),
         hang_us: 3_000,
-        moves_per_tick: draw.from_to(1, 8),
+        moves_per_tick: draw.between(1, 8),
         lease_us: draw.one_of(&[0, 20, 300]),
-        relevance_layer: draw.from_to(0, SHAPE.layers - 1),
+        relevance_layer: draw.between(0, SHAPE.layers - 1),
         kv: draw.one_of(&[KvType::F16, KvType::F32]),
         ..usual
     };
@@ -115,11 +115,11 @@ fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
 
 fn faults(draw: &mut Draw) -> FaultPlan<'static> {
     let slow = PerMille { delay: 200, refuse: 60, copy_delay: 200, copy_refuse: 60, ..PerMille::NONE };
-    let odds = match draw.from_to(0, 4) {
+    let odds = match draw.between(0, 4) {
         0 | 1 => return FaultPlan::NONE,
         2 => slow,
         3 => PerMille { hang: 20, not_finite: 20, poison: 20, ..slow },
         _ => PerMille { lose: 15, hang: 10, not_finite: 10, poison: 10, copy_lose: 10, ..slow },
     };
-    FaultPlan::Random { seed: draw.word(), odds, longest_delay: draw.from_to(1, 5) }
+    FaultPlan::Random { seed: draw.word(), odds, longest_delay: draw.between(1, 5) }
 }

@@ -74,8 +74,8 @@ impl<'w> World<'w> {
                 self.act()?;
             }
             let passes = match self.draw.per_mille(self.setup.jumps) {
-                true => self.draw.from_to(1_000, 20_000),
-                false => self.draw.from_to(0, 100),
+                true => self.draw.between(1_000, 20_000),
+                false => self.draw.between(0, 100),
             };
             self.clock.pass(u64::from(passes));
             self.tick()?;
