@@ -19,7 +19,15 @@ pub const LINKS_HERE: bool = cfg!(target_os = "linux");
 /// # Errors
 /// [`Failure::Exit`] when it does not compile or link, or when the test fails.
 pub fn check(repository: &Repository) -> Outcome {
-    let mut cargo = repository.cargo(&["rustc", "--package", "agentos-kernel", "--features", "defmt"]);
+    let mut cargo = repository.cargo(&[
+        "rustc",
+        "--profile",
+        "test",
+        "--package",
+        "agentos-kernel",
+        "--features",
+        "defmt",
+    ]);
     cargo.args(["--test", "logging", "--message-format=json-render-diagnostics", "--"]);
     // defmt's texts have addresses from 1 on, which a program that may lie anywhere cannot name.
     let script = repository.root.join("kernel/tests/logging.x");
