@@ -373,3 +373,19 @@ fn who_goes_alone_finds_room_and_holds_up_nobody_more_urgent() {
         }
     }
 }
+
+#[test]
+fn who_has_filled_its_context_says_nothing_twice() {
+    let mut rig = Rig::new(CONFIG);
+    let agent = rig.spawn(&Spec { context: 24, ..spec(1, 99) }, &prompt(2, 20));
+    rig.kernel.interrupts().mask(VectorId::ContextFull);
+    rig.run();
+    let said = rig.texts[&1].clone();
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.spawn(&spec(2, 5), &prompt(2, 20));
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    let _ = rig.call(&Call::Resume(agent));
+    rig.run();
+    assert_eq!((rig.stat(agent).state, &rig.texts[&1]), (State::Stopped(Finish::Context), &said));
+}
