@@ -90,6 +90,11 @@ impl Kernel<'_> {
             if !lost {
                 continue;
             }
+            if rcb.committed.layout.tokens == rcb.context && rcb.generates() {
+                // It has said all that there is room for, and must not say it again.
+                self.stop(index, Finish::Context);
+                continue;
+            }
             if rcb.committed.chain.is_none() {
                 // What it saw cannot be made again from its tokens alone.
                 self.fault(index, Fault::PagesLost);

@@ -167,10 +167,10 @@ impl Kernel<'_> {
         let mut layout = rcb.cursor.layout;
         let log = self.log(index);
         let (mut pages, mut least) = (0, 0);
-        // A slice that others map too may have to be copied before it is written.
+        // A slice that others map too, or may find, may have to be copied before it is written.
         if layout.open > 0 {
             let slice = self.pager.slice(self.table(index)[layout.slices as usize - 1].slice);
-            if slice.refs > 1 {
+            if slice.refs > 1 || slice.indexed && u32::from(slice.computed) > layout.open {
                 least = layout.open.div_ceil(PAGE_TOKENS as u32);
             }
         }

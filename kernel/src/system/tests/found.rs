@@ -373,3 +373,42 @@ fn who_goes_alone_finds_room_and_holds_up_nobody_more_urgent() {
         }
     }
 }
+
+#[test]
+fn who_has_filled_its_context_says_nothing_twice() {
+    let mut rig = Rig::new(CONFIG);
+    let agent = rig.spawn(&Spec { context: 24, ..spec(1, 99) }, &prompt(2, 20));
+    rig.kernel.interrupts().mask(VectorId::ContextFull);
+    rig.run();
+    let said = rig.texts[&1].clone();
+    rig.call(&Call::Suspend(agent)).unwrap();
+    rig.spawn(&spec(2, 5), &prompt(2, 20));
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    let _ = rig.call(&Call::Resume(agent));
+    rig.run();
+    assert_eq!((rig.stat(agent).state, &rig.texts[&1]), (State::Stopped(Finish::Context), &said));
+}
+
+#[test]
+fn a_copy_of_what_somebody_gone_computed_finds_room() {
+    let plain = [vec![1; 60], vec![11], vec![1; 9]].concat();
+    let expected = alone(&bounded(2), &plain);
+    for length in 100..112 {
+        let mut rig = Rig::new(Config { rows: 2, ..CONFIG });
+        // Page memory is full of what nobody maps.
+        for tag in 3..9 {
+            rig.spawn(&Spec { context: 150, ..spec(tag, 9) }, &prompt(tag as u32, length));
+            rig.run();
+        }
+        let parent = rig.spawn(&bounded(1), &plain);
+        while rig.stat(parent).computed == 0 || rig.stat(parent).state != State::Running {
+            let _ = rig.tick();
+        }
+        // The child begins amid a slice that its parent's step goes on with.
+        rig.call(&Call::Fork(parent, bounded(2))).unwrap();
+        rig.call(&Call::Kill(parent)).unwrap();
+        rig.run();
+        assert_eq!(rig.texts[&2], expected);
+    }
+}
