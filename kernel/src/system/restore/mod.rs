@@ -402,7 +402,8 @@ impl Kernel<'_> {
     fn set_state(&mut self, index: usize, state: State) {
         let rcb = self.rcb(index);
         let (agent, context) = (rcb.id, rcb.context);
-        let full = rcb.tokens >= context && rcb.generates() && !rcb.turn_over;
+        // All of it was computed, and it had nothing left to say.
+        let full = rcb.reached >= context && rcb.generates() && !rcb.turn_over;
         match state {
             State::Stopped(_) | State::Faulted(_) | State::Suspended(_) => self.change(index, state),
             _ if rcb.reserved == 0 => self.vacated = true,
