@@ -10,7 +10,7 @@
 //! * [`context`], [`generate`] and [`perplexity`]: running one context.
 //! * [`boot`]: the memory of a kernel that runs many.
 //! * [`team`]: agents that run together.
-//! * [`bench`]: timing it.
+//! * [`mod@bench`]: timing it.
 //! * [`cli`]: the program's commands.
 //!
 //! What must never happen here: a panic for what came from outside, `unsafe` in other files than

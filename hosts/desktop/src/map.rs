@@ -122,7 +122,7 @@ impl ModelMap {
     }
 
     /// Drops the memory behind a part of [`ModelMap::bytes`] that is not needed for now, and up to
-    /// [`FAULT_BYTES`] of its neighbours. All of it can still be read, and is then taken from the
+    /// `FAULT_BYTES` of its neighbours. All of it can still be read, and is then taken from the
     /// system's cache of the file again. Where the system has no such thing, nothing happens.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! A model file, opened: what it says of itself, and its weights as a device takes them.
 //!
-//! Three things that borrow from each other are made in turn: a [`ModelMap`](crate::map::ModelMap), the
+//! Three things that borrow from each other are made in turn: a [`ModelMap`], the
 //! index that its parser needs ([`index`]), and a [`ModelFile`].
 
 mod identity;

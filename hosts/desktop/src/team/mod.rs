@@ -1,7 +1,7 @@
 //! A team: agents that a file describes, run together on one kernel.
 //!
 //! * [`read`] and [`parse`]: the team file, checked; a [`Team`] comes of it or a [`TeamError`].
-//! * [`builtin`]: a team to begin with.
+//! * [`builtin()`]: a team to begin with.
 //! * [`prompt`]: what an agent's context opens with, and goes on with.
 //! * [`runner`]: a team on a kernel, from its openings to its summary.
 //! * [`json`]: what happened, a line of JSON per event.

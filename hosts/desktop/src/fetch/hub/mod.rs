@@ -1,7 +1,7 @@
 //! Models from the Hugging Face hub: `-hf owner/repository[:file]`.
 //!
 //! The repository's list of files says which GGUF files there are, how large they are and what their
-//! SHA-256 is ([`listing`]); one is chosen, downloaded with resume ([`download`]) and put in place. Once a
+//! SHA-256 is ([`listing`]); one is chosen, downloaded with resume (`download`) and put in place. Once a
 //! file is there, no call for it touches the network again.
 
 mod address;
