@@ -1,4 +1,4 @@
-//! The default model on the CPU: eight agents of up to 300 tokens in page memory for 1,024. It has to be on
+//! The default model on the CPU: sixteen agents of up to 300 tokens in page memory for 1,024. It has to be on
 //! this machine: `cargo xtask model` brings it.
 
 use agentos_desktop::context::Tables;
@@ -8,7 +8,7 @@ use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::text::Special;
 use agentos_hal::{Limits, TensorDevice};
-use agentos_kernel::agent::Spec;
+use agentos_kernel::agent::{Priority, Spec};
 use agentos_kernel::layout::{Delimiter, SliceLimits};
 use agentos_kernel::sample::Sampler;
 use agentos_kernel::sequence::Tick;
@@ -16,13 +16,13 @@ use agentos_kernel::system::Config;
 
 use super::team::{Team, spec};
 
-const AGENTS: u16 = 8;
+const AGENTS: u16 = 16;
 const PROMPT: usize = 100;
 const ANSWER: u32 = 200;
 const CONTEXT: u32 = PROMPT as u32 + ANSWER;
 
 /// Page memory for 1,024 tokens, of eight each.
-const CONFIG: Config = Config::new(AGENTS, CONTEXT, 1024 / 8, 600).checked();
+const CONFIG: Config = Config::new(AGENTS, CONTEXT, 1024 / 8, 1100).checked();
 
 const LINES: [&str; 4] = [
     "The harbour was quiet that morning, and the boats lay still on the grey water. ",
@@ -32,7 +32,7 @@ const LINES: [&str; 4] = [
 ];
 
 #[test]
-fn eight_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
+fn sixteen_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
     let path = DEFAULT_MODEL.path(&Environment::from_process()).unwrap();
     assert!(path.is_file(), "the default model is not at {}; `cargo xtask model` brings it", path.display());
     let map = ModelMap::open(&path).unwrap();
@@ -46,7 +46,9 @@ fn eight_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
         let mut prompt = tokenizer.encode(&text, Special::AsText).unwrap();
         prompt.truncate(PROMPT);
         assert_eq!(prompt.len(), PROMPT);
-        (spec(tag, CONTEXT, ANSWER), prompt)
+        // Some are more urgent than others, and hold them up.
+        let priority = Priority::new((tag % 3) as u8).unwrap();
+        (Spec { priority, ..spec(tag, CONTEXT, ANSWER) }, prompt)
     };
     let agents: Vec<(Spec, Vec<u32>)> = (0..u64::from(AGENTS)).map(agent).collect();
 
