@@ -474,11 +474,10 @@ impl<'m> Pager<'m> {
         }
     }
 
-    /// An adopted slice is whole: what it holds, and under which identity it can be found.
+    /// An adopted slice is whole: what it holds, and the identity under which it may be published.
     pub fn settle_adopted(&mut self, id: SliceId, computed: u8, sealed: Option<u8>, hash: Option<SliceHash>) {
         let slice = self.slices.get_mut(id);
         (slice.planned, slice.computed, slice.sealed, slice.hash) = (computed, computed, sealed, hash);
-        self.publish(id);
     }
 
     /// Notes where a walk over all mappings meets a slice first; returns where it did before.

@@ -393,6 +393,11 @@ impl Kernel<'_> {
             let Some(restoring) = rcb.restoring.take() else { continue };
             let (agent, tokens, computed) = (rcb.id, rcb.tokens, rcb.committed.layout.tokens);
             self.emit(Event::Restored { agent, tokens, computed });
+            // Only now: of a checkpoint that is refused nobody finds a slice.
+            for entry in 0..self.table(index).len() {
+                let slice = self.table(index)[entry].slice;
+                self.pager.publish(slice);
+            }
             self.set_state(index, restoring.state);
         }
         self.inherit();

@@ -187,6 +187,7 @@ proptest! {
                 let message = std::string::ToString::to_string(&error);
                 prop_assert!(!message.is_empty());
                 prop_assert_eq!(other.kernel.agents().count(), 0);
+                prop_assert_eq!(other.kernel.pager.slices().count(), 0, "nobody finds what was refused");
             }
             Ok(_) => {
                 for _ in 0..300 {
