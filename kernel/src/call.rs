@@ -22,6 +22,13 @@ impl<'a> Tokens<'a> {
         self.len() == 0
     }
 
+    /// Puts each of them into a place, as far as there are places.
+    pub fn copy_to(&self, places: &mut [u32]) {
+        for (place, token) in places.iter_mut().zip(self.iter()) {
+            *place = token;
+        }
+    }
+
     /// Each of them; bytes behind the last whole token are none.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = u32> + 'a {
         self.0.chunks_exact(4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))

@@ -4,7 +4,8 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Receive, Spec, State, Watchdog,
+    Admission, AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Receive, Spec, State,
+    Watchdog,
 };
 use crate::layout::Layout;
 use crate::memory::SliceHash;
@@ -262,9 +263,21 @@ impl Rcb {
         self.calls.len()
     }
 
-    /// The address of the first slice that was sent to it and not reached yet: there its own tokens end.
-    pub fn horizon(&self, offer: Option<u32>) -> u32 {
-        offer.map_or(self.tokens, |base| base.min(self.tokens))
+    /// What it declared, as it is now. An agent that exists is not refused any more: it waits.
+    pub const fn spec(&self) -> Spec {
+        Spec {
+            priority: self.priority,
+            context: self.context,
+            memory: self.memory,
+            admission: Admission::Wait,
+            sampling: *self.sampler.sampling(),
+            budget: self.budget,
+            capabilities: self.capabilities,
+            watchdog: self.watchdog,
+            on_end: self.on_end,
+            receive: self.receive,
+            tag: self.tag,
+        }
     }
 
     /// Whether there are tokens that are in no step yet and belong into one.

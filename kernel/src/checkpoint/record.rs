@@ -3,13 +3,9 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{
-    Budget, Capabilities, Cursor, MOST_CALLS, MOST_WAITS, MemoryMode, Metrics, OnEnd, Priority, Receive,
-    Received, State, Watchdog,
-};
+use crate::agent::{Cursor, MOST_CALLS, MOST_WAITS, Metrics, Received, Spec, State};
 use crate::memory::Fidelity;
 use crate::memory::pack::Packing;
-use crate::sample::Sampling;
 use crate::system::Config;
 
 /// Bytes of the longest record.
@@ -85,26 +81,8 @@ pub struct AgentRecord {
     pub state: State,
     /// Whom it was forked from, if that is in the checkpoint.
     pub parent: Option<u16>,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// What becomes of what does not fit.
-    pub memory: MemoryMode,
-    /// Most tokens of its context.
-    pub context: u32,
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// What it may use.
-    pub budget: Budget,
-    /// What it may do.
-    pub capabilities: Capabilities,
-    /// When it counts as repeating itself or as stalled.
-    pub watchdog: Watchdog,
-    /// What it does when the model is done.
-    pub on_end: OnEnd,
-    /// How slices of others come into its context.
-    pub receive: Receive,
-    /// The host's number.
-    pub tag: u64,
+    /// What it declared, and what was changed of it since.
+    pub spec: Spec,
     /// It was admitted.
     pub admitted: bool,
     /// Tokens of its context, which follow.

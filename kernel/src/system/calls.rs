@@ -79,9 +79,7 @@ impl Kernel<'_> {
         }
         let (index, rcb) = self.declare(spec)?;
         let first = index * self.config.context as usize;
-        for (place, token) in self.tokens[first..].iter_mut().zip(tokens.iter()) {
-            *place = token;
-        }
+        tokens.copy_to(&mut self.tokens[first..]);
         let id = self.settle_in(index, rcb, None, tokens.len() as u32);
         self.begin(index);
         Ok(id)
@@ -149,6 +147,12 @@ impl Kernel<'_> {
         Cursor { layout, chain }
     }
 
+    /// The name that the next agent has; `None` while every slot is taken.
+    pub(super) fn vacancy(&self) -> Option<AgentId> {
+        let index = self.agents.iter().position(|slot| slot.rcb.is_none())?;
+        Some(AgentId { index: index as u16, generation: self.agents[index].generation })
+    }
+
     /// Finds a slot and the pages that an agent declares; they are taken when it settles in.
     fn declare(&self, spec: &Spec) -> Result<(usize, Rcb), CallError> {
         if self.shutdown {
@@ -158,16 +162,14 @@ impl Kernel<'_> {
         if spec.context > self.config.context || spec.context == 0 {
             return Err(CallError::Context { declared: spec.context, most: self.config.context });
         }
-        let free = self.agents.iter().position(|slot| slot.rcb.is_none());
-        let index = free.ok_or(CallError::AgentsFull { slots: self.config.agents })?;
-        let id = AgentId { index: index as u16, generation: self.agents[index].generation };
+        let id = self.vacancy().ok_or(CallError::AgentsFull { slots: self.config.agents })?;
         let mut rcb = Rcb::new(id, spec, sampler, self.root, self.now_us);
         rcb.reserved = match (self.fits(spec.context, spec.memory), spec.admission) {
             (Ok(pages), _) => pages,
             (Err(Unfit::Now { .. }), Admission::Wait) => 0,
             (Err(unfit), _) => return Err(unfit.into()),
         };
-        Ok((index, rcb))
+        Ok((usize::from(id.index), rcb))
     }
 
     fn refusal(&self, spec: &Spec) -> CallError {

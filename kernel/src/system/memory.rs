@@ -126,6 +126,7 @@ impl<
     >
 {
     /// Empty tables.
+    #[expect(clippy::new_without_default, reason = "a static is made by a `const fn`, and one way is enough")]
     pub const fn new() -> Self {
         Memory {
             agents: [const { Slot { generation: 0, rcb: None } }; AGENTS],
@@ -173,47 +174,5 @@ impl<
             events: &mut self.events,
             interrupts,
         }
-    }
-}
-
-impl<
-    const AGENTS: usize,
-    const TOKENS: usize,
-    const INBOX: usize,
-    const MAPPINGS: usize,
-    const SLICES: usize,
-    const INDEX: usize,
-    const PAGES: usize,
-    const FRAMES: usize,
-    const ARENA: usize,
-    const IMAGE: usize,
-    const ROWS: usize,
-    const SPANS: usize,
-    const SEGMENTS: usize,
-    const SEGMENT_PAGES: usize,
-    const WEIGHED: usize,
-    const EVENTS: usize,
-> Default
-    for Memory<
-        AGENTS,
-        TOKENS,
-        INBOX,
-        MAPPINGS,
-        SLICES,
-        INDEX,
-        PAGES,
-        FRAMES,
-        ARENA,
-        IMAGE,
-        ROWS,
-        SPANS,
-        SEGMENTS,
-        SEGMENT_PAGES,
-        WEIGHED,
-        EVENTS,
-    >
-{
-    fn default() -> Self {
-        Memory::new()
     }
 }

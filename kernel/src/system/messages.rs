@@ -65,9 +65,7 @@ impl Kernel<'_> {
 
     fn put_tokens(&mut self, index: usize, tokens: Tokens<'_>) {
         let first = index * self.config.inbox as usize + self.rcb(index).inbox as usize;
-        for (place, token) in self.inbox[first..].iter_mut().zip(tokens.iter()) {
-            *place = token;
-        }
+        tokens.copy_to(&mut self.inbox[first..]);
         self.rcb_mut(index).inbox += tokens.len() as u32;
     }
 

@@ -271,7 +271,7 @@ impl Kernel<'_> {
     /// Tokens of an agent that may be put into steps before a slice that was sent to it is to be mapped.
     pub(super) fn placeable(&self, index: usize) -> u32 {
         let rcb = self.rcb(index);
-        rcb.horizon(self.next_offer(index)) - rcb.cursor.layout.tokens
+        self.next_offer(index).unwrap_or(rcb.tokens) - rcb.cursor.layout.tokens
     }
 
     /// Moves the cursor over tokens that are computed.

@@ -23,7 +23,7 @@ impl Kernel<'_> {
     pub(super) fn check_record(&self, record: &AgentRecord, agent: u16) -> Result<(), Stop> {
         let config = &self.config;
         for (what, found, fits) in [
-            ("tokens of context", record.context, config.context),
+            ("tokens of context", record.spec.context, config.context),
             ("tokens in its inbox", record.inbox, config.inbox),
         ] {
             if found > fits {
@@ -35,7 +35,7 @@ impl Kernel<'_> {
         let at_start = committed.layout == Layout::default() && committed.chain == Some(self.root);
         let nothing_mapped = *mapped == 0 && *offers == 0;
         let sound = record.tokens >= 1
-            && record.tokens <= record.context
+            && record.tokens <= record.spec.context
             && *mapped <= slices
             && *offers <= slices - mapped
             && offers_taken <= offers
@@ -44,7 +44,7 @@ impl Kernel<'_> {
             && (*mapped > 0 || at_start)
             && received.slices <= slices
             && received.runs <= received.slices
-            && received.tokens <= record.context
+            && received.tokens <= record.spec.context
             && received.pages <= received.slices * crate::memory::SLICE_PAGES as u32
             && *state != State::Running
             && (nothing_mapped || record.admitted && !state.is_over())

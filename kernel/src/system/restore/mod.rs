@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::save::saved_pages;
 use super::storage::Slot;
 use super::{Kernel, Transfer};
-use crate::agent::{Admission, AgentId, BlockedOn, Rcb, Restoring, Spec, State};
+use crate::agent::{BlockedOn, Rcb, Restoring, State};
 use crate::call::{CallError, Tokens};
 use crate::checkpoint::{self, AgentRecord, CheckpointError, Header, MAGIC, MappingRecord, Pages};
 use crate::event::Event;
@@ -162,7 +162,7 @@ impl Kernel<'_> {
         let begin = restorer.at;
         let record: AgentRecord = read(restorer, bytes)?;
         self.check_record(&record, number)?;
-        let sampler = Sampler::new(record.sampling).map_err(|_| Stop::Nonsense)?;
+        let sampler = Sampler::new(record.spec.sampling).map_err(|_| Stop::Nonsense)?;
         let tokens = Tokens(take(restorer, bytes, 4 * record.tokens as usize)?);
         let inbox = Tokens(take(restorer, bytes, 4 * record.inbox as usize)?);
         let known = |tokens: &Tokens<'_>| self.check_tokens(*tokens).is_ok();
@@ -170,25 +170,12 @@ impl Kernel<'_> {
             restorer.at = begin;
             return Err(Stop::Nonsense);
         }
-        let spec = Spec {
-            priority: record.priority,
-            context: record.context,
-            memory: record.memory,
-            admission: Admission::Wait,
-            sampling: record.sampling,
-            budget: record.budget,
-            capabilities: record.capabilities,
-            watchdog: record.watchdog,
-            on_end: record.on_end,
-            receive: record.receive,
-            tag: record.tag,
-        };
-        let slot = self.agents.iter().position(|slot| slot.rcb.is_none()).ok_or(Stop::Nonsense)?;
-        let id = AgentId { index: slot as u16, generation: self.agents[slot].generation };
-        let mut rcb = Rcb::new(id, &spec, sampler, self.root, self.now_us);
+        let id = self.vacancy().ok_or(Stop::Nonsense)?;
+        let slot = usize::from(id.index);
+        let mut rcb = Rcb::new(id, &record.spec, sampler, self.root, self.now_us);
         if record.admitted && !record.state.is_over() {
             let unfit = |unfit| CheckpointError::Unfit { agent: number, unfit };
-            rcb.reserved = self.fits(record.context, record.memory).map_err(unfit)?;
+            rcb.reserved = self.fits(record.spec.context, record.spec.memory).map_err(unfit)?;
         }
         (rcb.tokens, rcb.inbox, rcb.received) = (record.tokens, record.inbox, record.received);
         (rcb.cursor, rcb.committed) = (record.committed, record.committed);
@@ -199,13 +186,8 @@ impl Kernel<'_> {
         let (state, parent, waits_for) = (record.state, record.parent, record.waits_for.clone());
         rcb.restoring = Some(Restoring { number, state, parent, waits_for });
         self.agents[slot].rcb = Some(rcb);
-        for (place, token) in self.tokens[slot * self.config.context as usize..].iter_mut().zip(tokens.iter())
-        {
-            *place = token;
-        }
-        for (place, token) in self.inbox[slot * self.config.inbox as usize..].iter_mut().zip(inbox.iter()) {
-            *place = token;
-        }
+        tokens.copy_to(&mut self.tokens[slot * self.config.context as usize..]);
+        inbox.copy_to(&mut self.inbox[slot * self.config.inbox as usize..]);
         let chain = record.committed.chain.map(|_| self.root);
         let layout = Layout::default();
         Ok(Reading { slot, record, entry: 0, layout, chain, last: None, pages: 0, selected_pages: 0 })
@@ -227,33 +209,18 @@ impl Kernel<'_> {
             restorer.at = begin;
         }
         let id = result?;
+        let MappingRecord { base, fidelity, selected, pinned, mass, relevant, .. } = record;
+        let mapping = Mapping { slice: id, base, fidelity, selected, pinned: false, mass, relevant };
         if reading.entry < reading.record.mapped {
-            let entry = Mapping {
-                slice: id,
-                base: record.base,
-                fidelity: record.fidelity,
-                selected: record.selected,
-                pinned: false,
-                mass: record.mass,
-                relevant: record.relevant,
-            };
             self.rcb_mut(reading.slot).mapped += 1;
-            self.table_mut(reading.slot)[reading.entry as usize] = entry;
-            if record.pinned {
+            self.table_mut(reading.slot)[reading.entry as usize] = mapping;
+            if pinned {
                 self.pin_restored(reading, restorer.number)?;
             }
         } else {
             let offer = reading.entry - reading.record.mapped;
             let place = self.offer_place(reading.slot, offer);
-            self.mappings[place] = Mapping {
-                slice: id,
-                base: record.base,
-                fidelity: record.fidelity,
-                selected: true,
-                pinned: false,
-                mass: 0,
-                relevant: 0,
-            };
+            self.mappings[place] = mapping;
             let rcb = self.rcb_mut(reading.slot);
             rcb.offers += 1;
             rcb.offers_taken = rcb.offers.min(reading.record.offers_taken);
