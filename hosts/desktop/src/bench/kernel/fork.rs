@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use agentos_hal::{KvType, Limits, ModelShape, TensorDevice};
-use agentos_kernel::agent::{OnEnd, Priority};
+use agentos_kernel::agent::Priority;
 use agentos_kernel::call::Call;
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::pack::Packing;
 use agentos_kernel::system::Config;
 
 use super::super::BenchError;
-use super::host::{Host, agent, boot, listens, named, prompt, spec};
+use super::host::{Host, agent, boot, named, prompt, spec};
 use super::meter::{Meter, Moved};
 use super::{Figures, KernelWork};
 use crate::boot::Boot;
@@ -50,10 +50,8 @@ impl KernelWork for Fork {
         let moved = Cell::new(Moved::default());
         let mut meter = Meter::new(device, &moved);
         let mut host = Host::new(&mut self.boot, &mut meter)?;
-        let listener =
-            agentos_kernel::agent::Spec { on_end: OnEnd::Listen, ..spec(0, Priority::NORMAL, CONTEXT, 1) };
-        let parent = host.spawn(listener, &prompt(0, TOKENS, self.vocab))?;
-        host.until(|kernel| listens(kernel, parent))?;
+        let prompt = prompt(0, TOKENS, self.vocab);
+        let parent = host.listener(0, Priority::NORMAL, CONTEXT, &prompt)?;
         let bytes = |moved: Moved| f64::from(moved.within + moved.out + moved.into) * self.page_bytes as f64;
         for at in 1..=FORKS {
             let child = spec(at, Priority::NORMAL, CONTEXT, 1);

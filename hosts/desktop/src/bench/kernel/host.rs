@@ -93,6 +93,23 @@ impl<'h, 'm> Host<'h, 'm> {
         self.call(&Call::Spawn(spec, Tokens(&bytes))).map(named)
     }
 
+    /// Starts an agent that says a token and listens; returns once it does.
+    ///
+    /// # Errors
+    /// As [`Host::call`] and [`Host::until`].
+    pub fn listener(
+        &mut self,
+        tag: u64,
+        priority: Priority,
+        context: u32,
+        prompt: &[u32],
+    ) -> Result<AgentId, BenchError> {
+        let spec = Spec { on_end: OnEnd::Listen, ..spec(tag, priority, context, 1) };
+        let agent = self.spawn(spec, prompt)?;
+        self.until(|kernel| listens(kernel, agent))?;
+        Ok(agent)
+    }
+
     /// Makes a system call.
     ///
     /// # Errors

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use agentos_hal::{KvType, Limits, ModelShape, TensorDevice};
-use agentos_kernel::agent::{AgentId, OnEnd, Priority, Spec};
+use agentos_kernel::agent::{AgentId, Priority};
 use agentos_kernel::call::{Call, Tokens};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::pack::Packing;
 use agentos_kernel::system::{Config, Tick};
 
 use super::super::BenchError;
-use super::host::{Host, agent, boot, bytes_of, listens, prompt, spec};
+use super::host::{Host, agent, boot, bytes_of, listens, prompt};
 use super::meter::{Meter, Moved};
 use super::{Figures, KernelWork};
 use crate::boot::Boot;
@@ -57,12 +57,12 @@ impl KernelWork for Swap {
         let moved = Cell::new(Moved::default());
         let mut meter = Meter::new(device, &moved);
         let mut host = Host::new(&mut self.boot, &mut meter)?;
-        listener(&mut host, 0, Priority::HIGHEST, NEIGHBOUR, self.vocab)?;
+        host.listener(0, Priority::HIGHEST, CONTEXT, &prompt(0, NEIGHBOUR, self.vocab))?;
         let mut pair = [AgentId { index: 0, generation: 0 }; 2];
         let mut prefill_us = 0;
         for (at, agent) in (1..).zip(&mut pair) {
             let start_us = host.now_us();
-            *agent = listener(&mut host, at, Priority::NORMAL, TOKENS, self.vocab)?;
+            *agent = host.listener(at, Priority::NORMAL, CONTEXT, &prompt(at, TOKENS, self.vocab))?;
             prefill_us = host.now_us() - start_us;
         }
         figures.note("prefill", "ms", prefill_us as f64 / 1e3);
@@ -95,20 +95,6 @@ fn note(figures: &mut Figures, moved: Moved, exchange_us: u64, prefill_us: f64, 
     figures.note("prefill, of out and in", "x", prefill / whole);
     figures.note("bytes out", "MB", megabytes(moved.out));
     figures.note("bytes in", "MB", megabytes(moved.into));
-}
-
-/// Starts an agent that says a token and listens; returns once it does.
-fn listener(
-    host: &mut Host<'_, '_>,
-    tag: u64,
-    priority: Priority,
-    tokens: u32,
-    vocab: u32,
-) -> Result<AgentId, BenchError> {
-    let spec = Spec { on_end: OnEnd::Listen, ..spec(tag, priority, CONTEXT, 1) };
-    let agent = host.spawn(spec, &prompt(tag, tokens, vocab))?;
-    host.until(|kernel| listens(kernel, agent))?;
-    Ok(agent)
 }
 
 /// Sends an agent a token and lets it answer. Returns the microseconds until the device had its rows: the

@@ -40,8 +40,6 @@ pub struct Runner<'r> {
     ended: bool,
     /// Ticks in a row that found nothing to do.
     idle: u32,
-    /// The seed of a replay.
-    pub(super) replay: Option<u64>,
     /// Where the run is kept.
     pub(super) saving: Option<Saving>,
 }
@@ -101,7 +99,6 @@ impl<'r> Runner<'r> {
             began_us,
             ended: true,
             idle: 0,
-            replay: matches!(clock, RunClock::Virtual(_)).then_some(plan.seed),
             saving: None,
             clock,
         }

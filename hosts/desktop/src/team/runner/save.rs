@@ -10,6 +10,7 @@ use agentos_kernel::call::Call;
 use agentos_kernel::checkpoint::{CheckpointError, Contents};
 use agentos_kernel::system::{Config, Devices, Tick};
 
+use super::clock::RunClock;
 use super::error::RunError;
 use super::roster::{Member, Phase};
 use super::run::Runner;
@@ -36,9 +37,9 @@ pub struct Saving {
 }
 
 impl Saving {
-    /// Keeps a run in a file, for the first time after `every_us`.
+    /// Keeps a run in a file every so many microseconds.
     pub fn new(path: PathBuf, contents: Contents, every_us: u64) -> Saving {
-        Saving { path, contents, every_us, next_us: every_us, piece: vec![0; PIECE] }
+        Saving { path, contents, every_us, next_us: u64::MAX, piece: vec![0; PIECE] }
     }
 }
 
@@ -102,7 +103,7 @@ impl Runner<'_> {
         };
         let state = State {
             team: fingerprint(self.team),
-            replay: self.replay,
+            replay: self.replay(),
             now_ns: self.clock.now_ns(),
             roster: self.roster.clone(),
         };
@@ -160,7 +161,7 @@ impl Runner<'_> {
         if state.team != fingerprint(self.team) || state.roster.members.len() != self.team.agents.len() {
             return Err(refuse(Problem::OtherTeam));
         }
-        if state.replay != self.replay {
+        if state.replay != self.replay() {
             return Err(refuse(Problem::OtherReplay { found: state.replay }));
         }
         let now_us = self.clock.now().micros;
@@ -207,6 +208,11 @@ impl Runner<'_> {
         }
         let agrees = |(member, known): (&Member, &bool)| member.id().is_some() == *known;
         if self.roster.members.iter().zip(&known).all(agrees) { Ok(()) } else { Err(Problem::Contradiction) }
+    }
+
+    /// The seed, if this is a replay.
+    fn replay(&self) -> Option<u64> {
+        matches!(self.clock, RunClock::Virtual(_)).then_some(self.plan.seed)
     }
 
     /// More bytes than a checkpoint of this team can have.
