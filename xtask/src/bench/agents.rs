@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Options;
 use super::peer::Peer;
-use super::table::median;
+use super::table::{self, median};
 use crate::Outcome;
 use crate::process::Failure;
 
@@ -30,6 +30,9 @@ const WORKS: [(&str, usize, &str); 12] = [
     ("aggregate8", 3, "5"),
     ("aggregate64", 2, "3"),
 ];
+
+/// The columns of [`Line`]s.
+const COLUMNS: [&str; 5] = ["work", "figure", "target", "measured", "met"];
 
 /// Which of the samples a line shows.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +152,7 @@ impl Samples {
 /// When a program cannot be run.
 pub fn bench(program: &Path, model: &Path, peer: Option<&Peer>, options: &Options) -> Outcome {
     let threads = *options.threads.last().unwrap_or(&1);
-    print!("{}", heading(peer));
+    print!("{}", table::heading(&COLUMNS, peer));
     for (work, turns, runs) in WORKS {
         if !options.work.is_empty() && !options.work.iter().any(|chosen| chosen == work) {
             continue;
@@ -178,16 +181,6 @@ pub fn bench(program: &Path, model: &Path, peer: Option<&Peer>, options: &Option
         }
     }
     Ok(())
-}
-
-fn heading(peer: Option<&Peer>) -> String {
-    let mut heading = "| work | figure | target | measured | met |".to_owned();
-    let mut rule = "|---|---|---|---|---|".to_owned();
-    for variant in peer.iter().flat_map(|peer| peer.variants()) {
-        heading += &format!(" llama.cpp {} | ratio |", variant.name);
-        rule += "---|---|";
-    }
-    format!("{heading}\n{rule}\n")
 }
 
 /// A line of the table as Markdown.

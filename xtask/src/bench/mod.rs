@@ -62,7 +62,7 @@ pub fn bench(repository: &Repository, options: &Options) -> Outcome {
     }
     let neighbour = if options.busy { Some(Busy::start()?) } else { None };
     let wanted = |work: &&&str| options.work.is_empty() || options.work.iter().any(|chosen| chosen == **work);
-    print!("{}", table::heading(peer.as_ref()));
+    print!("{}", table::heading(&table::COLUMNS, peer.as_ref()));
     for &threads in &options.threads {
         for work in WORKS.iter().filter(wanted) {
             print!("{}", turns(&program, &model, peer.as_ref(), work, threads)?);

@@ -24,15 +24,15 @@ impl Row {
     }
 }
 
-/// The heading, as a Markdown table.
-pub fn heading(peer: Option<&Peer>) -> String {
-    let mut heading = "| work | threads | agentos, tok/s | limit | of limit |".to_owned();
-    let mut rule = "|---|---|---|---|---|".to_owned();
-    for variant in peer.iter().flat_map(|peer| peer.variants()) {
-        heading += &format!(" llama.cpp {} | ratio |", variant.name);
-        rule += "---|---|";
-    }
-    format!("{heading}\n{rule}\n")
+/// The columns of [`Row`]s.
+pub const COLUMNS: [&str; 5] = ["work", "threads", "agentos, tok/s", "limit", "of limit"];
+
+/// The heading of a Markdown table with these columns, and two for each of the peer's variants.
+pub fn heading(columns: &[&str], peer: Option<&Peer>) -> String {
+    let variants = peer.iter().flat_map(|peer| peer.variants());
+    let theirs = variants.flat_map(|variant| [format!("llama.cpp {}", variant.name), "ratio".to_owned()]);
+    let columns: Vec<String> = columns.iter().copied().map(str::to_owned).chain(theirs).collect();
+    format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len()))
 }
 
 impl fmt::Display for Row {
@@ -66,6 +66,11 @@ pub fn median(samples: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heading_has_a_rule_for_every_column() {
+        assert_eq!(heading(&["work", "met"], None), "| work | met |\n|---|---|\n");
+    }
 
     #[test]
     fn a_row_shows_medians_and_ratios() {
