@@ -391,26 +391,24 @@ impl<'m> Pager<'m> {
         }
     }
 
-    /// A page's image: as it is, or packed where its frame is.
+    /// Makes a page's image, for [`Pager::image`]. Ready as [`TensorDevice::copy_out`].
     ///
     /// # Errors
     /// As [`TensorDevice::copy_out`].
-    pub fn image(
+    pub fn make_image(
         &mut self,
         id: SliceId,
         page: usize,
         device: &mut dyn TensorDevice,
-    ) -> Poll<Result<&[u8], PageError>> {
+    ) -> Poll<Result<(), PageError>> {
         match self.slices.get(id).place {
-            Place::Arena(frames) => Poll::Ready(Ok(self.arena.image(frames[page]))),
-            Place::Device(pages) => {
-                device.copy_out(pages[page], self.image).map(|copied| copied.map(|()| &*self.image))
-            }
+            Place::Arena(_) => Poll::Ready(Ok(())),
+            Place::Device(pages) => device.copy_out(pages[page], self.image),
         }
     }
 
-    /// The image that [`Pager::image`] has made of this page last.
-    pub fn made_image(&self, id: SliceId, page: usize) -> &[u8] {
+    /// The image of a page, as it is or packed where its frame is: the one that was made last.
+    pub fn image(&self, id: SliceId, page: usize) -> &[u8] {
         match self.slices.get(id).place {
             Place::Arena(frames) => self.arena.image(frames[page]),
             Place::Device(_) => self.image,

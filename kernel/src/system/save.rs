@@ -146,13 +146,13 @@ impl Kernel<'_> {
         let mapping = self.saved_mapping(saver, entry).expect("its record is written");
         let slice = mapping.slice;
         if at == 0 {
-            match self.pager.image(slice, page, device) {
-                Poll::Ready(Ok(_)) => (),
+            match self.pager.make_image(slice, page, device) {
+                Poll::Ready(Ok(())) => (),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        let image = self.pager.made_image(slice, page);
+        let image = self.pager.image(slice, page);
         let count = copy(&image[at..], bytes);
         saver.hasher.update(&bytes[..count]);
         saver.stage = if at + count < image.len() {
