@@ -94,6 +94,16 @@ enum Transfer {
     In(restore::Restorer),
 }
 
+impl Transfer {
+    /// Whether bytes were written or read: from there to its end nothing about any agent changes.
+    fn has_begun(&self) -> bool {
+        match self {
+            Transfer::Out(saver) => saver.has_begun(),
+            Transfer::In(restorer) => restorer.has_begun(),
+        }
+    }
+}
+
 /// What the device is doing for the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -352,6 +362,9 @@ impl<'m> Kernel<'m> {
 
     /// No step is under way.
     fn rest(&mut self, devices: &mut Devices<'_>) -> Tick {
+        if self.transfer_has_begun() {
+            return Tick::Pending;
+        }
         self.deliver();
         match self.pager.go_on(devices.tensor) {
             Poll::Pending => return Tick::Pending,
@@ -378,9 +391,15 @@ impl<'m> Kernel<'m> {
         }
     }
 
-    /// Whether no step and no move is under way, and no interrupt waits that may be delivered.
+    /// Whether a checkpoint may be written or read: no step and no move is under way, and no interrupt
+    /// waits that may be delivered. Those that come after it has begun wait for its end.
     fn at_rest(&self) -> bool {
-        self.phase == Phase::Resting && !self.pager.is_paging() && !self.interrupts.is_pending()
+        let resting = self.phase == Phase::Resting && !self.pager.is_paging();
+        resting && (self.transfer_has_begun() || !self.interrupts.is_pending())
+    }
+
+    fn transfer_has_begun(&self) -> bool {
+        self.transfer.as_ref().is_some_and(Transfer::has_begun)
     }
 
     fn submit(&mut self, devices: &mut Devices<'_>) -> Tick {

@@ -60,6 +60,12 @@ pub(super) struct Saver {
     hasher: blake3::Hasher,
 }
 
+impl Saver {
+    pub(super) fn has_begun(&self) -> bool {
+        self.stage != Stage::Header
+    }
+}
+
 impl Kernel<'_> {
     pub(super) fn begin_save(&mut self, only: Option<AgentId>, contents: Contents) -> Result<(), CallError> {
         if let Some(agent) = only {

@@ -38,6 +38,10 @@ pub(super) struct Restorer {
 }
 
 impl Restorer {
+    pub(super) fn has_begun(&self) -> bool {
+        self.at > 0
+    }
+
     /// The slice that is being filled and that nobody maps yet.
     pub(super) fn filling(&self) -> Option<SliceId> {
         self.filling.map(|(slice, _)| slice)

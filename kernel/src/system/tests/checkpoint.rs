@@ -271,6 +271,41 @@ fn nothing_else_happens_while_a_checkpoint_is_written() {
 }
 
 #[test]
+fn nothing_changes_amid_a_checkpoint() {
+    let mut rig = crowd(60);
+    let first = rig.of_tag(0);
+    let (agent, age_us, state) = (first.id, first.age_us(rig.clock.0.get()), first.state);
+    assert!(!state.is_over());
+    // Its time runs out, and a person speaks, while the device is slow to copy pages.
+    let budget = Budget { turn_tokens: 50, time_us: age_us + 500, ..Budget::UNBOUNDED };
+    rig.call(&Call::SetBudget(agent, budget)).unwrap();
+    rig.call(&Call::Checkpoint(None, Contents::Pages)).unwrap();
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 700]);
+    let mut slow = false;
+    loop {
+        match rig.kernel.read_checkpoint(&mut rig.device, &mut buffer) {
+            Poll::Ready(Ok(0)) => break,
+            Poll::Ready(Ok(count)) => bytes.extend_from_slice(&buffer[..count]),
+            Poll::Ready(Err(error)) => panic!("{error}"),
+            Poll::Pending => drop(rig.tick()),
+        }
+        if !bytes.is_empty() && !core::mem::replace(&mut slow, true) {
+            rig.device.copies.extend([None; 300]);
+            let spoken = Posted { vector: VectorId::User, agent: None, payload: 0, at_us: 0 };
+            rig.kernel.interrupts().post(spoken).unwrap();
+        }
+    }
+    assert!(rig.clock.0.get() > age_us + 1000, "time has passed");
+    let mut other = Rig::new(ROOMY);
+    assert_eq!(other.restore(&bytes).map(usize::from), Ok(rig.kernel.agents().count()));
+    assert_eq!(other.of_tag(0).state, State::Ready);
+    // Afterwards both happen.
+    rig.run();
+    assert_eq!(rig.stat(agent).state, State::Stopped(Finish::Budget));
+    assert!(rig.kernel.agents().all(|rcb| rcb.state.is_over() || matches!(rcb.state, State::Suspended(_))));
+}
+
+#[test]
 fn a_foreign_or_older_checkpoint_is_refused_with_the_reason() {
     let mut rig = crowd(40);
     let bytes = rig.save(None, Contents::Pages, 4096);
