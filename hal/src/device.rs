@@ -23,6 +23,18 @@ pub struct Caps {
     pub dtypes: &'static [DType],
     /// Workers that share a step.
     pub threads: u32,
+    /// What its matrix products make of their inputs.
+    pub inputs: Inputs,
+}
+
+/// What the matrix products of a device make of their inputs, where weights are quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Inputs {
+    /// They take them as they are.
+    F32,
+    /// They round each 32 to 16-bit integers, multiples of 1/32,767 of the greatest among them, and sum their
+    /// products with the weights' integers without error.
+    Int16,
 }
 
 /// The memory a prepared model takes, in bytes.

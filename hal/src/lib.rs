@@ -41,7 +41,7 @@ pub mod shape;
 pub mod step;
 pub mod weight;
 
-pub use device::{Caps, Footprint, TensorDevice};
+pub use device::{Caps, Footprint, Inputs, TensorDevice};
 pub use dtype::DType;
 pub use error::{DeviceError, PageError, PrepareError, Resource, SubmitError};
 pub use host::{Clock, Console, Instant};

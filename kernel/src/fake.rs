@@ -169,7 +169,7 @@ pub fn mass(segment: &Segment, rows: &[Row]) -> Mass {
 
 impl TensorDevice for FakeDevice {
     fn caps(&self) -> Caps {
-        Caps { backend: "fake", variant: "hash", dtypes: &[], threads: 0 }
+        Caps { backend: "fake", variant: "hash", dtypes: &[], threads: 0, inputs: agentos_hal::Inputs::F32 }
     }
 
     fn prepare(

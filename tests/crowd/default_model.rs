@@ -2,7 +2,7 @@
 //! this machine: `cargo xtask model` brings it.
 
 use agentos_desktop::context::Tables;
-use agentos_desktop::device::{Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
 use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
@@ -52,7 +52,12 @@ fn sixteen_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
     };
     let agents: Vec<(Spec, Vec<u32>)> = (0..u64::from(AGENTS)).map(agent).collect();
 
-    let options = |threads| DeviceOptions { backend: Backend::Cpu, threads, isa: IsaChoice::Auto };
+    let options = |threads| DeviceOptions {
+        backend: Backend::Cpu,
+        threads,
+        isa: IsaChoice::Auto,
+        activations: Activations::Int16,
+    };
     let open = |threads, limits: &Limits| {
         let mut device = Device::open(&options(threads)).unwrap();
         device.prepare(&file.model, limits, &mut file.weights()).unwrap();

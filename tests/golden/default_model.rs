@@ -4,7 +4,7 @@
 //! The model has to be on this machine: `cargo xtask model` brings it.
 
 use agentos_desktop::context::{self, Purpose, Tables};
-use agentos_desktop::device::{Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
 use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
 use agentos_desktop::generate::{self, Request};
 use agentos_desktop::host::SystemClock;
@@ -60,7 +60,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(ctx: u32, kv: KvType, purpose: Purpose) -> Ready {
+    fn new(ctx: u32, kv: KvType, activations: Activations, purpose: Purpose) -> Ready {
         let path = DEFAULT_MODEL.path(&Environment::from_process()).unwrap();
         assert!(
             path.is_file(),
@@ -71,7 +71,8 @@ impl Ready {
         let mut index = model::index(&path, &map).unwrap();
         let file = ModelFile::read(&path, &map, &mut index).unwrap();
         let limits = context::limits(&file.model.shape, Some(ctx), kv, purpose).unwrap();
-        let options = DeviceOptions { backend: Backend::Cpu, threads: None, isa: IsaChoice::Auto };
+        let options =
+            DeviceOptions { backend: Backend::Cpu, threads: None, isa: IsaChoice::Auto, activations };
         let mut device = Device::open(&options).unwrap();
         device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
         let vocabulary = file.vocabulary(&path).unwrap();
@@ -141,18 +142,21 @@ fn compare_ids(case: &Case, ids: &[u32]) -> usize {
     at
 }
 
-fn agrees_with_llama_cpp(kv: KvType) {
+fn agrees_with_llama_cpp(kv: KvType, activations: Activations) {
     let golden: Golden = serde_json::from_str(include_str!("llama_f32_greedy.json")).unwrap();
     let purpose = Purpose { outcomes: 1, candidates: 64 };
-    let mut ready = Ready::new(256, kv, purpose);
+    let mut ready = Ready::new(256, kv, activations, purpose);
     for case in &golden.cases {
         let prompt = ready.tokenizer.encode(&case.prompt, Special::Parse).unwrap();
         assert_eq!(prompt, case.prompt_ids, "{:?}", case.prompt);
         let found = greedy(&mut ready, &prompt, 64);
         let difference = logit_difference(case, &found.candidates[0]);
         let equal = compare_ids(case, &found.ids);
-        println!("{kv:?}: logits within {difference}, {equal} of {} tokens equal", found.ids.len());
-        assert!(difference <= LOGIT_TOLERANCE, "{kv:?}: off by {difference}");
+        println!(
+            "KV {kv:?}, inputs {activations:?}: logits within {difference}, {equal} of {} tokens equal",
+            found.ids.len()
+        );
+        assert!(difference <= LOGIT_TOLERANCE, "KV {kv:?}, inputs {activations:?}: off by {difference}");
         if equal == case.output_ids.len() {
             let last = *found.ids.last().unwrap();
             assert_eq!(ready.tokenizer.is_end_of_generation(last), case.hit_eog);
@@ -162,19 +166,28 @@ fn agrees_with_llama_cpp(kv: KvType) {
 }
 
 #[test]
-fn greedy_text_with_half_precision_keys_and_values() {
-    agrees_with_llama_cpp(KvType::F16);
+fn greedy_text_as_users_get_it() {
+    agrees_with_llama_cpp(KvType::F16, Activations::Int16);
 }
 
 #[test]
 fn greedy_text_with_single_precision_keys_and_values() {
-    agrees_with_llama_cpp(KvType::F32);
+    agrees_with_llama_cpp(KvType::F32, Activations::Int16);
 }
 
 #[test]
-fn perplexity_of_the_gpl() {
+fn greedy_text_with_single_precision_inputs() {
+    agrees_with_llama_cpp(KvType::F16, Activations::F32);
+}
+
+#[test]
+fn greedy_text_with_single_precision_throughout() {
+    agrees_with_llama_cpp(KvType::F32, Activations::F32);
+}
+
+fn perplexity_of_the_gpl(activations: Activations) {
     let purpose = Purpose { outcomes: context::CHUNK, candidates: 1 };
-    let mut ready = Ready::new(WINDOW, KvType::F16, purpose);
+    let mut ready = Ready::new(WINDOW, KvType::F16, activations, purpose);
     let text = include_str!("gpl-3.txt");
     let tokens = ready.tokenizer.encode(text, Special::AsText).unwrap();
     let mut likelihood = Likelihood::default();
@@ -186,4 +199,14 @@ fn perplexity_of_the_gpl() {
     let (found, error) = likelihood.perplexity().unwrap();
     println!("perplexity {found:.4} +/- {error:.4} over {} tokens", likelihood.tokens());
     assert!((found - PERPLEXITY).abs() <= PERPLEXITY_TOLERANCE, "{found}");
+}
+
+#[test]
+fn perplexity_of_the_gpl_as_users_get_it() {
+    perplexity_of_the_gpl(Activations::Int16);
+}
+
+#[test]
+fn perplexity_of_the_gpl_with_single_precision_inputs() {
+    perplexity_of_the_gpl(Activations::F32);
 }

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use agentos_conformance::{Backend, Options, Twin, run};
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
-use agentos_hal::TensorDevice;
+use agentos_hal::{Inputs, TensorDevice};
 use agentos_reference::Reference;
 
 /// Each backend, as often as it has kernels whose bits differ: one line adds one.
 fn backends() -> Vec<Backend> {
     let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
-    list.extend(Isa::all().map(cpu));
+    list.extend(Isa::all().flat_map(cpu));
     list
 }
 
@@ -22,41 +22,44 @@ fn reference() -> Box<dyn TensorDevice> {
     Box::new(Reference::new(BYTES))
 }
 
-/// The CPU backend with one instruction set. Its twins are other numbers of threads, and AVX2 beside
-/// AVX-512: they promise the same bits.
-fn cpu(isa: Isa) -> Backend {
-    const AVX512: [Twin; 3] = [
-        Twin { name: "1 thread", make: avx512::<1> },
-        Twin { name: "3 threads", make: avx512::<3> },
-        Twin { name: "AVX2", make: avx2::<2> },
-    ];
-    const AVX2: [Twin; 2] =
-        [Twin { name: "1 thread", make: avx2::<1> }, Twin { name: "3 threads", make: avx2::<3> }];
-    const PORTABLE: [Twin; 2] =
-        [Twin { name: "1 thread", make: portable::<1> }, Twin { name: "3 threads", make: portable::<3> }];
-    let name = "cpu";
+/// The CPU backend with one instruction set, with inputs of products as integers and in `f32`. Its twins are
+/// other numbers of threads, and AVX2 where there is more: they promise the same bits.
+fn cpu(isa: Isa) -> [Backend; 2] {
     match isa {
-        Isa::Avx512 => Backend { name, make: avx512::<2>, twins: &AVX512 },
-        Isa::Avx2 => Backend { name, make: avx2::<2>, twins: &AVX2 },
-        Isa::Portable => Backend { name, make: portable::<2>, twins: &PORTABLE },
+        Isa::Avx512Vnni => both::<VNNI, AVX2>(),
+        Isa::Avx512 => both::<AVX512, AVX2>(),
+        Isa::Avx2 => both::<AVX2, AVX2>(),
+        Isa::Portable => both::<PORTABLE, PORTABLE>(),
     }
 }
 
-fn avx512<const THREADS: usize>() -> Box<dyn TensorDevice> {
-    on_threads(Isa::Avx512, THREADS)
+const VNNI: usize = 0;
+const AVX512: usize = 1;
+const AVX2: usize = 2;
+const PORTABLE: usize = 3;
+const ISAS: [Isa; 4] = [Isa::Avx512Vnni, Isa::Avx512, Isa::Avx2, Isa::Portable];
+
+fn both<const ISA: usize, const OTHER: usize>() -> [Backend; 2] {
+    [with_inputs::<ISA, OTHER, true>(), with_inputs::<ISA, OTHER, false>()]
 }
 
-fn avx2<const THREADS: usize>() -> Box<dyn TensorDevice> {
-    on_threads(Isa::Avx2, THREADS)
+fn with_inputs<const ISA: usize, const OTHER: usize, const INT16: bool>() -> Backend {
+    Backend {
+        name: "cpu",
+        make: device::<ISA, 2, INT16>,
+        twins: const {
+            &[
+                Twin { name: "1 thread", make: device::<ISA, 1, INT16> },
+                Twin { name: "3 threads", make: device::<OTHER, 3, INT16> },
+            ]
+        },
+    }
 }
 
-fn portable<const THREADS: usize>() -> Box<dyn TensorDevice> {
-    on_threads(Isa::Portable, THREADS)
-}
-
-fn on_threads(isa: Isa, threads: usize) -> Box<dyn TensorDevice> {
-    let pool = Pool::new(threads).expect("the system starts a few threads");
-    Box::new(CpuDevice::new(SystemMemory::default(), pool, isa))
+fn device<const ISA: usize, const THREADS: usize, const INT16: bool>() -> Box<dyn TensorDevice> {
+    let pool = Pool::new(THREADS).expect("the system starts a few threads");
+    let inputs = if INT16 { Inputs::Int16 } else { Inputs::F32 };
+    Box::new(CpuDevice::new(SystemMemory::default(), pool, ISAS[ISA]).with_inputs(inputs))
 }
 
 fn main() -> ExitCode {

@@ -30,7 +30,8 @@ pub const TOLERANCES: &[Tolerance] = &[
         "MatMul",
         2e-6,
         "sum |scale code x| + |min x|",
-        "f32 chains over up to 1,536 inputs in any order; half precision or int8 inputs would miss it",
+        "f32 chains over up to 1,536 inputs in any order; half precision or int8 inputs would miss it. A device \
+         that says it rounds inputs to 16-bit integers may add 2^-16 of the greatest of each 32",
     ),
     tolerance("Add", 2e-6, "sum of parts", "as the product in front, into which a bias may be fused"),
     tolerance("Rotate", 1e-6, "|pair|", "sine and cosine rounded once, two products, one sum; angles in f64"),
@@ -59,6 +60,12 @@ pub const TOLERANCES: &[Tolerance] = &[
     ),
     tolerance("Head order", 0.0, "faults", "sizes, order, ties, masks and scores are decided, not rounded"),
     tolerance("Program", 5e-5, "rms of logits", "a few layers of all the above, KV in f32"),
+    tolerance(
+        "Program int16",
+        1e-3,
+        "rms of logits",
+        "as Program; an input may be off by 2^-16 of the greatest of 32",
+    ),
     tolerance("Program f16", 3e-3, "rms of logits", "as Program; a key may round to the neighbouring f16"),
     tolerance("Base rotated", 3e-5, "|value|", "keys turned once more in f32, against the query turned less"),
     tolerance("Summary", 1e-6, "|key|", "a mean of eight"),

@@ -47,6 +47,7 @@ const PLANTED: &[(Fault, Make, &[&str])] = &[
         "Attend formula",
         "Attend the reference's pages"
     ),
+    planted!(CoarseIntegers, "MatMul F32", "MatMul Q4_0", "MatMul Q5_K", "MatMul Q6_K", "MatMul Q8_0"),
     planted!(LastBitOfRegisters, "Embed F32", "Embed BF16", "Expose"),
     planted!(GapsIgnored, "Attend KV f16", "Attend formula", "Base rotated"),
     planted!(NanLeaks, "Same bits poisoned pages"),

@@ -5,8 +5,8 @@ use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Limits, ModelShape, PageError, PageId, PrepareError, Program, Step,
-    StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PageError, PageId, PrepareError,
+    Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 
 use crate::layout::{self, Layout};
@@ -26,16 +26,24 @@ pub struct CpuDevice<M: MemorySource, T: Team> {
     memory: M,
     team: T,
     kernels: &'static Kernels,
+    inputs: Inputs,
     model: Option<Model>,
 }
 
 impl<M: MemorySource, T: Team> CpuDevice<M, T> {
-    /// A device without a model. `isa` must be one of [`Isa::all`].
+    /// A device without a model, whose matrix products take their inputs as integers where the weights are
+    /// quantised. `isa` must be one of [`Isa::all`].
     ///
     /// # Panics
     /// When the machine lacks the instruction set.
     pub fn new(memory: M, team: T, isa: Isa) -> Self {
-        CpuDevice { memory, team, kernels: Kernels::available(isa), model: None }
+        CpuDevice { memory, team, kernels: Kernels::available(isa), inputs: Inputs::Int16, model: None }
+    }
+
+    /// The same device, with matrix products that take their inputs so.
+    #[must_use]
+    pub fn with_inputs(self, inputs: Inputs) -> Self {
+        CpuDevice { inputs, ..self }
     }
 
     /// The memory that `prepare` would take, without taking it.
@@ -51,13 +59,9 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
     ) -> Result<Footprint, PrepareError> {
         check(program, shape)?;
         let weights = weights::plan(program, shape, source, |_, _| Ok(()))?;
-        let layout = Layout::new(shape, limits, op_count(program, shape), self.team.workers());
+        let layout = Layout::new(program, shape, limits, self.inputs, self.team.workers());
         Ok(Footprint { weights, pages: layout::page_bytes(shape, limits), scratch: layout.bytes })
     }
-}
-
-fn op_count(program: &Program, shape: &ModelShape) -> usize {
-    program.prologue.len() + program.layer.len() * shape.layers as usize + program.epilogue.len()
 }
 
 fn check(program: &Program, shape: &ModelShape) -> Result<(), PrepareError> {
@@ -76,6 +80,7 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
             variant: self.kernels.name,
             dtypes: &DType::ALL,
             threads: self.team.workers() as u32,
+            inputs: self.inputs,
         }
     }
 
@@ -93,7 +98,7 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
             let needed = sizes.iter().find(|size| size.0 == what).map_or(0, |size| size.1);
             PrepareError::TooLarge { what, needed, available }
         })?;
-        let layout = Layout::new(shape, limits, op_count(program, shape), self.team.workers());
+        let layout = Layout::new(program, shape, limits, self.inputs, self.team.workers());
         let model = Model { program: *program, shape: *shape, limits: *limits, layout, step: None };
         let mut blocks = self.memory.blocks();
         model.load_angles(blocks.scratch, source)?;
@@ -118,6 +123,7 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
         let blocks = self.memory.blocks();
         let machine = Machine {
             kernels: self.kernels,
+            inputs: self.inputs,
             program: &model.program,
             shape: &model.shape,
             limits: &model.limits,

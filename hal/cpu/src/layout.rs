@@ -1,7 +1,7 @@
 //! The division of scratch memory: everything that a worst-case step needs, by name.
 
 use agentos_hal::page::{self, PAGE_TOKENS};
-use agentos_hal::{Candidate, Limits, Mass, ModelShape, Outcome, Reg};
+use agentos_hal::{Candidate, Inputs, Limits, Mass, ModelShape, Op, Outcome, Program, Reg};
 use bytemuck::{Pod, Zeroable};
 
 use crate::memory::{Divider, Region};
@@ -9,6 +9,7 @@ use crate::simd::attend::{MappedSegment, TASK_QUERIES, slots};
 use crate::simd::format::STRIP;
 use crate::simd::lanes::LANES;
 use crate::simd::matmul::STRETCH;
+use crate::simd::narrow::{self, Scale};
 use crate::weights::{self, Packed};
 
 /// Rows whose logits are computed together.
@@ -95,6 +96,10 @@ pub struct Layout {
     pub registers: [Region<f32>; 8],
     /// Elements from one row of a register to the next: whole strips.
     pub strides: [usize; 8],
+    /// Registers that feed products, as integers, row after row; empty for others.
+    pub codes: [Region<i16>; 8],
+    /// What belongs to their blocks.
+    pub scales: [Region<Scale>; 8],
     /// Cosines and signed sines of 0 … 63 positions.
     pub fine: [Region<f32>; 2],
     /// Cosines and signed sines of multiples of 64 positions.
@@ -135,6 +140,10 @@ pub struct Layout {
     pub exposed: Region<f32>,
     /// Inputs of the head, gathered.
     pub head_input: Region<f32>,
+    /// The same, as integers.
+    pub head_codes: Region<i16>,
+    /// What belongs to their blocks.
+    pub head_scales: Region<Scale>,
     /// Logits of [`HEAD_ROWS`] rows.
     pub logits: Region<f32>,
     /// Elements from one row of logits to the next.
@@ -154,9 +163,14 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Divides scratch memory for a model, its limits, a program of at most `ops` instructions over
-    /// all layers, and `workers` workers.
-    pub fn new(shape: &ModelShape, limits: &Limits, ops: usize, workers: usize) -> Layout {
+    /// Divides scratch memory for a program, a model, its limits, and `workers` workers.
+    pub fn new(
+        program: &Program,
+        shape: &ModelShape,
+        limits: &Limits,
+        inputs: Inputs,
+        workers: usize,
+    ) -> Layout {
         let mut divider = Divider::default();
         let d = &mut divider;
         let rows = limits.rows as usize;
@@ -168,11 +182,21 @@ impl Layout {
         let head_rows = (limits.outcomes as usize).min(HEAD_ROWS);
         let widest = strides.iter().copied().max().unwrap_or(0);
         let blocks = (limits.outcomes as usize).div_ceil(HEAD_ROWS);
-        let phases = ops + 3 * blocks;
+        // Every instruction may be a phase, and the narrowing of its input another.
+        let ops =
+            program.prologue.len() + program.layer.len() * shape.layers as usize + program.epilogue.len();
+        let phases = 2 * ops + 3 * blocks;
+        let narrow = Reg::ALL.map(|reg| {
+            let rows = if inputs == Inputs::Int16 && feeds_product(program, reg) { rows } else { 0 };
+            (rows * reg.width(shape) as usize).next_multiple_of(narrow::BLOCK)
+        });
+        let head_narrow = if inputs == Inputs::Int16 { head_rows * widest } else { 0 };
         let mut layout = Layout {
             weights: d.region(weights::table_len(shape)),
             registers: strides.map(|stride| d.region(rows * stride)),
             strides,
+            codes: narrow.map(|elements| d.region(elements)),
+            scales: narrow.map(|elements| d.region(elements / narrow::BLOCK)),
             fine: [d.region(64 * head_dim), d.region(64 * head_dim)],
             coarse: [d.region(coarse * head_dim), d.region(coarse * head_dim)],
             partner: d.region(head_dim),
@@ -193,6 +217,8 @@ impl Layout {
             candidates: d.region(limits.outcomes as usize * limits.candidates as usize),
             exposed: d.region(limits.exposed as usize * limits.taps as usize * widest),
             head_input: d.region(head_rows * strides[Reg::Normed as usize].max(widest)),
+            head_codes: d.region(head_narrow),
+            head_scales: d.region(head_narrow / narrow::BLOCK),
             logits: d.region(head_rows * logits_stride),
             logits_stride,
             token_mass: d.region(limits.pages as usize * PAGE_TOKENS),
@@ -210,6 +236,12 @@ impl Layout {
         layout.bytes = start.saturating_add(worker_bytes.saturating_mul(workers as u64));
         layout
     }
+}
+
+/// Whether a register is the input of a matrix product.
+fn feeds_product(program: &Program, reg: Reg) -> bool {
+    let parts = [program.prologue, program.layer, program.epilogue];
+    parts.into_iter().flatten().any(|op| matches!(op, Op::MatMul { input, .. } if *input == reg))
 }
 
 impl WorkerLayout {

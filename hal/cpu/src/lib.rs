@@ -1,8 +1,9 @@
-//! The CPU backend: `f32` activations over quantised weights, with SIMD kernels chosen at run time.
+//! The CPU backend, with SIMD kernels chosen at run time.
 //!
 //! Weights are repacked once so that lanes hold outputs and the inner dimension runs in sequence
 //! (`simd::format`). Then a matrix product is one chain of fused multiply-adds per output, for one
-//! row as for many, and AVX2 and AVX-512 give the same bits. Attention works on paged segments and
+//! row as for many, and AVX2 and AVX-512 give the same bits. Where weights are quantised, the links of that
+//! chain are sums of integers over 16 or 32 inputs (`simd::narrow`, `simd::dots`). Attention works on paged segments and
 //! gives the step's counters as a by-product (`simd::attend`). Workers share a step by claiming
 //! chunks (`simd::phases`).
 //!

@@ -102,6 +102,19 @@ fn pack_nibbles(source: &[u8], lane: usize, out: &mut [u8], at: usize) {
     }
 }
 
+/// The place of element i among the upper bits of a word: elements 0 to 3 of each eight fill the lower half of
+/// the places, one eight behind the other, and 4 to 7 the upper half.
+#[inline(always)]
+const fn halved<const PLACES: usize>(i: usize) -> usize {
+    i % 8 / 4 * (PLACES / 2) + i / 8 * 4 + i % 4
+}
+
+/// The lowest bits of 32 elements in one word.
+#[inline(always)]
+fn spread_bits(element: impl Fn(usize) -> u8) -> u32 {
+    (0..32).map(|i| u32::from(element(i) & 1) << halved::<32>(i)).sum()
+}
+
 fn pack_q4_0(source: &[u8], lane: usize, out: &mut [u8]) {
     put(out, 2 * lane, &source[..2]);
     pack_nibbles(&source[2..18], lane, out, 32);
@@ -115,21 +128,24 @@ fn pack_q4_1(source: &[u8], lane: usize, out: &mut [u8]) {
 
 fn pack_q5_0(source: &[u8], lane: usize, out: &mut [u8]) {
     put(out, 2 * lane, &source[..2]);
-    put(out, 32 + 4 * lane, &source[2..6]);
+    put_word(out, 32, lane, spread_bits(|i| source[2 + i / 8] >> (i % 8)));
     pack_nibbles(&source[6..22], lane, out, 96);
 }
 
 fn pack_q5_1(source: &[u8], lane: usize, out: &mut [u8]) {
     put(out, 2 * lane, &source[..2]);
     put(out, 32 + 2 * lane, &source[2..4]);
-    put(out, 64 + 4 * lane, &source[4..8]);
+    put_word(out, 64, lane, spread_bits(|i| source[4 + i / 8] >> (i % 8)));
     pack_nibbles(&source[8..24], lane, out, 128);
 }
 
 fn pack_q8_0(source: &[u8], lane: usize, out: &mut [u8]) {
     put(out, 2 * lane, &source[..2]);
-    for (word, &bytes) in source[2..34].as_chunks().0.iter().enumerate() {
-        put_word(out, 32 + 64 * word, lane, u32::from_le_bytes(bytes) ^ 0x8080_8080);
+    for (eight, &[a, b, c, d, e, f, g, h]) in source[2..34].as_chunks().0.iter().enumerate() {
+        for (word, bytes) in [[a, b, e, f], [c, d, g, h]].into_iter().enumerate() {
+            let at = 32 + 128 * eight + 64 * word;
+            put_word(out, at, lane, u32::from_le_bytes(bytes) ^ 0x8080_8080);
+        }
     }
 }
 
@@ -169,8 +185,7 @@ fn pack_q4k(source: &[u8], lane: usize, out: &mut [u8]) {
 fn pack_q5k(source: &[u8], lane: usize, out: &mut [u8]) {
     pack_super_scales(source, lane, out);
     for part in 0..8 {
-        let bit = |i: usize| u32::from(source[16 + i] >> part & 1) << i;
-        put_word(out, 320 + 64 * part, lane, (0..32).map(bit).sum());
+        put_word(out, 320 + 64 * part, lane, spread_bits(|i| source[16 + i] >> part));
     }
     pack_super_nibbles(&source[48..176], lane, out, 832);
 }
@@ -182,7 +197,8 @@ fn pack_q6k(source: &[u8], lane: usize, out: &mut [u8]) {
         out[32 + 16 * part + lane] = scales[part];
         // Part 2q + h of a half holds elements 16h … 16h + 15 of its quarter q.
         let (half, quarter, at) = (part / 8, part / 2 % 4, part % 2 * 16);
-        let pair = |i: usize| u32::from(high[half * 32 + at + i] >> (2 * quarter) & 3) << (2 * i);
+        let pair =
+            |i: usize| u32::from(high[half * 32 + at + i] >> (2 * quarter) & 3) << (2 * halved::<16>(i));
         put_word(out, 288 + 64 * part, lane, (0..16).map(pair).sum());
         for word in 0..2 {
             let from = half * 64 + quarter % 2 * 32 + at + 8 * word;

@@ -3,11 +3,12 @@
 
 use agentos_conformance::{Backend, Options, Twin, run};
 use agentos_cpu::{CpuDevice, Isa, Lent, Pool, Solo, SystemMemory};
-use agentos_hal::TensorDevice;
+use agentos_hal::{Inputs, TensorDevice};
 
-fn device(isa: Isa, threads: usize) -> Box<dyn TensorDevice> {
+fn device(isa: Isa, threads: usize, inputs: Inputs) -> Box<dyn TensorDevice> {
     let isa = if Isa::all().any(|available| available == isa) { isa } else { Isa::best() };
-    Box::new(CpuDevice::new(SystemMemory::default(), Pool::new(threads).expect("threads start"), isa))
+    let pool = Pool::new(threads).expect("threads start");
+    Box::new(CpuDevice::new(SystemMemory::default(), pool, isa).with_inputs(inputs))
 }
 
 /// As on a machine without an operating system: memory that somebody else owns, and no threads.
@@ -16,37 +17,66 @@ fn lent() -> Box<dyn TensorDevice> {
     Box::new(CpuDevice::new(Lent::new(memory), Solo, Isa::best()))
 }
 
-const BEST: Backend = Backend {
+/// The best but the portable one, or the best again where there is no other.
+fn other(isa: Isa) -> Isa {
+    if Isa::best() == Isa::Portable { Isa::best() } else { isa }
+}
+
+const INTEGERS: Backend = Backend {
     name: "cpu",
-    make: || device(Isa::best(), 1),
+    make: || device(Isa::best(), 1, Inputs::Int16),
     twins: &[
         Twin { name: "lent memory", make: lent },
-        Twin { name: "2 threads", make: || device(Isa::best(), 2) },
-        Twin { name: "3 threads", make: || device(Isa::best(), 3) },
-        // Where the best is the portable one, this is the same device once more.
-        Twin {
-            name: "avx2",
-            make: || device(if Isa::best() == Isa::Avx512 { Isa::Avx2 } else { Isa::best() }, 2),
-        },
+        Twin { name: "2 threads", make: || device(Isa::best(), 2, Inputs::Int16) },
+        Twin { name: "avx512", make: || device(other(Isa::Avx512), 3, Inputs::Int16) },
+        Twin { name: "avx2", make: || device(other(Isa::Avx2), 2, Inputs::Int16) },
+    ],
+};
+
+const SINGLE: Backend = Backend {
+    name: "cpu, f32 inputs",
+    make: || device(Isa::best(), 1, Inputs::F32),
+    twins: &[
+        Twin { name: "2 threads", make: || device(Isa::best(), 2, Inputs::F32) },
+        Twin { name: "3 threads", make: || device(Isa::best(), 3, Inputs::F32) },
+        Twin { name: "avx2", make: || device(other(Isa::Avx2), 2, Inputs::F32) },
     ],
 };
 
 const PORTABLE: Backend = Backend {
     name: "cpu, portable",
-    make: || device(Isa::Portable, 2),
-    twins: &[Twin { name: "1 thread", make: || device(Isa::Portable, 1) }],
+    make: || device(Isa::Portable, 2, Inputs::Int16),
+    twins: &[Twin { name: "1 thread", make: || device(Isa::Portable, 1, Inputs::Int16) }],
 };
 
-#[test]
-fn the_best_instruction_set_conforms() {
-    let table = run(&BEST, &Options::default());
+const PORTABLE_SINGLE: Backend = Backend {
+    name: "cpu, portable, f32 inputs",
+    make: || device(Isa::Portable, 2, Inputs::F32),
+    twins: &[Twin { name: "1 thread", make: || device(Isa::Portable, 1, Inputs::F32) }],
+};
+
+fn conforms(backend: &Backend) {
+    let table = run(backend, &Options::default());
     println!("{table}");
     assert!(table.passed(), "{table}");
 }
 
 #[test]
+fn the_best_instruction_set_conforms() {
+    conforms(&INTEGERS);
+}
+
+#[test]
+fn the_best_instruction_set_conforms_in_single_precision() {
+    conforms(&SINGLE);
+}
+
+#[test]
 fn the_portable_kernels_conform() {
-    let table = run(&PORTABLE, &Options::default());
-    println!("{table}");
-    assert!(table.passed(), "{table}");
+    conforms(&PORTABLE);
+}
+
+#[test]
+fn the_portable_kernels_conform_in_single_precision() {
+    conforms(&PORTABLE_SINGLE);
 }

@@ -26,8 +26,8 @@ use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Limits, ModelShape, PAGE_TOKENS, PageError, PageId, PrepareError,
-    Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PageError, PageId,
+    PrepareError, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 
 use crate::memory::Machine;
@@ -59,7 +59,7 @@ impl Reference {
 
 impl TensorDevice for Reference {
     fn caps(&self) -> Caps {
-        Caps { backend: "reference", variant: "scalar", dtypes: &DType::ALL, threads: 1 }
+        Caps { backend: "reference", variant: "scalar", dtypes: &DType::ALL, threads: 1, inputs: Inputs::F32 }
     }
 
     fn prepare(

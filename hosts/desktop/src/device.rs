@@ -1,7 +1,7 @@
 //! The tensor devices of this host, by the names that `--backend` takes.
 
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
-use agentos_hal::{Footprint, Limits, PrepareError, TensorDevice, WeightSource};
+use agentos_hal::{Footprint, Inputs, Limits, PrepareError, TensorDevice, WeightSource};
 use agentos_kernel::model::Model;
 use agentos_reference::Reference;
 
@@ -22,12 +22,23 @@ pub enum Backend {
 pub enum IsaChoice {
     /// The best that this machine has.
     Auto,
-    /// AVX-512.
+    /// AVX-512 with VNNI.
+    Avx512Vnni,
+    /// AVX-512 without VNNI.
     Avx512,
     /// AVX2 with FMA.
     Avx2,
     /// What every machine has.
     Portable,
+}
+
+/// What matrix products make of their inputs where weights are quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Activations {
+    /// 16-bit integers with a scale for each 32: fast, and within 2^-16 of the greatest of the 32.
+    Int16,
+    /// Single precision.
+    F32,
 }
 
 /// What a device is opened with.
@@ -39,6 +50,8 @@ pub struct DeviceOptions {
     pub threads: Option<usize>,
     /// Which kernels.
     pub isa: IsaChoice,
+    /// What matrix products make of their inputs. The reference keeps them as they are.
+    pub activations: Activations,
 }
 
 /// A device that is open.
@@ -118,7 +131,8 @@ impl Device {
                 let isa = isa(options.isa)?;
                 let asked = options.threads.unwrap_or_else(cores);
                 let pool = Pool::new(asked).map_err(|source| OpenDeviceError::Threads { asked, source })?;
-                Ok(Device::Cpu(Box::new(CpuDevice::new(SystemMemory::default(), pool, isa))))
+                let device = CpuDevice::new(SystemMemory::default(), pool, isa);
+                Ok(Device::Cpu(Box::new(device.with_inputs(options.activations.inputs()))))
             }
             Backend::Reference => {
                 let available = host::available_bytes().unwrap_or(u64::MAX);
@@ -177,6 +191,15 @@ impl Device {
     }
 }
 
+impl Activations {
+    fn inputs(self) -> Inputs {
+        match self {
+            Activations::Int16 => Inputs::Int16,
+            Activations::F32 => Inputs::F32,
+        }
+    }
+}
+
 fn total(footprint: &Footprint) -> u64 {
     footprint.weights.saturating_add(footprint.pages).saturating_add(footprint.scratch)
 }
@@ -195,6 +218,7 @@ fn isa(asked: IsaChoice) -> Result<Isa, OpenDeviceError> {
 
 fn choice(isa: Isa) -> IsaChoice {
     match isa {
+        Isa::Avx512Vnni => IsaChoice::Avx512Vnni,
         Isa::Avx512 => IsaChoice::Avx512,
         Isa::Avx2 => IsaChoice::Avx2,
         Isa::Portable => IsaChoice::Portable,
@@ -204,6 +228,7 @@ fn choice(isa: Isa) -> IsaChoice {
 const fn isa_name(choice: IsaChoice) -> &'static str {
     match choice {
         IsaChoice::Auto => "auto",
+        IsaChoice::Avx512Vnni => "avx512-vnni",
         IsaChoice::Avx512 => "avx512",
         IsaChoice::Avx2 => "avx2",
         IsaChoice::Portable => "portable",

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use agentos_desktop::boot::Boot;
 use agentos_desktop::context::{self, Purpose, Tables};
-use agentos_desktop::device::{Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
 use agentos_desktop::generate::{self, Finish, Request};
 use agentos_desktop::host::SystemClock;
 use agentos_desktop::map::ModelMap;
@@ -85,8 +85,13 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
     let file = ModelFile::read(&path, &map, &mut index).unwrap();
     let purpose = Purpose { outcomes: 1, candidates: 64 };
     let limits = context::limits(&file.model.shape, None, KvType::F16, purpose).unwrap();
-    let mut device =
-        Device::open(&DeviceOptions { backend, threads: Some(3), isa: IsaChoice::Auto }).unwrap();
+    let mut device = Device::open(&DeviceOptions {
+        backend,
+        threads: Some(3),
+        isa: IsaChoice::Auto,
+        activations: Activations::Int16,
+    })
+    .unwrap();
     device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
 
     let vocab = file.model.shape.vocab;
@@ -149,7 +154,12 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
     let plan = Plan::new(&team, &chat, shape.context, 1).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
-    let options = DeviceOptions { backend: Backend::Cpu, threads: Some(2), isa: IsaChoice::Auto };
+    let options = DeviceOptions {
+        backend: Backend::Cpu,
+        threads: Some(2),
+        isa: IsaChoice::Auto,
+        activations: Activations::Int16,
+    };
     let mut device = Device::open(&options).unwrap();
     device.prepare(&file.model, &config.device_limits(shape), &mut file.weights()).unwrap();
     let ends = (0..shape.vocab).filter(|&id| tokenizer.is_end_of_generation(id)).collect();

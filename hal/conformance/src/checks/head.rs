@@ -4,7 +4,7 @@ use agentos_hal::{Candidate, DType, LayerRange, Limits, Want, WeightRole};
 
 use super::{Bench, Check, Failure};
 use crate::batch::{Batch, Context, Pool};
-use crate::checks::ops::{Both, both, sizes, width};
+use crate::checks::ops::{Both, both, rounding, sizes, width};
 use crate::compare::{largest, worst};
 use crate::model::{LIMITS, Model, shape};
 use crate::programs;
@@ -15,7 +15,7 @@ pub fn checks() -> Vec<Check> {
     let logits = |dtype: DType| {
         Check::new("Head", dtype.name(), move |bench, rng| {
             let (model, both) = random(bench, rng, dtype)?;
-            logits(&model, &both)
+            logits(&model, &both, rounding(bench, "Head", dtype))
         })
     };
     let mut checks: Vec<Check> = DType::ALL.into_iter().map(logits).collect();
@@ -76,11 +76,11 @@ fn allows(mask: Option<&Vec<u32>>, token: u32) -> bool {
     mask.is_none_or(|mask| mask[token as usize / 32] >> (token % 32) & 1 == 1)
 }
 
-fn logits(model: &Model, both: &Both) -> Result<f64, Failure> {
+fn logits(model: &Model, both: &Both, rounding: f64) -> Result<f64, Failure> {
     let outcomes = both.found.candidates.iter().zip(&both.expected.candidates);
     let weights: Vec<Vec<f64>> =
         (0..model.shape.vocab).map(|token| model.shared(WeightRole::Output).row_magnitude(token)).collect();
-    let sizes = sizes(model, &both.batch, &weights);
+    let sizes = sizes(model, &both.batch, &weights, rounding);
     let mut error = 0.0;
     for (nth, (found, expected)) in outcomes.enumerate() {
         let outcome = both.expected.outcomes[nth];

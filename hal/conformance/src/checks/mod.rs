@@ -10,7 +10,7 @@ mod pages;
 mod refusals;
 mod whole;
 
-use agentos_hal::{DType, Limits, PrepareError};
+use agentos_hal::{DType, Inputs, Limits, PrepareError};
 use agentos_reference::Reference;
 
 use crate::Backend;
@@ -64,7 +64,7 @@ pub fn all(backend: &Backend) -> Vec<Check> {
     let mut checks = ops::checks();
     checks.extend(attend::checks());
     checks.extend(head::checks());
-    checks.extend(whole::checks());
+    checks.extend(whole::checks((backend.make)().caps().inputs));
     checks.extend(base::checks());
     checks.extend(bits::checks(backend));
     checks.extend(pages::checks());
@@ -88,6 +88,11 @@ impl Bench<'_> {
     /// Element types that the backend has kernels for.
     pub fn dtypes(&self) -> &'static [DType] {
         (self.backend.make)().caps().dtypes
+    }
+
+    /// What the backend's products make of their inputs.
+    pub fn inputs(&self) -> Inputs {
+        (self.backend.make)().caps().inputs
     }
 
     /// The backend's device with a model.

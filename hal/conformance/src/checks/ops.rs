@@ -1,6 +1,6 @@
 //! One instruction between an embedding and an `Expose`.
 
-use agentos_hal::{DType, LayerRange, Limits, PageId, Program, Reg, Tap, WeightRole};
+use agentos_hal::{DType, Inputs, LayerRange, Limits, PageId, Program, Reg, Tap, WeightRole};
 
 use super::{Bench, Check, Failure};
 use crate::batch::{Batch, Context, Pool, Slice};
@@ -10,6 +10,7 @@ use crate::programs;
 use crate::rig::Seen;
 use crate::rng::Rng;
 use crate::tensor::Owned;
+use crate::tolerance;
 
 pub fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
@@ -98,7 +99,7 @@ fn matmul(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<f64, Failure
     let [once, added] = [WeightRole::FfnGate, WeightRole::FfnUp].map(|role| {
         let weights: Vec<Vec<f64>> =
             (0..shape.ffn).map(|output| model.shared(role).row_magnitude(output)).collect();
-        sizes(&model, &both.batch, &weights)
+        sizes(&model, &both.batch, &weights, rounding(bench, "MatMul", dtype))
     });
     let ffn = shape.ffn as usize;
     Ok(worst(&both.found.exposed, &both.expected.exposed, |i| {
@@ -107,12 +108,29 @@ fn matmul(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<f64, Failure
     }))
 }
 
-/// For each row and each output, Σ magnitude · |input|, the inputs being embeddings.
-pub fn sizes(model: &Model, batch: &Batch, weights: &[Vec<f64>]) -> Vec<Vec<f64>> {
+/// What a device that rounds the inputs of products may be wrong by for that, for weights of a type, as a
+/// multiple of a check's tolerance: 2⁻¹⁶ of the greatest of each 32 inputs.
+pub fn rounding(bench: &Bench<'_>, check: &str, dtype: DType) -> f64 {
+    let rounds = bench.inputs() == Inputs::Int16 && dtype.block_len() > 1;
+    if rounds { (-16f64).exp2() / tolerance::of(check).limit } else { 0.0 }
+}
+
+/// For each row and each output, Σ magnitude · |input|, the inputs being embeddings; and `rounding` ·
+/// Σ magnitude · the greatest of 32 inputs.
+pub fn sizes(model: &Model, batch: &Batch, weights: &[Vec<f64>], rounding: f64) -> Vec<Vec<f64>> {
+    const BLOCK: usize = 32;
     let of_row = |token: u32| {
         let input = model.shared(WeightRole::TokenEmbedding).row(token);
         let size = |weights: &Vec<f64>| {
-            weights.iter().zip(&input).map(|(weight, x)| weight * f64::from(x.abs())).sum()
+            let blocks = weights.chunks(BLOCK).zip(input.chunks(BLOCK)).map(|(weights, input)| {
+                let greatest = input.iter().fold(0.0, |greatest: f32, x| greatest.max(x.abs()));
+                let each = weights
+                    .iter()
+                    .zip(input)
+                    .map(|(weight, x)| weight * (f64::from(x.abs()) + rounding * f64::from(greatest)));
+                each.sum::<f64>()
+            });
+            blocks.sum()
         };
         weights.iter().map(size).collect()
     };
@@ -166,7 +184,7 @@ fn add(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let width = shape.width as usize;
     let weights: Vec<Vec<f64>> =
         (0..shape.width).map(|output| model.shared(WeightRole::Key).row_magnitude(output)).collect();
-    let products = sizes(&model, &both.batch, &weights);
+    let products = sizes(&model, &both.batch, &weights, 0.0);
     let biases = [WeightRole::QueryBias, WeightRole::KeyBias].map(|role| model.shared(role).row_magnitude(0));
     Ok(worst(&both.found.exposed, &both.expected.exposed, |i| {
         let (row, at) = (i / (2 * width), i % (2 * width));

@@ -1,6 +1,6 @@
 //! Whole small models against the reference.
 
-use agentos_hal::{DType, KvType, LayerRange, Limits, ModelShape, Program, Reg, Tap, WeightRole};
+use agentos_hal::{DType, Inputs, KvType, LayerRange, Limits, ModelShape, Program, Reg, Tap, WeightRole};
 
 use super::{Bench, Check, Failure};
 use crate::batch::{Context, Pool};
@@ -15,10 +15,11 @@ use crate::rng::Rng;
 pub const FAMILIES: [(&str, Program); 3] =
     [("Llama", programs::LLAMA), ("Qwen2", programs::QWEN2), ("Qwen3", programs::QWEN3)];
 
-pub fn checks() -> Vec<Check> {
+pub fn checks(inputs: Inputs) -> Vec<Check> {
     let mut checks = Vec::new();
+    let in_f32 = if inputs == Inputs::Int16 { "Program int16" } else { "Program" };
     for (name, program) in FAMILIES {
-        for (check, kv) in [("Program", KvType::F32), ("Program f16", KvType::F16)] {
+        for (check, kv) in [(in_f32, KvType::F32), ("Program f16", KvType::F16)] {
             checks.push(Check::new(check, name, move |bench, rng| whole(bench, rng, program, kv)));
         }
     }

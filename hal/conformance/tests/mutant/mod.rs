@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Candidate, Caps, DType, DeviceError, Footprint, LayerRange, Limits, Mass, ModelShape, Outcome,
+    Candidate, Caps, DType, DeviceError, Footprint, Inputs, LayerRange, Limits, Mass, ModelShape, Outcome,
     PAGE_TOKENS, PageError, PageId, PrepareError, Program, Row, Segment, Step, StepReport, SubmitError,
     TensorDevice, WeightSource,
 };
@@ -15,6 +15,8 @@ use agentos_reference::Reference;
 pub enum Fault {
     LogitOff,
     CoarseRegisters,
+    /// Says that it rounds inputs to 16 bits, and rounds results to eight.
+    CoarseIntegers,
     LastBitOfRegisters,
     GapsIgnored,
     NanLeaks,
@@ -122,7 +124,7 @@ impl Mutant {
         match self.fault {
             Fault::LogitOff => report.candidates.iter_mut().for_each(|one| one.logit *= 1.001),
             Fault::SumsOff => report.outcomes.iter_mut().for_each(|outcome| outcome.entropy += 1e-3),
-            Fault::CoarseRegisters => {
+            Fault::CoarseRegisters | Fault::CoarseIntegers => {
                 let coarse = |x: &mut f32| *x = f32::from_bits(x.to_bits() & 0xffff_0000);
                 report.exposed.iter_mut().for_each(coarse);
             }
@@ -194,7 +196,11 @@ impl TensorDevice for Mutant {
     fn caps(&self) -> Caps {
         let caps = self.inner.caps();
         let few: &[DType] = &[DType::F32];
-        Caps { dtypes: if self.fault == Fault::CapsTooShort { few } else { caps.dtypes }, ..caps }
+        Caps {
+            dtypes: if self.fault == Fault::CapsTooShort { few } else { caps.dtypes },
+            inputs: if self.fault == Fault::CoarseIntegers { Inputs::Int16 } else { caps.inputs },
+            ..caps
+        }
     }
 
     fn prepare(

@@ -234,4 +234,35 @@ impl Lanes for Avx2 {
             Self::fma(number, scale[i % 4], min)
         }
     }
+    #[inline(always)]
+    unsafe fn splat_u32(x: u32) -> U {
+        unsafe { U(_mm256_set1_epi32(x as i32), _mm256_set1_epi32(x as i32)) }
+    }
+    #[inline(always)]
+    unsafe fn store_u32(to: *mut u32, x: U) {
+        unsafe {
+            _mm256_storeu_si256(to.cast(), x.0);
+            _mm256_storeu_si256(to.add(8).cast(), x.1);
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: U, a: U, b: U) -> U {
+        unsafe {
+            U(
+                _mm256_add_epi32(sum.0, _mm256_madd_epi16(a.0, b.0)),
+                _mm256_add_epi32(sum.1, _mm256_madd_epi16(a.1, b.1)),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_pairs(to: *mut i16, x: F) {
+        unsafe {
+            for (eight, x) in [x.0, x.1].into_iter().enumerate() {
+                let x = _mm256_cvtps_epi32(x);
+                let (low, high) = (_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+                let low = _mm_and_si128(low, _mm_set1_epi32(0xffff));
+                _mm_storeu_si128(to.add(8 * eight).cast(), _mm_or_si128(low, _mm_slli_epi32::<16>(high)));
+            }
+        }
+    }
 }

@@ -4,13 +4,13 @@ use core::arch::x86_64::*;
 
 use super::lanes::Lanes;
 
-/// AVX-512 F, BW, DQ and VL.
+/// AVX-512 F, BW, DQ and VL, and perhaps VNNI.
 #[derive(Clone, Copy)]
-pub struct Avx512;
+pub struct Avx512<const VNNI: bool>;
 
 // SAFETY (all blocks): the trait's contract: the machine has AVX-512 and pointers are valid.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Lanes for Avx512 {
+impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     type F = __m512;
     type U = __m512i;
     type Scale = __m512;
@@ -170,4 +170,47 @@ impl Lanes for Avx512 {
             _mm512_fmadd_ps(number, scale, min)
         }
     }
+    #[inline(always)]
+    unsafe fn splat_u32(x: u32) -> __m512i {
+        unsafe { _mm512_set1_epi32(x as i32) }
+    }
+    #[inline(always)]
+    unsafe fn store_u32(to: *mut u32, x: __m512i) {
+        unsafe { _mm512_storeu_si512(to.cast(), x) }
+    }
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        unsafe {
+            if VNNI { dot_pairs_at_once(sum, a, b) } else { _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_pairs(to: *mut i16, x: __m512) {
+        unsafe {
+            let order = _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+            let words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x));
+            _mm256_storeu_si256(to.cast(), _mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(order)));
+        }
+    }
+}
+
+/// One instruction, written out: of the intrinsic the compiler makes two where it hopes for less latency, but
+/// products are bound by the number of instructions.
+///
+/// # Safety
+/// The machine has AVX-512 VNNI.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn dot_pairs_at_once(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: the instruction reads and writes these registers only.
+    unsafe {
+        core::arch::asm!(
+            "vpdpwssd {sum}, {a}, {b}",
+            sum = inout(zmm_reg) sum,
+            a = in(zmm_reg) a,
+            b = in(zmm_reg) b,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
 }

@@ -5,6 +5,10 @@
 //! sequence. A strip is stored block by block, each block group by group, so that a matrix-vector
 //! product reads one stream. Every weight becomes the very `f32` that `agentos_hal::quant` defines:
 //! `scale · code` is exact and `fma(scale, code, min)` rounds once, as there.
+//!
+//! Upper bits that lie in a word of their own are ordered as the nibbles are: elements 0 to 3 of each eight in
+//! the lower half of the word, 4 to 7 in the upper half, so that two weights 16 bits apart can be had at once
+//! (see [`super::coded`]).
 
 use agentos_hal::DType;
 
@@ -146,7 +150,7 @@ format!(
         (scale, S::mul(scale, S::splat(-16.0)))
     },
     word (S::U, S::U) = |b, _s, w| {
-        (S::load_u32(b.add(96 + 64 * w)), S::shr(S::load_u32(b.add(32)), 8 * w as u32))
+        (S::load_u32(b.add(96 + 64 * w)), S::shr(S::load_u32(b.add(32)), 4 * w as u32))
     },
     weight |v, i, sc| S::fma(five_bits::<S>(v, i), sc.0, sc.1)
 );
@@ -155,23 +159,28 @@ format!(
     Q5_1, block 32 = 1 x 4 x 8, bytes 64 + 64 + 256,
     scale (S::F, S::F) = |b, _s| (S::load_f16(b.cast()), S::load_f16(b.add(32).cast())),
     word (S::U, S::U) = |b, _s, w| {
-        (S::load_u32(b.add(128 + 64 * w)), S::shr(S::load_u32(b.add(64)), 8 * w as u32))
+        (S::load_u32(b.add(128 + 64 * w)), S::shr(S::load_u32(b.add(64)), 4 * w as u32))
     },
     weight |v, i, sc| S::fma(five_bits::<S>(v, i), sc.0, sc.1)
 );
 format!(
-    /// Scales, then words of four bytes per lane, each 128 more than its code: without a sign, a byte is
-    /// converted where it stands, with a scale that is smaller by as much.
-    Q8_0, block 32 = 1 x 8 x 4, bytes 32 + 512,
+    /// Scales, then two words of four bytes per lane for each eight elements, each byte 128 more than its
+    /// code: without a sign, a byte is converted where it stands, with a scale that is smaller by as much. The
+    /// first word holds elements 0, 1, 4 and 5, the second 2, 3, 6 and 7 (see [`super::lanes::PAIRS`]).
+    Q8_0, block 32 = 1 x 4 x 8, bytes 32 + 512,
     scale ([S::F; 3], S::F) = |b, _s| {
         let scale = S::load_f16(b.cast());
         let (second, third) = (S::splat(1.0 / 256.0), S::splat(1.0 / 65536.0));
         ([scale, S::mul(scale, second), S::mul(scale, third)], S::mul(scale, S::splat(-128.0)))
     },
-    word S::U = |b, _s, w| S::load_u32(b.add(32 + 64 * w)),
+    word (S::U, S::U) = |b, _s, w| {
+        (S::load_u32(b.add(32 + 128 * w)), S::load_u32(b.add(32 + 128 * w + 64)))
+    },
     weight |v, i, sc| {
-        let byte = if i < 3 { S::and(v, 255 << (8 * i)) } else { S::shr(v, 24) };
-        S::fma(S::int_to_f32(byte), sc.0[i % 3], sc.1)
+        let word = if i % 4 < 2 { v.0 } else { v.1 };
+        let place = i / 4 * 2 + i % 2;
+        let byte = if place < 3 { S::and(word, 255 << (8 * place)) } else { S::shr(word, 24) };
+        S::fma(S::int_to_f32(byte), sc.0[place % 3], sc.1)
     }
 );
 format!(
@@ -190,7 +199,7 @@ format!(
     scale (S::F, S::F) = |b, s| super_scale::<S>(b, s),
     word (S::U, S::U) = |b, s, w| {
         let high = S::load_u32(b.add(320 + 64 * s));
-        (S::load_u32(b.add(832 + 256 * s + 64 * w)), S::shr(high, 8 * w as u32))
+        (S::load_u32(b.add(832 + 256 * s + 64 * w)), S::shr(high, 4 * w as u32))
     },
     weight |v, i, sc| S::fma(five_bits::<S>(v, i), sc.0, sc.1)
 );
@@ -203,11 +212,11 @@ format!(
     },
     word (S::U, S::U) = |b, s, w| {
         let high = S::load_u32(b.add(288 + 64 * s));
-        (S::load_u32(b.add(1312 + 128 * s + 64 * w)), S::shr(high, 16 * w as u32))
+        (S::load_u32(b.add(1312 + 128 * s + 64 * w)), S::shr(high, 8 * w as u32))
     },
     weight |v, i, sc| {
         let low = S::and(S::shr(v.0, 4 * i as u32), 15);
-        let high = S::and(S::shr(v.1, 2 * i as u32), 3);
+        let high = S::and(S::shr(v.1, (2 * (i % 4) + i / 4 * 16) as u32), 3);
         S::fma(S::int_to_f32(S::or(low, S::shl(high, 4))), sc.0, sc.1)
     }
 );
@@ -219,7 +228,7 @@ unsafe fn five_bits<S: Lanes>(word: (S::U, S::U), i: usize) -> S::F {
     // SAFETY: the caller's contract.
     unsafe {
         let low = S::and(S::shr(word.0, 4 * i as u32), 15);
-        let high = S::and(S::shr(word.1, i as u32), 1);
+        let high = S::and(S::shr(word.1, (i % 4 + i / 4 * 16) as u32), 1);
         S::int_to_f32(S::or(low, S::shl(high, 4)))
     }
 }
@@ -227,7 +236,7 @@ unsafe fn five_bits<S: Lanes>(word: (S::U, S::U), i: usize) -> S::F {
 /// # Safety
 /// The contract of [`Lanes`]; 320 bytes can be read from `block`, and `sub < 8`.
 #[inline(always)]
-unsafe fn super_scale<S: Lanes>(block: *const u8, sub: usize) -> (S::F, S::F) {
+pub unsafe fn super_scale<S: Lanes>(block: *const u8, sub: usize) -> (S::F, S::F) {
     // SAFETY: the caller's contract; 64 + 8 · 16 + 8 · 16 = 320.
     unsafe {
         let scale = S::int_to_f32(S::load_u8(block.add(64 + 16 * sub)));

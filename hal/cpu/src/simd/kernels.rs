@@ -6,16 +6,20 @@
 use agentos_hal::{Candidate, DType, KvType};
 
 use super::attend::{self, Angles, Attend};
+use super::coded::Coded;
 use super::detect::Isa;
+use super::dots::{self, Pairs};
 use super::format::*;
 use super::head::{self, Reduced};
 use super::matmul::{self, MatMul, Panel};
+use super::narrow::{self, Scale};
 use super::peak;
 use super::portable::Portable;
 use super::rows;
 use super::store::{self, StoreKv};
 
-type Strip = unsafe fn(&MatMul, usize, *mut f32);
+/// Computes a strip of a matrix product: [`matmul::strip`] or [`dots::strip`].
+pub type Strip = unsafe fn(&MatMul, usize, *mut f32);
 type Unpack = unsafe fn(*const u8, usize, usize, *mut f32);
 
 /// The kernels of one instruction set.
@@ -28,6 +32,9 @@ pub struct Kernels {
     pub name: &'static str,
     strip: [Strip; 11],
     unpack: [Unpack; 11],
+    dots: [Strip; 8],
+    /// [`narrow::narrow`].
+    pub narrow: unsafe fn(*const f32, usize, *mut i16, *mut Scale),
     attend: [unsafe fn(&Attend<'_>); 2],
     store: [unsafe fn(&StoreKv); 2],
     /// [`rows::norm`].
@@ -45,6 +52,7 @@ pub struct Kernels {
     /// [`head::all_finite`].
     pub all_finite: unsafe fn(&[f32]) -> bool,
     multiply_adds: unsafe fn(u64) -> (u64, f32),
+    peak_dots: unsafe fn(u64) -> (u64, u32),
     read: unsafe fn(&[u8]) -> u32,
 }
 
@@ -53,11 +61,13 @@ impl Kernels {
     fn of(isa: Isa) -> &'static Kernels {
         match isa {
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => &avx512_vnni::KERNELS,
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &avx512::KERNELS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &avx2::KERNELS,
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx512 | Isa::Avx2 => &portable::KERNELS,
+            Isa::Avx512Vnni | Isa::Avx512 | Isa::Avx2 => &portable::KERNELS,
             Isa::Portable => &portable::KERNELS,
         }
     }
@@ -77,6 +87,12 @@ impl Kernels {
         unsafe { (self.multiply_adds)(operations) }
     }
 
+    /// Computes products of integers: [`peak::dots`].
+    pub fn peak_dots(&self, operations: u64) -> (u64, u32) {
+        // SAFETY: as above.
+        unsafe { (self.peak_dots)(operations) }
+    }
+
     /// Reads memory: [`peak::read`].
     pub fn read(&self, memory: &[u8]) -> u32 {
         // SAFETY: as above.
@@ -86,6 +102,11 @@ impl Kernels {
     /// [`matmul::strip`] for a weight type.
     pub fn strip(&self, dtype: DType) -> Strip {
         self.strip[dtype as usize]
+    }
+
+    /// [`dots::strip`] for a quantised weight type.
+    pub fn dots(&self, dtype: DType) -> Option<Strip> {
+        (dtype as usize).checked_sub(DType::Q4_0 as usize).map(|at| self.dots[at])
     }
 
     /// [`matmul::unpack`] for a weight type.
@@ -106,19 +127,13 @@ impl Kernels {
 
 macro_rules! by_dtype {
     ($function:ident) => {
-        [
-            $function::<F32>,
-            $function::<F16>,
-            $function::<Bf16>,
-            $function::<Q4_0>,
-            $function::<Q4_1>,
-            $function::<Q5_0>,
-            $function::<Q5_1>,
-            $function::<Q8_0>,
-            $function::<Q4K>,
-            $function::<Q5K>,
-            $function::<Q6K>,
-        ]
+        by_dtype!($function, F32 F16 Bf16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4K Q5K Q6K)
+    };
+    ($function:ident, quantised) => {
+        by_dtype!($function, Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4K Q5K Q6K)
+    };
+    ($function:ident, $($dtype:ident)*) => {
+        [$($function::<$dtype>),*]
     };
 }
 
@@ -131,6 +146,8 @@ macro_rules! kernels {
                 name: $name,
                 strip: by_dtype!(strip),
                 unpack: by_dtype!(unpack),
+                dots: by_dtype!(dots, quantised),
+                narrow,
                 attend: [attend::<u16>, attend::<f32>],
                 store: [store::<u16>, store::<f32>],
                 norm,
@@ -141,6 +158,7 @@ macro_rules! kernels {
                 reduce,
                 all_finite,
                 multiply_adds,
+                peak_dots,
                 read,
             };
 
@@ -148,6 +166,12 @@ macro_rules! kernels {
                 matmul::strip::<$lanes, F>(product, strip, scratch, multiply));
             kernels!(@ $($features)?; multiply<>(product: &MatMul, panel: &Panel) =
                 matmul::multiply::<$lanes>(product, panel));
+            kernels!(@ $($features)?; dots<F: Coded>(product: &MatMul, strip: usize, scratch: *mut f32) =
+                dots::strip::<$lanes, F>(product, strip, scratch, multiply_pairs));
+            kernels!(@ $($features)?; multiply_pairs<>(product: &MatMul, pairs: &Pairs) =
+                dots::multiply::<$lanes>(product, pairs));
+            kernels!(@ $($features)?; narrow<>(x: *const f32, width: usize, codes: *mut i16, scales: *mut Scale) =
+                narrow::narrow::<$lanes>(x, width, codes, scales));
             kernels!(@ $($features)?; unpack<F: Format>(weights: *const u8, first: usize, len: usize, out: *mut f32) =
                 matmul::unpack::<$lanes, F>(weights, first, len, out));
             kernels!(@ $($features)?; attend<K: super::attend::Kv>(task: &Attend<'_>) =
@@ -166,6 +190,7 @@ macro_rules! kernels {
                 head::reduce::<$lanes>(logits, best));
             kernels!(@ $($features)?; all_finite<>(x: &[f32]) -> bool = head::all_finite::<$lanes>(x));
             kernels!(@ $($features)?; multiply_adds<>(operations: u64) -> (u64, f32) = peak::multiply_adds::<$lanes>(operations));
+            kernels!(@ $($features)?; peak_dots<>(operations: u64) -> (u64, u32) = peak::dots::<$lanes>(operations));
             kernels!(@ $($features)?; read<>(memory: &[u8]) -> u32 = peak::read::<$lanes>(memory));
         }
     };
@@ -179,13 +204,30 @@ macro_rules! kernels {
 }
 
 #[cfg(target_arch = "x86_64")]
-kernels!(avx512, super::super::avx512::Avx512, "avx512", "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c");
+kernels!(
+    avx512_vnni,
+    super::super::avx512::Avx512<true>,
+    "avx512-vnni",
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    avx512,
+    super::super::avx512::Avx512<false>,
+    "avx512",
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+);
 #[cfg(target_arch = "x86_64")]
 kernels!(avx2, super::super::avx2::Avx2, "avx2", "avx2,fma,f16c");
 kernels!(portable, Portable, "portable");
 
 const _: () = {
     // The tables are indexed by the types' positions in their enums.
-    assert!(DType::F32 as usize == 0 && DType::Q8_0 as usize == 7 && DType::Q6K as usize == 10);
+    assert!(
+        DType::F32 as usize == 0
+            && DType::Q4_0 as usize == 3
+            && DType::Q8_0 as usize == 7
+            && DType::Q6K as usize == 10
+    );
     assert!(KvType::F16 as usize == 0 && KvType::F32 as usize == 1);
 };

@@ -7,6 +7,10 @@
 /// Lanes of a register, and outputs in a lane group of packed weights.
 pub const LANES: usize = 16;
 
+/// The order in which eight inputs are stored as integers: two that are multiplied by one lane of weights
+/// lie side by side. They are the ones whose nibbles are 16 bits apart in a word of eight.
+pub const PAIRS: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
+
 /// An instruction set.
 ///
 /// # Safety
@@ -91,4 +95,14 @@ pub trait Lanes: Copy + 'static {
     unsafe fn nibble_scale(scale: Self::F) -> Self::Scale;
     /// Nibble i of each lane, counted from the least significant, · scale + min.
     unsafe fn nibble_fma(x: Self::U, i: usize, scale: Self::Scale, min: Self::F) -> Self::F;
+
+    /// x in every lane.
+    unsafe fn splat_u32(x: u32) -> Self::U;
+    /// Sixteen consecutive words.
+    unsafe fn store_u32(to: *mut u32, x: Self::U);
+    /// sum + the products of the lower and of the upper halves of each lane of `a` and `b`, as signed
+    /// integers of 16 bits.
+    unsafe fn dot_pairs(sum: Self::U, a: Self::U, b: Self::U) -> Self::U;
+    /// Writes whole numbers of at most 32,767 as integers of 16 bits, each eight of them as [`PAIRS`] says.
+    unsafe fn store_pairs(to: *mut i16, x: Self::F);
 }

@@ -1,4 +1,4 @@
-//! Matrix products over packed weights.
+//! Matrix products of packed weights and inputs in `f32`.
 //!
 //! Every output is one chain of fused multiply-adds over the inner dimension in sequence, whatever
 //! the number of rows. So the two ways below give the same bits, and the choice between them is one
@@ -7,6 +7,7 @@
 
 use super::format::{Format, GROUPS, STRIP};
 use super::lanes::{LANES, Lanes};
+use super::narrow::Scale;
 
 /// Inner elements of a stretch: with as many of some rows, it fits the first-level cache. A multiple of
 /// the parts of all formats.
@@ -27,6 +28,7 @@ macro_rules! unrolled {
         })*
     };
 }
+pub(super) use unrolled;
 
 /// One matrix product: out\[r\]\[o\] = Σ weight\[o\]\[k\] · x\[r\]\[k\], or added to out.
 #[derive(Clone, Copy)]
@@ -35,6 +37,11 @@ pub struct MatMul {
     pub x: *const f32,
     /// From one row of the input to the next, in elements.
     pub x_stride: usize,
+    /// Row 0 of the input as integers, and what belongs to its blocks (see [`super::narrow`]): `inner`
+    /// elements a row. Of use only to [`super::dots`], which uses them in the place of `x`.
+    pub codes: *const i16,
+    /// One for each block of `codes`.
+    pub scales: *const Scale,
     /// Rows; at least 1.
     pub rows: usize,
     /// The packed matrix.
@@ -213,7 +220,7 @@ unsafe fn tile<S: Lanes, F: Format, const R: usize>(product: &MatMul, weights: *
 
 /// What follows the stretch of `len` inner elements from `first` on: where it is, and how many lines the
 /// next stretch has of it, if it is as long.
-fn ahead<F: Format>(weights: *const u8, first: usize, len: usize) -> (*const u8, usize) {
+pub fn ahead<F: Format>(weights: *const u8, first: usize, len: usize) -> (*const u8, usize) {
     let bytes = |inner: usize| inner * GROUPS * F::BYTES / F::BLOCK;
     (weights.wrapping_add(bytes(first + len)), bytes(len).div_ceil(64))
 }
@@ -261,7 +268,7 @@ unsafe fn unpack_part<S: Lanes, F: Format>(block: *const u8, sub: usize, out: *m
 /// # Safety
 /// The contract of [`Lanes`].
 #[inline(always)]
-unsafe fn prefetch_block<S: Lanes, F: Format>(block: *const u8) {
+pub unsafe fn prefetch_block<S: Lanes, F: Format>(block: *const u8) {
     for line in (0..GROUPS * F::BYTES).step_by(64) {
         // SAFETY: a prefetch may name any address.
         unsafe { S::prefetch(block.wrapping_add(PREFETCH_BYTES + line)) };
@@ -296,7 +303,7 @@ unsafe fn scales<S: Lanes, F: Format>(block: *const u8, sub: usize) -> [F::Scale
 /// # Safety
 /// As [`scales`].
 #[inline(always)]
-unsafe fn words<S: Lanes, F: Format>(block: *const u8, sub: usize, word: usize) -> [F::Word<S>; GROUPS] {
+pub unsafe fn words<S: Lanes, F: Format>(block: *const u8, sub: usize, word: usize) -> [F::Word<S>; GROUPS] {
     // SAFETY: the caller's contract.
     unsafe {
         [
@@ -359,7 +366,7 @@ unsafe fn multiply_add<S: Lanes, const R: usize>(
 /// # Safety
 /// The contract of [`Lanes`]; `out` has `R` rows of whole strips.
 #[inline(always)]
-unsafe fn write<S: Lanes, const R: usize>(
+pub unsafe fn write<S: Lanes, const R: usize>(
     sums: &[[S::F; GROUPS]; R],
     out: *mut f32,
     stride: usize,

@@ -10,13 +10,16 @@ pub mod attend;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+pub mod coded;
 pub mod detect;
+pub mod dots;
 pub mod format;
 pub mod head;
 pub mod kernels;
 pub mod lanes;
 pub mod math;
 pub mod matmul;
+pub mod narrow;
 pub mod packing;
 pub mod peak;
 pub mod phases;

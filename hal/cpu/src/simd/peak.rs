@@ -43,6 +43,48 @@ unsafe fn chains<S: Lanes, const CHAINS: usize>(operations: u64) -> (u64, f32) {
     }
 }
 
+/// Multiplies and adds about `operations` 16-bit integers in registers; returns how many, and a number that is
+/// of no use but must be used.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub unsafe fn dots<S: Lanes>(operations: u64) -> (u64, u32) {
+    // SAFETY: the caller's contract.
+    unsafe { if S::SUMS >= 12 { dot_chains::<S, 12>(operations) } else { dot_chains::<S, 6>(operations) } }
+}
+
+/// [`dots`] in independent chains.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+unsafe fn dot_chains<S: Lanes, const CHAINS: usize>(operations: u64) -> (u64, u32) {
+    // Two products and two sums in each lane.
+    let operations_of_round = (4 * LANES * CHAINS) as u64;
+    let rounds = operations.div_ceil(operations_of_round);
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut chains = [S::splat_u32(0); CHAINS];
+        for (number, chain) in chains.iter_mut().enumerate() {
+            *chain = S::splat_u32(number as u32);
+        }
+        let factor = S::splat_u32(0x0003_0005);
+        for round in 0..rounds {
+            // Different in every round, since a product that stays would be computed once.
+            let other = S::splat_u32(round as u32);
+            for chain in &mut chains {
+                *chain = S::dot_pairs(*chain, factor, other);
+            }
+        }
+        let mut total = S::splat_u32(0);
+        for chain in chains {
+            total = S::or(total, chain);
+        }
+        (rounds * operations_of_round, S::sum(S::int_to_f32(total)).to_bits())
+    }
+}
+
 /// Reads memory from end to end. The result is of no use but must be used.
 ///
 /// # Safety

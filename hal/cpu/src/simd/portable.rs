@@ -6,7 +6,7 @@
 
 use half::f16;
 
-use super::lanes::{LANES, Lanes};
+use super::lanes::{LANES, Lanes, PAIRS};
 
 /// Plain arrays.
 #[derive(Clone, Copy)]
@@ -163,5 +163,26 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn nibble_fma(x: U, i: usize, scale: F, min: F) -> F {
         core::array::from_fn(|lane| (x[lane] >> (4 * i) & 15) as f32 * scale[lane] + min[lane])
+    }
+    #[inline(always)]
+    unsafe fn splat_u32(x: u32) -> U {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn store_u32(to: *mut u32, x: U) {
+        unsafe { to.cast::<U>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: U, a: U, b: U) -> U {
+        let halves = |x: u32| (i32::from(x as i16), i32::from((x >> 16) as i16));
+        core::array::from_fn(|i| {
+            let (a, b) = (halves(a[i]), halves(b[i]));
+            sum[i].wrapping_add((a.0 * b.0 + a.1 * b.1) as u32)
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_pairs(to: *mut i16, x: F) {
+        let codes: [i16; LANES] = core::array::from_fn(|i| x[i / 8 * 8 + PAIRS[i % 8]] as i16);
+        unsafe { to.cast::<[i16; LANES]>().write_unaligned(codes) }
     }
 }

@@ -114,7 +114,13 @@ impl WeightSource for NoWeights {
 
 impl TensorDevice for Inner {
     fn caps(&self) -> Caps {
-        Caps { backend: "inner", variant: "scripted", dtypes: &[], threads: 1 }
+        Caps {
+            backend: "inner",
+            variant: "scripted",
+            dtypes: &[],
+            threads: 1,
+            inputs: agentos_hal::Inputs::F32,
+        }
     }
 
     fn prepare(

@@ -11,6 +11,8 @@ use agentos_cpu::{Isa, ceiling};
 pub struct Ceiling {
     /// Single-precision multiplications and additions per second.
     pub operations_per_s: f64,
+    /// Multiplications and additions of 16-bit integers per second.
+    pub integer_operations_per_s: f64,
     /// Bytes read from memory per second.
     pub bytes_per_s: f64,
 }
@@ -18,7 +20,7 @@ pub struct Ceiling {
 /// More than the caches of one machine.
 const BYTES: usize = 256 << 20;
 
-/// Measures both on `threads` threads at once: the best of a few rounds, since a ceiling is what
+/// Measures all on `threads` threads at once: the best of a few rounds, since a ceiling is what
 /// nothing disturbed.
 pub fn measure(isa: Isa, threads: usize) -> Ceiling {
     const OPERATIONS: u64 = 4_000_000_000;
@@ -27,11 +29,15 @@ pub fn measure(isa: Isa, threads: usize) -> Ceiling {
     let arithmetic = best(threads, |_| {
         black_box(ceiling::multiply_adds(isa, OPERATIONS));
     });
+    let integers = best(threads, |_| {
+        black_box(ceiling::dots(isa, OPERATIONS));
+    });
     let reading = best(threads, |thread| {
         black_box(ceiling::read(isa, &memory[thread * share..(thread + 1) * share]));
     });
     Ceiling {
         operations_per_s: OPERATIONS as f64 * threads as f64 / arithmetic.as_secs_f64(),
+        integer_operations_per_s: OPERATIONS as f64 * threads as f64 / integers.as_secs_f64(),
         bytes_per_s: (share * threads) as f64 / reading.as_secs_f64(),
     }
 }

@@ -10,7 +10,7 @@ pub mod kernel;
 
 use std::time::Instant;
 
-use agentos_hal::{KvType, Limits, ModelShape, TensorDevice};
+use agentos_hal::{Inputs, KvType, Limits, ModelShape, TensorDevice};
 
 pub use ceiling::{Ceiling, measure as measure_ceiling};
 pub use crowd::{BenchError, Crowd, limits};
@@ -75,33 +75,50 @@ impl Work {
     }
 
     /// Tokens per second at which the machine's arithmetic, and its memory, would do this work with
-    /// nothing lost. `weight_bytes` are read once per step.
-    pub fn bounds(&self, shape: &ModelShape, weight_bytes: u64, kv: KvType, ceiling: &Ceiling) -> Bounds {
+    /// nothing lost. `weight_bytes` are read once per step. Attention is in `f32` whatever `inputs` the
+    /// products take.
+    pub fn bounds(
+        &self,
+        shape: &ModelShape,
+        inputs: Inputs,
+        weight_bytes: u64,
+        kv: KvType,
+        ceiling: &Ceiling,
+    ) -> Bounds {
         let depth = f64::from(self.depth) + f64::from(self.tokens) / 2.0;
         let outcomes = if self.chunk == 1 { 1.0 } else { 1.0 / f64::from(self.tokens) };
         let rows = f64::from(self.contexts * self.chunk);
         let kv_bytes = f64::from(2 * shape.kv_width() * shape.layers) * kv.bytes() as f64;
         let read = weight_bytes as f64 / rows + depth * kv_bytes / f64::from(self.chunk);
-        Bounds {
-            arithmetic: ceiling.operations_per_s / operations(shape, depth, outcomes),
-            memory: ceiling.bytes_per_s / read,
-        }
+        let products_per_s = match inputs {
+            Inputs::F32 => ceiling.operations_per_s,
+            Inputs::Int16 => ceiling.integer_operations_per_s,
+        };
+        let seconds =
+            products(shape, outcomes) / products_per_s + attention(shape, depth) / ceiling.operations_per_s;
+        Bounds { arithmetic: 1.0 / seconds, memory: ceiling.bytes_per_s / read }
     }
 }
 
 /// Tokens per second that the machine allows.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Bounds {
-    /// By its multiply-adds in single precision.
+    /// By its multiply-adds: of 16-bit integers where the products take their inputs so, else in single
+    /// precision.
     pub arithmetic: f64,
     /// By what it reads from memory.
     pub memory: f64,
 }
 
-/// Floating-point operations of one token at a depth, of which `outcomes` want the vocabulary's logits.
-fn operations(shape: &ModelShape, depth: f64, outcomes: f64) -> f64 {
+/// Operations of the matrix products of one token, of which `outcomes` want the vocabulary's logits.
+fn products(shape: &ModelShape, outcomes: f64) -> f64 {
     let [width, ffn, query, kv, vocab] =
         [shape.width, shape.ffn, shape.query_width(), shape.kv_width(), shape.vocab].map(f64::from);
-    let layer = width * (2.0 * query + 2.0 * kv + 3.0 * ffn) + 2.0 * query * depth;
+    let layer = width * (2.0 * query + 2.0 * kv + 3.0 * ffn);
     2.0 * (f64::from(shape.layers) * layer + outcomes * width * vocab)
+}
+
+/// Operations of the attention of one token at a depth.
+fn attention(shape: &ModelShape, depth: f64) -> f64 {
+    4.0 * f64::from(shape.layers * shape.query_width()) * depth
 }

@@ -133,7 +133,7 @@ impl Bench {
             variant: caps.variant,
             load_ms,
             samples,
-            bounds: work.bounds(shape, footprint.weights, kv, &ceiling),
+            bounds: work.bounds(shape, caps.inputs, footprint.weights, kv, &ceiling),
             ceiling,
         })
     }

@@ -7,7 +7,7 @@ use agentos_hal::KvType;
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
-use crate::device::{Backend, DeviceOptions, IsaChoice};
+use crate::device::{Activations, Backend, DeviceOptions, IsaChoice};
 use crate::fetch::{self, Choice, Environment, HubSpec, progress};
 use crate::text::MAX_TEXT_BYTES;
 
@@ -60,12 +60,20 @@ pub struct ComputeOptions {
     /// Which of the CPU's kernels
     #[arg(long, value_enum, default_value = "auto")]
     isa: IsaChoice,
+    /// What matrix products of quantised weights make of their inputs
+    #[arg(long, value_enum, default_value = "int16")]
+    activations: Activations,
 }
 
 impl ComputeOptions {
     /// What a device is opened with.
     pub fn device(&self) -> DeviceOptions {
-        DeviceOptions { backend: self.backend, threads: self.threads.map(usize::from), isa: self.isa }
+        DeviceOptions {
+            backend: self.backend,
+            threads: self.threads.map(usize::from),
+            isa: self.isa,
+            activations: self.activations,
+        }
     }
 }
 

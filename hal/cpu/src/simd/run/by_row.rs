@@ -11,14 +11,21 @@ use crate::simd::phases::Cursor;
 use crate::simd::store::StoreKv;
 
 impl Worker<'_> {
-    /// Runs instructions that work row by row, one behind the other on each row.
-    pub fn rows(&self, cursor: &mut Cursor<'_>, ops: core::ops::Range<usize>) {
+    /// Runs instructions that work row by row, one behind the other on each row; then narrows the row of
+    /// a register, if any.
+    pub fn rows(&self, cursor: &mut Cursor<'_>, ops: core::ops::Range<usize>, narrow: Option<Reg>) {
         let rows = self.shared.counts.rows;
         let per_chunk = rows.div_ceil(4 * self.shared.workers).max(1);
         cursor.phase(rows.div_ceil(per_chunk), |chunk| {
             for row in chunk * per_chunk..((chunk + 1) * per_chunk).min(rows) {
                 for (layer, op) in ops.clone().filter_map(|index| self.shared.op(index)) {
                     self.row(layer, op, row);
+                }
+                if let Some(reg) = narrow {
+                    let (x, width) = (self.shared.reg(reg, row), reg.width(self.shared.shape) as usize);
+                    let (codes, scales) = self.shared.narrow(reg, row);
+                    // SAFETY: the row is this worker's; quantised weights have whole blocks of inputs.
+                    unsafe { (self.shared.kernels.narrow)(x, width, codes, scales) };
                 }
             }
         });

@@ -7,6 +7,7 @@ use crate::layout::{HEAD_ROWS, NONE};
 use crate::simd::head;
 use crate::simd::lanes::LANES;
 use crate::simd::matmul::MatMul;
+use crate::simd::narrow::{self, Scale};
 use crate::simd::phases::Cursor;
 
 impl Worker<'_> {
@@ -17,6 +18,9 @@ impl Worker<'_> {
         let (packed, weights) = shared.weight(weight, 0);
         let width = packed.cols as usize;
         let gathered: *mut f32 = shared.at(layout.head_input);
+        let (codes, scales): (*mut i16, *mut Scale) =
+            (shared.at(layout.head_codes), shared.at(layout.head_scales));
+        let takes_integers = shared.dots(packed).is_some();
         for first in (0..shared.counts.wants).step_by(HEAD_ROWS) {
             let rows = (shared.counts.wants - first).min(HEAD_ROWS);
             cursor.wait();
@@ -24,13 +28,22 @@ impl Worker<'_> {
                 for (to, want) in shared.table(layout.wants)[first..first + rows].iter().enumerate() {
                     let x = shared.reg(input, want.row as usize);
                     // SAFETY: one chunk: this worker writes all gathered rows.
-                    unsafe { core::ptr::copy_nonoverlapping(x, gathered.add(to * width), width) };
+                    unsafe {
+                        if takes_integers {
+                            let scales = scales.add(to * (width / narrow::BLOCK));
+                            (shared.kernels.narrow)(x, width, codes.add(to * width), scales);
+                        } else {
+                            core::ptr::copy_nonoverlapping(x, gathered.add(to * width), width);
+                        }
+                    }
                 }
             });
             cursor.wait();
             let product = MatMul {
                 x: gathered,
                 x_stride: width,
+                codes,
+                scales,
                 rows,
                 weights,
                 strip_bytes: packed.strip_bytes as usize,

@@ -15,7 +15,7 @@ mod worker;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 
 use agentos_hal::page::PAGE_TOKENS;
-use agentos_hal::{LayerRange, Limits, Mass, ModelShape, Program};
+use agentos_hal::{Inputs, LayerRange, Limits, Mass, ModelShape, Program};
 
 use super::kernels::Kernels;
 use super::phases::Phases;
@@ -43,6 +43,8 @@ pub struct Counts {
 pub struct Machine<'a> {
     /// The instruction set's kernels.
     pub kernels: &'static Kernels,
+    /// How matrix products take their inputs.
+    pub inputs: Inputs,
     /// The program.
     pub program: &'a Program,
     /// The model's sizes.
@@ -72,6 +74,7 @@ impl Machine<'_> {
         let failed = AtomicBool::new(false);
         let shared = Shared {
             kernels: self.kernels,
+            inputs: self.inputs,
             program: self.program,
             shape: self.shape,
             limits: self.limits,

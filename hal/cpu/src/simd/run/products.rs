@@ -21,9 +21,12 @@ impl Worker<'_> {
     ) {
         let shared = self.shared;
         let (packed, weights) = shared.weight(weight, layer);
+        let (codes, scales) = shared.narrow(input, 0);
         let product = MatMul {
             x: shared.reg(input, 0),
             x_stride: shared.layout.strides[input as usize],
+            codes,
+            scales,
             rows: shared.counts.rows,
             weights,
             strip_bytes: packed.strip_bytes as usize,
@@ -33,6 +36,16 @@ impl Worker<'_> {
             accumulate,
         };
         self.product(cursor, packed, product, 1);
+    }
+
+    /// The register whose integers the matrix product at instruction `index` takes, if it does.
+    pub fn narrow_input(&self, index: usize) -> Option<Reg> {
+        match self.shared.op(index)? {
+            (layer, &Op::MatMul { input, weight, .. }) => {
+                self.shared.dots(self.shared.weight(weight, layer).0).map(|_kernel| input)
+            }
+            _ => None,
+        }
     }
 
     /// Asks for the first weights of this worker's share of the next matrix product, at or after
@@ -54,7 +67,7 @@ impl Worker<'_> {
     pub fn product(&self, cursor: &mut Cursor<'_>, packed: &Packed, product: MatMul, per_chunk: usize) {
         let shared = self.shared;
         let strips = if product.rows == 0 { 0 } else { (packed.rows as usize).div_ceil(STRIP) };
-        let kernel = shared.kernels.strip(packed.dtype());
+        let kernel = shared.dots(packed).unwrap_or_else(|| shared.kernels.strip(packed.dtype()));
         let panel = self.scratch(shared.layout.worker.panel);
         cursor.phase(strips.div_ceil(per_chunk), |chunk| {
             for strip in chunk * per_chunk..((chunk + 1) * per_chunk).min(strips) {

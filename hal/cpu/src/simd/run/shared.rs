@@ -1,18 +1,21 @@
 //! What all workers see of a prepared machine.
 
-use agentos_hal::{LayerRange, Limits, ModelShape, Op, Program, Reg, WeightId, WeightRole};
+use agentos_hal::{Inputs, LayerRange, Limits, ModelShape, Op, Program, Reg, WeightId, WeightRole};
 
 use super::Counts;
 use crate::layout::{self, Half, Layout, NONE};
 use crate::memory::Region;
 use crate::simd::attend::Angles;
-use crate::simd::kernels::Kernels;
+use crate::simd::kernels::{Kernels, Strip};
+use crate::simd::narrow::{self, Scale};
 use crate::weights::{self, Packed};
 
 /// What all workers see. Raw pointers, since workers write disjoint parts of the same regions.
 pub struct Shared<'a> {
     /// The instruction set's kernels.
     pub kernels: &'static Kernels,
+    /// How matrix products take their inputs.
+    pub inputs: Inputs,
     /// The program.
     pub program: &'a Program,
     /// The model's sizes.
@@ -81,6 +84,22 @@ impl Shared<'_> {
     pub fn reg(&self, reg: Reg, row: usize) -> *mut f32 {
         let number = reg as usize;
         self.at::<f32, f32>(self.layout.registers[number]).wrapping_add(row * self.layout.strides[number])
+    }
+
+    /// A row of a register that feeds products, as integers.
+    pub fn narrow(&self, reg: Reg, row: usize) -> (*mut i16, *mut Scale) {
+        let (number, width) = (reg as usize, reg.width(self.shape) as usize);
+        let codes: *mut i16 = self.at(self.layout.codes[number]);
+        let scales: *mut Scale = self.at(self.layout.scales[number]);
+        (codes.wrapping_add(row * width), scales.wrapping_add(row * (width / narrow::BLOCK)))
+    }
+
+    /// The kernel for a product of integers, where the weights and the device's inputs are.
+    pub fn dots(&self, weights: &Packed) -> Option<Strip> {
+        match self.inputs {
+            Inputs::F32 => None,
+            Inputs::Int16 => self.kernels.dots(weights.dtype()),
+        }
     }
 
     /// The rotation tables.

@@ -14,14 +14,23 @@ fn by_row(op: &Op) -> bool {
 /// Page memory, beside the registers, in a set of what a phase touches.
 const PAGES: u32 = 1 << 8;
 
-/// Bits of what an instruction reads and writes.
+/// A register in such a set.
+fn bit(reg: Reg) -> u32 {
+    1 << reg as u32
+}
+
+/// A register's integers in such a set.
+fn integers(reg: Reg) -> u32 {
+    1 << (9 + reg as u32)
+}
+
+/// What an instruction reads and writes.
 fn touches(op: &Op) -> (u32, u32) {
-    let bit = |reg: Reg| 1u32 << reg as u32;
     match *op {
         Op::Embed { out, .. } => (0, bit(out)),
         Op::Norm { input, out, .. } => (bit(input), bit(out)),
         Op::HeadNorm { reg, .. } | Op::Add { reg, .. } | Op::Rotate { reg } => (bit(reg), bit(reg)),
-        Op::MatMul { input, out, .. } => (bit(input), bit(out)),
+        Op::MatMul { input, out, .. } => (bit(input) | integers(input), bit(out)),
         Op::StoreKv { key, value } => (bit(key) | bit(value), PAGES),
         Op::Attend { query, out } => (bit(query) | PAGES, bit(out)),
         Op::Gate { gate, up, .. } => (bit(gate) | bit(up), bit(gate)),
@@ -44,14 +53,32 @@ impl Worker<'_> {
     /// Runs the program.
     pub fn run(self, mut cursor: Cursor<'_>) {
         let (mut read, mut written) = (0, 0);
+        // Registers whose integers are those of their numbers.
+        let mut current = 0;
         let mut index = 0;
         while let Some((layer, op)) = self.shared.op(index) {
             let first = index;
             let (mut reads, mut writes) = touches(op);
-            index += 1;
-            while by_row(op) && self.shared.op(index).is_some_and(|(_, op)| by_row(op)) {
-                let (more_reads, more_writes) = self.shared.op(index).map_or((0, 0), |(_, op)| touches(op));
-                (reads, writes) = (reads | more_reads, writes | more_writes);
+            // What is narrowed with this phase: what a product takes that comes next.
+            let narrow = if by_row(op) {
+                index += 1;
+                while let Some((_, op)) = self.shared.op(index).filter(|(_, op)| by_row(op)) {
+                    let (more_reads, more_writes) = touches(op);
+                    (reads, writes) = (reads | more_reads, writes | more_writes);
+                    index += 1;
+                }
+                self.narrow_input(index).filter(|&reg| writes & bit(reg) != 0)
+            } else {
+                self.narrow_input(index).filter(|&reg| current & bit(reg) == 0)
+            };
+            current &= !writes;
+            if let Some(reg) = narrow {
+                current |= bit(reg);
+                if !by_row(op) {
+                    (reads, writes) = (bit(reg), 0);
+                }
+                writes |= integers(reg);
+            } else if !by_row(op) {
                 index += 1;
             }
             if reads & written != 0 || writes & (read | written) != 0 {
@@ -61,12 +88,13 @@ impl Worker<'_> {
             }
             (read, written) = (read | reads, written | writes);
             match *op {
+                _ if by_row(op) || narrow.is_some() => self.rows(&mut cursor, first..index, narrow),
                 Op::MatMul { input, weight, out, accumulate } => {
                     self.matmul(&mut cursor, layer, input, weight, out, accumulate);
                 }
                 Op::Attend { query, out } => self.attend(&mut cursor, layer, query, out),
                 Op::Head { input, weight } => self.head(&mut cursor, input, weight),
-                _ => self.rows(&mut cursor, first..index),
+                _ => unreachable!("by row"),
             }
         }
         cursor.wait();
