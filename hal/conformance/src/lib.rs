@@ -76,13 +76,16 @@ impl Default for Options {
     }
 }
 
+/// The checks that there are for a backend: name and kind, as [`Options::only`] looks at them.
+pub fn names(backend: &Backend) -> Vec<String> {
+    checks::all(backend).iter().map(Check::full_name).collect()
+}
+
 /// Runs the checks.
 pub fn run(backend: &Backend, options: &Options) -> Table {
     let caps = (backend.make)().caps();
-    let chosen = |check: &Check| {
-        let name = format!("{} {}", check.name, check.kind);
-        options.only.as_ref().is_none_or(|part| name.contains(part.as_str()))
-    };
+    let chosen =
+        |check: &Check| options.only.as_ref().is_none_or(|part| check.full_name().contains(part.as_str()));
     let checks = checks::all(backend).into_iter().filter(chosen);
     Table {
         backend: format!("{} ({}, {} threads)", backend.name, caps.variant, caps.threads),
@@ -103,7 +106,7 @@ fn run_check(check: &Check, backend: &Backend, options: &Options) -> Line {
         failure: None,
     };
     for case in 0..options.cases {
-        let mut rng = Rng::new(options.seed, &format!("{} {}", check.name, check.kind), case);
+        let mut rng = Rng::new(options.seed, &check.full_name(), case);
         let bench = Bench { backend };
         let result = catch_unwind(AssertUnwindSafe(|| (check.run)(&bench, &mut rng)));
         line.cases += 1;

@@ -74,6 +74,11 @@ pub fn all(backend: &Backend) -> Vec<Check> {
 }
 
 impl Check {
+    /// Name and kind, joined by a space.
+    pub fn full_name(&self) -> String {
+        format!("{} {}", self.name, self.kind).trim_end().to_owned()
+    }
+
     /// A check whose case is a plain function.
     fn new(
         name: &'static str,
