@@ -8,7 +8,9 @@
 //! as performance counters ([`StepReport`]).
 //!
 //! Porting AgentOS to new hardware means implementing [`TensorDevice`] and passing the conformance
-//! suite; `hal/reference` is the template.
+//! suite; `hal/README.md` is the guide, `hal/reference` the template. What every backend does alike is
+//! here, to be called: [`lifecycle`], [`budget`], [`walk`], and functions beside the types that they
+//! are about.
 //!
 //! What every implementation must hold:
 //!

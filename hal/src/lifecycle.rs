@@ -73,6 +73,31 @@ fn check_length(found: usize, expected: usize) -> Result<(), PageError> {
 /// | `copy_pages` | [`copies`](Self::copies), the copies |
 /// | `summarise` | [`summary`](Self::summary), the work |
 /// | a device that was lost | [`clear`](Self::clear) |
+///
+/// `poll` of a device that computes by itself and may be lost:
+///
+/// ```
+/// # use core::task::Poll;
+/// # use agentos_hal::{DeviceError, Lifecycle, StepReport};
+/// # struct Queue;
+/// # impl Queue {
+/// #     fn collect(&mut self) -> Poll<Result<(), DeviceError>> { Poll::Pending }
+/// #     fn report(&self) -> Result<StepReport<'_>, DeviceError> { Ok(StepReport::default()) }
+/// # }
+/// fn poll(life: &mut Lifecycle<Queue>) -> Poll<Result<StepReport<'_>, DeviceError>> {
+///     match life.running().map(Queue::collect) {
+///         Ok(Poll::Pending) => Poll::Pending,
+///         Ok(Poll::Ready(Err(DeviceError::Lost))) => {
+///             life.clear();
+///             Poll::Ready(Err(DeviceError::Lost))
+///         }
+///         Ok(Poll::Ready(collected)) => {
+///             Poll::Ready(life.finish().and_then(|queue| collected.and_then(|()| queue.report())))
+///         }
+///         Err(idle) => Poll::Ready(Err(idle)),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lifecycle<M> {
     model: Option<(Prepared, M)>,
