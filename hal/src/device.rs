@@ -54,15 +54,17 @@ pub struct PageSummary<'a> {
     /// Filled with the mean of the page's stored keys (rotated by their offsets) per key/value head:
     /// `kv_heads · head_dim`.
     pub mean_key: &'a mut [f32],
-    /// Filled with the attention mass that each token received since the page was last written at
-    /// place 0 or copied to, summed over rows, heads and counted layers.
+    /// Filled with the attention mass that each of its tokens received since the page was last written
+    /// at place 0 or copied to, summed over rows, heads and counted layers.
     pub mass: &'a mut [Mass; PAGE_TOKENS],
 }
 
 /// A tensor machine.
 ///
 /// Life: `prepare` once, then any number of `submit`, `poll` until ready, and page operations
-/// between steps. A call that fails leaves the device as it was, unless it says otherwise.
+/// between steps. A call that fails leaves the device as it was, unless it says otherwise. A device
+/// that was lost says so once, and from then on refuses everything as one that was never prepared.
+/// [`crate::Lifecycle`] does the refusals.
 pub trait TensorDevice {
     /// What this device is.
     fn caps(&self) -> Caps;

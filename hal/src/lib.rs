@@ -8,7 +8,9 @@
 //! as performance counters ([`StepReport`]).
 //!
 //! Porting AgentOS to new hardware means implementing [`TensorDevice`] and passing the conformance
-//! suite; `hal/reference` is the template.
+//! suite; `hal/README.md` is the guide, `hal/reference` the template. What every backend does alike is
+//! here, to be called: [`lifecycle`], [`budget`], [`walk`], and functions beside the types that they
+//! are about.
 //!
 //! What every implementation must hold:
 //!
@@ -26,10 +28,12 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod budget;
 pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod host;
+pub mod lifecycle;
 pub mod limits;
 pub mod op;
 pub mod page;
@@ -39,12 +43,15 @@ pub mod report;
 pub mod rope;
 pub mod shape;
 pub mod step;
+pub mod walk;
 pub mod weight;
 
+pub use budget::Budget;
 pub use device::{Caps, Footprint, Inputs, TensorDevice};
 pub use dtype::DType;
 pub use error::{DeviceError, PageError, PrepareError, Resource, SubmitError};
 pub use host::{Clock, Console, Instant};
+pub use lifecycle::{Lifecycle, Prepared};
 pub use limits::{KvType, Limits};
 pub use op::{Activation, Op, Reg};
 pub use page::{PAGE_TOKENS, PageId};

@@ -1,5 +1,7 @@
 //! The sizes that a host fixes at boot. Everything a device allocates follows from them.
 
+use half::f16;
+
 /// How keys and values are stored in page memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KvType {
@@ -15,6 +17,30 @@ impl KvType {
         match self {
             KvType::F16 => 2,
             KvType::F32 => 4,
+        }
+    }
+
+    /// Element number `element` of page memory or of a page image.
+    ///
+    /// # Panics
+    /// When `bytes` has no such element.
+    pub fn read(self, bytes: &[u8], element: usize) -> f32 {
+        let at = element * self.bytes();
+        match self {
+            KvType::F16 => f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32(),
+            KvType::F32 => f32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]),
+        }
+    }
+
+    /// Stores element number `element`; half precision rounds to nearest, ties to even.
+    ///
+    /// # Panics
+    /// When `bytes` has no such element.
+    pub fn write(self, bytes: &mut [u8], element: usize, x: f32) {
+        let at = element * self.bytes();
+        match self {
+            KvType::F16 => bytes[at..at + 2].copy_from_slice(&f16::from_f32(x).to_le_bytes()),
+            KvType::F32 => bytes[at..at + 4].copy_from_slice(&x.to_le_bytes()),
         }
     }
 }

@@ -53,6 +53,19 @@ pub enum Activation {
     Gelu,
 }
 
+impl Activation {
+    /// Its value, nearly exact.
+    pub fn of(self, x: f64) -> f64 {
+        match self {
+            Activation::Silu => x / (1.0 + libm::exp(-x)),
+            Activation::Gelu => {
+                let root = libm::sqrt(2.0 / core::f64::consts::PI);
+                0.5 * x * (1.0 + libm::tanh(root * (x + 0.044715 * x * x * x)))
+            }
+        }
+    }
+}
+
 /// One instruction.
 ///
 /// Sums run in `f32`; how far a backend may differ from the reference is stated per instruction by

@@ -25,6 +25,33 @@ pub const fn head_elements(shape: &ModelShape) -> usize {
     PAGE_TOKENS * shape.head_dim as usize
 }
 
+/// Where element `dim` of the key of the token at `place` lies in a page image, in elements.
+pub const fn key_element(shape: &ModelShape, layer: u32, kv_head: u32, place: usize, dim: usize) -> usize {
+    head_start(shape, layer, kv_head) + dim * PAGE_TOKENS + place
+}
+
+/// Where element `dim` of the value of the token at `place` lies in a page image, in elements.
+pub const fn value_element(shape: &ModelShape, layer: u32, kv_head: u32, place: usize, dim: usize) -> usize {
+    head_start(shape, layer, kv_head) + head_elements(shape) + place * shape.head_dim as usize + dim
+}
+
+/// Where the keys of a key/value head begin in a page image, in elements; its values follow them
+/// after [`head_elements`].
+pub const fn head_start(shape: &ModelShape, layer: u32, kv_head: u32) -> usize {
+    2 * (layer as usize * shape.kv_heads as usize + kv_head as usize) * head_elements(shape)
+}
+
+/// The mean of the first `tokens` keys of one head, which lie in `keys` as in a page image.
+///
+/// # Panics
+/// When `keys` is shorter than `mean.len()` dimensions are.
+pub fn mean_key(kv: KvType, keys: &[u8], tokens: usize, mean: &mut [f32]) {
+    for (dim, mean) in mean.iter_mut().enumerate() {
+        let key = |place| f64::from(kv.read(keys, dim * PAGE_TOKENS + place));
+        *mean = ((0..tokens).map(key).sum::<f64>() / tokens as f64) as f32;
+    }
+}
+
 /// Bytes of one layer of a page.
 pub const fn layer_bytes(shape: &ModelShape, kv: KvType) -> usize {
     2 * shape.kv_heads as usize * head_elements(shape) * kv.bytes()

@@ -2,7 +2,7 @@
 
 use crate::op::{Op, Reg};
 use crate::shape::ModelShape;
-use crate::weight::WeightRole;
+use crate::weight::{WeightId, WeightRole};
 
 /// A model's forward pass: `prologue` once, `layer` for every layer with the layer's index as
 /// operand, `epilogue` once.
@@ -99,6 +99,15 @@ impl Program {
         self.prologue.iter().chain(self.layer).chain(self.epilogue)
     }
 
+    /// The instructions in the order in which they run, each with its layer; `None` in prologue and
+    /// epilogue.
+    pub fn instructions(&self, layers: u32) -> impl Iterator<Item = (Option<u32>, &'static Op)> + use<> {
+        let Program { prologue, layer, epilogue } = *self;
+        let layers = (0..layers).flat_map(move |index| layer.iter().map(move |op| (Some(index), op)));
+        let outside = |ops: &'static [Op]| ops.iter().map(|op| (None, op));
+        outside(prologue).chain(layers).chain(outside(epilogue))
+    }
+
     /// Calls `visit` for every weight that the program names, in program order; a weight named twice
     /// is visited twice. Ends at the first error.
     ///
@@ -107,16 +116,37 @@ impl Program {
     pub fn for_each_weight<E>(
         &self,
         layers: u32,
-        mut visit: impl FnMut(crate::WeightId) -> Result<(), E>,
+        mut visit: impl FnMut(WeightId) -> Result<(), E>,
     ) -> Result<(), E> {
-        let parts = core::iter::once((0, self.prologue)).chain((0..layers).map(|layer| (layer, self.layer)));
-        for (layer, ops) in parts.chain(core::iter::once((0, self.epilogue))) {
-            for role in ops.iter().filter_map(Op::weight) {
-                let layer = if role.per_layer() { layer } else { 0 };
-                visit(crate::WeightId { role, layer })?;
+        let mut named =
+            self.instructions(layers).filter_map(|(layer, op)| Some(op.weight()?.in_layer(layer)));
+        named.try_for_each(&mut visit)
+    }
+
+    /// Calls `visit` for every tensor that a device has to keep: each once, in the order in which the
+    /// program first names it, a tied output as the embedding that it is. Ends at the first error.
+    ///
+    /// # Errors
+    /// Whatever `visit` returns.
+    pub fn for_each_tensor<E>(
+        &self,
+        shape: &ModelShape,
+        mut visit: impl FnMut(WeightId) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut of_model, mut of_layer, mut layer) = (0u32, 0u32, 0);
+        self.for_each_weight(shape.layers, |id| {
+            let id = id.stored(shape);
+            if id.role.per_layer() && id.layer != layer {
+                (of_layer, layer) = (0, id.layer);
             }
-        }
-        Ok(())
+            let seen = if id.role.per_layer() { &mut of_layer } else { &mut of_model };
+            let bit = 1 << id.role as u32;
+            if *seen & bit != 0 {
+                return Ok(());
+            }
+            *seen |= bit;
+            visit(id)
+        })
     }
 
     /// Checks that every instruction works on registers that were written, with weights of the

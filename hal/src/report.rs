@@ -23,6 +23,14 @@ impl Mass {
     }
 }
 
+/// Adds up, and stays at the largest mass when that is passed: a token that everybody looks at gets
+/// there within days.
+impl core::ops::AddAssign for Mass {
+    fn add_assign(&mut self, other: Mass) {
+        self.0 = self.0.saturating_add(other.0);
+    }
+}
+
 /// A possible next token.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]

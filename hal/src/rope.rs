@@ -4,7 +4,10 @@
 //! p with a key at position q depends on p − q alone; this is what lets a slice be mapped at any
 //! address (see `Segment`).
 
-use crate::shape::ShapeError;
+use crate::shape::{MOST_HEAD_DIM, ShapeError};
+
+/// The most pairs that a head can have.
+pub const MOST_PAIRS: usize = MOST_HEAD_DIM as usize / 2;
 
 /// Which two dimensions of a head turn together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,25 @@ impl Rope {
                 let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
                 frequency * (kept + (1.0 - kept) / f64::from(factor))
             }
+        }
+    }
+
+    /// The frequency of every pair in turn, in radians per token, divided by its factor; `factors` are
+    /// those of [`crate::weight::rope_factors`].
+    pub fn frequencies<'f>(&self, factors: &'f [f32]) -> impl Iterator<Item = f64> + use<'f> {
+        let rope = *self;
+        let divisor = |pair: u32| factors.get(pair as usize).map_or(1.0, |&factor| f64::from(factor));
+        (0..rope.dims / 2).map(move |pair| rope.frequency(pair) / divisor(pair))
+    }
+
+    /// Rotates a head by `distance` tokens into `out`: pair (a, b) with angle φ = distance · frequency
+    /// becomes (a cos φ − b sin φ, a sin φ + b cos φ).
+    pub fn rotate(&self, frequencies: &[f64], distance: u32, head: &[f32], out: &mut [f64]) {
+        out.iter_mut().zip(head).for_each(|(out, &x)| *out = x.into());
+        for (pair, frequency) in (0..).zip(frequencies) {
+            let (sin, cos) = libm::sincos(frequency * f64::from(distance));
+            let (a, b) = self.pair(pair);
+            (out[a], out[b]) = (out[a] * cos - out[b] * sin, out[a] * sin + out[b] * cos);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The sizes of a model, as numbers: everything that a device must know of it besides its weights.
 
+use crate::op::Reg;
 use crate::rope::Rope;
 
 /// The sizes of a decoder-only transformer with grouped-query attention.
@@ -45,6 +46,16 @@ impl ModelShape {
         self.heads / self.kv_heads
     }
 
+    /// Words of a token mask: one bit per token.
+    pub const fn mask_words(&self) -> usize {
+        self.vocab.div_ceil(32) as usize
+    }
+
+    /// Elements of a row of the widest register.
+    pub fn widest(&self) -> u32 {
+        Reg::ALL.iter().map(|reg| reg.width(self)).max().unwrap_or(0)
+    }
+
     /// Checks that the sizes belong together and are small enough that no product of two of them
     /// overflows 32 bits.
     ///
@@ -79,7 +90,8 @@ const MOST_LAYERS: u32 = 1 << 10;
 const MOST_WIDTH: u32 = 1 << 16;
 const MOST_FFN: u32 = 1 << 18;
 const MOST_HEADS: u32 = 1 << 9;
-const MOST_HEAD_DIM: u32 = 1 << 10;
+/// The widest head that [`ModelShape::check`] accepts.
+pub const MOST_HEAD_DIM: u32 = 1 << 10;
 const MOST_VOCAB: u32 = 1 << 21;
 const MOST_CONTEXT: u32 = 1 << 24;
 

@@ -1,9 +1,12 @@
 //! A batch descriptor: which tokens are computed, where they live and what they may look at.
 
+use core::ops::Range;
+
 use crate::limits::Limits;
 use crate::op::Reg;
 use crate::page::{PAGE_TOKENS, PageId, pages_for};
 use crate::shape::ModelShape;
+use crate::walk;
 
 /// One step: several agents' prefill chunks and decode rows, as plain data.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +85,15 @@ impl Segment {
     pub const fn pages(&self) -> u32 {
         pages_for(self.len)
     }
+
+    /// Its tokens that a row at `address` may attend to: those from the first up to the row itself.
+    pub const fn visible(&self, address: u32) -> u32 {
+        match address.checked_sub(self.base) {
+            Some(distance) if distance < self.len => distance + 1,
+            Some(_) => self.len,
+            None => 0,
+        }
+    }
 }
 
 /// A register at a layer that is copied into the report for exposed rows.
@@ -93,8 +105,24 @@ pub enum Tap {
     Final(Reg),
 }
 
-/// Layers from `start` up to and without `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Tap {
+    /// The tap that an `Expose` of `reg` serves: in a layer, or (`None`) in the epilogue.
+    pub const fn at(layer: Option<u32>, reg: Reg) -> Tap {
+        match layer {
+            Some(layer) => Tap::Layer(layer, reg),
+            None => Tap::Final(reg),
+        }
+    }
+
+    /// The register.
+    pub const fn reg(self) -> Reg {
+        let (Tap::Layer(_, reg) | Tap::Final(reg)) = self;
+        reg
+    }
+}
+
+/// Layers from `start` up to and without `end`; by default none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LayerRange {
     /// The first layer.
     pub start: u32,
@@ -109,6 +137,11 @@ impl LayerRange {
     /// Whether a layer is in the range.
     pub const fn contains(&self, layer: u32) -> bool {
         self.start <= layer && layer < self.end
+    }
+
+    /// How many layers it has.
+    pub const fn count(&self) -> u32 {
+        self.end.saturating_sub(self.start)
     }
 }
 
@@ -216,23 +249,17 @@ impl Step<'_> {
         if let Some(&page) = self.pages.iter().find(|page| page.0 >= limits.pages) {
             return Err(StepFault::Page { page });
         }
-        let (mut row, mut segment, mut page) = (0, 0, 0);
-        for span in self.spans {
-            let segments = &self.segments[segment..segment + span.segments as usize];
-            self.check_segments(segments, segment as u32, limits)?;
-            let pages: u32 = segments.iter().map(Segment::pages).sum();
-            let pages = &self.pages[page..page + pages as usize];
-            self.check_rows(row, span.rows as usize, segments, pages, shape, limits)?;
-            row += span.rows as usize;
-            segment += span.segments as usize;
-            page += pages.len();
+        for span in walk::spans(self.spans, self.segments) {
+            let segments = &self.segments[span.segments.clone()];
+            self.check_segments(segments, span.segments.start as u32, limits)?;
+            self.check_rows(span.rows, segments, &self.pages[span.pages], shape, limits)?;
         }
         Ok(())
     }
 
     fn check_counts(&self, limits: &Limits) -> Result<(), StepFault> {
-        let wanted = self.rows.iter().filter(|row| row.want != Want::Nothing).count();
-        let exposed = self.rows.iter().filter(|row| row.expose).count();
+        let wanted = walk::wanted(self.rows).count();
+        let exposed = walk::exposed(self.rows).count();
         for (what, count, limit) in [
             ("rows", self.rows.len(), limits.rows),
             ("spans", self.spans.len(), limits.spans),
@@ -269,7 +296,7 @@ impl Step<'_> {
         for (index, mask) in self.masks.iter().enumerate() {
             let whole = (shape.vocab / 32) as usize;
             let rest = shape.vocab % 32;
-            let right_length = mask.len() == whole + usize::from(rest != 0);
+            let right_length = mask.len() == shape.mask_words();
             let allows = |mask: &[u32]| {
                 mask[..whole].iter().any(|&word| word != 0)
                     || (rest != 0 && mask[whole] & ((1u32 << rest) - 1) != 0)
@@ -312,8 +339,7 @@ impl Step<'_> {
 
     fn check_rows(
         &self,
-        first: usize,
-        count: usize,
+        span: Range<usize>,
         segments: &[Segment],
         pages: &[PageId],
         shape: &ModelShape,
@@ -321,8 +347,8 @@ impl Step<'_> {
     ) -> Result<(), StepFault> {
         let (mut at, mut page_base) = (0, 0usize);
         let mut previous = None;
-        for (index, row) in self.rows[first..first + count].iter().enumerate() {
-            let number = (first + index) as u32;
+        for (row, index) in self.rows[span.clone()].iter().zip(span) {
+            let number = index as u32;
             if row.token >= shape.vocab || matches!(row.want, Want::Score(token) if token >= shape.vocab) {
                 return Err(StepFault::Token { row: number });
             }

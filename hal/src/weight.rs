@@ -1,6 +1,9 @@
 //! Weights by role. Files name tensors with text; a host translates (text never comes here).
 
 use crate::dtype::DType;
+use crate::error::PrepareError;
+use crate::quant::dequantise;
+use crate::rope::MOST_PAIRS;
 use crate::shape::ModelShape;
 
 /// What a weight tensor is for.
@@ -57,6 +60,12 @@ impl WeightRole {
         )
     }
 
+    /// The tensor that an instruction means when it names this role in a layer, or (`None`) outside of
+    /// the layers.
+    pub fn in_layer(self, layer: Option<u32>) -> WeightId {
+        WeightId { role: self, layer: layer.filter(|_| self.per_layer()).unwrap_or(0) }
+    }
+
     /// Rows and columns that the model's shape implies. A vector is one row.
     pub const fn dims(self, shape: &ModelShape) -> (u32, u32) {
         match self {
@@ -83,6 +92,40 @@ pub struct WeightId {
     pub role: WeightRole,
     /// The layer; 0 for roles that are not per layer.
     pub layer: u32,
+}
+
+impl WeightId {
+    /// The tensor that is stored: where the model ties them, the output projection is the embedding.
+    pub fn stored(self, shape: &ModelShape) -> WeightId {
+        match self.role {
+            WeightRole::Output if shape.tied_embedding => WeightRole::TokenEmbedding.in_layer(None),
+            _ => self,
+        }
+    }
+
+    /// What the source says of this tensor, once that it has the size that the model calls for and a
+    /// type that the device has kernels for (`Caps::dtypes`) is known.
+    ///
+    /// # Errors
+    /// [`WeightError::Missing`], [`PrepareError::Dims`], [`WeightError::Unreadable`] when a row is no
+    /// whole number of blocks, [`PrepareError::DType`].
+    pub fn describe(
+        self,
+        shape: &ModelShape,
+        source: &dyn WeightSource,
+        dtypes: &[DType],
+    ) -> Result<TensorInfo, PrepareError> {
+        let info = source.describe(self).ok_or(WeightError::Missing(self))?;
+        let (found, expected) = ((info.rows, info.cols), self.role.dims(shape));
+        if found != expected {
+            return Err(PrepareError::Dims { id: self, found, expected });
+        }
+        info.bytes().ok_or(WeightError::Unreadable(self))?;
+        if !dtypes.contains(&info.dtype) {
+            return Err(PrepareError::DType { id: self, dtype: info.dtype });
+        }
+        Ok(info)
+    }
 }
 
 impl core::fmt::Display for WeightId {
@@ -140,6 +183,27 @@ pub trait WeightSource {
     /// The device holds its own copy of the tensor now and will not ask again: the source may drop
     /// the memory behind it.
     fn release(&mut self, id: WeightId);
+}
+
+/// The divisors of the rotations' frequencies, one per pair ([`WeightRole::RopeFactors`]), read into
+/// `buffer` and released; none where the model brings none.
+///
+/// # Errors
+/// Those of [`WeightId::describe`] and of [`WeightSource::load`].
+pub fn rope_factors<'b>(
+    shape: &ModelShape,
+    source: &mut dyn WeightSource,
+    buffer: &'b mut [f32; MOST_PAIRS],
+) -> Result<&'b [f32], PrepareError> {
+    if !shape.rope.factors {
+        return Ok(&[]);
+    }
+    let id = WeightRole::RopeFactors.in_layer(None);
+    let info = id.describe(shape, source, &DType::ALL)?;
+    let factors = &mut buffer[..info.cols as usize];
+    dequantise(info.dtype, source.load(id)?.bytes, factors);
+    source.release(id);
+    Ok(factors)
 }
 
 /// Why a tensor could not be had.

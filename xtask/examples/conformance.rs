@@ -1,13 +1,23 @@
 //! Holds the backends to the conformance suite and prints the table: `cargo xtask conformance`.
-//!
-//! The argument is the name of a backend; without one, all of them run.
+
+#[path = "../src/conformance/selection.rs"]
+mod selection;
 
 use std::process::ExitCode;
 
-use agentos_conformance::{Backend, Options, Twin, run};
+use agentos_conformance::{Backend, Options, Twin, names, run};
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
 use agentos_reference::Reference;
+use clap::Parser;
+
+use selection::Selection;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    selection: Selection,
+}
 
 /// Each backend, as often as it has kernels whose bits differ: one line adds one.
 fn backends() -> Vec<Backend> {
@@ -63,7 +73,7 @@ fn device<const ISA: usize, const THREADS: usize, const INT16: bool>() -> Box<dy
 }
 
 fn main() -> ExitCode {
-    let wanted = std::env::args().nth(1);
+    let Selection { backend: wanted, only, seed, cases } = Line::parse().selection;
     let known = backends();
     let chosen: Vec<&Backend> =
         known.iter().filter(|backend| wanted.as_deref().is_none_or(|name| name == backend.name)).collect();
@@ -73,9 +83,14 @@ fn main() -> ExitCode {
         eprintln!("there is no such backend; there are: {}", names.join(", "));
         return ExitCode::FAILURE;
     }
+    let options = Options { seed, cases, only };
     let mut passed = true;
     for backend in chosen {
-        let table = run(backend, &Options::default());
+        let table = run(backend, &options);
+        if table.lines.is_empty() {
+            eprintln!("no check is called so; there are: {}", names(backend).join(", "));
+            return ExitCode::FAILURE;
+        }
         println!("{table}\n");
         passed &= table.passed();
     }

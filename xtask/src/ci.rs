@@ -27,7 +27,7 @@ pub fn ci(repository: &Repository) -> Outcome {
         succeed(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
     });
     stages.run("test", || test::test(repository, &[]));
-    stages.run("conformance", || conformance::conformance(repository, None));
+    stages.run("conformance", || conformance::conformance(repository, &conformance::Options::everything()));
     if succeeds(nightly("rustc").arg("--version")) {
         stages.run("fuzz", || fuzz(repository));
     } else {

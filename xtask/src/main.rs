@@ -51,11 +51,7 @@ enum Chore {
     /// Times the shipped program beside the machine's limits, and beside llama.cpp with --peer.
     Bench(bench::Options),
     /// Holds the backends to the conformance suite and prints the table.
-    Conformance {
-        /// Only this backend: reference or cpu.
-        #[arg(long)]
-        backend: Option<String>,
-    },
+    Conformance(conformance::Options),
     /// Gets the default model, or does what else `agentos model` takes.
     #[command(disable_help_flag = true)]
     Model {
@@ -76,7 +72,7 @@ fn main() -> ExitCode {
         Chore::Test { filters } => test::test(&repository, &filters),
         Chore::Ci => ci::ci(&repository),
         Chore::Bench(options) => bench::bench(&repository, &options),
-        Chore::Conformance { backend } => conformance::conformance(&repository, backend.as_deref()),
+        Chore::Conformance(options) => conformance::conformance(&repository, &options),
         Chore::Model { args } => model::model(&repository, &args),
         Chore::Sim(options) => sim::sim(&repository, &options),
         Chore::Tidy => tidy::tidy(&repository),

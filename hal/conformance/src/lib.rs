@@ -36,7 +36,7 @@ pub use rig::Make;
 pub use table::{Line, Table};
 
 use crate::checks::{Bench, Check, Failure};
-use crate::compare::largest;
+use crate::compare::{Apart, largest};
 use crate::rng::Rng;
 
 /// A backend, and how to make one.
@@ -76,13 +76,16 @@ impl Default for Options {
     }
 }
 
+/// The checks that there are for a backend: name and kind, as [`Options::only`] looks at them.
+pub fn names(backend: &Backend) -> Vec<String> {
+    checks::all(backend).iter().map(Check::full_name).collect()
+}
+
 /// Runs the checks.
 pub fn run(backend: &Backend, options: &Options) -> Table {
     let caps = (backend.make)().caps();
-    let chosen = |check: &Check| {
-        let name = format!("{} {}", check.name, check.kind);
-        options.only.as_ref().is_none_or(|part| name.contains(part.as_str()))
-    };
+    let chosen =
+        |check: &Check| options.only.as_ref().is_none_or(|part| check.full_name().contains(part.as_str()));
     let checks = checks::all(backend).into_iter().filter(chosen);
     Table {
         backend: format!("{} ({}, {} threads)", backend.name, caps.variant, caps.threads),
@@ -103,15 +106,17 @@ fn run_check(check: &Check, backend: &Backend, options: &Options) -> Line {
         failure: None,
     };
     for case in 0..options.cases {
-        let mut rng = Rng::new(options.seed, &format!("{} {}", check.name, check.kind), case);
-        let bench = Bench { backend };
+        let mut rng = Rng::new(options.seed, &check.full_name(), case);
+        let bench = Bench::new(backend);
         let result = catch_unwind(AssertUnwindSafe(|| (check.run)(&bench, &mut rng)));
         line.cases += 1;
         let fault = match result {
-            Ok(Ok(error)) => {
-                line.worst = largest([line.worst, error]);
-                (error > tolerance.limit)
-                    .then(|| format!("{error:.1e} {}; {:.1e} is allowed", tolerance.unit, tolerance.limit))
+            Ok(Ok(Apart { error, place })) => {
+                line.worst = largest([line.worst, error]).error;
+                let place = place.map_or(String::new(), |place| format!("; {place}"));
+                let (unit, limit) = (tolerance.unit, tolerance.limit);
+                let excess = || format!("{error:.1e} {unit}; {limit:.1e} is allowed{place}");
+                (error.is_nan() || error > limit).then(excess)
             }
             Ok(Err(Failure::Refused)) => {
                 line.refused = true;
@@ -121,7 +126,8 @@ fn run_check(check: &Check, backend: &Backend, options: &Options) -> Line {
             Err(panic) => Some(format!("panicked: {}", panic_text(&*panic))),
         };
         if let Some(fault) = fault {
-            line.failure = Some(format!("case {case} of seed {}: {fault}", options.seed));
+            let model = bench.model().map_or(String::new(), |model| format!(" ({model})"));
+            line.failure = Some(format!("case {case} of seed {}: {fault}{model}", options.seed));
             break;
         }
     }

@@ -7,7 +7,7 @@ use agentos_hal::{Candidate, KvType, LayerRange, Mass, ModelShape, Outcome, PAGE
 use half::f16;
 
 use crate::batch::{Batch, Context};
-use crate::compare::differing;
+use crate::compare::{Apart, differing};
 use crate::rig::Rig;
 use crate::rng::Rng;
 
@@ -127,29 +127,34 @@ pub fn tokens_of(image: &[u8], shape: &ModelShape, kv: KvType, tokens: usize) ->
 
 impl Record {
     /// How many numbers differ; tokens that only one of the two has are left out.
-    pub fn differences(&self, other: &Record) -> f64 {
-        let common = self.tokens.iter().filter_map(|(name, token)| Some((token, other.tokens.get(name)?)));
-        common.map(|(a, b)| a.differences(b)).sum()
+    pub fn differences(&self, other: &Record) -> Apart {
+        let common =
+            self.tokens.iter().filter_map(|(name, token)| Some((name, token, other.tokens.get(name)?)));
+        let of_token = |(&(context, token), a, b): (&(usize, usize), &Token, &Token)| {
+            a.differences(b).of(|| format!("token {token} of context {context}"))
+        };
+        common.map(of_token).sum()
     }
 
     /// [`Record::differences`], and those in masses and page memory.
-    pub fn all_differences(&self, other: &Record) -> f64 {
+    pub fn all_differences(&self, other: &Record) -> Apart {
         let masses = |record: &Record| record.mass.values().copied().collect::<Vec<_>>();
+        let tokens = self.tokens.len().abs_diff(other.tokens.len()) as f64;
         self.differences(other)
-            + self.tokens.len().abs_diff(other.tokens.len()) as f64
-            + differing(&masses(self), &masses(other))
-            + differing(&self.stored, &other.stored)
-            + differing(&self.mean_keys, &other.mean_keys)
-            + differing(&self.token_mass, &other.token_mass)
+            + tokens.into()
+            + differing(&masses(self), &masses(other)).of(|| "masses of the segments".to_owned())
+            + differing(&self.stored, &other.stored).of(|| "keys and values stored".to_owned())
+            + differing(&self.mean_keys, &other.mean_keys).of(|| "mean keys".to_owned())
+            + differing(&self.token_mass, &other.token_mass).of(|| "masses of the tokens".to_owned())
     }
 }
 
 impl Token {
-    fn differences(&self, other: &Token) -> f64 {
-        differing(&[self.outcome], &[other.outcome])
-            + differing(&self.candidates, &other.candidates)
-            + differing(&self.exposed, &other.exposed)
-            + differing(&[self.entropy], &[other.entropy])
+    fn differences(&self, other: &Token) -> Apart {
+        differing(&self.exposed, &other.exposed).of(|| "its exposed row".to_owned())
+            + differing(&[self.entropy], &[other.entropy]).of(|| "its attention entropy".to_owned())
+            + differing(&self.candidates, &other.candidates).of(|| "its candidates".to_owned())
+            + differing(&[self.outcome], &[other.outcome]).of(|| "its outcome".to_owned())
     }
 }
 

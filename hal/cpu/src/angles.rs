@@ -12,9 +12,7 @@ pub fn fill(shape: &ModelShape, factors: &[f32], step: u32, cos: &mut [f32], sin
     let head_dim = shape.head_dim as usize;
     cos.fill(1.0);
     sin.fill(0.0);
-    for pair in 0..shape.rope.dims / 2 {
-        let factor = factors.get(pair as usize).map_or(1.0, |&factor| f64::from(factor));
-        let frequency = shape.rope.frequency(pair) / factor;
+    for (pair, frequency) in (0..).zip(shape.rope.frequencies(factors)) {
         let (first, second) = shape.rope.pair(pair);
         let rows = cos.chunks_exact_mut(head_dim).zip(sin.chunks_exact_mut(head_dim));
         for (position, (cos, sin)) in rows.enumerate() {

@@ -5,12 +5,12 @@ use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PageError, PageId, PrepareError,
-    Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, Inputs, Lifecycle, Limits, ModelShape, PageError, PageId,
+    PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 
 use crate::layout::{self, Layout};
-use crate::memory::{self, Blocks, MemorySource, Shortage};
+use crate::memory::{self, MemorySource, Shortage};
 use crate::model::Model;
 use crate::simd::detect::Isa;
 use crate::simd::kernels::Kernels;
@@ -27,7 +27,7 @@ pub struct CpuDevice<M: MemorySource, T: Team> {
     team: T,
     kernels: &'static Kernels,
     inputs: Inputs,
-    model: Option<Model>,
+    life: Lifecycle<Model>,
 }
 
 impl<M: MemorySource, T: Team> CpuDevice<M, T> {
@@ -37,7 +37,13 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
     /// # Panics
     /// When the machine lacks the instruction set.
     pub fn new(memory: M, team: T, isa: Isa) -> Self {
-        CpuDevice { memory, team, kernels: Kernels::available(isa), inputs: Inputs::Int16, model: None }
+        CpuDevice {
+            memory,
+            team,
+            kernels: Kernels::available(isa),
+            inputs: Inputs::Int16,
+            life: Lifecycle::new(),
+        }
     }
 
     /// The same device, with matrix products that take their inputs so.
@@ -57,20 +63,27 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
         limits: &Limits,
         source: &dyn WeightSource,
     ) -> Result<Footprint, PrepareError> {
-        check(program, shape)?;
+        let layout = self.layout(&self.check(program, shape, limits)?);
         let weights = weights::plan(program, shape, source, |_, _| Ok(()))?;
-        let layout = Layout::new(program, shape, limits, self.inputs, self.team.workers());
         Ok(Footprint { weights, pages: layout::page_bytes(shape, limits), scratch: layout.bytes })
     }
-}
 
-fn check(program: &Program, shape: &ModelShape) -> Result<(), PrepareError> {
-    shape.check()?;
-    program.verify(shape)?;
-    if !shape.head_dim.is_multiple_of(HEAD_DIM_MULTIPLE) {
-        return Err(PrepareError::HeadDim { head_dim: shape.head_dim, multiple_of: HEAD_DIM_MULTIPLE });
+    fn check(
+        &self,
+        program: &Program,
+        shape: &ModelShape,
+        limits: &Limits,
+    ) -> Result<Prepared, PrepareError> {
+        let prepared = Prepared::new(program, shape, limits)?;
+        if !shape.head_dim.is_multiple_of(HEAD_DIM_MULTIPLE) {
+            return Err(PrepareError::HeadDim { head_dim: shape.head_dim, multiple_of: HEAD_DIM_MULTIPLE });
+        }
+        Ok(prepared)
     }
-    Ok(())
+
+    fn layout(&self, Prepared { program, shape, limits }: &Prepared) -> Layout {
+        Layout::new(program, shape, limits, self.inputs, self.team.workers())
+    }
 }
 
 impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
@@ -91,35 +104,33 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
         limits: &Limits,
         source: &mut dyn WeightSource,
     ) -> Result<Footprint, PrepareError> {
-        self.model = None;
+        self.life.clear();
+        let prepared = self.check(program, shape, limits)?;
         let footprint = self.footprint(program, shape, limits, source)?;
         self.memory.reserve(&footprint).map_err(|Shortage { what, available }| {
             let sizes = memory::purposes(&footprint);
             let needed = sizes.iter().find(|size| size.0 == what).map_or(0, |size| size.1);
             PrepareError::TooLarge { what, needed, available }
         })?;
-        let layout = Layout::new(program, shape, limits, self.inputs, self.team.workers());
-        let model = Model { program: *program, shape: *shape, limits: *limits, layout, step: None };
+        let model = Model::new(&prepared, self.layout(&prepared));
         let mut blocks = self.memory.blocks();
         model.load_angles(blocks.scratch, source)?;
         model.load_weights(&mut blocks, source, &self.team)?;
-        self.model = Some(model);
+        self.life.ready(prepared, model);
         Ok(footprint)
     }
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
-        let model = self.model.as_mut().ok_or(SubmitError::NotPrepared)?;
-        if model.step.is_some() {
-            return Err(SubmitError::Busy);
-        }
-        step.check(&model.shape, &model.limits, &model.program)?;
+        let model = self.life.submit(step)?;
         model.fill(self.memory.blocks().scratch, step);
         Ok(())
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {
-        let Some(model) = self.model.as_mut() else { return Poll::Ready(Err(DeviceError::Idle)) };
-        let Some(step) = model.step.take() else { return Poll::Ready(Err(DeviceError::Idle)) };
+        let model = match self.life.finish() {
+            Ok(model) => model,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
         let blocks = self.memory.blocks();
         let machine = Machine {
             kernels: self.kernels,
@@ -131,40 +142,35 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
             scratch: blocks.scratch,
             pages: blocks.pages,
             weights: blocks.weights,
-            counts: step.counts,
-            counters: step.counters,
+            counts: model.step.counts,
+            counters: model.step.counters,
         };
         machine.run(&self.team);
-        Poll::Ready(model.report(self.memory.blocks().scratch, &step, self.team.workers()))
+        Poll::Ready(model.report(self.memory.blocks().scratch, self.team.workers()))
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
-        Poll::Ready(self.idle_model().and_then(|(model, blocks)| {
-            model.check_image(page, image.len())?;
+        Poll::Ready(self.life.image(page, image.len()).map(|model| {
+            let pages = self.memory.blocks().pages;
             for (index, image) in image.chunks_exact_mut(model.half_bytes()).enumerate() {
-                image.copy_from_slice(&blocks.pages[model.place(page, index)]);
+                image.copy_from_slice(&pages[model.place(page, index)]);
             }
-            Ok(())
         }))
     }
 
     fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
-        Poll::Ready(self.idle_model().and_then(|(model, blocks)| {
-            model.check_image(page, image.len())?;
+        Poll::Ready(self.life.image(page, image.len()).map(|model| {
+            let blocks = self.memory.blocks();
             for (index, image) in image.chunks_exact(model.half_bytes()).enumerate() {
                 blocks.pages[model.place(page, index)].copy_from_slice(image);
             }
             model.clear_mass(blocks.scratch, page);
-            Ok(())
         }))
     }
 
     fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
-        let (model, blocks) = self.idle_model()?;
-        for &(from, to) in pairs {
-            model.check_page(from)?;
-            model.check_page(to)?;
-        }
+        let model = self.life.copies(pairs)?;
+        let blocks = self.memory.blocks();
         for &(from, to) in pairs {
             for index in 0..model.halves() {
                 let place = model.place(to, index).start;
@@ -183,16 +189,9 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
         tokens: usize,
         summary: PageSummary<'_>,
     ) -> Poll<Result<(), PageError>> {
-        Poll::Ready(
-            self.idle_model()
-                .and_then(|(model, blocks)| model.summarise(&blocks, page, layer, tokens, summary)),
-        )
-    }
-}
-
-impl<M: MemorySource, T: Team> CpuDevice<M, T> {
-    fn idle_model(&mut self) -> Result<(&Model, Blocks<'_>), PageError> {
-        let model = self.model.as_ref().ok_or(PageError::NotPrepared)?;
-        if model.step.is_some() { Err(PageError::Busy) } else { Ok((model, self.memory.blocks())) }
+        let checked = self.life.summary(page, layer, tokens, &summary);
+        Poll::Ready(checked.map(|model| {
+            model.summarise(&self.memory.blocks(), page, layer, tokens, summary);
+        }))
     }
 }

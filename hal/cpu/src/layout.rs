@@ -183,8 +183,7 @@ impl Layout {
         let widest = strides.iter().copied().max().unwrap_or(0);
         let blocks = (limits.outcomes as usize).div_ceil(HEAD_ROWS);
         // Every instruction may be a phase, and the narrowing of its input another.
-        let ops =
-            program.prologue.len() + program.layer.len() * shape.layers as usize + program.epilogue.len();
+        let ops = program.instructions(shape.layers).count();
         let phases = 2 * ops + 3 * blocks;
         let narrow = Reg::ALL.map(|reg| {
             let rows = if inputs == Inputs::Int16 && feeds_product(program, reg) { rows } else { 0 };

@@ -3,11 +3,12 @@
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::page::{self, PAGE_TOKENS, PageId};
+use agentos_hal::rope::MOST_PAIRS;
+use agentos_hal::weight::rope_factors;
 use agentos_hal::{
-    DeviceError, KvType, LayerRange, Limits, Mass, ModelShape, Outcome, PageError, PrepareError, Program,
-    Row, Step, StepReport, Tap, Want, WeightId, WeightRole, WeightSource,
+    DeviceError, LayerRange, Limits, Mass, ModelShape, Outcome, PrepareError, Prepared, Program, Row, Step,
+    StepReport, Tap, Want, WeightId, WeightRole, WeightSource, walk,
 };
-use half::f16;
 
 use crate::angles;
 use crate::layout::{self, Half, Layout, NONE, RowRecord, TapRecord, TaskRecord, WantRecord};
@@ -24,11 +25,11 @@ pub struct Model {
     pub shape: ModelShape,
     pub limits: Limits,
     pub layout: Layout,
-    pub step: Option<StepUnderWay>,
+    pub step: StepUnderWay,
 }
 
 /// What `poll` must know of the step besides the tables.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct StepUnderWay {
     pub counts: Counts,
     pub counters: LayerRange,
@@ -38,21 +39,17 @@ pub struct StepUnderWay {
 }
 
 impl Model {
+    pub fn new(&Prepared { program, shape, limits }: &Prepared, layout: Layout) -> Model {
+        Model { program, shape, limits, layout, step: StepUnderWay::default() }
+    }
+
     pub fn load_angles(&self, scratch: &mut [u8], source: &mut dyn WeightSource) -> Result<(), PrepareError> {
         let (shape, layout) = (&self.shape, &self.layout);
-        let mut factors = [1.0f32; MOST_PAIRS];
-        let mut count = 0;
-        if shape.rope.factors {
-            let id = WeightId { role: WeightRole::RopeFactors, layer: 0 };
-            let info = weights::describe(shape, source, id)?;
-            count = info.cols as usize;
-            let tensor = source.load(id)?;
-            agentos_hal::quant::dequantise(info.dtype, tensor.bytes, &mut factors[..count]);
-            source.release(id);
-        }
+        let mut buffer = [1.0; MOST_PAIRS];
+        let factors = rope_factors(shape, source, &mut buffer)?;
         for (tables, step) in [(layout.fine, 1), (layout.coarse, 64)] {
             let (cos, sin) = tables[0].two_mut(tables[1], scratch);
-            angles::fill(shape, &factors[..count], step, cos, sin);
+            angles::fill(shape, factors, step, cos, sin);
         }
         angles::fill_partners(&shape.rope, layout.partner.of_mut(scratch));
         Ok(())
@@ -93,10 +90,8 @@ impl Model {
                 layout.wants.of_mut(scratch)[wants] = want;
                 wants += 1;
             }
-            if row.place == 0 {
-                clear_mass(scratch, &layout, row.page);
-            }
         }
+        walk::begun(step.rows).for_each(|page| clear_mass(scratch, &layout, page));
         let mut first_page = 0;
         for (to, segment) in layout.segments.of_mut(scratch).iter_mut().zip(step.segments) {
             *to = MappedSegment { base: segment.base, len: segment.len, first_page };
@@ -105,55 +100,44 @@ impl Model {
         for (to, page) in layout.pages.of_mut(scratch).iter_mut().zip(step.pages) {
             *to = page.0;
         }
-        let (mut row, mut segment) = (0, 0);
-        let most = layout::task_rows(&self.shape) as u32;
-        for span in step.spans {
-            for first in (0..span.rows).step_by(most as usize) {
-                let rows = (span.rows - first).min(most);
-                let task = TaskRecord { row: row + first, rows, segment, segments: span.segments };
-                layout.tasks.of_mut(scratch)[tasks] = task;
+        let most = layout::task_rows(&self.shape);
+        for span in walk::spans(step.spans, step.segments) {
+            let (segment, segments) = (span.segments.start as u32, span.segments.len() as u32);
+            for row in span.rows.clone().step_by(most) {
+                let rows = (span.rows.end - row).min(most) as u32;
+                layout.tasks.of_mut(scratch)[tasks] = TaskRecord { row: row as u32, rows, segment, segments };
                 tasks += 1;
             }
-            row += span.rows;
-            segment += span.segments;
         }
         for (to, mask) in layout.masks.of_mut(scratch).chunks_exact_mut(layout.mask_words).zip(step.masks) {
             to.copy_from_slice(mask);
         }
-        let mut exposed_width = 0;
-        for (to, tap) in layout.taps.of_mut(scratch).iter_mut().zip(step.taps) {
-            let (layer, reg) = match *tap {
-                Tap::Layer(layer, reg) => (layer, reg),
-                Tap::Final(reg) => (NONE, reg),
-            };
-            *to = TapRecord { layer, reg: reg as u32, at: exposed_width };
-            exposed_width += reg.width(&self.shape);
+        for (to, (tap, place)) in
+            layout.taps.of_mut(scratch).iter_mut().zip(walk::taps(step.taps, &self.shape))
+        {
+            let layer = if let Tap::Layer(layer, _) = tap { layer } else { NONE };
+            *to = TapRecord { layer, reg: tap.reg() as u32, at: place.start as u32 };
         }
         layout.head_entropy.of_mut(scratch)[..step.rows.len() * self.shape.heads as usize].fill(0.0);
         layout.mass.of_mut(scratch)[..step.segments.len()].fill(Mass(0));
-        self.step = Some(StepUnderWay {
+        self.step = StepUnderWay {
             counts: Counts {
                 rows: step.rows.len(),
                 tasks,
                 wants,
                 taps: step.taps.len(),
-                exposed_width: exposed_width as usize,
+                exposed_width: walk::exposed_width(step.taps, &self.shape),
             },
             counters: step.counters,
             segments: step.segments.len(),
             pages: step.pages.len(),
             exposed: exposed as usize,
-        });
+        };
     }
 
-    pub fn report<'d>(
-        &self,
-        scratch: &'d mut [u8],
-        step: &StepUnderWay,
-        workers: usize,
-    ) -> Result<StepReport<'d>, DeviceError> {
-        let layout = &self.layout;
-        let layers = step.counters.end - step.counters.start;
+    pub fn report<'d>(&self, scratch: &'d mut [u8], workers: usize) -> Result<StepReport<'d>, DeviceError> {
+        let (layout, step) = (&self.layout, &self.step);
+        let layers = step.counters.count();
         if layers > 0 {
             for index in 0..step.pages {
                 let page = layout.pages.of(scratch)[index];
@@ -190,40 +174,14 @@ impl Model {
         layer: u32,
         tokens: usize,
         summary: PageSummary<'_>,
-    ) -> Result<(), PageError> {
-        self.check_page(page)?;
-        if layer >= self.shape.layers {
-            return Err(PageError::Layer(layer));
-        }
-        if tokens == 0 || tokens > PAGE_TOKENS {
-            return Err(PageError::Length { found: tokens, expected: PAGE_TOKENS });
-        }
-        let (head_dim, width) = (self.shape.head_dim as usize, self.shape.kv_width() as usize);
-        if summary.mean_key.len() != width {
-            return Err(PageError::Length { found: summary.mean_key.len(), expected: width });
-        }
-        for (head, means) in summary.mean_key.chunks_exact_mut(head_dim).enumerate() {
-            let first = layout::half_page(&self.shape, &self.limits, layer, head as u32, Half::Keys, page.0);
-            let keys = &blocks.pages[first..first + self.half_bytes()];
-            for (dimension, mean) in means.iter_mut().enumerate() {
-                let key = |token| element(keys, self.limits.kv, dimension * PAGE_TOKENS + token);
-                *mean = (0..tokens).map(key).sum::<f32>() / tokens as f32;
-            }
+    ) {
+        for (head, mean) in (0..).zip(summary.mean_key.chunks_exact_mut(self.shape.head_dim as usize)) {
+            let first = layout::half_page(&self.shape, &self.limits, layer, head, Half::Keys, page.0);
+            page::mean_key(self.limits.kv, &blocks.pages[first..], tokens, mean);
         }
         let first = page.0 as usize * PAGE_TOKENS;
         let mass = &self.layout.token_mass.of(blocks.scratch)[first..first + PAGE_TOKENS];
         summary.mass.copy_from_slice(mass);
-        Ok(())
-    }
-
-    pub fn check_page(&self, page: PageId) -> Result<(), PageError> {
-        if page.0 < self.limits.pages { Ok(()) } else { Err(PageError::Page(page)) }
-    }
-
-    pub fn check_image(&self, page: PageId, found: usize) -> Result<(), PageError> {
-        self.check_page(page)?;
-        let expected = page::image_bytes(&self.shape, self.limits.kv);
-        if found == expected { Ok(()) } else { Err(PageError::Length { found, expected }) }
     }
 
     pub fn half_bytes(&self) -> usize {
@@ -249,9 +207,6 @@ impl Model {
         clear_mass(scratch, &self.layout, page);
     }
 }
-
-/// Rotated pairs of the widest head that `ModelShape::check` lets pass.
-const MOST_PAIRS: usize = 512;
 
 fn load(
     packed: &Packed,
@@ -287,12 +242,4 @@ fn want(row: &Row, index: usize) -> Option<WantRecord> {
 fn clear_mass(scratch: &mut [u8], layout: &Layout, page: PageId) {
     let first = page.0 as usize * PAGE_TOKENS;
     layout.token_mass.of_mut(scratch)[first..first + PAGE_TOKENS].fill(Mass(0));
-}
-
-fn element(bytes: &[u8], kv: KvType, index: usize) -> f32 {
-    let at = index * kv.bytes();
-    match kv {
-        KvType::F16 => f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32(),
-        KvType::F32 => f32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]),
-    }
 }

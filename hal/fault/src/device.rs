@@ -4,8 +4,8 @@ use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DeviceError, Footprint, Limits, ModelShape, PageError, PageId, PrepareError, Program, Step,
-    StepReport, SubmitError, TensorDevice, WeightSource, page,
+    Caps, DeviceError, Footprint, Limits, ModelShape, PageError, PageId, PrepareError, Prepared, Program,
+    Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
 };
 
 use crate::injected::Injected;
@@ -23,20 +23,12 @@ pub struct FaultDevice<'m, D> {
     plan: FaultPlan<'m>,
     scratch: Scratch<'m>,
     /// What was prepared; without it calls go through as they come.
-    model: Option<Model>,
+    prepared: Option<Prepared>,
     state: State,
     copying: Option<Copying>,
     submits: u64,
     copies: u64,
     injected: Injected,
-}
-
-/// What a step is checked against.
-#[derive(Clone, Copy)]
-struct Model {
-    program: Program,
-    shape: ModelShape,
-    limits: Limits,
 }
 
 #[derive(Clone, Copy)]
@@ -81,7 +73,7 @@ impl<'m, D: TensorDevice> FaultDevice<'m, D> {
             inner,
             plan,
             scratch,
-            model: None,
+            prepared: None,
             state: State::Resting,
             copying: None,
             submits: 0,
@@ -116,7 +108,7 @@ impl<'m, D: TensorDevice> FaultDevice<'m, D> {
             State::Lost => return Poll::Ready(Err(PageError::NotPrepared)),
             State::Failing { .. } => return Poll::Ready(Err(PageError::Busy)),
             State::Running { .. } => return act(&mut self.inner),
-            State::Resting if self.model.is_none() => return act(&mut self.inner),
+            State::Resting if self.prepared.is_none() => return act(&mut self.inner),
             State::Resting => (),
         }
         let mut copying = self.copying.take().unwrap_or_else(|| {
@@ -222,22 +214,22 @@ impl<D: TensorDevice> TensorDevice for FaultDevice<'_, D> {
         limits: &Limits,
         weights: &mut dyn WeightSource,
     ) -> Result<Footprint, PrepareError> {
-        (self.model, self.state, self.copying) = (None, State::Resting, None);
+        (self.prepared, self.state, self.copying) = (None, State::Resting, None);
         let footprint = self.inner.prepare(program, shape, limits, weights)?;
         if let Err(error) = self.make_ready(shape, limits) {
             // The wrapped device has a model, this one has none.
             self.state = State::Lost;
             return Err(error);
         }
-        self.model = Some(Model { program: *program, shape: *shape, limits: *limits });
+        self.prepared = Some(Prepared { program: *program, shape: *shape, limits: *limits });
         Ok(footprint)
     }
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
-        let model = match (self.state, self.model) {
+        let prepared = match (self.state, self.prepared) {
             (State::Lost, _) => return Err(SubmitError::NotPrepared),
             (State::Failing { .. }, _) => return Err(SubmitError::Busy),
-            (State::Resting, Some(model)) => model,
+            (State::Resting, Some(prepared)) => prepared,
             _ => return self.inner.submit(step),
         };
         let fate = self.plan.step(self.submits);
@@ -248,7 +240,7 @@ impl<D: TensorDevice> TensorDevice for FaultDevice<'_, D> {
             return Err(SubmitError::Busy);
         }
         if let Some(error) = fate.injury.and_then(|injury| failure(injury, step.rows.len())) {
-            step.check(&model.shape, &model.limits, &model.program)?;
+            step.check(&prepared.shape, &prepared.limits, &prepared.program)?;
             self.state = State::Failing { delay, error };
             return Ok(());
         }
@@ -302,7 +294,7 @@ impl<D: TensorDevice> TensorDevice for FaultDevice<'_, D> {
     }
 
     fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
-        match (self.state, self.model) {
+        match (self.state, self.prepared) {
             (State::Lost, _) => return Err(PageError::NotPrepared),
             (State::Failing { .. }, _) => return Err(PageError::Busy),
             (State::Resting, Some(_)) => (),

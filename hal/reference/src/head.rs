@@ -2,43 +2,39 @@
 
 use alloc::vec::Vec;
 
-use agentos_hal::{Candidate, DeviceError, Outcome, Reg, Want, WeightRole};
+use agentos_hal::{Candidate, DeviceError, Outcome, Reg, Want, WeightRole, walk};
 
 use crate::interpret::dot;
-use crate::memory::Machine;
+use crate::machine::{Batch, Machine};
 
 impl Machine {
     /// Fills the report's outcomes and candidates.
-    pub fn head(&mut self, input: Reg, weight: WeightRole) -> Result<(), DeviceError> {
-        self.logits(input, weight);
-        let vocab = self.shape.vocab as usize;
-        let words = vocab.div_ceil(32);
-        let wanted = self.rows.iter().zip(0..).filter(|(row, _)| row.want != Want::Nothing);
-        for ((row, number), logits) in wanted.zip(self.logits.chunks_exact(vocab)) {
+    pub fn head(&mut self, step: &Batch, input: Reg, weight: WeightRole) -> Result<(), DeviceError> {
+        self.logits(step, input, weight);
+        let (vocab, words) = (self.shape.vocab as usize, self.shape.mask_words());
+        for ((number, row), logits) in walk::wanted(&step.rows).zip(self.logits.chunks_exact(vocab)) {
             if logits.iter().any(|logit| !logit.is_finite()) {
-                return Err(DeviceError::NotFinite { row: number });
+                return Err(DeviceError::NotFinite { row: number as u32 });
             }
-            let mask = row.mask.map(|mask| &self.masks[usize::from(mask) * words..][..words]);
+            let mask = row.mask.map(|mask| &step.masks[usize::from(mask) * words..][..words]);
             let (log_sum_exp, entropy) = distribution(logits, mask);
             let candidates = select(logits, mask, self.limits.candidates as usize, &mut self.candidates);
             let scored = if let Want::Score(token) = row.want { logits[token as usize] } else { 0.0 };
-            self.outcomes.push(Outcome { row: number, candidates, log_sum_exp, entropy, scored });
+            self.outcomes.push(Outcome { row: number as u32, candidates, log_sum_exp, entropy, scored });
         }
         Ok(())
     }
 
-    fn logits(&mut self, input: Reg, weight: WeightRole) {
-        let (vocab, width) = (self.shape.vocab as usize, input.width(&self.shape));
-        let wanted = self.rows.iter().filter(|row| row.want != Want::Nothing).count();
-        self.logits.resize(wanted * vocab, 0.0);
+    fn logits(&mut self, step: &Batch, input: Reg, weight: WeightRole) {
+        let (vocab, width) = (self.shape.vocab as usize, input.width(&self.shape) as usize);
+        self.logits.resize(walk::wanted(&step.rows).count() * vocab, 0.0);
         for token in 0..vocab {
-            let weights = self.weights_of(weight, None, token, width);
-            let rows = self.rows.iter().zip(self.regs[input as usize].chunks_exact(width as usize));
-            let wanted = rows.filter(|(row, _)| row.want != Want::Nothing);
-            for ((_, vector), logits) in wanted.zip(self.logits.chunks_exact_mut(vocab)) {
-                logits[token] = dot(&weights, vector) as f32;
+            self.weights.row(weight, None, token, &mut self.weight_row);
+            let wanted = walk::wanted(&step.rows).zip(self.logits.chunks_exact_mut(vocab));
+            for ((number, _), logits) in wanted {
+                let vector = &self.regs[input as usize][number * width..][..width];
+                logits[token] = dot(&self.weight_row, vector) as f32;
             }
-            self.weight_row = weights;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The tensor machine in plain scalar code: what the others are measured against, and where a port
-//! begins. This file is the device: its life, its refusals, its page operations. `memory` makes
-//! everything in `prepare`; `interpret` runs the program over the rows of a step; `attention` and
-//! `head` are the two instructions that take more than a few lines.
+//! begins. This file is the device. `machine` makes everything in `prepare`; `weights` and `pages`
+//! are its two memories; `interpret` runs the program over the rows of a step; `attention` and `head`
+//! are the two instructions that take more than a few lines. What all backends share (refusals, the
+//! walk through a step, sizes, formats) is in `agentos-hal`.
 //!
 //! Every sum and every function runs in `f64` and is rounded to `f32` once, when it is written to a
 //! register. The oracle is thus nearly exact, and what the conformance suite measures is the error
@@ -19,41 +20,30 @@ extern crate alloc;
 mod attention;
 mod head;
 mod interpret;
-mod memory;
+mod machine;
 mod pages;
+mod weights;
 
 use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PageError, PageId,
-    PrepareError, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, Inputs, Lifecycle, Limits, ModelShape, PageError, PageId,
+    PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 
-use crate::memory::Machine;
+use crate::machine::{Batch, Machine};
 
 /// The scalar device. It computes in `poll` and copies pages at once.
 pub struct Reference {
     memory_bytes: u64,
-    machine: Option<Machine>,
+    life: Lifecycle<(Machine, Batch)>,
 }
 
 impl Reference {
     /// A device that refuses, in `prepare`, what needs more than this many bytes.
     pub const fn new(memory_bytes: u64) -> Reference {
-        Reference { memory_bytes, machine: None }
-    }
-
-    /// The machine, when it is idle and has these pages.
-    fn idle(&mut self, pages: &[PageId]) -> Result<&mut Machine, PageError> {
-        let machine = self.machine.as_mut().ok_or(PageError::NotPrepared)?;
-        if machine.pending {
-            return Err(PageError::Busy);
-        }
-        match pages.iter().find(|page| page.0 >= machine.limits.pages) {
-            Some(&page) => Err(PageError::Page(page)),
-            None => Ok(machine),
-        }
+        Reference { memory_bytes, life: Lifecycle::new() }
     }
 }
 
@@ -69,58 +59,42 @@ impl TensorDevice for Reference {
         limits: &Limits,
         weights: &mut dyn WeightSource,
     ) -> Result<Footprint, PrepareError> {
-        self.machine = None;
-        shape.check()?;
-        program.verify(shape)?;
-        let (machine, footprint) = Machine::new(*program, *shape, *limits, weights, self.memory_bytes)?;
-        self.machine = Some(machine);
+        self.life.clear();
+        let prepared = Prepared::new(program, shape, limits)?;
+        let (machine, batch, footprint) = Machine::new(&prepared, weights, self.memory_bytes)?;
+        self.life.ready(prepared, (machine, batch));
         Ok(footprint)
     }
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
-        let machine = self.machine.as_mut().ok_or(SubmitError::NotPrepared)?;
-        if machine.pending {
-            return Err(SubmitError::Busy);
-        }
-        step.check(&machine.shape, &machine.limits, &machine.program)?;
-        machine.load(step);
+        let (_, batch) = self.life.submit(step)?;
+        batch.copy(step);
         Ok(())
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {
-        let Some(machine) = self.machine.as_mut().filter(|machine| machine.pending) else {
-            return Poll::Ready(Err(DeviceError::Idle));
-        };
-        machine.pending = false;
-        Poll::Ready(machine.run().map(|()| machine.report()))
+        Poll::Ready(self.life.finish().and_then(|(machine, batch)| {
+            machine.run(batch)?;
+            Ok(machine.report())
+        }))
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
-        let copy = |machine: &mut Machine| {
-            let source = &machine.pages.bytes[machine.pages.image(page)];
-            fits(image.len(), source.len())?;
-            image.copy_from_slice(source);
-            Ok(())
-        };
-        Poll::Ready(self.idle(&[page]).and_then(copy))
+        Poll::Ready(self.life.image(page, image.len()).map(|(machine, _)| {
+            image.copy_from_slice(&machine.pages.bytes[machine.pages.image(page)]);
+        }))
     }
 
     fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
-        let copy = |machine: &mut Machine| {
-            let target = machine.pages.image(page);
-            fits(image.len(), target.len())?;
-            machine.pages.bytes[target].copy_from_slice(image);
+        Poll::Ready(self.life.image(page, image.len()).map(|(machine, _)| {
+            let place = machine.pages.image(page);
+            machine.pages.bytes[place].copy_from_slice(image);
             machine.pages.forget_mass(page);
-            Ok(())
-        };
-        Poll::Ready(self.idle(&[page]).and_then(copy))
+        }))
     }
 
     fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
-        for &(from, to) in pairs {
-            self.idle(&[from, to])?;
-        }
-        let pages = &mut self.idle(&[])?.pages;
+        let (Machine { pages, .. }, _) = self.life.copies(pairs)?;
         for &(from, to) in pairs {
             let (from, start) = (pages.image(from), pages.image(to).start);
             pages.bytes.copy_within(from, start);
@@ -136,21 +110,7 @@ impl TensorDevice for Reference {
         tokens: usize,
         summary: PageSummary<'_>,
     ) -> Poll<Result<(), PageError>> {
-        let summarise = |machine: &mut Machine| {
-            if layer >= machine.shape.layers {
-                return Err(PageError::Layer(layer));
-            }
-            if tokens == 0 || tokens > PAGE_TOKENS {
-                return Err(PageError::Length { found: tokens, expected: PAGE_TOKENS });
-            }
-            fits(summary.mean_key.len(), machine.shape.kv_width() as usize)?;
-            machine.pages.summarise(page, layer, tokens, summary);
-            Ok(())
-        };
-        Poll::Ready(self.idle(&[page]).and_then(summarise))
+        let checked = self.life.summary(page, layer, tokens, &summary);
+        Poll::Ready(checked.map(|(machine, _)| machine.pages.summarise(page, layer, tokens, summary)))
     }
-}
-
-fn fits(found: usize, expected: usize) -> Result<(), PageError> {
-    if found == expected { Ok(()) } else { Err(PageError::Length { found, expected }) }
 }

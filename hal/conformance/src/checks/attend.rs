@@ -9,7 +9,7 @@ use half::f16;
 use super::{Bench, Check, Failure};
 use crate::batch::{Batch, Context, Pool};
 use crate::checks::ops::HEAD_DIMS;
-use crate::compare::{differing, largest, worst};
+use crate::compare::{Apart, differing, largest, worst};
 use crate::model::{LIMITS, Model, rope, shape};
 use crate::play::{chunked, pages_of};
 use crate::programs;
@@ -52,9 +52,9 @@ pub fn model(rng: &mut Rng) -> Model {
 }
 
 struct Errors {
-    context: f64,
-    entropy: f64,
-    mass: f64,
+    context: Apart,
+    entropy: Apart,
+    mass: Apart,
 }
 
 /// A few contexts, computed but for their last tokens; those in one step together.
@@ -87,12 +87,13 @@ fn attend(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Errors, Failur
     let mut rows_of = last.spans.iter().flat_map(|span| vec![f64::from(span.rows); span.segments as usize]);
     let masses = found.mass.iter().zip(&expected.mass);
     let of_segments = largest(masses.map(|(a, b)| share(a, b) / rows_of.next().unwrap_or(1.0)));
-    let mut of_tokens = 0.0;
+    let mut of_tokens = Apart::default();
     for (page, tokens) in pages_of(&contexts) {
         let (_, found) = subject.summary(page, 0, tokens)?;
         let (_, expected) = oracle.summary(page, 0, tokens)?;
         let rows = last.rows.len() as f64;
-        of_tokens = largest(found.iter().zip(&expected).map(|(a, b)| share(a, b) / rows).chain([of_tokens]));
+        let of_page = largest(found.iter().zip(&expected).map(|(a, b)| share(a, b) / rows));
+        of_tokens = largest([of_tokens, of_page]);
     }
     Ok(Errors {
         context: worst(&found.exposed, &expected.exposed, |_| 1.0),
@@ -102,7 +103,7 @@ fn attend(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Errors, Failur
 }
 
 /// A store writes its own places and no other.
-fn store(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure> {
+fn store(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Apart, Failure> {
     let (model, limits) = (model(rng), limits(kv));
     let (mut subject, mut oracle) = bench.pair(&model, &limits)?;
     let context = Context::random(rng.among(1..=33), model.shape.vocab, &mut Pool::new(&limits, rng), rng);
@@ -116,9 +117,10 @@ fn store(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure> {
     context.push(0..context.tokens(), &mut batch);
     subject.step(&batch)?;
     oracle.step(&batch)?;
-    let mut different = 0.0;
+    let mut different = Apart::default();
     for (page, _) in pages {
-        different += differing(&subject.image(page)?, &oracle.image(page)?);
+        let of_page = differing(&subject.image(page)?, &oracle.image(page)?);
+        different += of_page.of(|| format!("image of page {}, by bytes", page.0));
     }
     Ok(different)
 }
@@ -135,7 +137,7 @@ pub fn random_image(shape: &ModelShape, kv: KvType, rng: &mut Rng) -> Vec<u8> {
 
 /// Attention as the papers write it: query and keys turned to their absolute addresses, one softmax.
 /// Only the queries are the device's own.
-fn formula(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<f64, Failure> {
+fn formula(bench: &Bench<'_>, rng: &mut Rng, kv: KvType) -> Result<Apart, Failure> {
     let (model, limits) = (model(rng), limits(kv));
     let mut subject = bench.subject(&model, &limits)?;
     let context = Context::random(rng.among(1..=33), model.shape.vocab, &mut Pool::new(&limits, rng), rng);

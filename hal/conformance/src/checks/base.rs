@@ -6,7 +6,7 @@ use super::{Bench, Check, Failure, attend};
 use crate::batch::{Batch, Context, Pool, Slice};
 use crate::checks::bits::Scene;
 use crate::checks::whole::{self, FAMILIES};
-use crate::compare::worst;
+use crate::compare::{Apart, worst};
 use crate::model::Model;
 use crate::play::{chunked, mixed, play};
 use crate::rng::Rng;
@@ -20,7 +20,7 @@ pub fn checks() -> Vec<Check> {
 }
 
 /// All bases and rows moved by the same distance: every query turns as far as before.
-fn moved(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn moved(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let distance = rng.among(1..=300);
     scene.contexts = scene.contexts.iter().map(|context| context.moved(distance)).collect();
@@ -30,7 +30,7 @@ fn moved(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 
 /// In a model of one layer keys and values do not depend on what stands before them: a slice computed
 /// alone at one address and mapped behind others at another is as good as computed there.
-fn computed_elsewhere(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn computed_elsewhere(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut model = whole::model(rng.pick(&FAMILIES).1, bench.dtypes(), rng);
     model.shape.layers = 1;
     let limits = whole::limits(&model, rng.pick(&[KvType::F16, KvType::F32]));
@@ -63,7 +63,7 @@ fn slices(model: &Model, pool: &mut Pool, rng: &mut Rng) -> [Slice; 3] {
 }
 
 /// The same pages mapped at another base equal pages whose keys were rotated for that base.
-fn rotated_instead(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn rotated_instead(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let model = attend::model(rng);
     let limits = attend::limits(KvType::F32);
     let mut pool = Pool::new(&limits, rng);

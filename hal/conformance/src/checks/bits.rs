@@ -7,6 +7,7 @@ use super::{Bench, Check, Failure};
 use crate::Backend;
 use crate::batch::{Batch, Context, Pool, Slice};
 use crate::checks::whole::{self, FAMILIES};
+use crate::compare::Apart;
 use crate::model::Model;
 use crate::play::{Asked, Record, Schedule, alone, chunked, mixed, pages_of, play};
 use crate::rig::Rig;
@@ -86,9 +87,9 @@ impl Scene {
 }
 
 /// Token by token, and in random chunks.
-fn chunks(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn chunks(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
-    let mut different = 0.0;
+    let mut different = Apart::default();
     for rows in [1, rng.among(2..=9) as usize] {
         let found = scene.play(&alone(&scene.contexts, rows))?;
         different += found.all_differences(&scene.expected);
@@ -100,14 +101,14 @@ fn together(contexts: &[Context]) -> Schedule {
     vec![contexts.iter().enumerate().map(|(i, context)| (i, 0..context.tokens())).collect()]
 }
 
-fn neighbours(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn neighbours(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let found = scene.play(&together(&scene.contexts))?;
     let mixed = scene.play(&mixed(&scene.contexts, scene.rows(), rng))?;
     Ok(found.all_differences(&scene.expected) + mixed.all_differences(&scene.expected))
 }
 
-fn order(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn order(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let mut schedule = together(&scene.contexts);
     schedule[0].reverse();
@@ -115,9 +116,9 @@ fn order(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     Ok(found.all_differences(&scene.expected))
 }
 
-fn once_more(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn once_more(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
-    let mut different = 0.0;
+    let mut different = Apart::default();
     for _ in 0..3 {
         let found = scene.play(&together(&scene.contexts))?;
         different += found.all_differences(&scene.expected);
@@ -125,7 +126,7 @@ fn once_more(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     Ok(different)
 }
 
-fn other_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn other_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     scene.contexts = scene.contexts.iter().map(|context| context.on_other_pages(&mut scene.pool)).collect();
     let found = scene.play(&together(&scene.contexts))?;
@@ -133,7 +134,7 @@ fn other_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 }
 
 /// A second context maps the first slices of another one, and goes on by itself.
-fn shared_prefix(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn shared_prefix(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let trunk = scene.contexts[0].clone();
     let mut branch = trunk.clone();
@@ -157,7 +158,7 @@ fn shared_prefix(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 }
 
 /// Whatever page memory holds beyond the tokens that were stored, it is not read as a number.
-fn poisoned_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn poisoned_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     const NOT_A_NUMBER: u8 = 0xff;
     let mut scene = Scene::new(bench, rng)?;
     let image = vec![NOT_A_NUMBER; agentos_hal::page::image_bytes(&scene.model.shape, scene.limits.kv)];
@@ -169,7 +170,7 @@ fn poisoned_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 }
 
 /// Nothing of a full step is left in the reports of the small ones behind it.
-fn after_a_larger_step(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn after_a_larger_step(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     let vocab = scene.model.shape.vocab;
     let large: Vec<Context> = (0..3).map(|_| Context::random(11, vocab, &mut scene.pool, rng)).collect();
@@ -182,5 +183,5 @@ fn after_a_larger_step(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure>
     let left_over = seen.entropy.iter().filter(|&&entropy| entropy != 0.0).count()
         + seen.mass.iter().filter(|mass| mass.0 != 0).count()
         + seen.exposed.len();
-    Ok(found.all_differences(&scene.expected) + left_over as f64)
+    Ok(found.all_differences(&scene.expected) + Apart::from(left_over as f64))
 }

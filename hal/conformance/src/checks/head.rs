@@ -5,7 +5,7 @@ use agentos_hal::{Candidate, DType, LayerRange, Limits, Want, WeightRole};
 use super::{Bench, Check, Failure};
 use crate::batch::{Batch, Context, Pool};
 use crate::checks::ops::{Both, both, rounding, sizes, width};
-use crate::compare::{largest, worst};
+use crate::compare::{Apart, largest, worst};
 use crate::model::{LIMITS, Model, shape};
 use crate::programs;
 use crate::rng::Rng;
@@ -76,12 +76,12 @@ fn allows(mask: Option<&Vec<u32>>, token: u32) -> bool {
     mask.is_none_or(|mask| mask[token as usize / 32] >> (token % 32) & 1 == 1)
 }
 
-fn logits(model: &Model, both: &Both, rounding: f64) -> Result<f64, Failure> {
+fn logits(model: &Model, both: &Both, rounding: f64) -> Result<Apart, Failure> {
     let outcomes = both.found.candidates.iter().zip(&both.expected.candidates);
     let weights: Vec<Vec<f64>> =
         (0..model.shape.vocab).map(|token| model.shared(WeightRole::Output).row_magnitude(token)).collect();
     let sizes = sizes(model, &both.batch, &weights, rounding);
-    let mut error = 0.0;
+    let mut error = Apart::default();
     for (nth, (found, expected)) in outcomes.enumerate() {
         let outcome = both.expected.outcomes[nth];
         let size = &sizes[outcome.row as usize];
@@ -97,11 +97,12 @@ fn logits(model: &Model, both: &Both, rounding: f64) -> Result<f64, Failure> {
         }
         let numbers = |all: &[Candidate]| all.iter().map(|one| one.logit).collect::<Vec<_>>();
         let of_candidates =
-            worst(&numbers(&found), &numbers(&expected), |i| size[expected[i].token as usize]);
+            worst(&numbers(&found), &numbers(&expected), |i| size[expected[i].token as usize])
+                .of(|| format!("candidates of outcome {nth}, by token"));
         let scored = both.found.outcomes[nth].scored;
         let of_score = match both.batch.rows[outcome.row as usize].want {
             Want::Score(token) => worst(&[scored], &[outcome.scored], |_| size[token as usize]),
-            _ => f64::from(scored),
+            _ => Apart::from(f64::from(scored)),
         };
         error = largest([error, of_candidates, of_score]);
     }
@@ -109,7 +110,7 @@ fn logits(model: &Model, both: &Both, rounding: f64) -> Result<f64, Failure> {
 }
 
 /// Log-sum-exp and entropy of the device's own logits.
-fn sums(both: &Both) -> f64 {
+fn sums(both: &Both) -> Apart {
     let outcomes = both.found.outcomes.iter().zip(&both.found.candidates);
     largest(outcomes.map(|(outcome, candidates)| {
         let best = f64::from(candidates[0].logit);

@@ -10,10 +10,13 @@ mod pages;
 mod refusals;
 mod whole;
 
-use agentos_hal::{DType, Inputs, Limits, PrepareError};
+use std::cell::RefCell;
+
+use agentos_hal::{DType, Inputs, Limits, ModelShape, PrepareError, Rope};
 use agentos_reference::Reference;
 
 use crate::Backend;
+use crate::compare::Apart;
 use crate::model::Model;
 use crate::rig::{Make, Rig};
 use crate::rng::Rng;
@@ -29,7 +32,7 @@ pub struct Check {
 }
 
 /// One case.
-pub type Run = Box<dyn Fn(&Bench<'_>, &mut Rng) -> Result<f64, Failure>>;
+pub type Run = Box<dyn Fn(&Bench<'_>, &mut Rng) -> Result<Apart, Failure>>;
 
 /// Why a case has no error to show.
 pub enum Failure {
@@ -57,6 +60,8 @@ pub fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T)
 /// The backend under test.
 pub struct Bench<'b> {
     pub backend: &'b Backend,
+    /// The model that a device of it was given last.
+    model: RefCell<Option<String>>,
 }
 
 /// Every check, in the table's order.
@@ -74,17 +79,32 @@ pub fn all(backend: &Backend) -> Vec<Check> {
 }
 
 impl Check {
+    /// Name and kind, joined by a space.
+    pub fn full_name(&self) -> String {
+        format!("{} {}", self.name, self.kind).trim_end().to_owned()
+    }
+
     /// A check whose case is a plain function.
-    fn new(
+    fn new<A: Into<Apart>>(
         name: &'static str,
         kind: impl Into<String>,
-        run: impl Fn(&Bench<'_>, &mut Rng) -> Result<f64, Failure> + 'static,
+        run: impl Fn(&Bench<'_>, &mut Rng) -> Result<A, Failure> + 'static,
     ) -> Check {
-        Check { name, kind: kind.into(), run: Box::new(run) }
+        Check { name, kind: kind.into(), run: Box::new(move |bench, rng| run(bench, rng).map(Into::into)) }
     }
 }
 
-impl Bench<'_> {
+impl<'b> Bench<'b> {
+    /// A backend, before a case.
+    pub fn new(backend: &'b Backend) -> Bench<'b> {
+        Bench { backend, model: RefCell::default() }
+    }
+
+    /// The model of the case, in words, if it has one.
+    pub fn model(&self) -> Option<String> {
+        self.model.borrow().clone()
+    }
+
     /// Element types that the backend has kernels for.
     pub fn dtypes(&self) -> &'static [DType] {
         (self.backend.make)().caps().dtypes
@@ -103,6 +123,7 @@ impl Bench<'_> {
     /// A device of the backend's with a model. An element type that its `caps` leave out may be
     /// refused, and must be.
     pub fn subject_made(&self, make: Make, model: &Model, limits: &Limits) -> Result<Rig, Failure> {
+        *self.model.borrow_mut() = Some(in_words(model, limits));
         let known = make().caps().dtypes;
         let unknown = model.tensors.iter().find(|(_, tensor)| !known.contains(&tensor.info.dtype));
         let Some((_, tensor)) = unknown else {
@@ -121,6 +142,18 @@ impl Bench<'_> {
     pub fn pair(&self, model: &Model, limits: &Limits) -> Result<(Rig, Rig), Failure> {
         Ok((self.subject(model, limits)?, oracle(model, limits)?))
     }
+}
+
+/// What kernels depend on.
+fn in_words(model: &Model, limits: &Limits) -> String {
+    let ModelShape { layers, width, ffn, heads, kv_heads, head_dim, vocab, rope, .. } = model.shape;
+    let Rope { dims, pairing, factors, .. } = rope;
+    format!(
+        "{layers} layers, width {width}, ffn {ffn}, {heads} heads over {kv_heads} of {head_dim}, vocab {vocab}, \
+         {dims} dims turned as {pairing:?}{}, KV {:?}",
+        if factors { " with factors" } else { "" },
+        limits.kv
+    )
 }
 
 /// The reference with a model.

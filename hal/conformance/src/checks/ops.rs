@@ -4,7 +4,7 @@ use agentos_hal::{DType, Inputs, LayerRange, Limits, PageId, Program, Reg, Tap, 
 
 use super::{Bench, Check, Failure};
 use crate::batch::{Batch, Context, Pool, Slice};
-use crate::compare::{differing, largest, worst};
+use crate::compare::{Apart, differing, largest, worst};
 use crate::model::{LIMITS, Model, rope, shape};
 use crate::programs;
 use crate::rig::Seen;
@@ -75,7 +75,7 @@ pub fn exposed(model: &Model, taps: &[Tap], rng: &mut Rng) -> Batch {
     batch
 }
 
-fn embed(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<f64, Failure> {
+fn embed(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<Apart, Failure> {
     let shape = shape(width(dtype, rng), 1, 16, rng.pick(&[1, 7, 33, 100]));
     let plan = |role| {
         if role == WeightRole::TokenEmbedding { (dtype, 1.0) } else { plain(role) }
@@ -86,7 +86,7 @@ fn embed(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<f64, Failure>
     Ok(differing(&both.found.exposed, &both.expected.exposed))
 }
 
-fn matmul(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<f64, Failure> {
+fn matmul(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<Apart, Failure> {
     let mut shape = shape(width(dtype, rng), 1, 16, 40);
     shape.ffn = rng.pick(&[1, 7, 16, 31, 33, 64, 100, 200, 257]);
     let plan = |role| match role {
@@ -137,7 +137,7 @@ pub fn sizes(model: &Model, batch: &Batch, weights: &[Vec<f64>], rounding: f64) 
     batch.rows.iter().map(|row| of_row(row.token)).collect()
 }
 
-fn norm(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn norm(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let shape = shape(rng.pick(&[7, 32, 96, 288, 576, 1000]), 1, 16, 40);
     let size = rng.pick(&[1e-3, 1.0, 300.0]);
     let plan = |role| (DType::F32, if role == WeightRole::TokenEmbedding { size } else { 0.5 });
@@ -156,12 +156,12 @@ fn silence_first_token(model: &mut Model) {
     }
 }
 
-fn relative(both: &Both) -> f64 {
+fn relative(both: &Both) -> Apart {
     let expected = &both.expected.exposed;
     worst(&both.found.exposed, expected, |i| f64::from(expected[i].abs()))
 }
 
-fn head_norm(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn head_norm(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let (heads, head_dim) = (rng.among(1..=5), rng.pick(&HEAD_DIMS));
     let shape = shape(heads * head_dim, heads, head_dim, 40);
     let plan = |role| (DType::F32, if role == WeightRole::TokenEmbedding { 1.0 } else { 0.5 });
@@ -175,7 +175,7 @@ fn head_norm(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 /// Head widths that every backend must take.
 pub const HEAD_DIMS: [u32; 7] = [16, 32, 48, 64, 80, 96, 128];
 
-fn add(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn add(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let (heads, head_dim) = (rng.among(1..=5), rng.pick(&HEAD_DIMS));
     let shape = shape(heads * head_dim, heads, head_dim, 40);
     let model = Model::random(programs::ADD, shape, rng, plain);
@@ -198,7 +198,7 @@ fn add(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 }
 
 /// Offsets up to 8,191: a sequence may be one long slice.
-fn rotate(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn rotate(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     const LONGEST: u32 = 8192;
     let limits = Limits { context: LONGEST, segment_pages: LONGEST / 8, ..LIMITS };
     let (heads, head_dim) = (rng.among(1..=3), rng.pick(&HEAD_DIMS));
@@ -231,7 +231,7 @@ fn partners(rope: &agentos_hal::Rope, head_dim: usize) -> Vec<Option<usize>> {
     partners
 }
 
-fn gate(bench: &Bench<'_>, rng: &mut Rng, program: Program) -> Result<f64, Failure> {
+fn gate(bench: &Bench<'_>, rng: &mut Rng, program: Program) -> Result<Apart, Failure> {
     let shape = shape(rng.pick(&[7, 32, 100, 288]), 1, 16, 40);
     let mut model = Model::random(program, shape, rng, |role| (plain(role).0, 3.0));
     // Far out, where exponentials overflow.
@@ -247,15 +247,17 @@ fn gate(bench: &Bench<'_>, rng: &mut Rng, program: Program) -> Result<f64, Failu
     let both = both(bench, &model, &LIMITS, batch)?;
     let width = shape.width as usize;
     let rows = both.batch.rows.iter().zip(both.found.exposed.chunks(width));
-    Ok(largest(rows.zip(both.expected.exposed.chunks(width)).map(|((row, found), expected)| {
-        let [gate, up] =
-            [WeightRole::TokenEmbedding, WeightRole::Output].map(|role| model.shared(role).row(row.token));
-        worst(found, expected, |i| f64::from((gate[i] * up[i]).abs()))
-    })))
+    Ok(largest(rows.zip(both.expected.exposed.chunks(width)).enumerate().map(
+        |(nth, ((row, found), expected))| {
+            let [gate, up] = [WeightRole::TokenEmbedding, WeightRole::Output]
+                .map(|role| model.shared(role).row(row.token));
+            worst(found, expected, |i| f64::from((gate[i] * up[i]).abs())).of(|| format!("row {nth}"))
+        },
+    )))
 }
 
 /// Some rows, taps in any order, from several layers.
-fn expose(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn expose(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut shape = shape(rng.pick(&[7, 32, 96]), 1, 16, 40);
     shape.layers = 3;
     let model = Model::random(programs::EXPOSE, shape, rng, plain);

@@ -5,7 +5,7 @@ use agentos_hal::{KvType, LayerRange, Mass, PAGE_TOKENS, PageId};
 use super::{Bench, Check, Failure, attend, expect, oracle};
 use crate::batch::Batch;
 use crate::checks::bits::Scene;
-use crate::compare::{differing, largest, worst};
+use crate::compare::{Apart, differing, largest, worst};
 use crate::model::Model;
 use crate::play::{Schedule, chunked, pages_of, tokens_of};
 use crate::rig::Rig;
@@ -22,7 +22,7 @@ pub fn checks() -> Vec<Check> {
 }
 
 /// The pages of all contexts travel to other pages of another device, and the contexts go on there.
-fn images(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn images(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     scene.play(&all_but_last(&scene))?;
     let other = bench.subject(&scene.model, &scene.limits)?;
@@ -31,14 +31,14 @@ fn images(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     for (from, to) in here.into_iter().zip(there) {
         let image = first.image(from)?;
         scene.rig.load(to, &image)?;
-        expect("bytes that changed on the way", differing(&scene.rig.image(to)?, &image), 0.0)?;
+        expect("bytes that changed on the way", differing(&scene.rig.image(to)?, &image).error, 0.0)?;
     }
     let found = scene.play(&last_tokens(&scene))?;
     Ok(found.differences(&scene.expected))
 }
 
 /// The same, by copies inside the device: each page by way of a third.
-fn copies(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn copies(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
     scene.play(&all_but_last(&scene))?;
     let between = scene.pool.take(1)[0];
@@ -104,7 +104,7 @@ fn mass_of_first(rig: &mut Rig, page: PageId) -> Result<Mass, String> {
 }
 
 /// Attention over pages that the reference computed.
-fn foreign_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn foreign_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let model: Model = attend::model(rng);
     let limits = attend::limits(rng.pick(&[KvType::F16, KvType::F32]));
     let (mut subject, mut oracle) = (bench.subject(&model, &limits)?, oracle(&model, &limits)?);
@@ -125,7 +125,7 @@ fn foreign_pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 }
 
 /// Mean keys by their definition, from images; at every layer, for full and partly filled pages.
-fn summary(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn summary(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let model = attend::model(rng);
     let (shape, kv) = (model.shape, rng.pick(&[KvType::F16, KvType::F32]));
     let mut subject = bench.subject(&model, &attend::limits(kv))?;
@@ -133,7 +133,7 @@ fn summary(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     let image = attend::random_image(&shape, kv, rng);
     subject.load(page, &image)?;
     let (width, head_dim) = (shape.kv_width() as usize, shape.head_dim as usize);
-    let mut error = 0.0;
+    let mut error = Apart::default();
     for layer in 0..shape.layers {
         for tokens in 1..=PAGE_TOKENS {
             let (found, _) = subject.summary(page, layer, tokens)?;
@@ -145,7 +145,8 @@ fn summary(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
                     ((0..tokens).map(|token| f64::from(key(token))).sum::<f64>() / tokens as f64) as f32
                 })
                 .collect();
-            error = largest([error, worst(&found, &expected, |_| 1.0)]);
+            let of_layer = worst(&found, &expected, |_| 1.0);
+            error = largest([error, of_layer.of(|| format!("mean of {tokens} keys in layer {layer}"))]);
         }
     }
     Ok(error)

@@ -12,12 +12,13 @@ use crate::batch::{Batch, Context, Pool};
 use crate::checks::bits::Scene;
 use crate::checks::ops::plain;
 use crate::checks::whole::FAMILIES;
+use crate::compare::{Apart, differing};
 use crate::model::{LIMITS, Model, shape};
 use crate::play::mixed;
+use crate::programs;
 use crate::rig::{Rig, finish, prepare, ready};
 use crate::rng::Rng;
 use crate::tensor::Owned;
-use crate::{compare::differing, programs};
 
 pub fn checks() -> Vec<Check> {
     vec![
@@ -137,7 +138,7 @@ fn head_widths(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
             let best = |seen: &crate::rig::Seen| -> Vec<f32> {
                 seen.candidates.iter().map(|candidates| candidates[0].logit).collect()
             };
-            let error = crate::compare::worst(&best(&found), &best(&expected), |_| 1.0);
+            let error = crate::compare::worst(&best(&found), &best(&expected), |_| 1.0).error;
             expect("logits near the reference's", error < 1e-3, true)?;
         }
         Err(PrepareError::HeadDim { head_dim: found, multiple_of }) => {
@@ -228,7 +229,7 @@ fn pages(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     expect("a short mean key", summarise(PageId(1), 0, 8, width - 1), length(width - 1, width))?;
     let untouched =
         differing(&rig.image(PageId(1))?, &image) + differing(&rig.image(PageId(0))?, &vec![0; bytes]);
-    expect("bytes that refused calls changed", untouched, 0.0)?;
+    expect("bytes that refused calls changed", untouched.error, 0.0)?;
     Ok(0.0)
 }
 
@@ -261,9 +262,9 @@ fn not_finite(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
 }
 
 /// Steps without rows, or with spans that have none, report nothing and change nothing.
-fn empty_steps(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
+fn empty_steps(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
     let mut scene = Scene::new(bench, rng)?;
-    let mut different = 0.0;
+    let mut different = Apart::default();
     for spans in mixed(&scene.contexts, 4, rng) {
         let mut empty = Batch::new(&scene.asked.taps, scene.asked.counters);
         if rng.one_in(2) {

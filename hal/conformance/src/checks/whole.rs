@@ -5,7 +5,7 @@ use agentos_hal::{DType, Inputs, KvType, LayerRange, Limits, ModelShape, Program
 use super::{Bench, Check, Failure};
 use crate::batch::{Context, Pool};
 use crate::checks::ops::HEAD_DIMS;
-use crate::compare::{largest, rms, worst};
+use crate::compare::{Apart, largest, rms, worst};
 use crate::model::{LIMITS, Model, rope, shape};
 use crate::play::{Asked, Token, mixed, play};
 use crate::programs;
@@ -77,7 +77,7 @@ pub fn asked(model: &Model) -> Asked {
     }
 }
 
-fn whole(bench: &Bench<'_>, rng: &mut Rng, program: Program, kv: KvType) -> Result<f64, Failure> {
+fn whole(bench: &Bench<'_>, rng: &mut Rng, program: Program, kv: KvType) -> Result<Apart, Failure> {
     let model = model(program, bench.dtypes(), rng);
     let limits = limits(&model, kv);
     let (mut subject, mut oracle) = bench.pair(&model, &limits)?;
@@ -86,11 +86,11 @@ fn whole(bench: &Bench<'_>, rng: &mut Rng, program: Program, kv: KvType) -> Resu
     let page_memory = (&model.shape, kv);
     let found = play(&mut subject, page_memory, &contexts, &schedule, &asked(&model))?;
     let expected = play(&mut oracle, page_memory, &contexts, &schedule, &asked(&model))?;
-    let pairs = found.tokens.values().zip(expected.tokens.values());
-    Ok(largest(pairs.map(|(found, expected)| {
+    let pairs = found.tokens.iter().zip(expected.tokens.values());
+    Ok(largest(pairs.map(|((&(context, token), found), expected)| {
         let (found, expected) = (logits(found), logits(expected));
         let size = rms(&expected);
-        worst(&found, &expected, |_| size)
+        worst(&found, &expected, |_| size).of(|| format!("logits of token {token} of context {context}"))
     })))
 }
 

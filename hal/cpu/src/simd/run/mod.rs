@@ -112,7 +112,7 @@ pub fn collect_mass(
         for segment in 0..segments {
             let mass =
                 core::mem::take(&mut layout.worker.segment_mass.of_mut(&mut scratch[shift..])[segment]);
-            layout.mass.of_mut(scratch)[segment].0 += mass.0;
+            layout.mass.of_mut(scratch)[segment] += mass;
         }
         for page in pages.clone() {
             let tokens = page as usize * PAGE_TOKENS..(page as usize + 1) * PAGE_TOKENS;
@@ -121,7 +121,7 @@ pub fn collect_mass(
             masses.copy_from_slice(of_worker);
             of_worker.fill(Mass(0));
             for (total, mass) in layout.token_mass.of_mut(scratch)[tokens].iter_mut().zip(masses) {
-                total.0 += mass.0;
+                *total += mass;
             }
         }
     }
