@@ -51,7 +51,7 @@ coded! {
     Q5_1: pair |v, j| five_bits::<S>(v, j), affine |b, _sub| with_minimum::<S>(b);
     Q8_0: pair |v, j| {
         let word = if j < 2 { v.0 } else { v.1 };
-        S::and(if j % 2 == 0 { word } else { S::shr(word, 8) }, 0x00ff_00ff)
+        S::and(if j.is_multiple_of(2) { word } else { S::shr(word, 8) }, 0x00ff_00ff)
     }, affine |b, _sub| below::<S>(b, -128.0);
     Q4K: pair |v, j| nibbles::<S>(v, j), affine |b, sub| super_scale::<S>(b, sub);
     Q5K: pair |v, j| five_bits::<S>(v, j), affine |b, sub| super_scale::<S>(b, sub);
