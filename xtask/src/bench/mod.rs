@@ -44,6 +44,9 @@ pub struct Options {
     /// Time while another process keeps one core busy.
     #[arg(long)]
     busy: bool,
+    /// What matrix products make of their inputs, as `agentos bench --activations` takes it.
+    #[arg(long)]
+    activations: Option<String>,
     /// A GGUF file instead of the default model.
     #[arg(long)]
     model: Option<PathBuf>,
@@ -65,7 +68,10 @@ pub fn bench(repository: &Repository, options: &Options) -> Outcome {
     print!("{}", table::heading(&table::COLUMNS, peer.as_ref()));
     for &threads in &options.threads {
         for work in WORKS.iter().filter(wanted) {
-            print!("{}", turns(&program, &model, peer.as_ref(), work, threads)?);
+            print!(
+                "{}",
+                turns(&program, &model, peer.as_ref(), work, threads, options.activations.as_deref())?
+            );
         }
         if options.work.is_empty() {
             print!("{}", first_token(&program, &model, peer.as_ref(), threads)?);
@@ -90,12 +96,16 @@ fn turns(
     peer: Option<&Peer>,
     work: &str,
     threads: u32,
+    activations: Option<&str>,
 ) -> Result<Row, Failure> {
     let mut row = Row::new(work, threads);
     for _ in 0..TURNS {
         let mut command = Command::new(program);
         command.args(["bench", "--json", "--runs", RUNS, "--work", work]);
         command.arg("--threads").arg(threads.to_string()).arg("--model").arg(model);
+        if let Some(activations) = activations {
+            command.args(["--activations", activations]);
+        }
         let answer = json(&mut command)?;
         row.ours.extend(samples(&answer));
         row.limit = row.limit.max(limit(&answer));
