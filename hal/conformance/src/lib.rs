@@ -25,9 +25,9 @@ mod model;
 mod play;
 mod programs;
 mod rig;
-mod rng;
+pub mod rng;
 mod table;
-mod tensor;
+pub mod tensor;
 pub mod tolerance;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
