@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Limits, ModelShape, PAGE_TOKENS, PageError, PageId, PrepareError,
+    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PageError, PageId, PrepareError,
     Program, Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
 };
 
@@ -181,7 +181,13 @@ fn fits(found: usize, expected: usize) -> Result<(), PageError> {
 
 impl TensorDevice for WgpuDevice {
     fn caps(&self) -> Caps {
-        Caps { backend: "wgpu", variant: self.gpu.variant.name(), dtypes: &DType::ALL, threads: 1 }
+        Caps {
+            backend: "wgpu",
+            variant: self.gpu.variant.name(),
+            dtypes: &DType::ALL,
+            threads: 1,
+            inputs: Inputs::F32,
+        }
     }
 
     fn prepare(
