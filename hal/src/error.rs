@@ -167,6 +167,11 @@ pub enum DeviceError {
     Lost,
     /// The device did not finish in time.
     Hung,
+    /// The device ran out of memory. `prepare` must run again, and page memory is lost.
+    OutOfMemory,
+    /// The driver rejects a command that the backend gave it. `prepare` must run again, and page
+    /// memory is lost.
+    Rejected,
     /// A result is not a number.
     NotFinite {
         /// The first row concerned.
@@ -180,6 +185,8 @@ impl core::fmt::Display for DeviceError {
             DeviceError::Idle => f.write_str("the device has no step to report on"),
             DeviceError::Lost => f.write_str("the device was lost"),
             DeviceError::Hung => f.write_str("the device did not finish in time"),
+            DeviceError::OutOfMemory => f.write_str("the device ran out of memory"),
+            DeviceError::Rejected => f.write_str("the device's driver rejected a command"),
             DeviceError::NotFinite { row } => write!(f, "the device computed no number for row {row}"),
         }
     }

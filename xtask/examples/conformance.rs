@@ -5,7 +5,7 @@ mod selection;
 
 use std::process::ExitCode;
 
-use agentos_conformance::{Backend, Options, Twin, names, run};
+use agentos_conformance::{Backend, Line, Options, Twin, names, run_telling};
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
 use agentos_reference::Reference;
@@ -14,7 +14,7 @@ use clap::Parser;
 use selection::Selection;
 
 #[derive(Parser)]
-struct Line {
+struct CommandLine {
     #[command(flatten)]
     selection: Selection,
 }
@@ -73,7 +73,7 @@ fn device<const ISA: usize, const THREADS: usize, const INT16: bool>() -> Box<dy
 }
 
 fn main() -> ExitCode {
-    let Selection { backend: wanted, only, seed, cases } = Line::parse().selection;
+    let Selection { backend: wanted, only, seed, cases } = CommandLine::parse().selection;
     let known = backends();
     let chosen: Vec<&Backend> =
         known.iter().filter(|backend| wanted.as_deref().is_none_or(|name| name == backend.name)).collect();
@@ -86,12 +86,13 @@ fn main() -> ExitCode {
     let options = Options { seed, cases, only };
     let mut passed = true;
     for backend in chosen {
-        let table = run(backend, &options);
+        println!("{}", Line::header());
+        let table = run_telling(backend, &options, |line| println!("{line}"));
         if table.lines.is_empty() {
             eprintln!("no check is called so; there are: {}", names(backend).join(", "));
             return ExitCode::FAILURE;
         }
-        println!("{table}\n");
+        println!("{}, seed {}: {}\n", table.backend, table.seed, table.summary());
         passed &= table.passed();
     }
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }

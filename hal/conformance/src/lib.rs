@@ -25,9 +25,9 @@ mod model;
 mod play;
 mod programs;
 mod rig;
-mod rng;
+pub mod rng;
 mod table;
-mod tensor;
+pub mod tensor;
 pub mod tolerance;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -83,6 +83,11 @@ pub fn names(backend: &Backend) -> Vec<String> {
 
 /// Runs the checks.
 pub fn run(backend: &Backend, options: &Options) -> Table {
+    run_telling(backend, options, |_| ())
+}
+
+/// Runs the checks and tells each as soon as it is done: a slow device takes minutes for all.
+pub fn run_telling(backend: &Backend, options: &Options, mut tell: impl FnMut(&Line)) -> Table {
     let caps = (backend.make)().caps();
     let chosen =
         |check: &Check| options.only.as_ref().is_none_or(|part| check.full_name().contains(part.as_str()));
@@ -90,7 +95,7 @@ pub fn run(backend: &Backend, options: &Options) -> Table {
     Table {
         backend: format!("{} ({}, {} threads)", backend.name, caps.variant, caps.threads),
         seed: options.seed,
-        lines: checks.map(|check| run_check(&check, backend, options)).collect(),
+        lines: checks.map(|check| run_check(&check, backend, options)).inspect(|line| tell(line)).collect(),
     }
 }
 

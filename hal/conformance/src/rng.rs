@@ -16,13 +16,13 @@ impl Rng {
     pub fn new(seed: u64, check: &str, case: u32) -> Rng {
         let mut rng = Rng { state: seed };
         for part in check.bytes().map(u64::from).chain([u64::from(case) + 256]) {
-            rng.state = rng.next().wrapping_add(part);
+            rng.state = rng.bits().wrapping_add(part);
         }
         rng
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -33,7 +33,7 @@ impl Rng {
     /// A number of the range, each about as likely as the others.
     pub fn among(&mut self, range: RangeInclusive<u32>) -> u32 {
         let count = u64::from(range.end() - range.start()) + 1;
-        range.start() + (((self.next() >> 32) * count) >> 32) as u32
+        range.start() + (((self.bits() >> 32) * count) >> 32) as u32
     }
 
     /// One of the items.
@@ -48,7 +48,7 @@ impl Rng {
 
     /// A number from `low` to `high`.
     pub fn real(&mut self, low: f32, high: f32) -> f32 {
-        low + (high - low) * ((self.next() >> 40) as f32 / (1u64 << 24) as f32)
+        low + (high - low) * ((self.bits() >> 40) as f32 / (1u64 << 24) as f32)
     }
 
     /// A number with mean 0 and standard deviation `deviation`, evenly spread.

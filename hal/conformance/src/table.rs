@@ -47,6 +47,11 @@ impl Table {
 }
 
 impl Line {
+    /// The names of what a line shows, above it.
+    pub fn header() -> String {
+        row("check", "kind", ["cases", "worst", "allowed"], "unit", "verdict")
+    }
+
     fn verdict(&self) -> &'static str {
         match (&self.failure, self.refused) {
             (Some(_), _) => "FAIL",
@@ -56,32 +61,38 @@ impl Line {
     }
 }
 
+fn row(check: &str, kind: &str, numbers: [&str; 3], unit: &str, verdict: &str) -> String {
+    let [cases, worst, allowed] = numbers;
+    format!("{check:<15} {kind:<26} {cases:>5} {worst:>9} {allowed:>9}  {unit:<29} {verdict}")
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tolerance { limit, unit, .. } = *self.tolerance;
+        let (cases, worst, allowed) =
+            (self.cases.to_string(), format!("{:.1e}", self.worst), format!("{limit:.1e}"));
+        f.write_str(&row(self.check, &self.kind, [&cases, &worst, &allowed], unit, self.verdict()))
+    }
+}
+
+impl Table {
+    /// What went wrong, and how many checks passed: the end of the table.
+    pub fn summary(&self) -> String {
+        let mut summary = String::new();
+        for line in self.failures() {
+            let failure = line.failure.as_deref().unwrap_or_default();
+            summary += &format!("FAIL {} {}: {failure}\n", line.check, line.kind);
+        }
+        let (failed, all) = (self.failures().count(), self.lines.len());
+        summary + &format!("{} of {all} checks passed", all - failed)
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, seed {}", self.backend, self.seed)?;
-        writeln!(
-            f,
-            "{:<15} {:<26} {:>5} {:>9} {:>9}  {:<29} verdict",
-            "check", "kind", "cases", "worst", "allowed", "unit"
-        )?;
-        for line in &self.lines {
-            writeln!(
-                f,
-                "{:<15} {:<26} {:>5} {:>9.1e} {:>9.1e}  {:<29} {}",
-                line.check,
-                line.kind,
-                line.cases,
-                line.worst,
-                line.tolerance.limit,
-                line.tolerance.unit,
-                line.verdict()
-            )?;
-        }
-        for line in self.failures() {
-            let failure = line.failure.as_deref().unwrap_or_default();
-            writeln!(f, "FAIL {} {}: {failure}", line.check, line.kind)?;
-        }
-        let (failed, all) = (self.failures().count(), self.lines.len());
-        write!(f, "{} of {all} checks passed", all - failed)
+        writeln!(f, "{}", Line::header())?;
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        f.write_str(&self.summary())
     }
 }

@@ -79,7 +79,7 @@ impl Owned {
 /// Appends one block with random codes and scales of a size that gives the deviation.
 fn block(dtype: DType, deviation: f32, rng: &mut Rng, out: &mut Vec<u8>) {
     let start = out.len();
-    out.extend((0..dtype.block_bytes()).map(|_| rng.next() as u8));
+    out.extend((0..dtype.block_bytes()).map(|_| rng.bits() as u8));
     let block = &mut out[start..];
     // Some blocks are louder than others, and a scale may be negative.
     let loudness = deviation * rng.real(0.5, 1.5) * if rng.one_in(4) { -1.0 } else { 1.0 };

@@ -159,7 +159,9 @@ impl<'m, D: TensorDevice> FaultDevice<'m, D> {
             }
             DeviceError::Hung => self.injected.hung_steps += 1,
             DeviceError::NotFinite { .. } => self.injected.not_finite_steps += 1,
-            DeviceError::Idle => panic!("no injury makes a device idle"),
+            DeviceError::Idle | DeviceError::OutOfMemory | DeviceError::Rejected => {
+                panic!("no injury makes this: {error}")
+            }
         }
     }
 
@@ -273,7 +275,7 @@ impl<D: TensorDevice> TensorDevice for FaultDevice<'_, D> {
         let report = match result {
             Ok(report) => report,
             Err(error) => {
-                if error == DeviceError::Lost {
+                if matches!(error, DeviceError::Lost | DeviceError::OutOfMemory | DeviceError::Rejected) {
                     self.state = State::Lost;
                 }
                 return Poll::Ready(Err(error));

@@ -433,7 +433,10 @@ impl<'m> Kernel<'m> {
         let rows = self.step.row_count as u32;
         match polled {
             Poll::Pending if after.saturating_sub(since_us) < self.config.hang_us => Tick::Pending,
-            Poll::Pending | Poll::Ready(Err(DeviceError::Lost | DeviceError::Idle)) => {
+            Poll::Pending
+            | Poll::Ready(Err(
+                DeviceError::Lost | DeviceError::OutOfMemory | DeviceError::Rejected | DeviceError::Idle,
+            )) => {
                 self.step_failed(None);
                 self.lose()
             }

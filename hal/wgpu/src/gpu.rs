@@ -1,0 +1,231 @@
+//! An opened device: its queue, its limits, and everything that is made of it. Buffers and pipelines are
+//! made here and nowhere else, so that limits are checked in one place.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agentos_hal::{DeviceError, PrepareError, Resource};
+
+/// What an [`ErrorFilter`](wgpu::ErrorFilter) caught outside of a scope, or a lost device, leaves behind.
+#[derive(Default)]
+struct Health {
+    lost: AtomicBool,
+    out_of_memory: AtomicBool,
+    rejected: AtomicBool,
+    message: Mutex<Option<String>>,
+}
+
+impl Health {
+    fn note(&self, message: String) {
+        let mut place = self.message.lock().unwrap_or_else(PoisonError::into_inner);
+        place.get_or_insert(message);
+    }
+}
+
+/// An opened device.
+pub struct Gpu {
+    /// The device.
+    pub device: wgpu::Device,
+    /// Its only queue.
+    pub queue: wgpu::Queue,
+    /// The adapter that it belongs to.
+    pub info: wgpu::AdapterInfo,
+    /// What it was opened with.
+    pub limits: wgpu::Limits,
+    /// What its kernels are made for.
+    pub variant: crate::Variant,
+    /// Group 0 of every pipeline: the step buffer at binding 0, read-only storage.
+    pub step_layout: wgpu::BindGroupLayout,
+    pipelines: Mutex<HashMap<Key, wgpu::ComputePipeline>>,
+    health: Arc<Health>,
+}
+
+/// A pipeline's whole source, entry point and bindings.
+type Key = (String, String, Vec<Binding>);
+
+/// What a shader does with a storage buffer of its group 1; binding numbers count from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binding {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    Write,
+}
+
+impl Gpu {
+    /// Takes charge of an opened device.
+    pub fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: wgpu::AdapterInfo,
+        variant: crate::Variant,
+    ) -> Gpu {
+        let health = Arc::new(Health::default());
+        let of_loss = Arc::clone(&health);
+        device.set_device_lost_callback(move |reason, message| {
+            of_loss.note(format!("device lost ({reason:?}): {message}"));
+            of_loss.lost.store(true, Ordering::Release);
+        });
+        let of_errors = Arc::clone(&health);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let flag = match error {
+                wgpu::Error::OutOfMemory { .. } => &of_errors.out_of_memory,
+                _ => &of_errors.rejected,
+            };
+            of_errors.note(error.to_string());
+            flag.store(true, Ordering::Release);
+        }));
+        let limits = device.limits();
+        let step_layout = layout(&device, &[Binding::Read]);
+        Gpu { device, queue, info, limits, variant, step_layout, pipelines: Mutex::default(), health }
+    }
+
+    /// Why nothing more can be expected of the device, if so.
+    pub fn failure(&self) -> Option<DeviceError> {
+        let set = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        if set(&self.health.lost) {
+            Some(DeviceError::Lost)
+        } else if set(&self.health.out_of_memory) {
+            Some(DeviceError::OutOfMemory)
+        } else if set(&self.health.rejected) {
+            Some(DeviceError::Rejected)
+        } else {
+            None
+        }
+    }
+
+    /// What the driver said of the first failure.
+    pub fn message(&self) -> Option<String> {
+        self.health.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs `make` and turns errors of the device into a refusal.
+    ///
+    /// # Errors
+    /// What `make` returns, or [`PrepareError::Device`].
+    pub fn checked<R>(&self, make: impl FnOnce() -> Result<R, PrepareError>) -> Result<R, PrepareError> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = make();
+        let caught = [
+            (validation.pop(), DeviceError::Rejected),
+            (internal.pop(), DeviceError::Rejected),
+            (memory.pop(), DeviceError::OutOfMemory),
+        ]
+        .map(|(scope, kind)| (pollster::block_on(scope), kind));
+        // A buffer that was not had makes the calls behind it invalid: the shortage is the reason.
+        for (error, kind) in caught.into_iter().rev() {
+            if let Some(error) = error {
+                self.health.note(error.to_string());
+                return Err(PrepareError::Device(self.failure().unwrap_or(kind)));
+            }
+        }
+        match self.failure() {
+            Some(error) => Err(PrepareError::Device(error)),
+            None => made,
+        }
+    }
+
+    /// A buffer of `bytes`, rounded up to a multiple of 16, zeroed.
+    ///
+    /// # Errors
+    /// [`PrepareError::TooLarge`] of `what`, or of [`Resource::BindingBytes`] where it is to be bound.
+    pub fn buffer(
+        &self,
+        what: Resource,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, PrepareError> {
+        let bound = usage.intersects(wgpu::BufferUsages::STORAGE);
+        let most = self.limits.max_buffer_size;
+        let most_bound = most.min(self.limits.max_storage_buffer_binding_size);
+        let too_large = |what, available| Err(PrepareError::TooLarge { what, needed: bytes, available });
+        let Some(size) = bytes.max(16).checked_next_multiple_of(16).filter(|&size| size <= most) else {
+            return too_large(what, most);
+        };
+        if bound && size > most_bound {
+            return too_large(Resource::BindingBytes, most_bound);
+        }
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        Ok(self.device.create_buffer(&descriptor))
+    }
+
+    /// The pipeline of a shader's entry point, made once. Group 0 is the step's, group 1 holds the
+    /// bindings.
+    pub fn pipeline(&self, source: &str, entry: &str, bindings: &[Binding]) -> wgpu::ComputePipeline {
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (source.to_string(), entry.to_string(), bindings.to_vec());
+        pipelines.entry(key).or_insert_with(|| self.make_pipeline(source, entry, bindings)).clone()
+    }
+
+    fn make_pipeline(&self, source: &str, entry: &str, bindings: &[Binding]) -> wgpu::ComputePipeline {
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(entry),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let operands = layout(&self.device, bindings);
+        let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(entry),
+            bind_group_layouts: &[Some(&self.step_layout), Some(&operands)],
+            immediate_size: 0,
+        });
+        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[],
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        })
+    }
+
+    /// Group 1 of a pipeline: these buffers, whole, in order.
+    pub fn group(&self, pipeline: &wgpu::ComputePipeline, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
+        let whole: Vec<_> = buffers.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect();
+        self.group_of(pipeline, &whole)
+    }
+
+    /// Group 1 of a pipeline: these parts of buffers, in order.
+    pub fn group_of(
+        &self,
+        pipeline: &wgpu::ComputePipeline,
+        parts: &[wgpu::BufferBinding<'_>],
+    ) -> wgpu::BindGroup {
+        let entries: Vec<_> = parts
+            .iter()
+            .zip(0..)
+            .map(|(part, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(part.clone()),
+            })
+            .collect();
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(1),
+            entries: &entries,
+        })
+    }
+}
+
+fn layout(device: &wgpu::Device, bindings: &[Binding]) -> wgpu::BindGroupLayout {
+    let entries: Vec<_> = bindings
+        .iter()
+        .zip(0..)
+        .map(|(kind, binding)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: *kind == Binding::Read },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+}

@@ -1,0 +1,50 @@
+// What all element types share. A chunk is 32 inner elements of one output; a strip is 32 outputs. Words
+// of neighbouring outputs are neighbours, so that neighbouring invocations read neighbouring words.
+
+/// Eight elements of a chunk.
+struct Eight {
+    a: vec4<f32>,
+    b: vec4<f32>,
+}
+
+/// Word `index` of a group of chunks of one output.
+fn word(base: u32, index: u32) -> u32 {
+    return weights[base + index * 32u];
+}
+
+/// The half-precision number in the low 16 bits. Small scales are subnormal in half precision, and a
+/// driver's own conversion may flush them.
+fn half_number(bits: u32) -> f32 {
+    let size = bits & 0x7fffu;
+    let usual = (size << 13u) + select(0x38000000u, 0x70000000u, size >= 0x7c00u);
+    let tiny = bitcast<u32>(f32(i32(size)) * 0x1p-24f);
+    return bitcast<f32>(select(usual, tiny, size < 0x400u) | ((bits & 0x8000u) << 16u));
+}
+
+/// Half number `index` of the halves that start at a word.
+fn half_at(base: u32, first: u32, index: u32) -> u32 {
+    return (word(base, first + index / 2u) >> (16u * (index % 2u))) & 0xffffu;
+}
+
+/// The eight nibbles of a word, from the least significant.
+fn low_nibbles(codes: u32) -> vec4<i32> {
+    return vec4<i32>((vec4<u32>(codes) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
+}
+
+fn high_nibbles(codes: u32) -> vec4<i32> {
+    return vec4<i32>((vec4<u32>(codes) >> vec4<u32>(16u, 20u, 24u, 28u)) & vec4<u32>(15u));
+}
+
+/// Bits 0 to 3 and 4 to 7, each in the place of a fifth bit.
+fn low_fifths(bits: u32) -> vec4<i32> {
+    return vec4<i32>(((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) << vec4<u32>(4u));
+}
+
+fn high_fifths(bits: u32) -> vec4<i32> {
+    return low_fifths(bits >> 4u);
+}
+
+/// scale · code + min, rounded once: the product is exact.
+fn with_min(codes: vec4<i32>, scale: f32, min: f32) -> vec4<f32> {
+    return fma(vec4<f32>(codes), vec4<f32>(scale), vec4<f32>(min));
+}

@@ -1,0 +1,18 @@
+// Two chunks: 4 words of eight nibbles each, and a word of both scales.
+struct Chunk {
+    base: u32,
+    scale: f32,
+}
+
+fn chunk_of(base: u32, member: u32) -> Chunk {
+    return Chunk(base + 128u * member, half_number(half_at(base, 8u, member)));
+}
+
+fn eight(chunk: Chunk, i: u32) -> Eight {
+    let codes = word(chunk.base, i);
+    let zero = vec4<i32>(8);
+    return Eight(
+        vec4<f32>(low_nibbles(codes) - zero) * chunk.scale,
+        vec4<f32>(high_nibbles(codes) - zero) * chunk.scale,
+    );
+}

@@ -1,0 +1,49 @@
+// A few rows: OUTPUTS outputs of HEIGHT rows in a workgroup. Its chunks are spread over SLICES invocations an
+// output, ROUND chunks at a time, and their sums added in order.
+
+var<workgroup> sums: array<f32, SUMS>;
+
+@compute @workgroup_size(OUTPUTS, SLICES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    let first_column = group.x * OUTPUTS;
+    let column = first_column + local.x;
+    let row = group.y * HEIGHT;
+    //: for r in HEIGHT
+    let x$r = input_at(row + $ru);
+    //: end
+    var total = 0.0;
+    for (var first = 0u; first < product.chunks; first += ROUND) {
+        let count = min(ROUND, product.chunks - first);
+        for (var nth = local.y; nth < count; nth += SLICES) {
+            let chunk = first + nth;
+            let packed = chunk_at(column, chunk);
+            //: for r in HEIGHT
+            var sum$r = 0.0;
+            //: end
+            let at = chunk * 8u;
+            //: for i in EIGHTS
+            let weight$i = eight(packed, $iu);
+            //: for r in HEIGHT
+            sum$r = chain(sum$r, weight$i, input[x$r + at + 2u * $iu], input[x$r + at + 2u * $iu + 1u]);
+            //: end
+            //: end
+            //: for r in HEIGHT
+            sums[(nth * HEIGHT + $ru) * OUTPUTS + local.x] = sum$r;
+            //: end
+        }
+        workgroupBarrier();
+        if index < HEIGHT * OUTPUTS {
+            for (var nth = 0u; nth < count; nth += 1u) {
+                total += sums[nth * (HEIGHT * OUTPUTS) + index];
+            }
+        }
+        workgroupBarrier();
+    }
+    if index < HEIGHT * OUTPUTS {
+        store(row + index / OUTPUTS, first_column + index % OUTPUTS, total);
+    }
+}

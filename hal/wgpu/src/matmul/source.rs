@@ -1,0 +1,63 @@
+//! The text of a kernel: constants, the step, how the type is unpacked, the product, the kernel.
+
+use super::format::Format;
+
+const STEP: &str = include_str!("../shaders/step.wgsl");
+const COMMON: &str = include_str!("decode/common.wgsl");
+const PRODUCT: &str = include_str!("kernel/product.wgsl");
+
+/// Puts a kernel's text together. A pair of `constants` is a name and its value.
+///
+/// Lines between `//: for x in NAME` and `//: end` are repeated for x = 0 … NAME − 1, with `$x` standing for
+/// the number: sums that live in registers must not be an array that is indexed at run time.
+pub fn source(format: &Format, kernel: &str, constants: &[(&str, u32)]) -> String {
+    let mut text = String::new();
+    let of_format = [("GROUP_CHUNKS", format.group_chunks), ("GROUP_WORDS", format.group_words)];
+    for (name, value) in of_format.iter().chain(constants) {
+        text += &format!("const {name}: u32 = {value}u;\n");
+    }
+    for part in [STEP, COMMON, format.decode, PRODUCT] {
+        text += part;
+        text.push('\n');
+    }
+    let lines: Vec<&str> = kernel.lines().collect();
+    unroll(&lines, constants, &mut text);
+    text
+}
+
+/// # Panics
+/// When a loop is not closed, or counts to a name without value: the texts are our own.
+fn unroll(lines: &[&str], constants: &[(&str, u32)], text: &mut String) {
+    let mut rest = lines;
+    while let Some((line, behind)) = rest.split_first() {
+        rest = behind;
+        let Some((variable, limit)) = loop_head(line) else {
+            *text += line;
+            text.push('\n');
+            continue;
+        };
+        let count = constants.iter().find(|(name, _)| *name == limit).expect("a loop counts to a constant").1;
+        let (body, behind) = rest.split_at(loop_end(rest));
+        rest = &behind[1..];
+        for number in 0..count {
+            let body: Vec<String> =
+                body.iter().map(|line| line.replace(&format!("${variable}"), &number.to_string())).collect();
+            let body: Vec<&str> = body.iter().map(String::as_str).collect();
+            unroll(&body, constants, text);
+        }
+    }
+}
+
+fn loop_head(line: &str) -> Option<(&str, &str)> {
+    line.trim_start().strip_prefix("//: for ")?.split_once(" in ")
+}
+
+/// The line that closes the loop whose body starts here.
+fn loop_end(lines: &[&str]) -> usize {
+    let mut open = 1;
+    let closes = |line: &&str| {
+        open += i32::from(loop_head(line).is_some()) - i32::from(line.trim_start() == "//: end");
+        open == 0
+    };
+    lines.iter().position(closes).expect("every loop ends")
+}

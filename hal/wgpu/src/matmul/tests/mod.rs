@@ -1,0 +1,170 @@
+//! Products on whatever adapter there is, against sums in `f64`.
+
+mod rig;
+
+use agentos_conformance::rng::Rng;
+use agentos_conformance::tensor::Owned;
+use agentos_hal::{DType, PrepareError, Resource};
+
+use super::kernel::{Kernel, kernels};
+use super::{RowCount, Weights};
+use crate::Variant;
+use rig::{Call, Rig, borrowed};
+
+/// Of Σ |scale · code · x| + |min · x|; what the conformance suite allows.
+const TOLERANCE: f64 = 2e-6;
+
+fn inner(dtype: DType, rng: &mut Rng) -> u32 {
+    match dtype.block_len() {
+        1 => rng.pick(&[1, 7, 31, 32, 33, 100, 576]),
+        32 => rng.pick(&[32, 96, 288, 576, 1536]),
+        _ => rng.pick(&[256, 768, 1280]),
+    }
+}
+
+fn numbers(count: u32, rng: &mut Rng) -> Vec<f32> {
+    (0..count).map(|_| rng.spread(1.0)).collect()
+}
+
+/// The largest error of a product, in parts of what went into each sum.
+fn error(tensor: &Owned, x: &[f32], base: Option<&[f32]>, found: &[f32]) -> f64 {
+    let outputs = tensor.info.rows;
+    let mut worst = 0.0f64;
+    for output in 0..outputs {
+        let (weights, sizes) = (tensor.row(output), tensor.row_magnitude(output));
+        for (row, x) in x.chunks_exact(weights.len()).enumerate() {
+            let at = row * outputs as usize + output as usize;
+            let start = base.map_or(0.0, |base| f64::from(base[at]));
+            let products = weights.iter().zip(x).map(|(&weight, &x)| f64::from(weight) * f64::from(x));
+            let size: f64 = sizes.iter().zip(x).map(|(size, &x)| size * f64::from(x.abs())).sum();
+            let error = (f64::from(found[at]) - start - products.sum::<f64>()).abs() / (size + start.abs());
+            assert!(!error.is_nan(), "output {output} of row {row} is {}", found[at]);
+            worst = worst.max(error);
+        }
+    }
+    worst
+}
+
+/// Every kernel of a variant gives the sums of `f64` within the tolerance, and all the same bits, for any
+/// number of rows, added or not.
+fn every_kernel_gives_the_same_good_sums(variant: Variant) {
+    let Some(rig) = Rig::new(variant, |_| ()) else { return };
+    for dtype in DType::ALL {
+        for case in 0..3 {
+            let mut rng = Rng::new(7, dtype.name(), case);
+            let dims = (rng.pick(&[1, 7, 31, 33, 64, 65, 100, 200]), inner(dtype, &mut rng));
+            let tensor = Owned::random(dtype, dims, 1.0, &mut rng);
+            let weights = rig.load(&tensor);
+            let rows = rng.pick(&[1, 2, 3, 4, 5, 8, 9, 17, 33, 64, 65, 70]);
+            let x = numbers(rows * dims.1, &mut rng);
+            let base = numbers(rows * dims.0, &mut rng);
+            let base = rng.one_in(2).then_some(base.as_slice());
+            let count = rng.pick(&[RowCount::Rows, RowCount::Wants]);
+            let call = Call { x: &x, rows, count, base, kernel: None };
+            let expected = rig.product(&weights, &call);
+            let error = error(&tensor, &x, base, &expected);
+            let what = format!("{variant:?} {dtype} {dims:?} {rows} rows");
+            assert!(error <= TOLERANCE, "{what}: {error:.1e}");
+            for place in 0..rig.kernels().len() {
+                let found = rig.product(&weights, &Call { kernel: Some(place), ..call });
+                assert!(same_bits(&found, &expected), "{what}: {:?}", rig.kernels()[place]);
+            }
+            let found = one_by_one(&rig, &weights, &call);
+            assert!(same_bits(&found, &expected), "{what}, one by one");
+        }
+    }
+}
+
+fn one_by_one(rig: &Rig, weights: &Weights, call: &Call<'_>) -> Vec<f32> {
+    let (inner, outputs) = (weights.info.cols as usize, weights.info.rows as usize);
+    let mut found = Vec::new();
+    for row in 0..call.rows as usize {
+        let x = &call.x[row * inner..][..inner];
+        let base = call.base.map(|base| &base[row * outputs..][..outputs]);
+        found.extend(rig.product(weights, &Call { x, base, rows: 1, ..*call }));
+    }
+    found
+}
+
+fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+#[test]
+fn every_kernel_for_processors_gives_the_same_good_sums() {
+    every_kernel_gives_the_same_good_sums(Variant::Rows);
+}
+
+#[test]
+fn every_kernel_for_workgroups_gives_the_same_good_sums() {
+    every_kernel_gives_the_same_good_sums(Variant::Groups);
+}
+
+/// A matrix in several parts is the matrix in one.
+#[test]
+fn parts_are_one_matrix() {
+    let mut rng = Rng::new(7, "parts", 0);
+    let tensor = Owned::random(DType::F32, (200, 256), 1.0, &mut rng);
+    let x = numbers(9 * 256, &mut rng);
+    let tokens: Vec<u32> = (0..40).map(|_| rng.among(0..=199)).collect();
+    for variant in Variant::ALL {
+        let Some(whole) = Rig::new(variant, |_| ()) else { return };
+        // Two strips fit a binding.
+        let change = |limits: &mut wgpu::Limits| limits.max_storage_buffer_binding_size = 2 * 32 * 256 * 4;
+        let Some(parts) = Rig::new(variant, change) else { return };
+        let found = [&whole, &parts].map(|rig| {
+            let weights = rig.load(&tensor);
+            let call = Call { x: &x, rows: 9, count: RowCount::Rows, base: None, kernel: None };
+            let product = rig.product(&weights, &call);
+            (weights.parts.len(), product, rig.look_up(&weights, &tokens))
+        });
+        assert_eq!((found[0].0, found[1].0), (1, 4));
+        assert!(same_bits(&found[0].1, &found[1].1), "{variant:?}");
+        assert!(same_bits(&found[0].2, &found[1].2), "{variant:?}");
+    }
+}
+
+#[test]
+fn a_strip_that_fits_no_binding_is_refused() {
+    const AVAILABLE: u64 = 1 << 16;
+    let change = |limits: &mut wgpu::Limits| limits.max_storage_buffer_binding_size = AVAILABLE;
+    let Some(rig) = Rig::new(Variant::Rows, change) else { return };
+    let of_columns = |cols: u32| Owned::of((1, cols), &vec![1.0; cols as usize]);
+    let (large, small) = (of_columns(513), of_columns(512));
+    let refused = Weights::load(&rig.0, &borrowed(&large)).err().expect("a refusal");
+    let what = Resource::BindingBytes;
+    assert_eq!(refused, PrepareError::TooLarge { what, needed: 544 * 32 * 4, available: AVAILABLE });
+    assert_eq!(Weights::bytes(&rig.0.limits, &large.info), None);
+    assert_eq!(Weights::bytes(&rig.0.limits, &small.info), Some(AVAILABLE));
+    rig.load(&small);
+}
+
+/// Rows are the very numbers that the definition of the type gives.
+#[test]
+fn rows_are_exact() {
+    let Some(rig) = Rig::new(Variant::Rows, |_| ()) else { return };
+    for dtype in DType::ALL {
+        for case in 0..3 {
+            let mut rng = Rng::new(8, dtype.name(), case);
+            let dims = (rng.pick(&[1, 31, 33, 100]), inner(dtype, &mut rng));
+            // The second case has the small scales of real models: subnormal in half precision.
+            let deviation = [1.0, 0.002, 300.0][case as usize];
+            let tensor = Owned::random(dtype, dims, deviation, &mut rng);
+            let weights = rig.load(&tensor);
+            let tokens: Vec<u32> = (0..rng.among(1..=9)).map(|_| rng.among(0..=dims.0 - 1)).collect();
+            let expected: Vec<f32> = tokens.iter().flat_map(|&token| tensor.row(token)).collect();
+            assert_eq!(rig.look_up(&weights, &tokens), expected, "{dtype} {dims:?} {deviation}");
+        }
+    }
+}
+
+/// Every loop of a kernel's text is unrolled.
+#[test]
+fn texts_are_whole() {
+    for kernel in Variant::ALL.iter().flat_map(|&variant| kernels(variant)).chain([&Kernel::Embed]) {
+        for dtype in DType::ALL {
+            let text = kernel.source(dtype);
+            assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
+        }
+    }
+}

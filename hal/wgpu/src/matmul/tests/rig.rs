@@ -1,0 +1,165 @@
+//! A device, and products run on it.
+
+use agentos_conformance::tensor::Owned;
+use agentos_hal::{PrepareError, Tensor};
+
+use crate::Register;
+use crate::matmul::kernel::{Kernel, kernels};
+use crate::matmul::{Lookup, MatMul, RowCount, Weights};
+use crate::{Choice, Gpu, OpenError, Variant, open};
+
+/// Words before the table of rows.
+const HEADER: usize = 64;
+/// Words of a row.
+const ROW_WORDS: usize = 8;
+
+/// A device of the first adapter that there is.
+pub struct Rig(pub Gpu);
+
+impl Rig {
+    /// None, with a line that says so, where there is no adapter; a failure if `AGENTOS_REQUIRE_GPU` is set.
+    pub fn new(variant: Variant, change: impl FnOnce(&mut wgpu::Limits)) -> Option<Rig> {
+        // The floor, whatever the adapter has.
+        let mut limits = wgpu::Limits::defaults();
+        change(&mut limits);
+        match open(&Choice { variant: Some(variant), limits: Some(limits), ..Choice::default() }) {
+            Ok(gpu) => Some(Rig(gpu)),
+            Err(OpenError::NoAdapter) if std::env::var_os("AGENTOS_REQUIRE_GPU").is_none() => {
+                println!("left out: {}", OpenError::NoAdapter);
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn made<R>(&self, make: impl FnOnce() -> Result<R, PrepareError>) -> R {
+        let refused = |error| panic!("{error}: {}", self.0.message().unwrap_or_default());
+        self.0.checked(make).unwrap_or_else(refused)
+    }
+
+    pub fn load(&self, tensor: &Owned) -> Weights {
+        self.made(|| Weights::load(&self.0, &borrowed(tensor)))
+    }
+
+    /// A register with these rows. What pads a row is zero, and rows behind the last are not numbers.
+    fn register(&self, width: u32, rows: u32, numbers: &[f32]) -> Register {
+        let stride = width.next_multiple_of(32);
+        let mut padded = Vec::new();
+        for row in numbers.chunks_exact(width as usize) {
+            padded.extend_from_slice(row);
+            padded.resize(padded.len().next_multiple_of(stride as usize), 0.0);
+        }
+        padded.resize(Register::bytes(rows, width) as usize / 4, f32::NAN);
+        Register { buffer: self.filled(&padded), width, stride }
+    }
+
+    fn filled<T: bytemuck::Pod>(&self, contents: &[T]) -> wgpu::Buffer {
+        use wgpu::BufferUsages as Use;
+        use wgpu::util::DeviceExt;
+        self.0.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: None,
+            contents: bytemuck::cast_slice(contents),
+            usage: Use::STORAGE | Use::COPY_SRC,
+        })
+    }
+
+    /// The rows of a register; what lies behind them and between them must be as [`Rig::register`] left it.
+    fn read(&self, register: &Register, rows: u32) -> Vec<f32> {
+        let copy = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: register.buffer.size(),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.submit(|encoder| encoder.copy_buffer_to_buffer(&register.buffer, 0, &copy, 0, copy.size()));
+        copy.map_async(wgpu::MapMode::Read, .., |mapped| mapped.expect("mapped"));
+        self.0.device.poll(wgpu::PollType::wait_indefinitely()).expect("a device that works");
+        let bytes = copy.get_mapped_range(..).expect("mapped");
+        let numbers: &[f32] = bytemuck::cast_slice(&bytes);
+        let (taken, rest) = numbers.split_at((rows * register.stride) as usize);
+        assert!(rest.iter().all(|x| x.is_nan()), "a row that the step lacks is written");
+        let mut found = Vec::new();
+        for row in taken.chunks_exact(register.stride as usize) {
+            let (row, padding) = row.split_at(register.width as usize);
+            found.extend_from_slice(row);
+            assert!(padding.iter().all(|&x| x == 0.0), "what pads a row is written");
+        }
+        found
+    }
+
+    fn submit(&self, encode: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        let mut encoder = self.0.device.create_command_encoder(&Default::default());
+        encode(&mut encoder);
+        self.0.queue.submit([encoder.finish()]);
+    }
+
+    /// Runs one pass of a step of these counts and tokens.
+    fn pass(&self, counts: [u32; 2], tokens: &[u32], encode: impl FnOnce(&mut wgpu::ComputePass<'_>)) {
+        let mut words = vec![0; HEADER + ROW_WORDS * tokens.len()];
+        words[..3].copy_from_slice(&[counts[0], counts[1], HEADER as u32]);
+        for (row, &token) in words[HEADER..].chunks_exact_mut(ROW_WORDS).zip(tokens) {
+            row[0] = token;
+        }
+        let step = self.filled(&words);
+        let step = self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &self.0.step_layout,
+            entries: &[wgpu::BindGroupEntry { binding: 0, resource: step.as_entire_binding() }],
+        });
+        self.submit(|encoder| {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_bind_group(0, &step, &[]);
+            encode(&mut pass);
+        });
+    }
+
+    /// The product of a matrix and some rows of `x`, added to `base` if there is one.
+    pub fn product(&self, weights: &Weights, call: &Call<'_>) -> Vec<f32> {
+        let input = self.register(weights.info.cols, call.rows, call.x);
+        let zeros = vec![0.0; call.rows as usize * weights.info.rows as usize];
+        let out = self.register(weights.info.rows, call.rows, call.base.unwrap_or(&zeros));
+        let accumulate = call.base.is_some();
+        let make = || Ok(MatMul::new(&self.0, weights, &input, &out, call.count, 1000, accumulate));
+        let product = self.made(make);
+        // The other count must not be read.
+        let counts = if call.count == RowCount::Rows { [call.rows, 0] } else { [1000, call.rows] };
+        self.pass(counts, &[], |pass| match call.kernel {
+            None => product.encode(pass, call.rows),
+            Some(place) => product.encode_with(place, pass, call.rows),
+        });
+        self.read(&out, call.rows)
+    }
+
+    /// Rows of a matrix, by token.
+    pub fn look_up(&self, weights: &Weights, tokens: &[u32]) -> Vec<f32> {
+        let rows = tokens.len() as u32;
+        let out =
+            self.register(weights.info.cols, rows, &vec![7.0; tokens.len() * weights.info.cols as usize]);
+        let lookup = self.made(|| Ok(Lookup::new(&self.0, weights, &out)));
+        self.pass([rows, 0], tokens, |pass| lookup.encode(pass, rows));
+        self.read(&out, rows)
+    }
+
+    pub fn kernels(&self) -> &'static [Kernel] {
+        kernels(self.0.variant)
+    }
+}
+
+pub fn borrowed(tensor: &Owned) -> Tensor<'_> {
+    Tensor { info: tensor.info, bytes: &tensor.bytes }
+}
+
+/// What a product is called with.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Rows of the input.
+    pub x: &'a [f32],
+    /// How many.
+    pub rows: u32,
+    /// Where the step says so.
+    pub count: RowCount,
+    /// What is added to.
+    pub base: Option<&'a [f32]>,
+    /// The kernel's place among its variant's; the one that fits the rows.
+    pub kernel: Option<usize>,
+}
