@@ -19,8 +19,12 @@ pub enum Kernel {
     Tile(u32),
 }
 
-/// Invocations of a workgroup of [`Kernel::Lone`] and [`Kernel::Embed`].
-const WIDTH: u32 = 64;
+/// Invocations of a workgroup of [`Kernel::Embed`].
+const EMBED_WIDTH: u32 = 64;
+/// Invocations of a workgroup of [`Kernel::Lone`]: few, so that there is a workgroup for every core.
+const LONE_WIDTH: u32 = 8;
+/// Outputs of one of them.
+const LONE_COLUMNS: u32 = 8;
 /// Outputs of a workgroup of [`Kernel::Few`].
 const OUTPUTS: u32 = 16;
 /// Invocations that share an output there.
@@ -31,7 +35,7 @@ const TILE_OUTPUTS: u32 = 64;
 /// The kernels of a variant, those for more rows behind those for fewer.
 pub const fn kernels(variant: Variant) -> &'static [Kernel] {
     match variant {
-        Variant::Rows => &[Kernel::Lone(1), Kernel::Lone(4), Kernel::Lone(8)],
+        Variant::Rows => &[Kernel::Lone(1), Kernel::Lone(4)],
         Variant::Groups => {
             &[Kernel::Few(1), Kernel::Few(4), Kernel::Few(8), Kernel::Tile(2), Kernel::Tile(4)]
         }
@@ -67,7 +71,8 @@ impl Kernel {
     /// Outputs of a workgroup; eights of elements for [`Kernel::Embed`].
     pub const fn outputs(self) -> u32 {
         match self {
-            Kernel::Embed | Kernel::Lone(_) => WIDTH,
+            Kernel::Embed => EMBED_WIDTH,
+            Kernel::Lone(_) => LONE_WIDTH * LONE_COLUMNS,
             Kernel::Few(_) => OUTPUTS,
             Kernel::Tile(_) => TILE_OUTPUTS,
         }
@@ -77,9 +82,9 @@ impl Kernel {
     pub fn source(self, dtype: DType) -> String {
         let format = format_of(dtype);
         match self {
-            Kernel::Embed => source(&format, include_str!("kernel/embed.wgsl"), &[("WIDTH", WIDTH)]),
+            Kernel::Embed => source(&format, include_str!("kernel/embed.wgsl"), &[("WIDTH", EMBED_WIDTH)]),
             Kernel::Lone(rows) => {
-                let constants = [("WIDTH", WIDTH), ("HEIGHT", rows), ("EIGHTS", 4)];
+                let constants = [("WIDTH", LONE_WIDTH), ("COLUMNS", LONE_COLUMNS), ("HEIGHT", rows)];
                 source(&format, include_str!("kernel/lone.wgsl"), &constants)
             }
             Kernel::Few(rows) => {
