@@ -4,12 +4,25 @@
 #![deny(missing_docs)]
 
 mod adapter;
+mod angles;
+mod device;
+mod dispatch;
 pub mod gpu;
+mod lower;
+mod machine;
 pub mod matmul;
+mod pages;
 pub mod register;
+mod report;
+mod ring;
+mod shader;
+mod sizes;
+mod step;
 mod variant;
+mod weights;
 
 pub use adapter::{Choice, Found, OpenError, adapters, open};
+pub use device::{Traffic, WgpuDevice};
 pub use gpu::Gpu;
 pub use register::Register;
 pub use variant::Variant;

@@ -10,13 +10,18 @@ const ROW_MULTIPLE: u32 = 32;
 /// Rows that a register is padded to.
 const ROWS_MULTIPLE: u32 = 64;
 
+/// Elements from one row of a register to the next: `width`, rounded up to a multiple of 32.
+pub const fn stride(width: u32) -> u32 {
+    width.next_multiple_of(ROW_MULTIPLE)
+}
+
 /// One `f32` storage buffer, row after row. What pads a row is always zero: nobody writes there.
 pub struct Register {
     /// `[rows][stride]`.
     pub buffer: wgpu::Buffer,
     /// Elements of a row that mean something.
     pub width: u32,
-    /// Elements from one row to the next: `width`, rounded up to a multiple of 32.
+    /// Elements from one row to the next: [`stride`] of the width.
     pub stride: u32,
 }
 
@@ -27,18 +32,17 @@ impl Register {
     /// # Errors
     /// As [`Gpu::buffer`].
     pub fn new(gpu: &Gpu, rows: u32, width: u32) -> Result<Register, PrepareError> {
-        let stride = width.next_multiple_of(ROW_MULTIPLE);
         let buffer = gpu.buffer(
             Resource::ScratchBytes,
             Register::bytes(rows, width),
             wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
         )?;
-        Ok(Register { buffer, width, stride })
+        Ok(Register { buffer, width, stride: stride(width) })
     }
 
     /// Bytes of such a register.
     pub fn bytes(rows: u32, width: u32) -> u64 {
         let rows = u64::from(rows).next_multiple_of(ROWS_MULTIPLE.into());
-        rows.saturating_mul(u64::from(width.next_multiple_of(ROW_MULTIPLE)) * 4)
+        rows.saturating_mul(u64::from(stride(width)) * 4)
     }
 }

@@ -1,0 +1,248 @@
+//! From instructions to dispatches: one function an instruction, each of which names its shader files and
+//! its buffers.
+
+use agentos_hal::{Activation, Limits, ModelShape, Op, Program, Reg, WeightRole};
+
+use crate::dispatch::{Act, Grid, When};
+use crate::gpu::{Binding, Gpu};
+use crate::machine::Memory;
+use crate::matmul::{Lookup, MatMul, RowCount};
+use crate::shader::{self, Sources};
+use crate::sizes::{OPERAND_BYTES, Sizes, VOCAB_BLOCK};
+use crate::variant::Variant;
+use crate::weights::Store;
+
+/// Invocations of a workgroup where a shader says nothing else.
+const GROUP: u32 = 64;
+
+/// Invocations of a workgroup of `norm_rows`, `head_blocks`; and of `attend_rows`, `count`.
+const NORM_GROUP: u32 = 16;
+const SPLIT_GROUP: u32 = 8;
+
+/// The register that the head reads.
+pub fn head_input(program: &Program) -> Reg {
+    let heads = program.ops().filter_map(|op| match op {
+        Op::Head { input, .. } => Some(*input),
+        _ => None,
+    });
+    heads.last().expect("a verified program has a head")
+}
+
+/// The whole program.
+pub fn program(
+    gpu: &Gpu,
+    program: &Program,
+    shape: &ModelShape,
+    limits: &Limits,
+    sizes: &Sizes,
+    memory: &Memory,
+    weights: &Store,
+) -> Vec<Act> {
+    let sources = Sources::new(shape, limits, sizes.split_pages);
+    let mut lower = Lower { gpu, shape, limits, memory, weights, sources, acts: Vec::new() };
+    lower.begin();
+    program.prologue.iter().for_each(|op| lower.op(op, None));
+    for layer in 0..shape.layers {
+        program.layer.iter().for_each(|op| lower.op(op, Some(layer)));
+    }
+    program.epilogue.iter().for_each(|op| lower.op(op, None));
+    lower.acts
+}
+
+struct Lower<'a> {
+    gpu: &'a Gpu,
+    shape: &'a ModelShape,
+    limits: &'a Limits,
+    memory: &'a Memory,
+    weights: &'a Store,
+    sources: Sources,
+    acts: Vec<Act>,
+}
+
+use Binding::{Read, Write};
+
+impl Lower<'_> {
+    fn op(&mut self, op: &Op, layer: Option<u32>) {
+        match *op {
+            Op::Embed { weight, out } => {
+                let lookup = Lookup::new(self.gpu, self.weights.matrix(weight, layer), self.reg(out));
+                self.acts.push(Act::Lookup(lookup));
+            }
+            Op::Norm { input, weight, out } => self.norm(input, weight, layer, out, 1),
+            Op::HeadNorm { reg, weight } => {
+                let heads = reg.width(self.shape) / self.shape.head_dim;
+                self.norm(reg, weight, layer, reg, heads);
+            }
+            Op::MatMul { input, weight, out, accumulate } => {
+                let product = MatMul::new(
+                    self.gpu,
+                    self.weights.matrix(weight, layer),
+                    self.reg(input),
+                    self.reg(out),
+                    RowCount::Rows,
+                    self.limits.rows,
+                    accumulate,
+                );
+                self.acts.push(Act::Product(product));
+            }
+            Op::Add { reg, weight } => self.add(reg, weight, layer),
+            Op::Rotate { reg } => self.rotate(reg),
+            Op::StoreKv { key, value } => self.store(key, value, place(layer)),
+            Op::Attend { query, out } => self.attend(query, out, place(layer)),
+            Op::Gate { activation, gate, up } => self.gate(activation, gate, up),
+            Op::Head { input, weight } => self.head(input, weight),
+            Op::Expose { reg } => self.expose(reg, layer),
+        }
+    }
+
+    fn reg(&self, reg: Reg) -> &crate::register::Register {
+        &self.memory.registers[reg as usize]
+    }
+
+    fn push(
+        &mut self,
+        (source, entry): (&str, &str),
+        bindings: &[(Binding, &wgpu::Buffer)],
+        grid: Grid,
+        when: When,
+    ) {
+        let kinds: Vec<Binding> = bindings.iter().map(|(kind, _)| *kind).collect();
+        let buffers: Vec<&wgpu::Buffer> = bindings.iter().map(|(_, buffer)| *buffer).collect();
+        let pipeline = self.gpu.pipeline(source, entry, &kinds);
+        let group = self.gpu.group(&pipeline, &buffers);
+        self.acts.push(Act::Dispatch { pipeline, group, grid, when });
+    }
+
+    fn begin(&mut self) {
+        let source = self.sources.with(&[], &[include_str!("shaders/begin.wgsl")]);
+        let memory = self.memory;
+        let bindings = [(Write, &memory.report), (Write, &memory.masses)];
+        self.push((&source, "begin"), &bindings, Grid::Counters(GROUP), When::Always);
+    }
+
+    fn norm(&mut self, input: Reg, weight: WeightRole, layer: Option<u32>, out: Reg, vectors: u32) {
+        let to = &self.memory.registers[out as usize];
+        let numbers = [("VECTORS", vectors), ("WIDTH", to.width / vectors), ("STRIDE", to.stride)];
+        let here = include_str!("shaders/norm_here.wgsl");
+        let from = include_str!("shaders/norm_from.wgsl");
+        let (body, groups) = match self.gpu.variant {
+            Variant::Rows => (include_str!("shaders/norm_rows.wgsl"), vectors.div_ceil(NORM_GROUP)),
+            Variant::Groups => (include_str!("shaders/norm_groups.wgsl"), vectors),
+        };
+        let source = self.sources.with(&numbers, &[if input == out { here } else { from }, body]);
+        let mut bindings = vec![(Read, self.weights.vector(weight, layer)), (Write, &to.buffer)];
+        if input != out {
+            bindings.push((Read, &self.memory.registers[input as usize].buffer));
+        }
+        self.push((&source, "norm"), &bindings, Grid::Rows(groups), When::Always);
+    }
+
+    fn add(&mut self, reg: Reg, weight: WeightRole, layer: Option<u32>) {
+        let out = &self.memory.registers[reg as usize];
+        let numbers = [("WIDTH", out.width), ("STRIDE", out.stride)];
+        let source = self.sources.with(&numbers, &[include_str!("shaders/add.wgsl")]);
+        let bindings = [(Read, self.weights.vector(weight, layer)), (Write, &out.buffer)];
+        self.push((&source, "add"), &bindings, Grid::Rows(out.width.div_ceil(GROUP)), When::Always);
+    }
+
+    fn rotate(&mut self, reg: Reg) {
+        let source = self.sources.with(&[], &[shader::ANGLES, include_str!("shaders/rotate.wgsl")]);
+        let pairs = self.shape.kv_heads * self.shape.rope.dims / 2;
+        let memory = self.memory;
+        let bindings = [(Read, &memory.angles), (Write, &memory.registers[reg as usize].buffer)];
+        self.push((&source, "rotate"), &bindings, Grid::Rows(pairs.div_ceil(GROUP)), When::Always);
+    }
+
+    fn store(&mut self, key: Reg, value: Reg, layer: u32) {
+        let source = self.sources.with(&[], &[include_str!("shaders/store.wgsl")]);
+        let memory = self.memory;
+        let [key, value] = [key, value].map(|reg| &memory.registers[reg as usize].buffer);
+        let bindings = [(Read, key), (Read, value), (Write, &memory.pages[layer as usize])];
+        let groups = self.shape.kv_width().div_ceil(GROUP);
+        self.push((&source, "store"), &bindings, Grid::Stores(groups), When::Always);
+    }
+
+    fn attend(&mut self, query: Reg, out: Reg, layer: u32) {
+        let memory = self.memory;
+        let [query, out] = [query, out].map(|reg| &memory.registers[reg as usize].buffer);
+        let pages = &memory.pages[layer as usize];
+        let files = [shader::MATH, shader::ANGLES, shader::PAGES, shader::VISIBLE];
+        let scores = [&files[..], &[shader::SCORES]].concat();
+
+        let attend = [&scores[..], &[shader::PARTS, include_str!("shaders/attend_rows.wgsl")]].concat();
+        let source = self.sources.with(&[], &attend);
+        let grid = Grid::Splits { units: self.shape.heads, per: SPLIT_GROUP };
+        let inputs = [(Read, &memory.angles), (Read, query), (Read, pages)];
+        let bindings = [&inputs[..], &[(Write, &memory.parts)]].concat();
+        self.push((&source, "attend"), &bindings, grid, When::Always);
+
+        let reduce = [shader::MATH, shader::PARTS, include_str!("shaders/reduce.wgsl")];
+        let source = self.sources.with(&[], &reduce);
+        let bindings = [(Read, &memory.parts), (Write, out), (Write, &memory.totals)];
+        let groups = self.shape.query_width().div_ceil(GROUP);
+        self.push((&source, "reduce"), &bindings, Grid::Rows(groups), When::Always);
+
+        let count = [&scores[..], &[include_str!("shaders/count.wgsl")]].concat();
+        let source = self.sources.with(&[], &count);
+        let outputs = [(Read, &memory.totals), (Write, &memory.masses), (Write, &memory.report)];
+        let bindings = [&inputs[..], &outputs].concat();
+        self.push((&source, "count"), &bindings, Grid::Pages(SPLIT_GROUP), When::Counted(layer));
+    }
+
+    fn gate(&mut self, activation: Activation, gate: Reg, up: Reg) {
+        let [gate, up] = [gate, up].map(|reg| &self.memory.registers[reg as usize]);
+        let numbers = [("WIDTH", gate.width), ("STRIDE", gate.stride)];
+        let flag = ("GELU", activation == Activation::Gelu);
+        let files = [shader::MATH, include_str!("shaders/gate.wgsl")];
+        let source = self.sources.with_flag(flag, &numbers, &files);
+        let bindings = [(Write, &gate.buffer), (Read, &up.buffer)];
+        self.push((&source, "gate"), &bindings, Grid::Rows(gate.width.div_ceil(GROUP)), When::Always);
+    }
+
+    fn expose(&mut self, reg: Reg, layer: Option<u32>) {
+        let input = &self.memory.registers[reg as usize];
+        let numbers = [("WIDTH", input.width), ("STRIDE", input.stride), ("REG", reg as u32)];
+        let source = self.sources.with(&numbers, &[include_str!("shaders/expose.wgsl")]);
+        let pipeline = self.gpu.pipeline(&source, "expose", &[Read, Read, Write]);
+        let place = u64::from(layer.unwrap_or(self.shape.layers));
+        let operands = wgpu::BufferBinding {
+            buffer: &self.memory.operands,
+            offset: place * OPERAND_BYTES,
+            size: wgpu::BufferSize::new(OPERAND_BYTES),
+        };
+        let buffers = [&input.buffer, &self.memory.report].map(|buffer| buffer.as_entire_buffer_binding());
+        let group = self.gpu.group_of(&pipeline, &[&[operands], &buffers[..]].concat());
+        let grid = Grid::Exposed(input.width.div_ceil(GROUP));
+        self.acts.push(Act::Dispatch { pipeline, group, grid, when: When::tapped(layer, reg) });
+    }
+
+    fn head(&mut self, input: Reg, weight: WeightRole) {
+        let memory = self.memory;
+        let from = &memory.registers[input as usize];
+        let numbers = [("WIDTH", from.width), ("STRIDE", from.stride)];
+        let source = self.sources.with(&numbers, &[include_str!("shaders/gather.wgsl")]);
+        let bindings = [(Read, &from.buffer), (Write, &memory.wanted.buffer)];
+        self.push((&source, "gather"), &bindings, Grid::Wants(from.width.div_ceil(GROUP)), When::Always);
+
+        let matrix = self.weights.matrix(weight, None);
+        let (wanted, logits) = (&memory.wanted, &memory.logits);
+        let most = self.limits.outcomes;
+        let product = MatMul::new(self.gpu, matrix, wanted, logits, RowCount::Wants, most, false);
+        self.acts.push(Act::Logits(product));
+
+        let files = [shader::MATH, shader::ALLOWED, include_str!("shaders/head_blocks.wgsl")];
+        let source = self.sources.with(&[], &files);
+        let bindings = [(Read, &logits.buffer), (Write, &memory.blocks)];
+        let groups = self.shape.vocab.div_ceil(VOCAB_BLOCK).div_ceil(NORM_GROUP);
+        self.push((&source, "head_blocks"), &bindings, Grid::Wants(groups), When::Always);
+
+        let choose = include_str!("shaders/choose_rows.wgsl");
+        let source = self.sources.with(&[], &[shader::MATH, shader::ALLOWED, shader::OUTCOME, choose]);
+        let bindings = [(Read, &logits.buffer), (Read, &memory.blocks), (Write, &memory.report)];
+        self.push((&source, "choose"), &bindings, Grid::Wants(1), When::Always);
+    }
+}
+
+fn place(layer: Option<u32>) -> u32 {
+    layer.expect("the verifier lets this instruction stand in the layer part only")
+}

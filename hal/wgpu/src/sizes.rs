@@ -1,0 +1,183 @@
+//! How much everything takes, before anything is taken.
+
+use agentos_hal::{Footprint, Limits, ModelShape, PAGE_TOKENS, PrepareError, Reg, Resource, page};
+
+use crate::angles;
+use crate::register::{Register, stride};
+use crate::report::Parts;
+use crate::step::Packed;
+
+/// Heads are whole groups of eight dimensions: sixteen bytes of a half-precision value.
+pub const HEAD_DIM_MULTIPLE: u32 = 8;
+
+/// Tokens of a block of the vocabulary, as in `shaders/allowed.wgsl`.
+pub const VOCAB_BLOCK: u32 = 256;
+
+/// Fewest pages of a split. One row alone should still be split over many workgroups.
+const LEAST_SPLIT_PAGES: u32 = 32;
+
+/// What the parts of attention may take. Where a step's worst case is more, splits are longer.
+const PART_BYTES: u64 = 64 << 20;
+
+/// Bytes of a page's masses.
+pub const PAGE_MASS_BYTES: u64 = PAGE_TOKENS as u64 * 8;
+
+/// Bytes of one layer's operands: the alignment that any device takes.
+pub const OPERAND_BYTES: u64 = 256;
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Pages of a split.
+    pub split_pages: u32,
+    /// One layer of a page.
+    pub page_layer: u64,
+    /// Page memory of one layer.
+    pub layer_pages: u64,
+    /// Masses of all tokens of page memory.
+    pub masses: u64,
+    /// The step.
+    pub step: u64,
+    /// The report.
+    pub report: u64,
+    /// What splits leave.
+    pub parts: u64,
+    /// What heads leave.
+    pub totals: u64,
+    /// What blocks of the vocabulary leave.
+    pub blocks: u64,
+    /// Angles.
+    pub angles: u64,
+    /// Operands of all layers, and of the epilogue.
+    pub operands: u64,
+    /// A page's way in, and between two pages.
+    pub page: u64,
+    /// One buffer of the ring that things come back through.
+    pub readback: u64,
+}
+
+impl Sizes {
+    /// Those of a model.
+    ///
+    /// # Errors
+    /// [`PrepareError::HeadDim`], [`PrepareError::TooLarge`] of a limit that no device's dispatch has.
+    pub fn new(shape: &ModelShape, limits: &Limits, most_groups: u32) -> Result<Sizes, PrepareError> {
+        if !shape.head_dim.is_multiple_of(HEAD_DIM_MULTIPLE) {
+            return Err(PrepareError::HeadDim { head_dim: shape.head_dim, multiple_of: HEAD_DIM_MULTIPLE });
+        }
+        // A dispatch has a workgroup or more for each row, and one for every few pages or counters.
+        for (name, count) in [("rows", limits.rows), ("segments", limits.segments)] {
+            at_most(name, count, most_groups)?;
+        }
+        // Words of page memory, masses and the report are counted in 32 bits.
+        for (name, count) in [("pages", limits.pages), ("segment_pages", limits.segment_pages)] {
+            at_most(name, count, 1 << 26)?;
+        }
+        let (split_pages, parts) = split(shape, limits);
+        let kv_layer = page::layer_bytes(shape, limits.kv) as u64;
+        let image = page::image_bytes(shape, limits.kv) as u64;
+        let report = 4 * Parts::most_words(shape, limits);
+        let rows = u64::from(limits.rows);
+        Ok(Sizes {
+            split_pages,
+            page_layer: kv_layer,
+            layer_pages: kv_layer * u64::from(limits.pages),
+            masses: PAGE_MASS_BYTES * u64::from(limits.pages),
+            step: 4 * Packed::most_words(shape, limits),
+            report,
+            parts,
+            totals: rows * u64::from(shape.heads) * 16,
+            blocks: u64::from(limits.outcomes) * u64::from(shape.vocab.div_ceil(VOCAB_BLOCK)) * 16,
+            angles: 4 * angles::numbers(shape, limits),
+            operands: (u64::from(shape.layers) + 1) * OPERAND_BYTES,
+            page: image,
+            readback: report.max(image).max(kv_layer + PAGE_MASS_BYTES),
+        })
+    }
+
+    /// Refuses what no buffer or binding of the device holds, before anything is loaded.
+    ///
+    /// # Errors
+    /// [`PrepareError::TooLarge`].
+    pub fn check(
+        &self,
+        device: &wgpu::Limits,
+        shape: &ModelShape,
+        limits: &Limits,
+    ) -> Result<(), PrepareError> {
+        let widest = Reg::ALL.iter().map(|reg| reg.width(shape)).max().unwrap_or(0);
+        let most = device.max_buffer_size;
+        let bound = most.min(device.max_storage_buffer_binding_size);
+        for (what, needed) in [
+            (Resource::PageBytes, self.layer_pages),
+            (Resource::PageBytes, self.masses),
+            (Resource::ScratchBytes, Register::bytes(limits.rows, widest)),
+            (Resource::ScratchBytes, Register::bytes(limits.outcomes, shape.vocab)),
+            (Resource::ScratchBytes, self.step),
+            (Resource::ScratchBytes, self.report),
+            (Resource::ScratchBytes, self.parts),
+            (Resource::ScratchBytes, self.totals),
+            (Resource::ScratchBytes, self.blocks),
+            (Resource::ScratchBytes, self.angles),
+        ] {
+            if needed > most {
+                return Err(PrepareError::TooLarge { what, needed, available: most });
+            }
+            if needed > bound {
+                let what = Resource::BindingBytes;
+                return Err(PrepareError::TooLarge { what, needed, available: bound });
+            }
+        }
+        if self.readback > most {
+            let (needed, available) = (self.readback, most);
+            return Err(PrepareError::TooLarge { what: Resource::ScratchBytes, needed, available });
+        }
+        Ok(())
+    }
+
+    /// All of it, beside weights of so many bytes.
+    pub fn footprint(&self, shape: &ModelShape, limits: &Limits, weights: u64, ring: u64) -> Footprint {
+        let registers: u64 = Reg::ALL.iter().map(|reg| Register::bytes(limits.rows, reg.width(shape))).sum();
+        let widest = Reg::ALL.iter().map(|reg| reg.width(shape)).max().unwrap_or(0);
+        let head = Register::bytes(limits.outcomes, widest)
+            .saturating_add(Register::bytes(limits.outcomes, stride(shape.vocab)));
+        let scratch = [
+            registers,
+            head,
+            self.masses,
+            self.step,
+            self.report,
+            self.parts,
+            self.totals,
+            self.blocks,
+            self.angles,
+            self.operands,
+            self.page,
+        ];
+        Footprint {
+            weights,
+            pages: self.layer_pages * u64::from(shape.layers),
+            scratch: scratch.iter().fold(ring * self.readback, |sum, bytes| sum.saturating_add(*bytes)),
+        }
+    }
+}
+
+fn at_most(name: &'static str, count: u32, most: u32) -> Result<(), PrepareError> {
+    if count > most {
+        let (needed, available) = (u64::from(count), u64::from(most));
+        return Err(PrepareError::TooLarge { what: Resource::Limit(name), needed, available });
+    }
+    Ok(())
+}
+
+/// Pages of a split, and the bytes that the worst step's parts then take. A function of the model and
+/// its limits, never of a step.
+fn split(shape: &ModelShape, limits: &Limits) -> (u32, u64) {
+    let of_split = u64::from(limits.rows) * u64::from(shape.heads) * u64::from(shape.head_dim + 4) * 4;
+    let bytes = |pages: u32| of_split.saturating_mul(limits.segment_pages.div_ceil(pages).max(1).into());
+    let mut pages = LEAST_SPLIT_PAGES;
+    while bytes(pages) > PART_BYTES && pages < limits.segment_pages {
+        pages *= 2;
+    }
+    (pages, bytes(pages))
+}

@@ -1,0 +1,161 @@
+//! The weights of a program in device memory, each once.
+
+use std::collections::HashMap;
+
+use agentos_hal::quant::dequantise;
+use agentos_hal::{
+    ModelShape, PrepareError, Program, Resource, TensorInfo, WeightError, WeightId, WeightRole, WeightSource,
+};
+
+use crate::gpu::Gpu;
+use crate::matmul::Weights;
+
+/// A weight on the device.
+enum Stored {
+    Matrix(Weights),
+    Vector(wgpu::Buffer),
+}
+
+/// All of them.
+pub struct Store {
+    stored: HashMap<WeightId, Stored>,
+    tied: bool,
+    /// Divisors of the frequencies, one per pair, or none.
+    pub factors: Vec<f32>,
+}
+
+/// Where output and embedding are tied, they are one tensor and kept once.
+fn kept(tied: bool, id: WeightId) -> WeightId {
+    let role = if tied && id.role == WeightRole::Output { WeightRole::TokenEmbedding } else { id.role };
+    let layer = if role.per_layer() { id.layer } else { 0 };
+    WeightId { role, layer }
+}
+
+/// The weights that a program names, each once, in its order; divisors of the frequencies last.
+fn all(program: &Program, shape: &ModelShape) -> Vec<WeightId> {
+    let mut ids = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    let Ok(()) = program.for_each_weight(shape.layers, |id| {
+        let id = kept(shape.tied_embedding, id);
+        if seen.insert(id) {
+            ids.push(id);
+        }
+        Ok::<(), std::convert::Infallible>(())
+    });
+    if shape.rope.factors {
+        ids.push(WeightId { role: WeightRole::RopeFactors, layer: 0 });
+    }
+    ids
+}
+
+/// Vectors are plain numbers: norms, biases, divisors.
+const fn is_vector(role: WeightRole) -> bool {
+    use WeightRole::*;
+    matches!(
+        role,
+        AttnNorm | FfnNorm | OutputNorm | QueryNorm | KeyNorm | QueryBias | KeyBias | ValueBias | RopeFactors
+    )
+}
+
+fn describe(shape: &ModelShape, source: &dyn WeightSource, id: WeightId) -> Result<TensorInfo, PrepareError> {
+    let info = source.describe(id).ok_or(WeightError::Missing(id))?;
+    let (found, expected) = ((info.rows, info.cols), id.role.dims(shape));
+    if found != expected || info.bytes().is_none() {
+        return Err(PrepareError::Dims { id, found, expected });
+    }
+    Ok(info)
+}
+
+/// Bytes that all weights take on a device. Nothing is loaded.
+///
+/// # Errors
+/// [`PrepareError::Weight`], [`PrepareError::Dims`].
+pub fn bytes(
+    gpu: &Gpu,
+    program: &Program,
+    shape: &ModelShape,
+    source: &dyn WeightSource,
+) -> Result<u64, PrepareError> {
+    let mut sum = 0u64;
+    for id in all(program, shape) {
+        let info = describe(shape, source, id)?;
+        let bytes = if is_vector(id.role) {
+            Some(u64::from(info.cols) * 4)
+        } else {
+            Weights::bytes(&gpu.limits, &info)
+        };
+        let expected = id.role.dims(shape);
+        sum += bytes.ok_or(PrepareError::Dims { id, found: (info.rows, info.cols), expected })?;
+    }
+    Ok(sum)
+}
+
+impl Store {
+    /// Loads and packs all weights.
+    ///
+    /// # Errors
+    /// [`PrepareError::Weight`], [`PrepareError::Dims`], [`PrepareError::TooLarge`].
+    pub fn load(
+        gpu: &Gpu,
+        program: &Program,
+        shape: &ModelShape,
+        source: &mut dyn WeightSource,
+    ) -> Result<Store, PrepareError> {
+        let mut store = Store { stored: HashMap::new(), tied: shape.tied_embedding, factors: Vec::new() };
+        for id in all(program, shape) {
+            describe(shape, source, id)?;
+            let tensor = source.load(id)?;
+            if is_vector(id.role) {
+                let mut numbers = vec![0.0; tensor.info.cols as usize];
+                dequantise(tensor.info.dtype, tensor.bytes, &mut numbers);
+                if id.role == WeightRole::RopeFactors {
+                    store.factors = numbers;
+                } else {
+                    store.stored.insert(id, Stored::Vector(upload(gpu, Resource::WeightBytes, &numbers)?));
+                }
+            } else {
+                store.stored.insert(id, Stored::Matrix(Weights::load(gpu, &tensor)?));
+            }
+            source.release(id);
+            if id.role == WeightRole::TokenEmbedding && shape.tied_embedding {
+                source.release(WeightId { role: WeightRole::Output, layer: 0 });
+            }
+            // What was staged can go as soon as the copy is made.
+            gpu.queue.submit([]);
+            let _ = gpu.device.poll(wgpu::PollType::Poll);
+        }
+        Ok(store)
+    }
+
+    fn get(&self, role: WeightRole, layer: Option<u32>) -> &Stored {
+        let id = kept(self.tied, WeightId { role, layer: layer.unwrap_or(0) });
+        self.stored.get(&id).expect("every weight that the program names was loaded")
+    }
+
+    /// The matrix that an instruction names in a layer.
+    pub fn matrix(&self, role: WeightRole, layer: Option<u32>) -> &Weights {
+        match self.get(role, layer) {
+            Stored::Matrix(matrix) => matrix,
+            Stored::Vector(_) => panic!("{role:?} is a vector, and the verifier knows"),
+        }
+    }
+
+    /// The vector that an instruction names in a layer.
+    pub fn vector(&self, role: WeightRole, layer: Option<u32>) -> &wgpu::Buffer {
+        match self.get(role, layer) {
+            Stored::Vector(vector) => vector,
+            Stored::Matrix(_) => panic!("{role:?} is a matrix, and the verifier knows"),
+        }
+    }
+}
+
+/// A storage buffer of these numbers.
+///
+/// # Errors
+/// As [`Gpu::buffer`].
+pub fn upload(gpu: &Gpu, what: Resource, numbers: &[f32]) -> Result<wgpu::Buffer, PrepareError> {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let buffer = gpu.buffer(what, 4 * numbers.len() as u64, usage)?;
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(numbers));
+    Ok(buffer)
+}
