@@ -21,16 +21,25 @@ const MATRICES: [(u32, u32, DType, u32); 6] = [
     (1536, 576, DType::Q4_1, 30),
     (576, 1536, DType::Q4_1, 30),
     (576, 576, DType::Q8_0, 30),
-    (4915, 576, DType::Q8_0, 2),
+    (49152, 576, DType::Q8_0, 2),
 ];
 
-const ROWS: [u32; 3] = [1, 4, 16];
+const ROWS: [u32; 6] = [1, 4, 16, 64, 128, 512];
 
-/// Passes before the first timed one, and timed ones, of which the best counts.
-const PASSES: (u32, u32) = (2, 5);
+/// How often things are done.
+struct Effort {
+    /// Passes before the first timed one, and timed ones, of which the best counts.
+    passes: (u32, u32),
+    /// How often all matrices are multiplied in a pass: what a submission costs should not show.
+    rounds: u32,
+    /// More rows are left out.
+    most_rows: u32,
+}
 
-/// A processor is slow, and what it takes from its caches does not matter.
-const PASSES_OF_PROCESSOR: (u32, u32) = (1, 2);
+const OF_GPU: Effort = Effort { passes: (2, 5), rounds: 20, most_rows: 512 };
+
+/// A processor is slow, and a submission costs it next to nothing.
+const OF_PROCESSOR: Effort = Effort { passes: (1, 2), rounds: 1, most_rows: 16 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -46,16 +55,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let gpu = open(&Choice { adapter, variant, ..Choice::default() })?;
     println!("{}, variant {}", gpu.info.name, gpu.variant.name());
+    let is_processor = gpu.info.device_type == wgpu::DeviceType::Cpu;
+    let effort = if is_processor { OF_PROCESSOR } else { OF_GPU };
     println!("{:>24} {:>5} {:>10} {:>8} {:>10}", "matrix", "rows", "us", "GB/s", "GFLOP/s");
     for (outputs, inner, dtype, copies) in MATRICES {
         let mut rng = Rng::new(1, "matmul_bench", outputs);
         let tensor = Owned::random(dtype, (outputs, inner), 0.05, &mut rng);
         let tensor = Tensor { info: tensor.info, bytes: &tensor.bytes };
         let bytes = Weights::bytes(&gpu.limits, &tensor.info).ok_or("the matrix does not fit")?;
-        let copies = if is_processor(&gpu) { 1 } else { copies };
+        let copies = if is_processor { 1 } else { copies };
         let weights = (0..copies).map(|_| Weights::load(&gpu, &tensor)).collect::<Result<Vec<_>, _>>()?;
-        for rows in ROWS {
-            let seconds = best_seconds(&gpu, &weights, (outputs, inner), rows)? / f64::from(copies);
+        for rows in ROWS.into_iter().filter(|&rows| rows <= effort.most_rows) {
+            let all = best_seconds(&gpu, &weights, (outputs, inner), rows, &effort)?;
+            let seconds = all / f64::from(copies);
             println!(
                 "{:>24} {rows:>5} {:>10.1} {:>8.1} {:>10.1}",
                 format!("{outputs} x {inner} {dtype}"),
@@ -74,6 +86,7 @@ fn best_seconds(
     weights: &[Weights],
     (outputs, inner): (u32, u32),
     rows: u32,
+    effort: &Effort,
 ) -> Result<f64, Box<dyn Error>> {
     let input = Register::new(gpu, rows, inner)?;
     let out = Register::new(gpu, rows, outputs)?;
@@ -81,19 +94,14 @@ fn best_seconds(
     let products = gpu.checked(|| Ok(weights.iter().map(bind).collect::<Vec<_>>()))?;
     let step = step(gpu, rows);
     let mut best = f64::INFINITY;
-    let passes = if is_processor(gpu) { PASSES_OF_PROCESSOR } else { PASSES };
-    for pass in 0..passes.0 + passes.1 {
+    for pass in 0..effort.passes.0 + effort.passes.1 {
         let begun = Instant::now();
-        run(gpu, &step, &products, rows)?;
-        if pass >= passes.0 {
-            best = best.min(begun.elapsed().as_secs_f64());
+        run(gpu, &step, &products, rows, effort.rounds)?;
+        if pass >= effort.passes.0 {
+            best = best.min(begun.elapsed().as_secs_f64() / f64::from(effort.rounds));
         }
     }
     Ok(best)
-}
-
-fn is_processor(gpu: &Gpu) -> bool {
-    gpu.info.device_type == wgpu::DeviceType::Cpu
 }
 
 fn step(gpu: &Gpu, rows: u32) -> wgpu::BindGroup {
@@ -108,12 +116,18 @@ fn step(gpu: &Gpu, rows: u32) -> wgpu::BindGroup {
     })
 }
 
-fn run(gpu: &Gpu, step: &wgpu::BindGroup, products: &[MatMul], rows: u32) -> Result<(), Box<dyn Error>> {
+fn run(
+    gpu: &Gpu,
+    step: &wgpu::BindGroup,
+    products: &[MatMul],
+    rows: u32,
+    rounds: u32,
+) -> Result<(), Box<dyn Error>> {
     let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
     pass.set_bind_group(0, step, &[]);
-    for product in products {
-        product.encode(&mut pass, rows);
+    for _ in 0..rounds {
+        products.iter().for_each(|product| product.encode(&mut pass, rows));
     }
     drop(pass);
     gpu.queue.submit([encoder.finish()]);

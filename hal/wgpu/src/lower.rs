@@ -193,7 +193,7 @@ impl Lower<'_> {
         let [gate, up] = [gate, up].map(|reg| &self.memory.registers[reg as usize]);
         let numbers = [("WIDTH", gate.width), ("STRIDE", gate.stride)];
         let flag = ("GELU", activation == Activation::Gelu);
-        let files = [shader::MATH, include_str!("shaders/gate.wgsl")];
+        let files = [shader::MATH, shader::ACTIVATION, include_str!("shaders/gate.wgsl")];
         let source = self.sources.with_flag(flag, &numbers, &files);
         let bindings = [(Write, &gate.buffer), (Read, &up.buffer)];
         self.push((&source, "gate"), &bindings, Grid::Rows(gate.width.div_ceil(GROUP)), When::Always);

@@ -1,6 +1,6 @@
 //! The kernels that read weights: their sizes, their text, and which one is used for how many rows.
 
-use agentos_hal::DType;
+use agentos_hal::{Activation, DType};
 
 use super::format::format_of;
 use super::source::source;
@@ -19,6 +19,15 @@ pub enum Kernel {
     Tile(u32),
 }
 
+/// What becomes of a product's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// They are stored, or added to what is there.
+    Plain,
+    /// Those of two woven matrices are stored as activation(gate) · up.
+    Gated(Activation),
+}
+
 /// Invocations of a workgroup of [`Kernel::Embed`].
 const EMBED_WIDTH: u32 = 64;
 /// Invocations of a workgroup of [`Kernel::Lone`]: few, so that there is a workgroup for every core.
@@ -32,6 +41,9 @@ const SLICES: u32 = 16;
 /// Outputs of a workgroup of [`Kernel::Tile`].
 const TILE_OUTPUTS: u32 = 64;
 
+/// Workgroups that keep a large device busy.
+const ENOUGH_TILES: u32 = 128;
+
 /// The kernels of a variant, those for more rows behind those for fewer.
 pub const fn kernels(variant: Variant) -> &'static [Kernel] {
     match variant {
@@ -42,10 +54,20 @@ pub const fn kernels(variant: Variant) -> &'static [Kernel] {
     }
 }
 
-/// The place among [`kernels`] of the one for a product of so many rows.
-pub fn choose(variant: Variant, rows: u32) -> usize {
+/// The kernel for a product of so many rows and columns. One of speed only: the bits are the same.
+///
+/// Tiles read weights and rows the fewest times, where there are enough of them; else many small workgroups
+/// keep a large device busier.
+pub fn choose(variant: Variant, columns: u32, rows: u32) -> Kernel {
+    let worthwhile = |kernel: &&Kernel| {
+        let tiles = columns.div_ceil(kernel.columns()) * rows.div_ceil(kernel.rows());
+        matches!(kernel, Kernel::Tile(_)) && 2 * rows > kernel.rows() && tiles >= ENOUGH_TILES
+    };
+    let small = |kernel: &&Kernel| !matches!(kernel, Kernel::Tile(_));
     let kernels = kernels(variant);
-    kernels.iter().position(|kernel| rows <= kernel.most_rows()).unwrap_or(kernels.len() - 1)
+    let tile = kernels.iter().rfind(worthwhile);
+    let fits = || kernels.iter().filter(small).find(|kernel| rows <= kernel.rows());
+    *tile.or_else(fits).or_else(|| kernels.iter().rfind(small)).unwrap_or(&kernels[0])
 }
 
 impl Kernel {
@@ -58,18 +80,8 @@ impl Kernel {
         }
     }
 
-    /// Rows up to which it is used where a kernel for more rows exists. Many workgroups of eight rows keep a
-    /// large device busier than few tiles.
-    const fn most_rows(self) -> u32 {
-        match self {
-            Kernel::Few(8) => 64,
-            Kernel::Tile(2) => 256,
-            kernel => kernel.rows(),
-        }
-    }
-
-    /// Outputs of a workgroup; eights of elements for [`Kernel::Embed`].
-    pub const fn outputs(self) -> u32 {
+    /// Columns of a workgroup; eights of elements for [`Kernel::Embed`].
+    pub const fn columns(self) -> u32 {
         match self {
             Kernel::Embed => EMBED_WIDTH,
             Kernel::Lone(_) => LONE_WIDTH * LONE_COLUMNS,
@@ -79,13 +91,20 @@ impl Kernel {
     }
 
     /// Its shader for an element type.
-    pub fn source(self, dtype: DType) -> String {
+    pub fn source(self, dtype: DType, form: Form) -> String {
         let format = format_of(dtype);
         match self {
-            Kernel::Embed => source(&format, include_str!("kernel/embed.wgsl"), &[("WIDTH", EMBED_WIDTH)]),
+            Kernel::Embed => {
+                source(&format, form, include_str!("kernel/embed.wgsl"), &[("WIDTH", EMBED_WIDTH)])
+            }
             Kernel::Lone(rows) => {
-                let constants = [("WIDTH", LONE_WIDTH), ("COLUMNS", LONE_COLUMNS), ("HEIGHT", rows)];
-                source(&format, include_str!("kernel/lone.wgsl"), &constants)
+                let constants = [
+                    ("WIDTH", LONE_WIDTH),
+                    ("COLUMNS", LONE_COLUMNS),
+                    ("HALF_COLUMNS", LONE_COLUMNS / 2),
+                    ("HEIGHT", rows),
+                ];
+                source(&format, form, include_str!("kernel/lone.wgsl"), &constants)
             }
             Kernel::Few(rows) => {
                 // 8 KiB of sums at most.
@@ -98,11 +117,11 @@ impl Kernel {
                     ("HEIGHT", rows),
                     ("EIGHTS", 4),
                 ];
-                source(&format, include_str!("kernel/few.wgsl"), &constants)
+                source(&format, form, include_str!("kernel/few.wgsl"), &constants)
             }
             Kernel::Tile(rows) => {
                 let constants = [("HEIGHT", rows), ("RIGHT", 128 * rows), ("COPIES", rows / 2), ("FOURS", 8)];
-                source(&format, include_str!("kernel/tile.wgsl"), &constants)
+                source(&format, form, include_str!("kernel/tile.wgsl"), &constants)
             }
         }
     }

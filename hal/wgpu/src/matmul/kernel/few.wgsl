@@ -3,14 +3,22 @@
 
 var<workgroup> sums: array<f32, SUMS>;
 
+/// The nth column of a workgroup. Of woven matrices, the second half are the ups of the first.
+fn column_of(group: u32, nth: u32) -> u32 {
+    if WOVEN == 1u {
+        let gate = group * (OUTPUTS / 2u) + nth % (OUTPUTS / 2u);
+        return gate / 32u * 64u + gate % 32u + nth / (OUTPUTS / 2u) * 32u;
+    }
+    return group * OUTPUTS + nth;
+}
+
 @compute @workgroup_size(OUTPUTS, SLICES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let first_column = group.x * OUTPUTS;
-    let column = first_column + local.x;
+    let column = column_of(group.x, local.x);
     let row = group.y * HEIGHT;
     //: for r in HEIGHT
     let x$r = input_at(row + $ru);
@@ -43,7 +51,16 @@ fn main(
         }
         workgroupBarrier();
     }
-    if index < HEIGHT * OUTPUTS {
-        store(row + index / OUTPUTS, first_column + index % OUTPUTS, total);
+    let nth = index % OUTPUTS;
+    if WOVEN == 1u {
+        if index < HEIGHT * OUTPUTS {
+            sums[index] = total;
+        }
+        workgroupBarrier();
+        if index < HEIGHT * OUTPUTS && nth < OUTPUTS / 2u {
+            store_gated(row + index / OUTPUTS, column_of(group.x, nth), total, sums[index + OUTPUTS / 2u]);
+        }
+    } else if index < HEIGHT * OUTPUTS {
+        store(row + index / OUTPUTS, column_of(group.x, nth), total);
     }
 }

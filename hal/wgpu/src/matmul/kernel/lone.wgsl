@@ -5,8 +5,8 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let first = group.x * (WIDTH * COLUMNS) + index;
     let row = group.y * HEIGHT;
-    // There are whole strips only. A column beyond them reads the last, and is not stored.
-    let last = (product.outputs - 1u) | 31u;
+    // A column beyond the last reads the last, and is not stored.
+    let last = last_column();
     //: for r in HEIGHT
     let x$r = input_at(row + $ru);
     //: for c in COLUMNS
@@ -40,8 +40,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //: end
     }
     //: for r in HEIGHT
-    //: for c in COLUMNS
-    store(row + $ru, first + WIDTH * $cu, total$r_$c);
-    //: end
+    let totals$r = array<f32, COLUMNS>(
+        //: for c in COLUMNS
+        total$r_$c,
+        //: end
+    );
+    if WOVEN == 1u {
+        //: for c in HALF_COLUMNS
+        store_gated(row + $ru, first + WIDTH * $cu, totals$r[$c], totals$r[$c + HALF_COLUMNS]);
+        //: end
+    } else {
+        //: for c in COLUMNS
+        store(row + $ru, first + WIDTH * $cu, totals$r[$c]);
+        //: end
+    }
     //: end
 }
