@@ -13,8 +13,8 @@ pub enum Kernel {
     Embed,
     /// `kernel/lone.wgsl` over this many rows.
     Lone(u32),
-    /// `kernel/few.wgsl` over this many rows.
-    Few(u32),
+    /// `kernel/few.wgsl` over this many rows and columns.
+    Few(u32, u32),
     /// `kernel/tile.wgsl` over 16 times this many rows.
     Tile(u32),
 }
@@ -34,23 +34,31 @@ const EMBED_WIDTH: u32 = 64;
 const LONE_WIDTH: u32 = 8;
 /// Outputs of one of them.
 const LONE_COLUMNS: u32 = 8;
-/// Outputs of a workgroup of [`Kernel::Few`].
-const OUTPUTS: u32 = 16;
-/// Invocations that share an output there.
-const SLICES: u32 = 16;
-/// Outputs of a workgroup of [`Kernel::Tile`].
-const TILE_OUTPUTS: u32 = 64;
+/// Invocations of a workgroup of [`Kernel::Few`].
+const FEW_INVOCATIONS: u32 = 256;
+/// Columns of a workgroup of [`Kernel::Tile`].
+const TILE_COLUMNS: u32 = 64;
 
 /// Workgroups that keep a large device busy.
 const ENOUGH_TILES: u32 = 128;
+
+/// Columns from which on a device is busy with fewer invocations a column, which read longer runs of words.
+const WIDE: u32 = 2048;
 
 /// The kernels of a variant, those for more rows behind those for fewer.
 pub const fn kernels(variant: Variant) -> &'static [Kernel] {
     match variant {
         Variant::Rows => &[Kernel::Lone(1), Kernel::Lone(4)],
-        Variant::Groups => {
-            &[Kernel::Few(1), Kernel::Few(4), Kernel::Few(8), Kernel::Tile(2), Kernel::Tile(4)]
-        }
+        Variant::Groups => &[
+            Kernel::Few(1, 8),
+            Kernel::Few(4, 8),
+            Kernel::Few(8, 8),
+            Kernel::Few(1, 16),
+            Kernel::Few(4, 16),
+            Kernel::Few(8, 16),
+            Kernel::Tile(2),
+            Kernel::Tile(4),
+        ],
     }
 }
 
@@ -63,7 +71,10 @@ pub fn choose(variant: Variant, columns: u32, rows: u32) -> Kernel {
         let tiles = columns.div_ceil(kernel.columns()) * rows.div_ceil(kernel.rows());
         matches!(kernel, Kernel::Tile(_)) && 2 * rows > kernel.rows() && tiles >= ENOUGH_TILES
     };
-    let small = |kernel: &&Kernel| !matches!(kernel, Kernel::Tile(_));
+    let small = |kernel: &&Kernel| match kernel {
+        Kernel::Few(_, narrow) => (*narrow == 8) == (columns < WIDE),
+        kernel => !matches!(kernel, Kernel::Tile(_)),
+    };
     let kernels = kernels(variant);
     let tile = kernels.iter().rfind(worthwhile);
     let fits = || kernels.iter().filter(small).find(|kernel| rows <= kernel.rows());
@@ -75,7 +86,7 @@ impl Kernel {
     pub const fn rows(self) -> u32 {
         match self {
             Kernel::Embed => 1,
-            Kernel::Lone(rows) | Kernel::Few(rows) => rows,
+            Kernel::Lone(rows) | Kernel::Few(rows, _) => rows,
             Kernel::Tile(rows) => 16 * rows,
         }
     }
@@ -85,8 +96,8 @@ impl Kernel {
         match self {
             Kernel::Embed => EMBED_WIDTH,
             Kernel::Lone(_) => LONE_WIDTH * LONE_COLUMNS,
-            Kernel::Few(_) => OUTPUTS,
-            Kernel::Tile(_) => TILE_OUTPUTS,
+            Kernel::Few(_, columns) => columns,
+            Kernel::Tile(_) => TILE_COLUMNS,
         }
     }
 
@@ -106,14 +117,16 @@ impl Kernel {
                 ];
                 source(&format, form, include_str!("kernel/lone.wgsl"), &constants)
             }
-            Kernel::Few(rows) => {
+            Kernel::Few(rows, columns) => {
+                let slices = FEW_INVOCATIONS / columns;
                 // 8 KiB of sums at most.
-                let round = (2048 / (OUTPUTS * rows)).min(4 * SLICES);
+                let round = (2048 / (columns * rows)).min(4 * slices);
                 let constants = [
-                    ("OUTPUTS", OUTPUTS),
-                    ("SLICES", SLICES),
+                    ("COLUMNS", columns),
+                    ("HALF_COLUMNS", columns / 2),
+                    ("SLICES", slices),
                     ("ROUND", round),
-                    ("SUMS", round * rows * OUTPUTS),
+                    ("SUMS", round * rows * columns),
                     ("HEIGHT", rows),
                     ("EIGHTS", 4),
                 ];

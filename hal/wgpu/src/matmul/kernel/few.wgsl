@@ -1,18 +1,18 @@
-// A few rows: OUTPUTS outputs of HEIGHT rows in a workgroup. Its chunks are spread over SLICES invocations an
-// output, ROUND chunks at a time, and their sums added in order.
+// A few rows: COLUMNS columns of HEIGHT rows in a workgroup. Its chunks are spread over SLICES invocations a
+// column, ROUND chunks at a time, and their sums added in order.
 
 var<workgroup> sums: array<f32, SUMS>;
 
 /// The nth column of a workgroup. Of woven matrices, the second half are the ups of the first.
 fn column_of(group: u32, nth: u32) -> u32 {
     if WOVEN == 1u {
-        let gate = group * (OUTPUTS / 2u) + nth % (OUTPUTS / 2u);
-        return gate / 32u * 64u + gate % 32u + nth / (OUTPUTS / 2u) * 32u;
+        let gate = group * HALF_COLUMNS + nth % HALF_COLUMNS;
+        return gate / 32u * 64u + gate % 32u + nth / HALF_COLUMNS * 32u;
     }
-    return group * OUTPUTS + nth;
+    return group * COLUMNS + nth;
 }
 
-@compute @workgroup_size(OUTPUTS, SLICES)
+@compute @workgroup_size(COLUMNS, SLICES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -40,27 +40,27 @@ fn main(
             //: end
             //: end
             //: for r in HEIGHT
-            sums[(nth * HEIGHT + $ru) * OUTPUTS + local.x] = sum$r;
+            sums[(nth * HEIGHT + $ru) * COLUMNS + local.x] = sum$r;
             //: end
         }
         workgroupBarrier();
-        if index < HEIGHT * OUTPUTS {
+        if index < HEIGHT * COLUMNS {
             for (var nth = 0u; nth < count; nth += 1u) {
-                total += sums[nth * (HEIGHT * OUTPUTS) + index];
+                total += sums[nth * (HEIGHT * COLUMNS) + index];
             }
         }
         workgroupBarrier();
     }
-    let nth = index % OUTPUTS;
+    let nth = index % COLUMNS;
     if WOVEN == 1u {
-        if index < HEIGHT * OUTPUTS {
+        if index < HEIGHT * COLUMNS {
             sums[index] = total;
         }
         workgroupBarrier();
-        if index < HEIGHT * OUTPUTS && nth < OUTPUTS / 2u {
-            store_gated(row + index / OUTPUTS, column_of(group.x, nth), total, sums[index + OUTPUTS / 2u]);
+        if index < HEIGHT * COLUMNS && nth < HALF_COLUMNS {
+            store_gated(row + index / COLUMNS, column_of(group.x, nth), total, sums[index + HALF_COLUMNS]);
         }
-    } else if index < HEIGHT * OUTPUTS {
-        store(row + index / OUTPUTS, column_of(group.x, nth), total);
+    } else if index < HEIGHT * COLUMNS {
+        store(row + index / COLUMNS, column_of(group.x, nth), total);
     }
 }

@@ -1,7 +1,7 @@
 //! A device, and products run on it.
 
 use agentos_conformance::tensor::Owned;
-use agentos_hal::{Activation, PrepareError, Tensor};
+use agentos_hal::{Activation, DType, PrepareError, Tensor};
 
 use crate::Register;
 use crate::gpu::Binding;
@@ -183,6 +183,13 @@ impl Rig {
         let lookup = self.made(|| Ok(Lookup::new(&self.0, weights, &out)));
         self.pass([rows, 0], tokens, |pass| lookup.encode(pass, rows));
         self.read(&out, rows)
+    }
+
+    /// All kernels for some types, and some for all: drivers take long to compile them.
+    pub fn tested_kernels(&self, dtype: DType) -> Vec<Kernel> {
+        let all = matches!(dtype, DType::F32 | DType::Q4_1 | DType::Q6K);
+        let some = |kernel: &Kernel| matches!(kernel, Kernel::Lone(4) | Kernel::Few(4, 8) | Kernel::Tile(2));
+        self.kernels().iter().copied().filter(|kernel| all || some(kernel)).collect()
     }
 
     pub fn kernels(&self) -> &'static [Kernel] {
