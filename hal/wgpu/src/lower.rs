@@ -4,6 +4,7 @@
 use agentos_hal::{Activation, Limits, ModelShape, Op, Program, Reg, WeightRole};
 
 use crate::dispatch::{Act, Grid, When};
+use crate::fuse;
 use crate::gpu::{Binding, Gpu};
 use crate::machine::Memory;
 use crate::matmul::{Lookup, MatMul, RowCount};
@@ -46,18 +47,17 @@ pub fn program(
     weights: &Store,
 ) -> Vec<Act> {
     let sources = Sources::new(shape, limits, sizes.split_pages);
-    let mut lower = Lower { gpu, shape, limits, memory, weights, sources, acts: Vec::new() };
+    let mut lower = Lower { gpu, program, shape, limits, memory, weights, sources, acts: Vec::new() };
     lower.begin();
-    program.prologue.iter().for_each(|op| lower.op(op, None));
-    for layer in 0..shape.layers {
-        program.layer.iter().for_each(|op| lower.op(op, Some(layer)));
-    }
-    program.epilogue.iter().for_each(|op| lower.op(op, None));
+    lower.part(program.prologue, None);
+    (0..shape.layers).for_each(|layer| lower.part(program.layer, Some(layer)));
+    lower.part(program.epilogue, None);
     lower.acts
 }
 
 struct Lower<'a> {
     gpu: &'a Gpu,
+    program: &'a Program,
     shape: &'a ModelShape,
     limits: &'a Limits,
     memory: &'a Memory,
@@ -69,6 +69,29 @@ struct Lower<'a> {
 use Binding::{Read, Write};
 
 impl Lower<'_> {
+    fn part(&mut self, ops: &[Op], layer: Option<u32>) {
+        let mut rest = ops;
+        while let Some((op, behind)) = rest.split_first() {
+            rest = if self.gated(rest, layer) {
+                &rest[fuse::GATED_OPS..]
+            } else {
+                self.op(op, layer);
+                behind
+            };
+        }
+    }
+
+    /// Whether the next instructions were lowered as one gated product.
+    fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> bool {
+        let found = layer.zip(fuse::gated(self.program, ops));
+        let Some((layer, gated)) = found else { return false };
+        let Some(weights) = self.weights.woven(&gated, layer) else { return false };
+        let (input, out) = (self.reg(gated.input), self.reg(gated.out));
+        let product = MatMul::gated(self.gpu, weights, input, out, self.limits.rows, gated.activation);
+        self.acts.push(Act::Product(product));
+        true
+    }
+
     fn op(&mut self, op: &Op, layer: Option<u32>) {
         match *op {
             Op::Embed { weight, out } => {
@@ -212,7 +235,7 @@ impl Lower<'_> {
         let [gate, up] = [gate, up].map(|reg| &self.memory.registers[reg as usize]);
         let numbers = [("WIDTH", gate.width), ("STRIDE", gate.stride)];
         let flag = ("GELU", activation == Activation::Gelu);
-        let files = [shader::MATH, include_str!("shaders/gate.wgsl")];
+        let files = [shader::MATH, shader::ACTIVATION, include_str!("shaders/gate.wgsl")];
         let source = self.sources.with_flag(flag, &numbers, &files);
         let bindings = [(Write, &gate.buffer), (Read, &up.buffer)];
         self.push((&source, "gate"), &bindings, Grid::Rows(gate.width.div_ceil(GROUP)), When::Always);

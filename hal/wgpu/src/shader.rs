@@ -9,6 +9,7 @@ use crate::register::stride;
 
 pub const STEP: &str = include_str!("shaders/step.wgsl");
 pub const MATH: &str = include_str!("shaders/math.wgsl");
+pub const ACTIVATION: &str = include_str!("shaders/activation.wgsl");
 pub const ANGLES: &str = include_str!("shaders/angles.wgsl");
 pub const PAGES: &str = include_str!("shaders/pages.wgsl");
 pub const VISIBLE: &str = include_str!("shaders/visible.wgsl");
