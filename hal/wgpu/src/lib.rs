@@ -7,6 +7,7 @@ mod adapter;
 mod angles;
 mod device;
 mod dispatch;
+mod fuse;
 pub mod gpu;
 mod lower;
 mod machine;

@@ -4,6 +4,7 @@
 use agentos_hal::{Activation, Limits, ModelShape, Op, Program, Reg, WeightRole};
 
 use crate::dispatch::{Act, Grid, When};
+use crate::fuse;
 use crate::gpu::{Binding, Gpu};
 use crate::machine::Memory;
 use crate::matmul::{Lookup, MatMul, RowCount};
@@ -18,6 +19,13 @@ const GROUP: u32 = 64;
 /// Invocations of a workgroup of `norm_rows`, `head_blocks`; and of `attend_rows`, `count`.
 const NORM_GROUP: u32 = 16;
 const SPLIT_GROUP: u32 = 8;
+
+/// Invocations of a workgroup of `attend_groups`, and the widest head that it has room for.
+const ATTEND_LANES: u32 = 128;
+const MOST_SHARED_HEAD_DIM: u32 = 192;
+
+/// Most candidates that a workgroup chooses together: the list of `choose_groups` has room for as many.
+const MOST_SHARED_CANDIDATES: u32 = 1024;
 
 /// The register that the head reads.
 pub fn head_input(program: &Program) -> Reg {
@@ -39,18 +47,17 @@ pub fn program(
     weights: &Store,
 ) -> Vec<Act> {
     let sources = Sources::new(shape, limits, sizes.split_pages);
-    let mut lower = Lower { gpu, shape, limits, memory, weights, sources, acts: Vec::new() };
+    let mut lower = Lower { gpu, program, shape, limits, memory, weights, sources, acts: Vec::new() };
     lower.begin();
-    program.prologue.iter().for_each(|op| lower.op(op, None));
-    for layer in 0..shape.layers {
-        program.layer.iter().for_each(|op| lower.op(op, Some(layer)));
-    }
-    program.epilogue.iter().for_each(|op| lower.op(op, None));
+    lower.part(program.prologue, None);
+    (0..shape.layers).for_each(|layer| lower.part(program.layer, Some(layer)));
+    lower.part(program.epilogue, None);
     lower.acts
 }
 
 struct Lower<'a> {
     gpu: &'a Gpu,
+    program: &'a Program,
     shape: &'a ModelShape,
     limits: &'a Limits,
     memory: &'a Memory,
@@ -62,6 +69,29 @@ struct Lower<'a> {
 use Binding::{Read, Write};
 
 impl Lower<'_> {
+    fn part(&mut self, ops: &[Op], layer: Option<u32>) {
+        let mut rest = ops;
+        while let Some((op, behind)) = rest.split_first() {
+            rest = if self.gated(rest, layer) {
+                &rest[fuse::GATED_OPS..]
+            } else {
+                self.op(op, layer);
+                behind
+            };
+        }
+    }
+
+    /// Whether the next instructions were lowered as one gated product.
+    fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> bool {
+        let found = layer.zip(fuse::gated(self.program, ops));
+        let Some((layer, gated)) = found else { return false };
+        let Some(weights) = self.weights.woven(&gated, layer) else { return false };
+        let (input, out) = (self.reg(gated.input), self.reg(gated.out));
+        let product = MatMul::gated(self.gpu, weights, input, out, self.limits.rows, gated.activation);
+        self.acts.push(Act::Product(product));
+        true
+    }
+
     fn op(&mut self, op: &Op, layer: Option<u32>) {
         match *op {
             Op::Embed { weight, out } => {
@@ -169,9 +199,8 @@ impl Lower<'_> {
         let files = [shader::MATH, shader::ANGLES, shader::PAGES, shader::VISIBLE];
         let scores = [&files[..], &[shader::SCORES]].concat();
 
-        let attend = [&scores[..], &[shader::PARTS, include_str!("shaders/attend_rows.wgsl")]].concat();
-        let source = self.sources.with(&[], &attend);
-        let grid = Grid::Splits { units: self.shape.heads, per: SPLIT_GROUP };
+        let (attend, grid) = self.attend_kernel(&files, &scores);
+        let source = self.sources.with(&[("LANES", ATTEND_LANES)], &attend);
         let inputs = [(Read, &memory.angles), (Read, query), (Read, pages)];
         let bindings = [&inputs[..], &[(Write, &memory.parts)]].concat();
         self.push((&source, "attend"), &bindings, grid, When::Always);
@@ -189,11 +218,24 @@ impl Lower<'_> {
         self.push((&source, "count"), &bindings, Grid::Pages(SPLIT_GROUP), When::Counted(layer));
     }
 
+    /// The files of attention's first kernel, and its size. Workgroup memory holds the turned queries of
+    /// heads of usual width.
+    fn attend_kernel<'f>(&self, files: &[&'f str], scores: &[&'f str]) -> (Vec<&'f str>, Grid) {
+        let units = self.shape.heads;
+        if self.gpu.variant == Variant::Groups && self.shape.head_dim <= MOST_SHARED_HEAD_DIM {
+            let own = [shader::TREES, shader::PARTS, include_str!("shaders/attend_groups.wgsl")];
+            ([files, &own].concat(), Grid::Splits { units, per: 1 })
+        } else {
+            let own = [shader::PARTS, include_str!("shaders/attend_rows.wgsl")];
+            ([scores, &own].concat(), Grid::Splits { units, per: SPLIT_GROUP })
+        }
+    }
+
     fn gate(&mut self, activation: Activation, gate: Reg, up: Reg) {
         let [gate, up] = [gate, up].map(|reg| &self.memory.registers[reg as usize]);
         let numbers = [("WIDTH", gate.width), ("STRIDE", gate.stride)];
         let flag = ("GELU", activation == Activation::Gelu);
-        let files = [shader::MATH, include_str!("shaders/gate.wgsl")];
+        let files = [shader::MATH, shader::ACTIVATION, include_str!("shaders/gate.wgsl")];
         let source = self.sources.with_flag(flag, &numbers, &files);
         let bindings = [(Write, &gate.buffer), (Read, &up.buffer)];
         self.push((&source, "gate"), &bindings, Grid::Rows(gate.width.div_ceil(GROUP)), When::Always);
@@ -230,14 +272,23 @@ impl Lower<'_> {
         let product = MatMul::new(self.gpu, matrix, wanted, logits, RowCount::Wants, most, false);
         self.acts.push(Act::Logits(product));
 
-        let files = [shader::MATH, shader::ALLOWED, include_str!("shaders/head_blocks.wgsl")];
-        let source = self.sources.with(&[], &files);
+        let blocks = self.shape.vocab.div_ceil(VOCAB_BLOCK);
+        let shared = self.gpu.variant == Variant::Groups;
+        let lanes = [("LANES", VOCAB_BLOCK)];
+        let alone = include_str!("shaders/head_blocks.wgsl");
+        let together = [shader::TREES, include_str!("shaders/head_groups.wgsl")];
+        let (files, groups) =
+            if shared { (&together[..], blocks) } else { (&[alone][..], blocks.div_ceil(NORM_GROUP)) };
+        let source = self.sources.with(&lanes, &[&[shader::MATH, shader::ALLOWED], files].concat());
         let bindings = [(Read, &logits.buffer), (Write, &memory.blocks)];
-        let groups = self.shape.vocab.div_ceil(VOCAB_BLOCK).div_ceil(NORM_GROUP);
         self.push((&source, "head_blocks"), &bindings, Grid::Wants(groups), When::Always);
 
-        let choose = include_str!("shaders/choose_rows.wgsl");
-        let source = self.sources.with(&[], &[shader::MATH, shader::ALLOWED, shader::OUTCOME, choose]);
+        let alone = include_str!("shaders/choose_rows.wgsl");
+        let together = [shader::TREES, include_str!("shaders/choose_groups.wgsl")];
+        let shared = shared && self.limits.candidates <= MOST_SHARED_CANDIDATES;
+        let files = if shared { &together[..] } else { &[alone][..] };
+        let common = [shader::MATH, shader::ALLOWED, shader::OUTCOME, shader::CHOOSE_ALONE];
+        let source = self.sources.with(&lanes, &[&common, files].concat());
         let bindings = [(Read, &logits.buffer), (Read, &memory.blocks), (Write, &memory.report)];
         self.push((&source, "choose"), &bindings, Grid::Wants(1), When::Always);
     }

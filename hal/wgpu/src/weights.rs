@@ -1,18 +1,21 @@
 //! The weights of a program in device memory, each once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use agentos_hal::quant::dequantise;
 use agentos_hal::{
     ModelShape, PrepareError, Program, Resource, TensorInfo, WeightError, WeightId, WeightRole, WeightSource,
 };
 
+use crate::fuse;
 use crate::gpu::Gpu;
 use crate::matmul::Weights;
 
 /// A weight on the device.
 enum Stored {
     Matrix(Weights),
+    /// A gate's matrix and that of its other factor, woven; under the gate's name.
+    Woven(Weights),
     Vector(wgpu::Buffer),
 }
 
@@ -34,7 +37,7 @@ fn kept(tied: bool, id: WeightId) -> WeightId {
 /// The weights that a program names, each once, in its order; divisors of the frequencies last.
 fn all(program: &Program, shape: &ModelShape) -> Vec<WeightId> {
     let mut ids = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let Ok(()) = program.for_each_weight(shape.layers, |id| {
         let id = kept(shape.tied_embedding, id);
         if seen.insert(id) {
@@ -102,7 +105,9 @@ impl Store {
         source: &mut dyn WeightSource,
     ) -> Result<Store, PrepareError> {
         let mut store = Store { stored: HashMap::new(), tied: shape.tied_embedding, factors: Vec::new() };
-        for id in all(program, shape) {
+        store.weave(gpu, program, shape, source)?;
+        let woven = store.woven_ids(program);
+        for id in all(program, shape).into_iter().filter(|id| !woven.contains(id)) {
             describe(shape, source, id)?;
             let tensor = source.load(id)?;
             if is_vector(id.role) {
@@ -127,6 +132,50 @@ impl Store {
         Ok(store)
     }
 
+    /// Loads the matrices of gated products, where both are of one type.
+    fn weave(
+        &mut self,
+        gpu: &Gpu,
+        program: &Program,
+        shape: &ModelShape,
+        source: &mut dyn WeightSource,
+    ) -> Result<(), PrepareError> {
+        for gated in fuse::all_gated(program) {
+            for layer in 0..shape.layers {
+                let ids = gated.weights.map(|role| WeightId { role, layer });
+                let infos = [describe(shape, source, ids[0])?, describe(shape, source, ids[1])?];
+                if infos[0] != infos[1] {
+                    continue;
+                }
+                let weights = Weights::woven(gpu, infos[0])?;
+                for (which, id) in (0..).zip(ids) {
+                    weights.fill(gpu, which, &source.load(id)?);
+                    source.release(id);
+                }
+                self.stored.insert(ids[0], Stored::Woven(weights));
+                let _ = gpu.device.poll(wgpu::PollType::Poll);
+            }
+        }
+        Ok(())
+    }
+
+    /// Both names of everything woven.
+    fn woven_ids(&self, program: &Program) -> HashSet<WeightId> {
+        let woven = |gated: fuse::Gated| {
+            let gates = self.stored.keys().filter(move |id| id.role == gated.weights[0]);
+            gates.flat_map(move |id| gated.weights.map(|role| WeightId { role, layer: id.layer }))
+        };
+        fuse::all_gated(program).flat_map(woven).collect()
+    }
+
+    /// The woven matrices of gated products in a layer, if they could be woven.
+    pub fn woven(&self, gated: &fuse::Gated, layer: u32) -> Option<&Weights> {
+        match self.stored.get(&WeightId { role: gated.weights[0], layer })? {
+            Stored::Woven(weights) => Some(weights),
+            _ => None,
+        }
+    }
+
     fn get(&self, role: WeightRole, layer: Option<u32>) -> &Stored {
         let id = kept(self.tied, WeightId { role, layer: layer.unwrap_or(0) });
         self.stored.get(&id).expect("every weight that the program names was loaded")
@@ -136,7 +185,7 @@ impl Store {
     pub fn matrix(&self, role: WeightRole, layer: Option<u32>) -> &Weights {
         match self.get(role, layer) {
             Stored::Matrix(matrix) => matrix,
-            Stored::Vector(_) => panic!("{role:?} is a vector, and the verifier knows"),
+            _ => panic!("{role:?} is no plain matrix, and the verifier knows"),
         }
     }
 
@@ -144,7 +193,7 @@ impl Store {
     pub fn vector(&self, role: WeightRole, layer: Option<u32>) -> &wgpu::Buffer {
         match self.get(role, layer) {
             Stored::Vector(vector) => vector,
-            Stored::Matrix(_) => panic!("{role:?} is a matrix, and the verifier knows"),
+            _ => panic!("{role:?} is no vector, and the verifier knows"),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Products and look-ups whose operands are bound: what a step encodes.
 
+use agentos_hal::Activation;
 use bytemuck::{Pod, Zeroable};
 
 use super::RowCount;
 use super::format::{chunks, format_of};
-use super::kernel::{Kernel, choose, kernels};
+use super::kernel::{Form, Kernel, choose};
 use super::weights::{Part, Weights};
 use crate::gpu::{Binding, Gpu};
 use crate::register::Register;
@@ -23,27 +24,39 @@ struct Sizes {
     wants: u32,
 }
 
-/// A product with everything bound: out = weight · input, or out += weight · input.
+/// A kernel and what the driver made of it.
+pub(super) type Compiled = (Kernel, wgpu::ComputePipeline);
+
+/// A product with everything bound.
 pub struct MatMul {
-    kernels: Vec<(Kernel, wgpu::ComputePipeline)>,
+    kernels: Vec<Compiled>,
     variant: crate::Variant,
     parts: Vec<BoundPart>,
 }
 
 /// A look-up with everything bound: out\[r\] = the weights' row for the token of r.
 pub struct Lookup {
-    pipeline: wgpu::ComputePipeline,
-    eights: u32,
+    kernel: Compiled,
     parts: Vec<BoundPart>,
 }
 
 struct BoundPart {
     group: wgpu::BindGroup,
-    outputs: u32,
+    columns: u32,
+}
+
+/// What a product works on.
+struct Operands<'a> {
+    weights: &'a Weights,
+    input: &'a Register,
+    out: &'a Register,
+    rows: RowCount,
+    most_rows: u32,
+    accumulate: bool,
 }
 
 impl MatMul {
-    /// Binds a product of at most `most_rows` rows.
+    /// out = weights · input, or out += weights · input, for at most `most_rows` rows.
     ///
     /// # Panics
     /// When the registers are not as wide as the weights: the program was verified.
@@ -56,41 +69,67 @@ impl MatMul {
         most_rows: u32,
         accumulate: bool,
     ) -> MatMul {
+        assert_eq!(weights.woven, 1, "one matrix");
+        MatMul::bind(gpu, Form::Plain, &Operands { weights, input, out, rows, most_rows, accumulate })
+    }
+
+    /// out = activation(gate · input) · (up · input), the weights being gate and up woven, for at most
+    /// `most_rows` rows of the step. The very bits of two products and a gate.
+    ///
+    /// # Panics
+    /// When the registers are not as wide as the weights: the program was verified.
+    pub fn gated(
+        gpu: &Gpu,
+        weights: &Weights,
+        input: &Register,
+        out: &Register,
+        most_rows: u32,
+        activation: Activation,
+    ) -> MatMul {
+        assert_eq!(weights.woven, 2, "two woven matrices");
+        let (rows, accumulate) = (RowCount::Rows, false);
+        let operands = Operands { weights, input, out, rows, most_rows, accumulate };
+        MatMul::bind(gpu, Form::Gated(activation), &operands)
+    }
+
+    fn bind(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> MatMul {
+        let &Operands { weights, input, out, .. } = operands;
         assert_eq!((weights.info.cols, weights.info.rows), (input.width, out.width), "verified widths");
-        let bindings = [Binding::Read, Binding::Read, Binding::Write, Binding::Read];
-        let compile =
-            |&kernel: &Kernel| (kernel, gpu.pipeline(&kernel.source(weights.info.dtype), "main", &bindings));
-        let used = &kernels(gpu.variant)[..=choose(gpu.variant, most_rows)];
-        let kernels: Vec<_> = used.iter().map(compile).collect();
+        let kernels = compiled(gpu, form, operands);
         let bind = |part: &Part| {
             let sizes = Sizes {
                 input_stride: input.stride / 4,
-                accumulate: accumulate.into(),
-                wants: (rows == RowCount::Wants).into(),
+                accumulate: operands.accumulate.into(),
+                wants: (operands.rows == RowCount::Wants).into(),
                 ..sizes(weights, part, out)
             };
             let sizes = upload(gpu, &sizes);
             let group = gpu.group(&kernels[0].1, &[&part.buffer, &sizes, &out.buffer, &input.buffer]);
-            BoundPart { group, outputs: part.outputs }
+            BoundPart { group, columns: part.columns(weights.woven) }
         };
         let parts = weights.parts.iter().map(bind).collect();
         MatMul { kernels, variant: gpu.variant, parts }
     }
 
-    /// Encodes it for so many rows: as many as the step says, at least 1.
+    /// Encodes it for so many rows: as many as the step says, at least 1 and at most as many as it was made
+    /// for.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
-        self.encode_with(choose(self.variant, rows), pass, rows);
+        for part in &self.parts {
+            part.encode(self.kernel(choose(self.variant, part.columns, rows)), pass, rows);
+        }
     }
 
-    /// Encodes it with the kernel at a place among its variant's: which one changes no bit.
-    pub(super) fn encode_with(&self, place: usize, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
-        let (kernel, pipeline) = &self.kernels[place];
-        pass.set_pipeline(pipeline);
+    /// Encodes it with a kernel of one's own choice.
+    #[cfg(test)]
+    pub(super) fn encode_with(&self, kernel: &Compiled, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
         for part in &self.parts {
-            pass.set_bind_group(1, &part.group, &[]);
-            let across = part.outputs.div_ceil(kernel.outputs());
-            pass.dispatch_workgroups(across, rows.div_ceil(kernel.rows()), 1);
+            part.encode(kernel, pass, rows);
         }
+    }
+
+    fn kernel(&self, kernel: Kernel) -> &Compiled {
+        let found = self.kernels.iter().find(|(compiled, _)| *compiled == kernel);
+        found.expect("every kernel that the rows may call for is compiled")
     }
 
     /// Dispatches that a step costs.
@@ -99,30 +138,57 @@ impl MatMul {
     }
 }
 
+impl BoundPart {
+    fn encode(&self, (kernel, pipeline): &Compiled, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(1, &self.group, &[]);
+        pass.dispatch_workgroups(self.columns.div_ceil(kernel.columns()), rows.div_ceil(kernel.rows()), 1);
+    }
+}
+
+/// Every kernel that is chosen for some number of rows.
+fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
+    let weights = operands.weights;
+    let mut kernels: Vec<Compiled> = Vec::new();
+    for part in &weights.parts {
+        for rows in 1..=operands.most_rows.max(1) {
+            let kernel = choose(gpu.variant, part.columns(weights.woven), rows);
+            if kernels.iter().all(|(known, _)| *known != kernel) {
+                kernels.push(compile(gpu, weights, form, kernel));
+            }
+        }
+    }
+    kernels
+}
+
+/// A kernel of products.
+pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) -> Compiled {
+    let bindings = [Binding::Read, Binding::Read, Binding::Write, Binding::Read];
+    (kernel, gpu.pipeline(&kernel.source(weights.info.dtype, form), "main", &bindings))
+}
+
 impl Lookup {
     /// Binds a look-up.
     ///
     /// # Panics
     /// When the register is not as wide as the weights: the program was verified.
     pub fn new(gpu: &Gpu, weights: &Weights, out: &Register) -> Lookup {
-        assert_eq!(weights.info.cols, out.width, "verified widths");
-        let source = Kernel::Embed.source(weights.info.dtype);
+        assert_eq!((weights.info.cols, weights.woven), (out.width, 1), "verified widths");
+        let source = Kernel::Embed.source(weights.info.dtype, Form::Plain);
         let pipeline = gpu.pipeline(&source, "main", &[Binding::Read, Binding::Read, Binding::Write]);
         let bind = |part: &Part| {
             let sizes = upload(gpu, &sizes(weights, part, out));
             let group = gpu.group(&pipeline, &[&part.buffer, &sizes, &out.buffer]);
-            BoundPart { group, outputs: part.outputs }
+            BoundPart { group, columns: 4 * chunks(weights.info.cols) }
         };
         let parts = weights.parts.iter().map(bind).collect();
-        Lookup { pipeline, eights: 4 * chunks(weights.info.cols), parts }
+        Lookup { kernel: (Kernel::Embed, pipeline), parts }
     }
 
     /// Encodes it for so many rows: as many as the step says, at least 1.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
-        pass.set_pipeline(&self.pipeline);
         for part in &self.parts {
-            pass.set_bind_group(1, &part.group, &[]);
-            pass.dispatch_workgroups(self.eights.div_ceil(Kernel::Embed.outputs()), rows, 1);
+            part.encode(&self.kernel, pass, rows);
         }
     }
 

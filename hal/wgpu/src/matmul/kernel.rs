@@ -1,6 +1,6 @@
 //! The kernels that read weights: their sizes, their text, and which one is used for how many rows.
 
-use agentos_hal::DType;
+use agentos_hal::{Activation, DType};
 
 use super::format::format_of;
 use super::source::source;
@@ -13,35 +13,72 @@ pub enum Kernel {
     Embed,
     /// `kernel/lone.wgsl` over this many rows.
     Lone(u32),
-    /// `kernel/few.wgsl` over this many rows.
-    Few(u32),
+    /// `kernel/few.wgsl` over this many rows and columns.
+    Few(u32, u32),
     /// `kernel/tile.wgsl` over 16 times this many rows.
     Tile(u32),
 }
 
-/// Invocations of a workgroup of [`Kernel::Lone`] and [`Kernel::Embed`].
-const WIDTH: u32 = 64;
-/// Outputs of a workgroup of [`Kernel::Few`].
-const OUTPUTS: u32 = 16;
-/// Invocations that share an output there.
-const SLICES: u32 = 16;
-/// Outputs of a workgroup of [`Kernel::Tile`].
-const TILE_OUTPUTS: u32 = 64;
+/// What becomes of a product's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// They are stored, or added to what is there.
+    Plain,
+    /// Those of two woven matrices are stored as activation(gate) · up.
+    Gated(Activation),
+}
+
+/// Invocations of a workgroup of [`Kernel::Embed`].
+const EMBED_WIDTH: u32 = 64;
+/// Invocations of a workgroup of [`Kernel::Lone`]: few, so that there is a workgroup for every core.
+const LONE_WIDTH: u32 = 8;
+/// Outputs of one of them.
+const LONE_COLUMNS: u32 = 8;
+/// Invocations of a workgroup of [`Kernel::Few`].
+const FEW_INVOCATIONS: u32 = 256;
+/// Columns of a workgroup of [`Kernel::Tile`].
+const TILE_COLUMNS: u32 = 64;
+
+/// Workgroups that keep a large device busy.
+const ENOUGH_TILES: u32 = 128;
+
+/// Columns from which on a device is busy with fewer invocations a column, which read longer runs of words.
+const WIDE: u32 = 2048;
 
 /// The kernels of a variant, those for more rows behind those for fewer.
 pub const fn kernels(variant: Variant) -> &'static [Kernel] {
     match variant {
-        Variant::Rows => &[Kernel::Lone(1), Kernel::Lone(4), Kernel::Lone(8)],
-        Variant::Groups => {
-            &[Kernel::Few(1), Kernel::Few(4), Kernel::Few(8), Kernel::Tile(2), Kernel::Tile(4)]
-        }
+        Variant::Rows => &[Kernel::Lone(1), Kernel::Lone(4)],
+        Variant::Groups => &[
+            Kernel::Few(1, 8),
+            Kernel::Few(4, 8),
+            Kernel::Few(8, 8),
+            Kernel::Few(1, 16),
+            Kernel::Few(4, 16),
+            Kernel::Few(8, 16),
+            Kernel::Tile(2),
+            Kernel::Tile(4),
+        ],
     }
 }
 
-/// The place among [`kernels`] of the one for a product of so many rows.
-pub fn choose(variant: Variant, rows: u32) -> usize {
+/// The kernel for a product of so many rows and columns. One of speed only: the bits are the same.
+///
+/// Tiles read weights and rows the fewest times, where there are enough of them; else many small workgroups
+/// keep a large device busier.
+pub fn choose(variant: Variant, columns: u32, rows: u32) -> Kernel {
+    let worthwhile = |kernel: &&Kernel| {
+        let tiles = columns.div_ceil(kernel.columns()) * rows.div_ceil(kernel.rows());
+        matches!(kernel, Kernel::Tile(_)) && 2 * rows > kernel.rows() && tiles >= ENOUGH_TILES
+    };
+    let small = |kernel: &&Kernel| match kernel {
+        Kernel::Few(_, narrow) => (*narrow == 8) == (columns < WIDE),
+        kernel => !matches!(kernel, Kernel::Tile(_)),
+    };
     let kernels = kernels(variant);
-    kernels.iter().position(|kernel| rows <= kernel.most_rows()).unwrap_or(kernels.len() - 1)
+    let tile = kernels.iter().rfind(worthwhile);
+    let fits = || kernels.iter().filter(small).find(|kernel| rows <= kernel.rows());
+    *tile.or_else(fits).or_else(|| kernels.iter().rfind(small)).unwrap_or(&kernels[0])
 }
 
 impl Kernel {
@@ -49,55 +86,55 @@ impl Kernel {
     pub const fn rows(self) -> u32 {
         match self {
             Kernel::Embed => 1,
-            Kernel::Lone(rows) | Kernel::Few(rows) => rows,
+            Kernel::Lone(rows) | Kernel::Few(rows, _) => rows,
             Kernel::Tile(rows) => 16 * rows,
         }
     }
 
-    /// Rows up to which it is used where a kernel for more rows exists. Many workgroups of eight rows keep a
-    /// large device busier than few tiles.
-    const fn most_rows(self) -> u32 {
+    /// Columns of a workgroup; eights of elements for [`Kernel::Embed`].
+    pub const fn columns(self) -> u32 {
         match self {
-            Kernel::Few(8) => 64,
-            Kernel::Tile(2) => 256,
-            kernel => kernel.rows(),
-        }
-    }
-
-    /// Outputs of a workgroup; eights of elements for [`Kernel::Embed`].
-    pub const fn outputs(self) -> u32 {
-        match self {
-            Kernel::Embed | Kernel::Lone(_) => WIDTH,
-            Kernel::Few(_) => OUTPUTS,
-            Kernel::Tile(_) => TILE_OUTPUTS,
+            Kernel::Embed => EMBED_WIDTH,
+            Kernel::Lone(_) => LONE_WIDTH * LONE_COLUMNS,
+            Kernel::Few(_, columns) => columns,
+            Kernel::Tile(_) => TILE_COLUMNS,
         }
     }
 
     /// Its shader for an element type.
-    pub fn source(self, dtype: DType) -> String {
+    pub fn source(self, dtype: DType, form: Form) -> String {
         let format = format_of(dtype);
         match self {
-            Kernel::Embed => source(&format, include_str!("kernel/embed.wgsl"), &[("WIDTH", WIDTH)]),
-            Kernel::Lone(rows) => {
-                let constants = [("WIDTH", WIDTH), ("HEIGHT", rows), ("EIGHTS", 4)];
-                source(&format, include_str!("kernel/lone.wgsl"), &constants)
+            Kernel::Embed => {
+                source(&format, form, include_str!("kernel/embed.wgsl"), &[("WIDTH", EMBED_WIDTH)])
             }
-            Kernel::Few(rows) => {
-                // 8 KiB of sums at most.
-                let round = (2048 / (OUTPUTS * rows)).min(4 * SLICES);
+            Kernel::Lone(rows) => {
                 let constants = [
-                    ("OUTPUTS", OUTPUTS),
-                    ("SLICES", SLICES),
+                    ("WIDTH", LONE_WIDTH),
+                    ("COLUMNS", LONE_COLUMNS),
+                    ("HALF_COLUMNS", LONE_COLUMNS / 2),
+                    ("HEIGHT", rows),
+                ];
+                source(&format, form, include_str!("kernel/lone.wgsl"), &constants)
+            }
+            Kernel::Few(rows, columns) => {
+                let slices = FEW_INVOCATIONS / columns;
+                // 8 KiB of sums at most.
+                let round = (2048 / (columns * rows)).min(4 * slices);
+                let constants = [
+                    ("COLUMNS", columns),
+                    ("HALF_COLUMNS", columns / 2),
+                    ("SLICES", slices),
                     ("ROUND", round),
-                    ("SUMS", round * rows * OUTPUTS),
+                    ("SUMS", round * rows * columns),
                     ("HEIGHT", rows),
                     ("EIGHTS", 4),
                 ];
-                source(&format, include_str!("kernel/few.wgsl"), &constants)
+                source(&format, form, include_str!("kernel/few.wgsl"), &constants)
             }
             Kernel::Tile(rows) => {
                 let constants = [("HEIGHT", rows), ("RIGHT", 128 * rows), ("COPIES", rows / 2), ("FOURS", 8)];
-                source(&format, include_str!("kernel/tile.wgsl"), &constants)
+                source(&format, form, include_str!("kernel/tile.wgsl"), &constants)
             }
         }
     }

@@ -1,8 +1,11 @@
 //! The text of a kernel: constants, the step, how the type is unpacked, the product, the kernel.
 
-use super::format::Format;
+use agentos_hal::Activation;
 
-const STEP: &str = include_str!("../shaders/step.wgsl");
+use super::format::Format;
+use super::kernel::Form;
+use crate::shader;
+
 const COMMON: &str = include_str!("decode/common.wgsl");
 const PRODUCT: &str = include_str!("kernel/product.wgsl");
 
@@ -10,13 +13,18 @@ const PRODUCT: &str = include_str!("kernel/product.wgsl");
 ///
 /// Lines between `//: for x in NAME` and `//: end` are repeated for x = 0 … NAME − 1, with `$x` standing for
 /// the number: sums that live in registers must not be an array that is indexed at run time.
-pub fn source(format: &Format, kernel: &str, constants: &[(&str, u32)]) -> String {
+pub fn source(format: &Format, form: Form, kernel: &str, constants: &[(&str, u32)]) -> String {
     let mut text = String::new();
-    let of_format = [("GROUP_CHUNKS", format.group_chunks), ("GROUP_WORDS", format.group_words)];
+    let of_format = [
+        ("GROUP_CHUNKS", format.group_chunks),
+        ("GROUP_WORDS", format.group_words),
+        ("WOVEN", u32::from(form != Form::Plain)),
+    ];
     for (name, value) in of_format.iter().chain(constants) {
         text += &format!("const {name}: u32 = {value}u;\n");
     }
-    for part in [STEP, COMMON, format.decode, PRODUCT] {
+    text += &format!("const GELU: bool = {};\n", form == Form::Gated(Activation::Gelu));
+    for part in [shader::STEP, shader::MATH, shader::ACTIVATION, COMMON, format.decode, PRODUCT] {
         text += part;
         text.push('\n');
     }

@@ -9,14 +9,17 @@ use crate::gpu::Gpu;
 /// Words that are packed and handed to the queue at a time.
 const STAGED_WORDS: usize = 1 << 20;
 
-/// The fewest outputs that a workgroup of any kernel covers, times the workgroups that a dispatch may have
-/// in one direction on every device.
-const MOST_OUTPUTS: u64 = 16 * 65_535;
+/// Outputs of a part: the fewest that a workgroup of any kernel covers, times the workgroups that a dispatch
+/// may have in one direction on every device.
+const MOST_OUTPUTS: u64 = 8 * 65_535;
 
-/// A matrix, or an embedding, as the kernels read it (see [`super::format`]).
+/// A matrix, or an embedding, as the kernels read it (see [`super::format`]). Or two matrices of one type and
+/// size, woven strip by strip: the first strip of the one, the first of the other, the second of the one.
 pub struct Weights {
-    /// Type and size.
+    /// Type and size, of each.
     pub(super) info: TensorInfo,
+    /// Matrices: 1 or 2.
+    pub(super) woven: u32,
     /// Consecutive runs of outputs.
     pub(super) parts: Vec<Part>,
 }
@@ -27,16 +30,14 @@ pub(super) struct Part {
     pub buffer: wgpu::Buffer,
     /// The first output.
     pub first: u32,
-    /// Outputs.
+    /// Outputs, of each matrix.
     pub outputs: u32,
 }
 
 impl Weights {
-    /// Bytes that the tensor will take; `None` when a row is no whole number of blocks, or a strip of outputs
-    /// does not fit a binding.
-    pub fn bytes(limits: &wgpu::Limits, info: &TensorInfo) -> Option<u64> {
+    /// Bytes that the tensor will take; `None` when a row is no whole number of blocks.
+    pub fn bytes(_limits: &wgpu::Limits, info: &TensorInfo) -> Option<u64> {
         info.bytes()?;
-        strips_of_part(limits, info).ok()?;
         Some(4 * strip_words(info) * u64::from(info.rows.div_ceil(LANES)))
     }
 
@@ -45,18 +46,55 @@ impl Weights {
     /// # Errors
     /// [`PrepareError::TooLarge`] when not even one strip of outputs fits a binding.
     pub fn load(gpu: &Gpu, tensor: &Tensor<'_>) -> Result<Weights, PrepareError> {
-        let info = tensor.info;
-        let strips = strips_of_part(&gpu.limits, &info)?;
+        let weights = Weights::room(gpu, tensor.info, 1)?;
+        weights.fill(gpu, 0, tensor);
+        Ok(weights)
+    }
+
+    /// Room for two matrices, for [`Weights::fill`] to fill.
+    ///
+    /// # Errors
+    /// As [`Weights::load`], for a strip of each.
+    pub fn woven(gpu: &Gpu, info: TensorInfo) -> Result<Weights, PrepareError> {
+        Weights::room(gpu, info, 2)
+    }
+
+    fn room(gpu: &Gpu, info: TensorInfo, woven: u32) -> Result<Weights, PrepareError> {
+        let strip_bytes = 4 * strip_words(&info) * u64::from(woven);
+        let strips = strips_of_part(&gpu.limits, strip_bytes)?;
         let mut parts = Vec::new();
         for first in (0..info.rows).step_by((strips * LANES) as usize) {
             let outputs = (info.rows - first).min(strips * LANES);
-            let bytes = 4 * strip_words(&info) * u64::from(outputs.div_ceil(LANES));
+            let bytes = strip_bytes * u64::from(outputs.div_ceil(LANES));
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-            let part = Part { buffer: gpu.buffer(Resource::WeightBytes, bytes, usage)?, first, outputs };
-            fill(&gpu.queue, &part, tensor);
-            parts.push(part);
+            parts.push(Part { buffer: gpu.buffer(Resource::WeightBytes, bytes, usage)?, first, outputs });
         }
-        Ok(Weights { info, parts })
+        Ok(Weights { info, woven, parts })
+    }
+
+    /// Packs the tensor that is to be matrix number `which`, and sends it to the device.
+    ///
+    /// # Panics
+    /// When the tensor is not of the type and size that room was made for.
+    pub fn fill(&self, gpu: &Gpu, which: u32, tensor: &Tensor<'_>) {
+        assert_eq!((tensor.info, which < self.woven), (self.info, true), "what room was made for");
+        let words = strip_words(&self.info) as usize;
+        // Strips of one matrix are neighbours, and sent many at a time, where there is only one.
+        let most = if self.woven == 1 { (STAGED_WORDS / words).max(1) } else { 1 };
+        let mut staged = vec![0; most * words];
+        for part in &self.parts {
+            let strips = part.outputs.div_ceil(LANES);
+            for from in (0..strips).step_by(most) {
+                let staged = &mut staged[..most.min((strips - from) as usize) * words];
+                for (strip, out) in (from..strips).zip(staged.chunks_exact_mut(words)) {
+                    pack_strip(tensor, part.first / LANES + strip, out);
+                }
+                let at = u64::from(from * self.woven + which) * words as u64;
+                gpu.queue.write_buffer(&part.buffer, 4 * at, bytemuck::cast_slice(staged));
+            }
+            // Staging memory is given back when a submission is done, and not before.
+            gpu.queue.submit([]);
+        }
     }
 }
 
@@ -64,9 +102,8 @@ const fn strip_words(info: &TensorInfo) -> u64 {
     format_of(info.dtype).strip_words(info.cols)
 }
 
-/// Strips of outputs that a part may have.
-fn strips_of_part(limits: &wgpu::Limits, info: &TensorInfo) -> Result<u32, PrepareError> {
-    let strip_bytes = 4 * strip_words(info);
+/// Strips that a part may have, of each matrix; `strip_bytes` are those of all.
+fn strips_of_part(limits: &wgpu::Limits, strip_bytes: u64) -> Result<u32, PrepareError> {
     let most_bytes = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     if strip_bytes > most_bytes {
         let what = Resource::BindingBytes;
@@ -75,20 +112,9 @@ fn strips_of_part(limits: &wgpu::Limits, info: &TensorInfo) -> Result<u32, Prepa
     Ok((most_bytes / strip_bytes).min(MOST_OUTPUTS / u64::from(LANES)) as u32)
 }
 
-fn fill(queue: &wgpu::Queue, part: &Part, tensor: &Tensor<'_>) {
-    let strip_words = strip_words(&tensor.info) as usize;
-    let first = part.first / LANES;
-    let strips = part.outputs.div_ceil(LANES);
-    let at_once = (STAGED_WORDS / strip_words).clamp(1, strips as usize);
-    let mut staged = vec![0; at_once * strip_words];
-    for from in (0..strips).step_by(at_once) {
-        let count = at_once.min((strips - from) as usize);
-        for (strip, out) in (from..strips).zip(staged[..count * strip_words].chunks_exact_mut(strip_words)) {
-            pack_strip(tensor, first + strip, out);
-        }
-        let bytes = bytemuck::cast_slice(&staged[..count * strip_words]);
-        queue.write_buffer(&part.buffer, 4 * u64::from(from) * strip_words as u64, bytes);
-        // Staging memory is given back when a submission is done, and not before.
-        queue.submit([]);
+impl Part {
+    /// Columns of all matrices, those that fill up the last strips included where there are two.
+    pub fn columns(&self, woven: u32) -> u32 {
+        if woven == 1 { self.outputs } else { self.outputs.next_multiple_of(LANES) * woven }
     }
 }

@@ -1,16 +1,24 @@
-// A few rows: OUTPUTS outputs of HEIGHT rows in a workgroup. Its chunks are spread over SLICES invocations an
-// output, ROUND chunks at a time, and their sums added in order.
+// A few rows: COLUMNS columns of HEIGHT rows in a workgroup. Its chunks are spread over SLICES invocations a
+// column, ROUND chunks at a time, and their sums added in order.
 
 var<workgroup> sums: array<f32, SUMS>;
 
-@compute @workgroup_size(OUTPUTS, SLICES)
+/// The nth column of a workgroup. Of woven matrices, the second half are the ups of the first.
+fn column_of(group: u32, nth: u32) -> u32 {
+    if WOVEN == 1u {
+        let gate = group * HALF_COLUMNS + nth % HALF_COLUMNS;
+        return gate / 32u * 64u + gate % 32u + nth / HALF_COLUMNS * 32u;
+    }
+    return group * COLUMNS + nth;
+}
+
+@compute @workgroup_size(COLUMNS, SLICES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let first_column = group.x * OUTPUTS;
-    let column = first_column + local.x;
+    let column = column_of(group.x, local.x);
     let row = group.y * HEIGHT;
     //: for r in HEIGHT
     let x$r = input_at(row + $ru);
@@ -32,18 +40,27 @@ fn main(
             //: end
             //: end
             //: for r in HEIGHT
-            sums[(nth * HEIGHT + $ru) * OUTPUTS + local.x] = sum$r;
+            sums[(nth * HEIGHT + $ru) * COLUMNS + local.x] = sum$r;
             //: end
         }
         workgroupBarrier();
-        if index < HEIGHT * OUTPUTS {
+        if index < HEIGHT * COLUMNS {
             for (var nth = 0u; nth < count; nth += 1u) {
-                total += sums[nth * (HEIGHT * OUTPUTS) + index];
+                total += sums[nth * (HEIGHT * COLUMNS) + index];
             }
         }
         workgroupBarrier();
     }
-    if index < HEIGHT * OUTPUTS {
-        store(row + index / OUTPUTS, first_column + index % OUTPUTS, total);
+    let nth = index % COLUMNS;
+    if WOVEN == 1u {
+        if index < HEIGHT * COLUMNS {
+            sums[index] = total;
+        }
+        workgroupBarrier();
+        if index < HEIGHT * COLUMNS && nth < HALF_COLUMNS {
+            store_gated(row + index / COLUMNS, column_of(group.x, nth), total, sums[index + HALF_COLUMNS]);
+        }
+    } else if index < HEIGHT * COLUMNS {
+        store(row + index / COLUMNS, column_of(group.x, nth), total);
     }
 }

@@ -1,35 +1,58 @@
-// For drivers that run on a processor, where barriers are dear: one invocation computes one output of HEIGHT
-// rows by itself.
+// For drivers that run on a processor, where barriers are dear, and loads too, which they do lane by lane: one
+// invocation computes COLUMNS outputs of HEIGHT rows by itself, so that it uses each number it loads often.
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
-    let column = group.x * WIDTH + index;
+    let first = group.x * (WIDTH * COLUMNS) + index;
     let row = group.y * HEIGHT;
-    // The last strip may be half beyond the workgroups' outputs; no strip lies behind it.
-    if column >= product.outputs {
-        return;
-    }
+    // A column beyond the last reads the last, and is not stored.
+    let last = last_column();
     //: for r in HEIGHT
     let x$r = input_at(row + $ru);
-    var total$r = 0.0;
+    //: for c in COLUMNS
+    var total$r_$c = 0.0;
+    //: end
     //: end
     for (var chunk = 0u; chunk < product.chunks; chunk += 1u) {
-        let packed = chunk_at(column, chunk);
+        //: for c in COLUMNS
+        let packed$c = chunk_at(min(first + WIDTH * $cu, last), chunk);
         //: for r in HEIGHT
-        var sum$r = 0.0;
-        //: end
-        let at = chunk * 8u;
-        //: for i in EIGHTS
-        let weight$i = eight(packed, $iu);
-        //: for r in HEIGHT
-        sum$r = chain(sum$r, weight$i, input[x$r + at + 2u * $iu], input[x$r + at + 2u * $iu + 1u]);
+        var sum$r_$c = 0.0;
         //: end
         //: end
+        for (var i = 0u; i < 4u; i += 1u) {
+            let at = chunk * 8u + 2u * i;
+            //: for r in HEIGHT
+            let a$r = input[x$r + at];
+            let b$r = input[x$r + at + 1u];
+            //: end
+            //: for c in COLUMNS
+            let weight$c = eight(packed$c, i);
+            //: for r in HEIGHT
+            sum$r_$c = chain(sum$r_$c, weight$c, a$r, b$r);
+            //: end
+            //: end
+        }
         //: for r in HEIGHT
-        total$r += sum$r;
+        //: for c in COLUMNS
+        total$r_$c += sum$r_$c;
+        //: end
         //: end
     }
     //: for r in HEIGHT
-    store(row + $ru, column, total$r);
+    let totals$r = array<f32, COLUMNS>(
+        //: for c in COLUMNS
+        total$r_$c,
+        //: end
+    );
+    if WOVEN == 1u {
+        //: for c in HALF_COLUMNS
+        store_gated(row + $ru, first + WIDTH * $cu, totals$r[$c], totals$r[$c + HALF_COLUMNS]);
+        //: end
+    } else {
+        //: for c in COLUMNS
+        store(row + $ru, first + WIDTH * $cu, totals$r[$c]);
+        //: end
+    }
     //: end
 }

@@ -2,12 +2,15 @@
 // kernel sums: a chain of fused multiply-adds over each chunk of 32 inner elements, starting at zero, and
 // then the chunks' sums one after the other. So the number of rows, and with it the kernel, does not change a bit.
 
+// Where WOVEN is 1, the matrix is two, woven strip by strip: a strip of gates, the strip of as many ups, and so
+// on, and out[r][o] = activation(gate) · up.
+
 struct Product {
     /// Inner elements, in chunks of 32; the input has zeros beyond the last element.
     chunks: u32,
     /// Chunks that share scales, in all of an output.
     groups: u32,
-    /// Outputs of this part of the matrix.
+    /// Outputs of this part of the matrix, or of this part of each of both.
     outputs: u32,
     /// Where its first output goes in a row of the output.
     first: u32,
@@ -30,10 +33,15 @@ fn rows() -> u32 {
     return step[select(ROWS, WANTS, product.wants == 1u)];
 }
 
-/// A chunk of an output.
+/// A chunk of a column.
 fn chunk_at(column: u32, chunk: u32) -> Chunk {
     let group = (column / 32u) * product.groups + chunk / GROUP_CHUNKS;
     return chunk_of(group * (32u * GROUP_WORDS) + column % 32u, chunk % GROUP_CHUNKS);
+}
+
+/// The last column that there is: strips are whole.
+fn last_column() -> u32 {
+    return ((product.outputs - 1u) / 32u + 1u) * 32u * (1u + WOVEN) - 1u;
 }
 
 /// Goes on with a chunk's chain.
@@ -58,5 +66,13 @@ fn store(row: u32, column: u32, sum: f32) {
         } else {
             output[at] = sum;
         }
+    }
+}
+
+/// Of two woven matrices: `column` is the gate's.
+fn store_gated(row: u32, column: u32, gate: f32, up: f32) {
+    let nth = column / 64u * 32u + column % 32u;
+    if row < rows() && nth < product.outputs {
+        output[row * product.output_stride + product.first + nth] = activation(gate) * up;
     }
 }

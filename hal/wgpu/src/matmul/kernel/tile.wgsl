@@ -31,8 +31,8 @@ fn main(
     let eighth = index / 64u;
     let left_at = unpacks * 8u + ((2u * eighth) ^ (unpacks & 6u));
     let swapped = (unpacks & 1u) == 1u;
-    // A strip beyond the matrix is not there: its outputs are computed from the last, and not stored.
-    let column = min(first_column + unpacks, ((product.outputs - 1u) | 31u));
+    // A column beyond the last reads the last, and is not stored.
+    let column = min(first_column + unpacks, last_column());
     let four = index % 8u;
     //: for c in COPIES
     let x$c = input_at(first_row + index / 8u + 32u * $cu) + four;
@@ -72,10 +72,17 @@ fn main(
         //: end
         workgroupBarrier();
     }
+    let to = first_column + local.x;
     //: for r in HEIGHT
-    store(first_row + local.y + 16u * $ru, first_column + local.x, total$r.x);
-    store(first_row + local.y + 16u * $ru, first_column + local.x + 16u, total$r.y);
-    store(first_row + local.y + 16u * $ru, first_column + local.x + 32u, total$r.z);
-    store(first_row + local.y + 16u * $ru, first_column + local.x + 48u, total$r.w);
+    let row$r = first_row + local.y + 16u * $ru;
+    if WOVEN == 1u {
+        store_gated(row$r, to, total$r.x, total$r.z);
+        store_gated(row$r, to + 16u, total$r.y, total$r.w);
+    } else {
+        store(row$r, to, total$r.x);
+        store(row$r, to + 16u, total$r.y);
+        store(row$r, to + 32u, total$r.z);
+        store(row$r, to + 48u, total$r.w);
+    }
     //: end
 }

@@ -4,9 +4,9 @@ mod rig;
 
 use agentos_conformance::rng::Rng;
 use agentos_conformance::tensor::Owned;
-use agentos_hal::{DType, PrepareError, Resource};
+use agentos_hal::{Activation, DType, PrepareError, Resource};
 
-use super::kernel::{Kernel, kernels};
+use super::kernel::{Form, Kernel, choose, kernels};
 use super::{RowCount, Weights};
 use crate::Variant;
 use rig::{Call, Rig, borrowed};
@@ -60,14 +60,14 @@ fn every_kernel_gives_the_same_good_sums(variant: Variant) {
             let base = numbers(rows * dims.0, &mut rng);
             let base = rng.one_in(2).then_some(base.as_slice());
             let count = rng.pick(&[RowCount::Rows, RowCount::Wants]);
-            let call = Call { x: &x, rows, count, base, kernel: None };
+            let call = Call { x: &x, rows, count, base, form: Form::Plain, kernel: None };
             let expected = rig.product(&weights, &call);
             let error = error(&tensor, &x, base, &expected);
             let what = format!("{variant:?} {dtype} {dims:?} {rows} rows");
             assert!(error <= TOLERANCE, "{what}: {error:.1e}");
-            for place in 0..rig.kernels().len() {
-                let found = rig.product(&weights, &Call { kernel: Some(place), ..call });
-                assert!(same_bits(&found, &expected), "{what}: {:?}", rig.kernels()[place]);
+            for kernel in rig.tested_kernels(dtype) {
+                let found = rig.product(&weights, &Call { kernel: Some(kernel), ..call });
+                assert!(same_bits(&found, &expected), "{what}: {kernel:?}");
             }
             let found = one_by_one(&rig, &weights, &call);
             assert!(same_bits(&found, &expected), "{what}, one by one");
@@ -100,6 +100,34 @@ fn every_kernel_for_workgroups_gives_the_same_good_sums() {
     every_kernel_gives_the_same_good_sums(Variant::Groups);
 }
 
+/// A gated product of two woven matrices is two products and a gate, to the bit: in every kernel, and where
+/// the last strips are not full.
+#[test]
+fn gated_products_are_products_and_a_gate() {
+    for variant in Variant::ALL {
+        let Some(rig) = Rig::new(variant, |_| ()) else { return };
+        for (case, dtype) in [DType::Q4_1, DType::Q8_0].into_iter().enumerate() {
+            let mut rng = Rng::new(9, "gated", case as u32);
+            let dims = (rng.pick(&[7, 33, 100, 200]), inner(dtype, &mut rng));
+            let [gate, up] = [0, 1].map(|_| Owned::random(dtype, dims, 0.1, &mut rng));
+            let rows = rng.pick(&[1, 5, 33]);
+            let x = numbers(rows * dims.1, &mut rng);
+            let activation = [Activation::Silu, Activation::Gelu][case];
+            let plain =
+                Call { x: &x, rows, count: RowCount::Rows, base: None, form: Form::Plain, kernel: None };
+            let [gates, ups] = [&gate, &up].map(|tensor| rig.product(&rig.load(tensor), &plain));
+            let expected = rig.gate(activation, dims.0, (&gates, &ups), rows);
+            let woven = rig.load_woven([&gate, &up]);
+            let kernels = rig.tested_kernels(dtype);
+            for kernel in kernels.into_iter().map(Some).chain([None]) {
+                let call = Call { form: Form::Gated(activation), kernel, ..plain };
+                let found = rig.product(&woven, &call);
+                assert!(same_bits(&found, &expected), "{kernel:?} {dtype} {dims:?} {rows} rows");
+            }
+        }
+    }
+}
+
 /// A matrix in several parts is the matrix in one.
 #[test]
 fn parts_are_one_matrix() {
@@ -114,7 +142,8 @@ fn parts_are_one_matrix() {
         let Some(parts) = Rig::new(variant, change) else { return };
         let found = [&whole, &parts].map(|rig| {
             let weights = rig.load(&tensor);
-            let call = Call { x: &x, rows: 9, count: RowCount::Rows, base: None, kernel: None };
+            let call =
+                Call { x: &x, rows: 9, count: RowCount::Rows, base: None, form: Form::Plain, kernel: None };
             let product = rig.product(&weights, &call);
             (weights.parts.len(), product, rig.look_up(&weights, &tokens))
         });
@@ -134,7 +163,7 @@ fn a_strip_that_fits_no_binding_is_refused() {
     let refused = Weights::load(&rig.0, &borrowed(&large)).err().expect("a refusal");
     let what = Resource::BindingBytes;
     assert_eq!(refused, PrepareError::TooLarge { what, needed: 544 * 32 * 4, available: AVAILABLE });
-    assert_eq!(Weights::bytes(&rig.0.limits, &large.info), None);
+    assert_eq!(Weights::bytes(&rig.0.limits, &large.info), Some(544 * 32 * 4));
     assert_eq!(Weights::bytes(&rig.0.limits, &small.info), Some(AVAILABLE));
     rig.load(&small);
 }
@@ -163,8 +192,26 @@ fn rows_are_exact() {
 fn texts_are_whole() {
     for kernel in Variant::ALL.iter().flat_map(|&variant| kernels(variant)).chain([&Kernel::Embed]) {
         for dtype in DType::ALL {
-            let text = kernel.source(dtype);
-            assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
+            for form in [Form::Plain, Form::Gated(Activation::Silu)] {
+                let text = kernel.source(dtype, form);
+                assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
+            }
         }
     }
+}
+
+/// Few rows spread over many workgroups; many rows make tiles, as high as there are enough of.
+#[test]
+fn kernels_fit_the_rows() {
+    let of_groups = |columns, rows| choose(Variant::Groups, columns, rows);
+    assert_eq!(of_groups(576, 1), Kernel::Few(1, 8));
+    assert_eq!(of_groups(576, 3), Kernel::Few(4, 8));
+    assert_eq!(of_groups(576, 64), Kernel::Few(8, 8));
+    assert_eq!(of_groups(576, 512), Kernel::Tile(2));
+    assert_eq!(of_groups(192, 512), Kernel::Few(8, 8));
+    assert_eq!(of_groups(3072, 512), Kernel::Tile(4));
+    assert_eq!(of_groups(49152, 4), Kernel::Few(4, 16));
+    assert_eq!(of_groups(49152, 64), Kernel::Tile(4));
+    assert_eq!(choose(Variant::Rows, 49152, 1), Kernel::Lone(1));
+    assert_eq!(choose(Variant::Rows, 576, 512), Kernel::Lone(4));
 }

@@ -1,12 +1,14 @@
 //! A device, and products run on it.
 
 use agentos_conformance::tensor::Owned;
-use agentos_hal::{PrepareError, Tensor};
+use agentos_hal::{Activation, DType, PrepareError, Tensor};
 
 use crate::Register;
-use crate::matmul::kernel::{Kernel, kernels};
+use crate::gpu::Binding;
+use crate::matmul::bound::compile;
+use crate::matmul::kernel::{Form, Kernel, kernels};
 use crate::matmul::{Lookup, MatMul, RowCount, Weights};
-use crate::{Choice, Gpu, OpenError, Variant, open};
+use crate::{Choice, Gpu, OpenError, Variant, open, shader};
 
 /// Words before the table of rows.
 const HEADER: usize = 64;
@@ -113,21 +115,64 @@ impl Rig {
         });
     }
 
-    /// The product of a matrix and some rows of `x`, added to `base` if there is one.
+    /// Two matrices, woven.
+    pub fn load_woven(&self, tensors: [&Owned; 2]) -> Weights {
+        let weights = self.made(|| Weights::woven(&self.0, tensors[0].info));
+        (0..).zip(tensors).for_each(|(which, tensor)| weights.fill(&self.0, which, &borrowed(tensor)));
+        weights
+    }
+
+    /// The product of a matrix and some rows of `x`, added to `base` if there is one; or the gated product of
+    /// two matrices.
     pub fn product(&self, weights: &Weights, call: &Call<'_>) -> Vec<f32> {
         let input = self.register(weights.info.cols, call.rows, call.x);
         let zeros = vec![0.0; call.rows as usize * weights.info.rows as usize];
         let out = self.register(weights.info.rows, call.rows, call.base.unwrap_or(&zeros));
-        let accumulate = call.base.is_some();
-        let make = || Ok(MatMul::new(&self.0, weights, &input, &out, call.count, 1000, accumulate));
-        let product = self.made(make);
+        let product = self.made(|| {
+            Ok(match call.form {
+                Form::Gated(activation) => {
+                    MatMul::gated(&self.0, weights, &input, &out, call.rows, activation)
+                }
+                Form::Plain => {
+                    let accumulate = call.base.is_some();
+                    MatMul::new(&self.0, weights, &input, &out, call.count, call.rows, accumulate)
+                }
+            })
+        });
         // The other count must not be read.
         let counts = if call.count == RowCount::Rows { [call.rows, 0] } else { [1000, call.rows] };
-        self.pass(counts, &[], |pass| match call.kernel {
+        let kernel = call.kernel.map(|kernel| compile(&self.0, weights, call.form, kernel));
+        self.pass(counts, &[], |pass| match &kernel {
             None => product.encode(pass, call.rows),
-            Some(place) => product.encode_with(place, pass, call.rows),
+            Some(kernel) => product.encode_with(kernel, pass, call.rows),
         });
         self.read(&out, call.rows)
+    }
+
+    /// The instruction `Gate` on two registers.
+    pub fn gate(
+        &self,
+        activation: Activation,
+        width: u32,
+        (gates, ups): (&[f32], &[f32]),
+        rows: u32,
+    ) -> Vec<f32> {
+        let [gate, up] = [gates, ups].map(|numbers| self.register(width, rows, numbers));
+        let text = [
+            format!("const WIDTH: u32 = {width}u;\nconst STRIDE: u32 = {}u;\n", gate.stride),
+            format!("const GELU: bool = {};\n", activation == Activation::Gelu),
+        ]
+        .concat();
+        let files = [shader::STEP, shader::MATH, shader::ACTIVATION, include_str!("../../shaders/gate.wgsl")];
+        let bindings = [Binding::Write, Binding::Read];
+        let pipeline = self.0.pipeline(&(text + &files.concat()), "gate", &bindings);
+        let group = self.0.group(&pipeline, &[&gate.buffer, &up.buffer]);
+        self.pass([rows, 0], &[], |pass| {
+            pass.set_pipeline(&pipeline);
+            pass.set_bind_group(1, &group, &[]);
+            pass.dispatch_workgroups(width.div_ceil(64), rows, 1);
+        });
+        self.read(&gate, rows)
     }
 
     /// Rows of a matrix, by token.
@@ -138,6 +183,13 @@ impl Rig {
         let lookup = self.made(|| Ok(Lookup::new(&self.0, weights, &out)));
         self.pass([rows, 0], tokens, |pass| lookup.encode(pass, rows));
         self.read(&out, rows)
+    }
+
+    /// All kernels for some types, and some for all: drivers take long to compile them.
+    pub fn tested_kernels(&self, dtype: DType) -> Vec<Kernel> {
+        let all = matches!(dtype, DType::F32 | DType::Q4_1 | DType::Q6K);
+        let some = |kernel: &Kernel| matches!(kernel, Kernel::Lone(4) | Kernel::Few(4, 8) | Kernel::Tile(2));
+        self.kernels().iter().copied().filter(|kernel| all || some(kernel)).collect()
     }
 
     pub fn kernels(&self) -> &'static [Kernel] {
@@ -160,6 +212,8 @@ pub struct Call<'a> {
     pub count: RowCount,
     /// What is added to.
     pub base: Option<&'a [f32]>,
-    /// The kernel's place among its variant's; the one that fits the rows.
-    pub kernel: Option<usize>,
+    /// What becomes of the sums.
+    pub form: Form,
+    /// The kernel; the one that fits the rows.
+    pub kernel: Option<Kernel>,
 }
