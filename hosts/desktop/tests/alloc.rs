@@ -22,7 +22,7 @@ use agentos_desktop::host::SystemClock;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::prompt::Chat;
-use agentos_desktop::team::runner::{self, Flow, Plan, RunClock, Runner};
+use agentos_desktop::team::runner::{self, Flow, Machine, Plan, RunClock, Runner};
 use agentos_desktop::team::sink::{JsonLines, Plain, Sink, Style};
 use agentos_desktop::team::{self, Team};
 use agentos_desktop::text::Template;
@@ -168,7 +168,9 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let printed = Printed::default();
     let mut sink = make(&team, printed.clone());
     let clock = RunClock::replay();
-    let mut runner = Runner::new(&team, &plan, chat, kernel, device.tensor_device(), clock);
+    let mut weights = file.weights();
+    let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
+    let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock);
     // The first tick spawns.
     assert_eq!(runner.advance(sink.as_mut()).unwrap(), Flow::Going);
 
