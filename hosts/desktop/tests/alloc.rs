@@ -87,9 +87,11 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
     let limits = context::limits(&file.model.shape, None, KvType::F16, purpose).unwrap();
     let mut device = Device::open(&DeviceOptions {
         backend,
+        adapter: None,
         threads: Some(3),
         isa: IsaChoice::Auto,
         activations: Activations::Int16,
+        timestamps: false,
     })
     .unwrap();
     device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
@@ -156,9 +158,11 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
     let options = DeviceOptions {
         backend: Backend::Cpu,
+        adapter: None,
         threads: Some(2),
         isa: IsaChoice::Auto,
         activations: Activations::Int16,
+        timestamps: false,
     };
     let mut device = Device::open(&options).unwrap();
     device.prepare(&file.model, &config.device_limits(shape), &mut file.weights()).unwrap();
