@@ -53,10 +53,12 @@ fn sixteen_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
     let agents: Vec<(Spec, Vec<u32>)> = (0..u64::from(AGENTS)).map(agent).collect();
 
     let options = |threads| DeviceOptions {
+        adapter: None,
         backend: Backend::Cpu,
         threads,
         isa: IsaChoice::Auto,
         activations: Activations::Int16,
+        timestamps: false,
     };
     let open = |threads, limits: &Limits| {
         let mut device = Device::open(&options(threads)).unwrap();

@@ -52,8 +52,14 @@ impl Ready {
         let mut index = model::index(&path, &map).unwrap();
         let file = ModelFile::read(&path, &map, &mut index).unwrap();
         let limits = context::limits(&file.model.shape, Some(ctx), kv, purpose).unwrap();
-        let options =
-            DeviceOptions { backend: Backend::Cpu, threads: None, isa: IsaChoice::Auto, activations };
+        let options = DeviceOptions {
+            backend: Backend::Cpu,
+            adapter: None,
+            threads: None,
+            isa: IsaChoice::Auto,
+            activations,
+            timestamps: false,
+        };
         let mut device = Device::open(&options).unwrap();
         device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
         let vocabulary = file.vocabulary(&path).unwrap();

@@ -4,11 +4,13 @@
 mod selection;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use agentos_conformance::{Backend, Line, Options, Twin, names, run_telling};
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
 use agentos_reference::Reference;
+use agentos_wgpu::{Choice, WgpuDevice};
 use clap::Parser;
 
 use selection::Selection;
@@ -23,7 +25,30 @@ struct CommandLine {
 fn backends() -> Vec<Backend> {
     let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
     list.extend(Isa::all().flat_map(cpu));
+    list.push(Backend { name: "wgpu", make: wgpu, twins: &[] });
     list
+}
+
+/// Why a backend has nothing to run on here; `None` where it has.
+fn missing(backend: &Backend) -> Option<String> {
+    match backend.name {
+        "wgpu" => WgpuDevice::open(chosen()).err().map(|error| error.to_string()),
+        _ => None,
+    }
+}
+
+/// Backends of which there may be several devices.
+const WITH_ADAPTERS: [&str; 1] = ["wgpu"];
+
+/// The adapter of the command line: a device is made by a function without arguments.
+static ADAPTER: OnceLock<String> = OnceLock::new();
+
+fn chosen() -> Choice {
+    Choice { adapter: ADAPTER.get().cloned(), ..Choice::default() }
+}
+
+fn wgpu() -> Box<dyn TensorDevice> {
+    Box::new(WgpuDevice::open(chosen()).expect("it opened before"))
 }
 
 fn reference() -> Box<dyn TensorDevice> {
@@ -73,7 +98,14 @@ fn device<const ISA: usize, const THREADS: usize, const INT16: bool>() -> Box<dy
 }
 
 fn main() -> ExitCode {
-    let Selection { backend: wanted, only, seed, cases } = CommandLine::parse().selection;
+    let Selection { backend: wanted, adapter, only, seed, cases } = CommandLine::parse().selection;
+    if let Some(adapter) = adapter {
+        if !WITH_ADAPTERS.contains(&wanted.as_deref().unwrap_or_default()) {
+            eprintln!("--adapter is for these backends: {}", WITH_ADAPTERS.join(", "));
+            return ExitCode::FAILURE;
+        }
+        ADAPTER.set(adapter).expect("it is set once");
+    }
     let known = backends();
     let chosen: Vec<&Backend> =
         known.iter().filter(|backend| wanted.as_deref().is_none_or(|name| name == backend.name)).collect();
@@ -86,6 +118,12 @@ fn main() -> ExitCode {
     let options = Options { seed, cases, only };
     let mut passed = true;
     for backend in chosen {
+        if let Some(why) = missing(backend) {
+            println!("{}: left out: {why}\n", backend.name);
+            // Whoever asked for it wants to know; whoever asked for all has been told.
+            passed &= wanted.is_none();
+            continue;
+        }
         println!("{}", Line::header());
         let table = run_telling(backend, &options, |line| println!("{line}"));
         if table.lines.is_empty() {

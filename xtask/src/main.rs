@@ -9,6 +9,7 @@ mod agentos;
 mod bench;
 mod ci;
 mod conformance;
+mod drivers;
 mod freestanding;
 mod logging;
 mod memory;

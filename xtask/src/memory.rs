@@ -10,13 +10,24 @@ use crate::Outcome;
 use crate::process::{Failure, output_of, shown};
 
 /// What the process may have resident besides weights and page memory: its code, the tokenizer, the
-/// device's scratch.
+/// device's scratch. The promise is the CPU's: what a GPU's driver takes is its own.
 const SPARE_BYTES: u64 = 20_000_000;
 
 /// A context that is small, and a text that fills it: nothing hides behind page memory that is never
 /// touched.
-const RUN: [&str; 9] =
-    ["generate", "--json", "--ctx", "128", "--temperature", "1", "--raw", "--prompt", "Once"];
+const RUN: [&str; 11] = [
+    "generate",
+    "--backend",
+    "cpu",
+    "--json",
+    "--ctx",
+    "128",
+    "--temperature",
+    "1",
+    "--raw",
+    "--prompt",
+    "Once",
+];
 
 /// Runs the program and holds the most that it had resident to what was configured.
 ///

@@ -7,9 +7,9 @@ use crate::Outcome;
 use crate::process::{Failure, Repository, judge, not_started};
 use crate::results::Counts;
 use crate::stage::Stages;
-use crate::{agentos, freestanding, logging, memory, model, sim, tidy};
+use crate::{agentos, drivers, freestanding, logging, memory, model, sim, tidy};
 
-/// Gets the model, runs all tests of the workspace, measures the shipped program's memory, runs what the
+/// Gets the model and software drivers for the GPU backends, runs all tests of the workspace, measures the shipped program's memory, runs what the
 /// kernel logs, sees that the simulator finds a planted mistake, links the core without an operating system and checks the rules of the repository. With
 /// filters only the tests whose names contain one of them. The last line says how many passed and failed;
 /// a stage that fails without a failed test counts as one failure.
@@ -21,6 +21,7 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
     let mut counts = Counts::default();
     let mut program = None;
     stages.run("model", || model::ensure(program.insert(agentos::build(repository)?)));
+    drivers::ensure(repository, &mut stages);
     stages.run("tests", || workspace_tests(repository, filters, &mut counts));
     if filters.is_empty() {
         match &program {

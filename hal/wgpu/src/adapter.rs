@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::gpu::Gpu;
+use crate::profile;
 use crate::variant::Variant;
 
 /// Which adapter to open, and how.
@@ -13,6 +14,8 @@ pub struct Choice {
     pub adapter: Option<String>,
     /// The kernels; `None`: those that fit the kind of device.
     pub variant: Option<Variant>,
+    /// Whether kernels are to be timed, where the adapter can.
+    pub timestamps: bool,
     /// Limits to ask for instead of the adapter's own; for tests.
     pub limits: Option<wgpu::Limits>,
 }
@@ -125,7 +128,11 @@ pub fn open(choice: &Choice) -> Result<Gpu, OpenError> {
     check(&info.name, &limits)?;
     let request = adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("agentos"),
-        required_features: wgpu::Features::empty(),
+        required_features: if choice.timestamps {
+            adapter.features() & profile::FEATURES
+        } else {
+            wgpu::Features::empty()
+        },
         required_limits: limits,
         experimental_features: wgpu::ExperimentalFeatures::disabled(),
         memory_hints: wgpu::MemoryHints::MemoryUsage,

@@ -4,14 +4,15 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PageError, PageId, PrepareError,
-    Program, Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
+    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PageError, PageId,
+    PrepareError, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
 };
 
 use crate::adapter::{Choice, OpenError, open};
 use crate::gpu::Gpu;
 use crate::machine::Machine;
 use crate::pages;
+use crate::profile::{OpTime, Profiler};
 use crate::report::Report;
 use crate::ring::{Load, Progress, Ring, SLOTS};
 use crate::sizes::Sizes;
@@ -24,6 +25,7 @@ pub struct WgpuDevice {
     gpu: Gpu,
     model: Option<Model>,
     traffic: Traffic,
+    profiler: Option<Profiler>,
 }
 
 /// How long `prepare` waits for the device to finish what it is at.
@@ -76,7 +78,7 @@ impl WgpuDevice {
     /// Any [`OpenError`].
     pub fn open(choice: Choice) -> Result<WgpuDevice, OpenError> {
         let gpu = open(&choice)?;
-        Ok(WgpuDevice { choice, gpu, model: None, traffic: Traffic::default() })
+        Ok(WgpuDevice { choice, gpu, model: None, traffic: Traffic::default(), profiler: None })
     }
 
     /// The opened device.
@@ -89,6 +91,18 @@ impl WgpuDevice {
         self.traffic
     }
 
+    /// Times kernels from the next step on, or no more. Returns whether they are timed: an adapter may have
+    /// no timestamps, or the device was opened without ([`Choice::timestamps`]).
+    pub fn set_profiling(&mut self, on: bool) -> bool {
+        self.profiler = if on { Profiler::new(&self.gpu).ok().flatten() } else { None };
+        self.profiler.is_some()
+    }
+
+    /// The times of the last step's kernels, most first. Waits for it; empty where nothing was timed.
+    pub fn profile(&self) -> Vec<OpTime> {
+        self.profiler.as_ref().map(|profiler| profiler.times(&self.gpu)).unwrap_or_default()
+    }
+
     /// Lets go of the old model's memory. A device that failed, or does not come to rest, is opened once
     /// more.
     fn revive(&mut self) -> Result<(), PrepareError> {
@@ -96,6 +110,7 @@ impl WgpuDevice {
         let rest = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
         let rested = self.gpu.device.poll(rest).is_ok();
         if !rested || self.gpu.failure().is_some() {
+            self.profiler = None;
             self.gpu = open(&self.choice).map_err(|_| PrepareError::Device(DeviceError::Lost))?;
         }
         Ok(())
@@ -160,7 +175,7 @@ impl Model {
     }
 
     /// Encodes the packed step: one pass, one copy, one submission.
-    fn encode(&mut self, gpu: &Gpu) -> (Pending, u32) {
+    fn encode(&mut self, gpu: &Gpu, mut profiler: Option<&mut Profiler>) -> (Pending, u32) {
         let memory = &self.machine.memory;
         gpu.queue.write_buffer(&memory.step, 0, bytemuck::cast_slice(&self.packed.words));
         let mut encoder =
@@ -169,9 +184,19 @@ impl Model {
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_bind_group(0, &self.machine.step_group, &[]);
-            for act in &self.machine.acts {
-                dispatches += act.encode(&mut pass, &self.packed);
+            if let Some(profiler) = &mut profiler {
+                profiler.begin(&mut pass);
             }
+            for act in &self.machine.acts {
+                let encoded = act.encode(&mut pass, &self.packed);
+                dispatches += encoded;
+                if let Some(profiler) = &mut profiler {
+                    profiler.note(&mut pass, act.name(), encoded);
+                }
+            }
+        }
+        if let Some(profiler) = profiler {
+            profiler.end(&mut encoder);
         }
         let bytes = 4 * u64::from(self.packed.parts.end);
         let slot = self.ring.take(Load::Report, bytes);
@@ -227,7 +252,7 @@ impl TensorDevice for WgpuDevice {
             return Ok(());
         }
         model.ring.forget_pages();
-        let (pending, dispatches) = model.encode(&self.gpu);
+        let (pending, dispatches) = model.encode(&self.gpu, self.profiler.as_mut());
         model.step = Some(pending);
         self.traffic.steps += 1;
         self.traffic.submits += 1;

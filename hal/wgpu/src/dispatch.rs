@@ -82,6 +82,8 @@ pub enum Act {
     Logits(MatMul),
     /// Anything else.
     Dispatch {
+        /// Its name.
+        name: &'static str,
         /// The kernel.
         pipeline: wgpu::ComputePipeline,
         /// Its buffers.
@@ -94,6 +96,16 @@ pub enum Act {
 }
 
 impl Act {
+    /// What it is called in a profile.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Act::Lookup(_) => "lookup",
+            Act::Product(_) => "product",
+            Act::Logits(_) => "logits",
+            Act::Dispatch { name, .. } => name,
+        }
+    }
+
     /// Encodes it, unless this step gives it nothing to do. Returns the dispatches.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, step: &Packed) -> u32 {
         let counts = &step.counts;
@@ -111,7 +123,7 @@ impl Act {
                 product.dispatches(counts.wants)
             }
             Act::Logits(_) => 0,
-            Act::Dispatch { pipeline, group, grid, when } => {
+            Act::Dispatch { pipeline, group, grid, when, .. } => {
                 let (x, y) = grid.size(counts);
                 if x == 0 || y == 0 || !when.applies(&step.taps, step.counters) {
                     return 0;

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod angles;
+pub mod ceiling;
 mod device;
 mod dispatch;
 mod fuse;
@@ -13,6 +14,7 @@ mod lower;
 mod machine;
 pub mod matmul;
 mod pages;
+mod profile;
 pub mod register;
 mod report;
 mod ring;
@@ -25,5 +27,6 @@ mod weights;
 pub use adapter::{Choice, Found, OpenError, adapters, open};
 pub use device::{Traffic, WgpuDevice};
 pub use gpu::Gpu;
+pub use profile::OpTime;
 pub use register::Register;
 pub use variant::Variant;

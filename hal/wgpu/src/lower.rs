@@ -131,7 +131,7 @@ impl Lower<'_> {
 
     fn push(
         &mut self,
-        (source, entry): (&str, &str),
+        (source, entry): (&str, &'static str),
         bindings: &[(Binding, &wgpu::Buffer)],
         grid: Grid,
         when: When,
@@ -140,7 +140,7 @@ impl Lower<'_> {
         let buffers: Vec<&wgpu::Buffer> = bindings.iter().map(|(_, buffer)| *buffer).collect();
         let pipeline = self.gpu.pipeline(source, entry, &kinds);
         let group = self.gpu.group(&pipeline, &buffers);
-        self.acts.push(Act::Dispatch { pipeline, group, grid, when });
+        self.acts.push(Act::Dispatch { name: entry, pipeline, group, grid, when });
     }
 
     fn begin(&mut self) {
@@ -255,7 +255,8 @@ impl Lower<'_> {
         let buffers = [&input.buffer, &self.memory.report].map(|buffer| buffer.as_entire_buffer_binding());
         let group = self.gpu.group_of(&pipeline, &[&[operands], &buffers[..]].concat());
         let grid = Grid::Exposed(input.width.div_ceil(GROUP));
-        self.acts.push(Act::Dispatch { pipeline, group, grid, when: When::tapped(layer, reg) });
+        let when = When::tapped(layer, reg);
+        self.acts.push(Act::Dispatch { name: "expose", pipeline, group, grid, when });
     }
 
     fn head(&mut self, input: Reg, weight: WeightRole) {

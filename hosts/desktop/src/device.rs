@@ -4,6 +4,7 @@ use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Footprint, Inputs, Limits, PrepareError, TensorDevice, WeightSource};
 use agentos_kernel::model::Model;
 use agentos_reference::Reference;
+use agentos_wgpu::WgpuDevice;
 
 use crate::host;
 
@@ -12,6 +13,8 @@ use crate::host;
 pub enum Backend {
     /// SIMD kernels on all cores.
     Cpu,
+    /// A GPU through Vulkan, Metal or DX12.
+    Wgpu,
     /// Scalar arithmetic on one core, nearly exact and very slow: what the others are measured against.
     Reference,
 }
@@ -42,22 +45,29 @@ pub enum Activations {
 }
 
 /// What a device is opened with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeviceOptions {
     /// Which device.
     pub backend: Backend,
+    /// Which adapter of the backend: its number in `agentos devices`, or a part of its name in any case;
+    /// `None` for the best.
+    pub adapter: Option<String>,
     /// Threads that share the work; `None` for one per core. The reference takes one.
     pub threads: Option<usize>,
     /// Which kernels.
     pub isa: IsaChoice,
     /// What matrix products make of their inputs. The reference keeps them as they are.
     pub activations: Activations,
+    /// Whether kernels are to be timed on the device, where it can.
+    pub timestamps: bool,
 }
 
 /// A device that is open.
 pub enum Device {
     /// See [`Backend::Cpu`].
     Cpu(Box<CpuDevice<SystemMemory, Pool>>),
+    /// See [`Backend::Wgpu`].
+    Wgpu(Box<WgpuDevice>),
     /// See [`Backend::Reference`].
     Reference(Box<Reference>),
 }
@@ -77,6 +87,13 @@ pub enum OpenDeviceError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The adapter is none, or gives no device.
+    Adapter(agentos_wgpu::OpenError),
+    /// An adapter was named for a backend that has none.
+    NoAdapters {
+        /// The backend.
+        backend: Backend,
+    },
     /// The model and its context need more memory than there is.
     Memory {
         /// What they need.
@@ -93,14 +110,17 @@ impl std::fmt::Display for OpenDeviceError {
         match self {
             OpenDeviceError::Isa { asked } => {
                 write!(f, "this machine has no {}; --isa takes", isa_name(*asked))?;
-                let names = Isa::all().map(|isa| isa_name(choice(isa)));
                 std::iter::once("auto")
-                    .chain(names)
+                    .chain(isas())
                     .enumerate()
                     .try_for_each(|(index, name)| write!(f, "{} {name}", if index == 0 { "" } else { "," }))
             }
             OpenDeviceError::Threads { asked, source } => {
                 write!(f, "cannot start {asked} threads: {source}; a smaller --threads may fit")
+            }
+            OpenDeviceError::Adapter(error) => error.fmt(f),
+            OpenDeviceError::NoAdapters { backend } => {
+                write!(f, "the backend {} has no adapters to choose from; --backend wgpu has", backend.name())
             }
             OpenDeviceError::Memory { needed, available } => write!(
                 f,
@@ -124,8 +144,12 @@ impl Device {
     /// Opens a device without a model.
     ///
     /// # Errors
-    /// [`OpenDeviceError::Isa`], [`OpenDeviceError::Threads`].
+    /// [`OpenDeviceError::Isa`], [`OpenDeviceError::Threads`], [`OpenDeviceError::Adapter`],
+    /// [`OpenDeviceError::NoAdapters`].
     pub fn open(options: &DeviceOptions) -> Result<Device, OpenDeviceError> {
+        if options.adapter.is_some() && !options.backend.has_adapters() {
+            return Err(OpenDeviceError::NoAdapters { backend: options.backend });
+        }
         match options.backend {
             Backend::Cpu => {
                 let isa = isa(options.isa)?;
@@ -134,6 +158,15 @@ impl Device {
                 let device = CpuDevice::new(SystemMemory::default(), pool, isa);
                 Ok(Device::Cpu(Box::new(device.with_inputs(options.activations.inputs()))))
             }
+            Backend::Wgpu => {
+                let choice = agentos_wgpu::Choice {
+                    adapter: options.adapter.clone(),
+                    timestamps: options.timestamps,
+                    ..Default::default()
+                };
+                let device = WgpuDevice::open(choice).map_err(OpenDeviceError::Adapter)?;
+                Ok(Device::Wgpu(Box::new(device)))
+            }
             Backend::Reference => {
                 let available = host::available_bytes().unwrap_or(u64::MAX);
                 Ok(Device::Reference(Box::new(Reference::new(available))))
@@ -141,8 +174,8 @@ impl Device {
         }
     }
 
-    /// The memory that [`Device::prepare`] would take. The CPU tells without taking it; the reference
-    /// has to be prepared.
+    /// The memory that [`Device::prepare`] would take. The CPU tells without taking it; the others have to
+    /// be prepared.
     ///
     /// # Errors
     /// [`OpenDeviceError::Prepare`].
@@ -154,6 +187,7 @@ impl Device {
     ) -> Result<Footprint, OpenDeviceError> {
         match self {
             Device::Cpu(device) => device.footprint(model.program, &model.shape, limits, weights),
+            Device::Wgpu(device) => device.prepare(model.program, &model.shape, limits, weights),
             Device::Reference(device) => device.prepare(model.program, &model.shape, limits, weights),
         }
         .map_err(OpenDeviceError::Prepare)
@@ -182,12 +216,37 @@ impl Device {
             .map_err(OpenDeviceError::Prepare)
     }
 
+    /// The adapter that it is, by its own name; `None` for a device of the CPU.
+    pub fn adapter(&self) -> Option<String> {
+        match self {
+            Device::Wgpu(device) => Some(device.gpu().info.name.clone()),
+            Device::Cpu(_) | Device::Reference(_) => None,
+        }
+    }
+
     /// The device as the kernel sees it.
     pub fn tensor_device(&mut self) -> &mut dyn TensorDevice {
         match self {
             Device::Cpu(device) => device.as_mut(),
+            Device::Wgpu(device) => device.as_mut(),
             Device::Reference(device) => device.as_mut(),
         }
+    }
+}
+
+impl Backend {
+    /// The name that `--backend` takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Cpu => "cpu",
+            Backend::Wgpu => "wgpu",
+            Backend::Reference => "reference",
+        }
+    }
+
+    /// Whether there may be several of its devices in a machine.
+    pub const fn has_adapters(self) -> bool {
+        matches!(self, Backend::Wgpu)
     }
 }
 
@@ -205,8 +264,13 @@ fn total(footprint: &Footprint) -> u64 {
 }
 
 /// Threads that this process can run at once.
-fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The CPU's kernels that this machine can run, best first, by the names that `--isa` takes.
+pub fn isas() -> impl Iterator<Item = &'static str> {
+    Isa::all().map(|isa| isa_name(choice(isa)))
 }
 
 fn isa(asked: IsaChoice) -> Result<Isa, OpenDeviceError> {
@@ -216,7 +280,7 @@ fn isa(asked: IsaChoice) -> Result<Isa, OpenDeviceError> {
     Isa::all().find(|&isa| choice(isa) == asked).ok_or(OpenDeviceError::Isa { asked })
 }
 
-fn choice(isa: Isa) -> IsaChoice {
+const fn choice(isa: Isa) -> IsaChoice {
     match isa {
         Isa::Avx512Vnni => IsaChoice::Avx512Vnni,
         Isa::Avx512 => IsaChoice::Avx512,
@@ -238,6 +302,20 @@ const fn isa_name(choice: IsaChoice) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_adapter_is_asked_of_a_backend_that_has_some() {
+        let options = DeviceOptions {
+            backend: Backend::Cpu,
+            adapter: Some("0".to_owned()),
+            threads: Some(1),
+            isa: IsaChoice::Auto,
+            activations: Activations::Int16,
+            timestamps: false,
+        };
+        let error = Device::open(&options).err().unwrap();
+        assert_eq!(error.to_string(), "the backend cpu has no adapters to choose from; --backend wgpu has");
+    }
 
     #[test]
     fn a_missing_instruction_set_is_refused_with_those_there_are() {

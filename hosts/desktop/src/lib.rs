@@ -6,7 +6,7 @@
 //! * [`heap`]: giving memory back.
 //! * [`map`] and [`model`]: opening a model file.
 //! * [`text`]: between text and tokens.
-//! * [`device`] and [`host`]: what the kernel runs on.
+//! * [`device`] and [`host`]: what the kernel runs on; [`choice`]: which device where nobody says.
 //! * [`context`], [`generate`] and [`perplexity`]: running one context.
 //! * [`boot`]: the memory of a kernel that runs many.
 //! * [`team`]: agents that run together.
@@ -22,6 +22,7 @@
 pub mod aside;
 pub mod bench;
 pub mod boot;
+pub mod choice;
 pub mod cli;
 pub mod context;
 pub mod device;

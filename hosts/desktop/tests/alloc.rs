@@ -22,7 +22,7 @@ use agentos_desktop::host::SystemClock;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::prompt::Chat;
-use agentos_desktop::team::runner::{self, Flow, Plan, RunClock, Runner};
+use agentos_desktop::team::runner::{self, Flow, Machine, Plan, RunClock, Runner};
 use agentos_desktop::team::sink::{JsonLines, Plain, Sink, Style};
 use agentos_desktop::team::{self, Team};
 use agentos_desktop::text::Template;
@@ -87,9 +87,11 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
     let limits = context::limits(&file.model.shape, None, KvType::F16, purpose).unwrap();
     let mut device = Device::open(&DeviceOptions {
         backend,
+        adapter: None,
         threads: Some(3),
         isa: IsaChoice::Auto,
         activations: Activations::Int16,
+        timestamps: false,
     })
     .unwrap();
     device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
@@ -156,9 +158,11 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
     let options = DeviceOptions {
         backend: Backend::Cpu,
+        adapter: None,
         threads: Some(2),
         isa: IsaChoice::Auto,
         activations: Activations::Int16,
+        timestamps: false,
     };
     let mut device = Device::open(&options).unwrap();
     device.prepare(&file.model, &config.device_limits(shape), &mut file.weights()).unwrap();
@@ -168,7 +172,9 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let printed = Printed::default();
     let mut sink = make(&team, printed.clone());
     let clock = RunClock::replay();
-    let mut runner = Runner::new(&team, &plan, chat, kernel, device.tensor_device(), clock);
+    let mut weights = file.weights();
+    let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
+    let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock);
     // The first tick spawns.
     assert_eq!(runner.advance(sink.as_mut()).unwrap(), Flow::Going);
 

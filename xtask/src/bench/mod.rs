@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: speeds of the shipped program, beside the machine's limits and beside a peer.
 //!
 //! Each work runs in turns with the peer's, process by process, so that what disturbs the machine
-//! disturbs both. Figures are medians; a ratio compares medians of the same run.
+//! disturbs both. Figures are medians; a ratio compares medians of the same run. With `--backend` the tables of
+//! [`gpu`] are printed instead.
 
 mod agents;
+mod gpu;
 mod peer;
 mod table;
 
@@ -35,6 +37,12 @@ pub struct Options {
     /// Time what the kernel makes of many agents, beside its targets, with the last of `--threads`.
     #[arg(long, conflicts_with = "busy")]
     agents: bool,
+    /// Time this backend of agentos and tell what a step costs; all works of the CPU's table without.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["peer", "agents", "busy", "threads"])]
+    backend: Option<String>,
+    /// Which GPU: its number in `agentos devices`, or a part of its name.
+    #[arg(long, value_name = "NAME|INDEX", requires = "backend")]
+    adapter: Option<String>,
     /// Only these works.
     #[arg(long, value_delimiter = ',')]
     work: Vec<String>,
@@ -57,8 +65,14 @@ pub struct Options {
 /// # Errors
 /// When a program cannot be built, installed or run.
 pub fn bench(repository: &Repository, options: &Options) -> Outcome {
+    if options.backend.is_some() {
+        gpu::check(&options.work)?;
+    }
     let program = agentos::build(repository)?;
     let model = model(&program, options)?;
+    if let Some(backend) = &options.backend {
+        return gpu::bench(&program, &model, backend, options);
+    }
     let peer = if options.peer { Some(Peer::install(repository, &model)?) } else { None };
     if options.agents {
         return agents::bench(&program, &model, peer.as_ref(), options);

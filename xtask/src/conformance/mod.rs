@@ -21,17 +21,17 @@ pub struct Options {
 impl Options {
     /// Every check of every backend.
     pub fn everything() -> Options {
-        let selection = Selection { backend: None, only: None, seed: 1, cases: 6 };
+        let selection = Selection { backend: None, adapter: None, only: None, seed: 1, cases: 6 };
         Options { selection, dev: false }
     }
 
     /// The arguments of cargo and of the example.
     fn args(&self) -> Vec<String> {
-        let Selection { backend, only, seed, cases } = &self.selection;
+        let Selection { backend, adapter, only, seed, cases } = &self.selection;
         let mut args: Vec<String> = ["run", "--quiet"].map(String::from).to_vec();
         args.extend((!self.dev).then(|| "--release".to_owned()));
         args.extend(["--package", "xtask", "--example", "conformance", "--"].map(String::from));
-        for (name, value) in [("backend", backend), ("only", only)] {
+        for (name, value) in [("backend", backend), ("adapter", adapter), ("only", only)] {
             args.extend(value.as_ref().map(|value| format!("--{name}={value}")));
         }
         args.extend([format!("--seed={seed}"), format!("--cases={cases}")]);
@@ -69,6 +69,17 @@ mod tests {
         let dashes = given.iter().position(|arg| arg == "--").expect("arguments for the example");
         assert_eq!(given[dashes + 1..], ["--backend=cpu", "--only=MatMul Q4_1", "--seed=7", "--cases=6"]);
         assert!(!given.contains(&"--release".to_owned()));
+    }
+
+    #[test]
+    fn an_adapter_belongs_to_a_backend() {
+        let given = args(&["_", "--backend", "wgpu", "--adapter", "llvmpipe"]);
+        assert!(
+            given.ends_with(
+                &["--backend=wgpu", "--adapter=llvmpipe", "--seed=1", "--cases=6"].map(String::from)
+            )
+        );
+        assert!(Line::try_parse_from(["_", "--adapter", "0"]).is_err());
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub struct Selection {
     /// Only this backend, by its name in `--backend` of agentos.
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
+    /// Which GPU: its number in `agentos devices`, or a part of its name.
+    #[arg(long, value_name = "NAME|INDEX", requires = "backend")]
+    pub adapter: Option<String>,
     /// Only the checks whose name and kind, as the table prints them, contain this: "MatMul Q4_1".
     #[arg(long, value_name = "TEXT")]
     pub only: Option<String>,

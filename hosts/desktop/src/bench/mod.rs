@@ -1,11 +1,12 @@
 //! What `agentos bench` times: a device at work on a model, the machine's own limits, and the kernel at
-//! work on a device ([`kernel`]).
+//! work on a device ([`kernel`]). Of a GPU it also tells what a step costs ([`gpu`]).
 //!
 //! Timing is nobody's promise: no test depends on it. A sample is the speed of one run of the work, and
 //! a caller takes the median of several.
 
 mod ceiling;
 mod crowd;
+pub mod gpu;
 pub mod kernel;
 
 use std::time::Instant;
@@ -39,6 +40,15 @@ pub const WORKS: [(&str, Work); 7] = [
     ("batch16", batch(16)),
 ];
 
+/// Works for devices with much more memory and arithmetic than a CPU, by name only: on a CPU each takes
+/// minutes.
+pub const LARGE_WORKS: [(&str, Work); 4] = [
+    ("prefill-deep", Work { contexts: 1, depth: 2048, tokens: 512, chunk: crate::context::CHUNK }),
+    ("deep8", Work { contexts: 8, depth: 2048, tokens: 64, chunk: 1 }),
+    ("batch64", batch(64)),
+    ("deep64", Work { contexts: 64, depth: 2048, tokens: 64, chunk: 1 }),
+];
+
 const fn batch(contexts: u32) -> Work {
     Work { contexts, depth: 16, tokens: 64, chunk: 1 }
 }
@@ -55,6 +65,17 @@ impl Work {
     /// # Errors
     /// What the device says.
     pub fn sample(&self, device: &mut dyn TensorDevice, shape: &ModelShape) -> Result<f64, BenchError> {
+        let mut crowd = self.begin(device, shape)?;
+        let start = Instant::now();
+        self.go(&mut crowd, device)?;
+        Ok(f64::from(self.contexts * self.tokens) / start.elapsed().as_secs_f64())
+    }
+
+    /// Fresh contexts, as deep as the work begins.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn begin(&self, device: &mut dyn TensorDevice, shape: &ModelShape) -> Result<Crowd, BenchError> {
         let mut crowd = Crowd::new(self.contexts, self.depth + self.tokens, shape.vocab);
         let most = (crate::context::CHUNK / self.contexts).max(1);
         let mut done = 0;
@@ -63,7 +84,14 @@ impl Work {
             crowd.step(device, chunk, false)?;
             done += chunk;
         }
-        let start = Instant::now();
+        Ok(crowd)
+    }
+
+    /// The work itself.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn go(&self, crowd: &mut Crowd, device: &mut dyn TensorDevice) -> Result<(), BenchError> {
         let mut done = 0;
         while done < self.tokens {
             let chunk = self.chunk.min(self.tokens - done);
@@ -71,7 +99,7 @@ impl Work {
             // As in use: only the end of a prompt wants to know what follows.
             crowd.step(device, chunk, done == self.tokens || self.chunk == 1)?;
         }
-        Ok(f64::from(self.contexts * self.tokens) / start.elapsed().as_secs_f64())
+        Ok(())
     }
 
     /// Tokens per second at which the machine's arithmetic, and its memory, would do this work with

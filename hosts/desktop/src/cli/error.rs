@@ -93,7 +93,10 @@ pub enum CliError {
 impl CliError {
     /// The command line is at fault, not what it led to.
     pub fn is_usage(&self) -> bool {
-        matches!(self, CliError::Sampling(_) | CliError::NoPrompt)
+        matches!(
+            self,
+            CliError::Sampling(_) | CliError::NoPrompt | CliError::Device(OpenDeviceError::NoAdapters { .. })
+        )
     }
 }
 

@@ -4,6 +4,8 @@
 //! for success, 1 for a failure, 2 for a command line that cannot be meant, 130 for an interruption.
 
 mod bench;
+mod choose;
+mod devices;
 mod error;
 mod generate;
 mod inspect;
@@ -46,6 +48,8 @@ enum Command {
     Perplexity(perplexity::Perplexity),
     /// Time a model on this machine, beside what the machine allows
     Bench(bench::Bench),
+    /// List what can compute on this machine
+    Devices(devices::Devices),
     /// Fetch a model if it is not there, and print its path
     Model(model::Fetch),
 }
@@ -66,6 +70,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Devices(command) => command.run(),
         Command::Model(command) => command.run(),
     };
     match result {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use agentos_hal::KvType;
 use clap::{Args, ValueEnum};
 
+use super::choose;
 use super::error::CliError;
 use crate::device::{Activations, Backend, DeviceOptions, IsaChoice};
 use crate::fetch::{self, Choice, Environment, HubSpec, progress};
@@ -49,11 +50,15 @@ impl ModelOptions {
 }
 
 /// Which device computes.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ComputeOptions {
-    /// What computes
-    #[arg(long, value_enum, default_value = "cpu")]
-    backend: Backend,
+    /// What computes [default: the fastest, as `agentos devices` tells; wgpu with --adapter, and cpu with an
+    /// option that only it has]
+    #[arg(long, value_enum, env = "AGENTOS_BACKEND")]
+    backend: Option<Backend>,
+    /// Which GPU: its number in `agentos devices`, or a part of its name
+    #[arg(long, value_name = "NAME|INDEX")]
+    adapter: Option<String>,
     /// Threads that share the work [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -66,13 +71,27 @@ pub struct ComputeOptions {
 }
 
 impl ComputeOptions {
-    /// What a device is opened with.
+    /// What a device is opened with. Where no option says which, the fastest is looked up or measured, and
+    /// told on standard error.
     pub fn device(&self) -> DeviceOptions {
+        let of_the_cpu =
+            self.threads.is_some() || self.isa != IsaChoice::Auto || self.activations != Activations::Int16;
+        let (backend, adapter) = match (self.backend, &self.adapter) {
+            (Some(backend), adapter) => (backend, adapter.clone()),
+            (None, Some(adapter)) => (Backend::Wgpu, Some(adapter.clone())),
+            (None, None) if of_the_cpu => (Backend::Cpu, None),
+            (None, None) => {
+                let chosen = choose::fastest();
+                (chosen.backend, chosen.adapter)
+            }
+        };
         DeviceOptions {
-            backend: self.backend,
+            backend,
+            adapter,
             threads: self.threads.map(usize::from),
             isa: self.isa,
             activations: self.activations,
+            timestamps: false,
         }
     }
 }
@@ -127,6 +146,25 @@ pub fn read_text_file(path: &Path) -> Result<String, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        compute: ComputeOptions,
+    }
+
+    #[test]
+    fn an_option_of_one_backend_names_it() {
+        let of = |line: &[&str]| {
+            let options = <Line as clap::Parser>::parse_from([&["_"], line].concat()).compute.device();
+            (options.backend, options.adapter)
+        };
+        assert_eq!(of(&["--adapter", "0"]), (Backend::Wgpu, Some("0".to_owned())));
+        assert_eq!(of(&["--threads", "2"]), (Backend::Cpu, None));
+        assert_eq!(of(&["--isa", "portable"]), (Backend::Cpu, None));
+        assert_eq!(of(&["--activations", "f32"]), (Backend::Cpu, None));
+        assert_eq!(of(&["--threads", "2", "--backend", "reference"]), (Backend::Reference, None));
+    }
 
     #[test]
     fn what_is_no_text_is_refused_with_its_place() {

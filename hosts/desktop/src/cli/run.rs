@@ -24,7 +24,7 @@ use crate::host::{self, SystemClock};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::prompt::Chat;
-use crate::team::runner::{Ending, MemoryUse, Plan, RunClock, RunError, Runner, Saving, config};
+use crate::team::runner::{Ending, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, config};
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
 use crate::team::{self, Team};
 use crate::text::{Template, Tokenizer};
@@ -107,7 +107,9 @@ impl Run {
             Some(_) => RunClock::replay(),
             None => RunClock::Real(SystemClock::since(start)),
         };
-        let mut runner = Runner::new(&team, &plan, chat, kernel, device.tensor_device(), clock);
+        let mut weights = file.weights();
+        let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
+        let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock);
 
         let mut main = self.sink(&team);
         let ending = match &mut trace {

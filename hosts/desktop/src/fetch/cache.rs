@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <home>/models/<name>.gguf                  the default model
+//! <home>/device.json                         the fastest device (see [`crate::choice`])
 //! <home>/models/hub/<owner>--<repo>/<file>   files of the hub
 //! ```
 //! Beside a model lie its `.stamp` (see [`super::stamp`]), its `.lock` and, while it is being fetched, its

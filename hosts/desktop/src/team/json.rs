@@ -137,6 +137,18 @@ pub enum LineEvent<'a> {
         /// Microseconds from posting to delivery.
         latency_us: u32,
     },
+    /// The device lost its memory, and what the agents had computed there.
+    DeviceLost {
+        /// Losses since the last step that succeeded, with this one.
+        losses: u32,
+    },
+    /// The device was prepared again: agents go on.
+    DeviceRestored {
+        /// How often it was tried.
+        tries: u32,
+        /// Microseconds since the loss.
+        took_us: u64,
+    },
     /// Events that nobody took in time.
     Lost {
         /// How many.

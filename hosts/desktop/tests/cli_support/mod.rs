@@ -76,10 +76,11 @@ impl Desk {
     }
 }
 
-/// The program, which finds no model and no hub by itself.
+/// The program, which finds no model and no hub by itself, and computes on the CPU unless it is told
+/// otherwise.
 fn command<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agentos"));
-    command.env_clear().current_dir(folder).args(arguments);
+    command.env_clear().env("AGENTOS_BACKEND", "cpu").current_dir(folder).args(arguments);
     command
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use agentos_hal::PrepareError;
+
 use crate::team::TeamError;
 use crate::team::checkpoint::CheckpointFileError;
 
@@ -30,8 +32,15 @@ pub enum RunError {
     },
     /// The run cannot be kept in a file, or gone on with from one.
     Checkpoint(CheckpointFileError),
-    /// The device lost its memory, and what the agents had computed with it.
-    DeviceLost,
+    /// The device lost its memory, and cannot be had again.
+    DeviceLost {
+        /// Losses since the last step that succeeded.
+        losses: u32,
+        /// How often it was prepared again; 0: it was not tried any more.
+        tries: u32,
+        /// What it said to the last try.
+        error: Option<PrepareError>,
+    },
     /// The kernel has nothing to do, and agents that are not done.
     Stuck {
         /// Their names.
@@ -87,7 +96,15 @@ impl std::fmt::Display for RunError {
                 write!(f, "cannot write the trace {}: {source}", path.display())
             }
             RunError::Checkpoint(error) => error.fmt(f),
-            RunError::DeviceLost => f.write_str("the device lost its memory"),
+            RunError::DeviceLost { losses, error: None, .. } => write!(
+                f,
+                "the device was lost {losses} times without a step between; another --backend may compute the team"
+            ),
+            RunError::DeviceLost { tries, error: Some(error), .. } => write!(
+                f,
+                "the device was lost, and after {tries} tries it cannot be prepared again: {error}; another --backend \
+                 may compute the team"
+            ),
             RunError::Stuck { agents } => {
                 write!(f, "nothing goes on, and these agents are not done: {}", agents.join(", "))
             }

@@ -1,6 +1,7 @@
 //! A team on a kernel, from its openings to its summary.
 //!
 //! * [`Plan`]: what the agents open with and declare. [`config`]: the memory that they get.
+//! * [`Machine`]: what computes, and where its model comes from when it was lost.
 //! * [`Runner`]: spawns agents, ticks the kernel, tells a [`Sink`](super::sink::Sink) what happens.
 //! * [`Roster`]: how far the team has come, as plain data.
 //! * [`RunClock`]: the time, or that of a replay.
@@ -12,6 +13,7 @@
 mod clock;
 mod error;
 mod lend;
+mod machine;
 mod plan;
 mod roster;
 mod run;
@@ -21,6 +23,7 @@ mod summary;
 
 pub use clock::RunClock;
 pub use error::{MemoryUse, RunError};
+pub use machine::Machine;
 pub use plan::{Plan, Planned};
 pub use roster::{Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner};

@@ -1,6 +1,6 @@
 //! The loop over the kernel.
 
-use agentos_hal::{Clock, TensorDevice};
+use agentos_hal::Clock;
 use agentos_kernel::agent::{AgentId, Priority};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
@@ -10,6 +10,7 @@ use embedded_hal::delay::DelayNs;
 
 use super::clock::RunClock;
 use super::error::RunError;
+use super::machine::Machine;
 use super::plan::{self, Plan};
 use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
@@ -28,7 +29,7 @@ pub struct Runner<'r> {
     /// Pages in use at most.
     pub(super) peak: Tiers,
     pub(super) chat: Chat<'r>,
-    pub(super) device: &'r mut dyn TensorDevice,
+    pub(super) machine: Machine<'r>,
     pub(super) clock: RunClock,
     pub(super) names: Names,
     /// Each agent's slot in the kernel, and its index in the team. No slot is used twice.
@@ -40,6 +41,8 @@ pub struct Runner<'r> {
     ended: bool,
     /// Ticks in a row that found nothing to do.
     idle: u32,
+    /// Losses of the device since the last step that succeeded.
+    pub(super) losses: u32,
     /// Where the run is kept.
     pub(super) saving: Option<Saving>,
 }
@@ -78,7 +81,7 @@ impl<'r> Runner<'r> {
         plan: &'r Plan,
         chat: Chat<'r>,
         kernel: Kernel<'r>,
-        device: &'r mut dyn TensorDevice,
+        machine: Machine<'r>,
         clock: RunClock,
     ) -> Runner<'r> {
         let longest = chat.tokenizer.longest_piece();
@@ -90,7 +93,7 @@ impl<'r> Runner<'r> {
             plan,
             chat,
             kernel,
-            device,
+            machine,
             names: Names::default(),
             slots: vec![None; team.agents.len()],
             // Bytes that begin no character become three each.
@@ -99,6 +102,7 @@ impl<'r> Runner<'r> {
             began_us,
             ended: true,
             idle: 0,
+            losses: 0,
             saving: None,
             clock,
         }
@@ -133,16 +137,16 @@ impl<'r> Runner<'r> {
         if std::mem::take(&mut self.ended) {
             self.spawn_due(sink)?;
         }
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.device, clock: &self.clock });
+        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.machine.device, clock: &self.clock });
         self.drain(sink)?;
         self.measure(tick, sink)?;
         sink.flush()?;
         self.idle = if tick == Tick::Idle { self.idle + 1 } else { 0 };
         match tick {
-            Tick::Stepped { .. } => (),
+            Tick::Stepped { .. } => self.losses = 0,
             Tick::Submitted { rows, .. } => self.clock.step_taken(rows),
             Tick::Halted => return Ok(Flow::Over(Ending::Halted)),
-            Tick::DeviceLost => return Err(RunError::DeviceLost),
+            Tick::DeviceLost => self.recover(sink)?,
             Tick::Idle if self.ended => (),
             Tick::Idle if !self.roster.any_alive() => return Ok(Flow::Over(Ending::Done)),
             Tick::Idle if self.idle > MOST_IDLE && !self.time_runs() => return Err(self.stuck()),

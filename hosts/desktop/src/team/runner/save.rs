@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::task::Poll;
 
-use agentos_hal::Clock;
+use agentos_hal::{Clock, PageError};
 use agentos_kernel::agent::State as AgentState;
 use agentos_kernel::call::Call;
 use agentos_kernel::checkpoint::{CheckpointError, Contents};
@@ -41,6 +41,15 @@ impl Saving {
     pub fn new(path: PathBuf, contents: Contents, every_us: u64) -> Saving {
         Saving { path, contents, every_us, next_us: u64::MAX, piece: vec![0; PIECE] }
     }
+}
+
+/// What became of a checkpoint while a step ended.
+#[must_use]
+enum Held {
+    /// It is under way.
+    Kept,
+    /// The device was lost: it has to begin anew.
+    GivenUp,
 }
 
 /// Why nothing is written.
@@ -90,15 +99,16 @@ impl Runner<'_> {
 
     fn save_as(&mut self, saving: &mut Saving, sink: &mut dyn Sink) -> Result<(), RunError> {
         let refuse = |problem| RunError::from(CheckpointFileError { path: saving.path.clone(), problem });
-        let call = Call::Checkpoint(None, saving.contents);
-        let now_us = self.clock.now().micros;
-        self.kernel.call(None, &call, now_us).map_err(|error| refuse(Problem::Call(error)))?;
+        self.begin_save(saving).map_err(refuse)?;
         // The step that is under way ends first, and what it means is told.
         let first = loop {
-            match self.kernel.read_checkpoint(&mut *self.device, &mut saving.piece) {
+            match self.kernel.read_checkpoint(&mut *self.machine.device, &mut saving.piece) {
                 Poll::Ready(Ok(count)) => break count,
                 Poll::Ready(Err(error)) => return Err(refuse(Problem::Kernel(error))),
-                Poll::Pending => self.tick_held(sink)?,
+                Poll::Pending => match self.tick_held(sink)? {
+                    Held::Kept => (),
+                    Held::GivenUp => self.begin_save(saving).map_err(refuse)?,
+                },
             }
         };
         let state = State {
@@ -119,6 +129,12 @@ impl Runner<'_> {
         })
     }
 
+    fn begin_save(&mut self, saving: &Saving) -> Result<(), Problem> {
+        let call = Call::Checkpoint(None, saving.contents);
+        let now_us = self.clock.now().micros;
+        self.kernel.call(None, &call, now_us).map(|_| ()).map_err(Problem::Call)
+    }
+
     fn write_pieces(
         &mut self,
         saving: &mut Saving,
@@ -129,7 +145,7 @@ impl Runner<'_> {
         while count > 0 {
             out.write_all(&saving.piece[..count])?;
             count = loop {
-                match self.kernel.read_checkpoint(&mut *self.device, &mut saving.piece) {
+                match self.kernel.read_checkpoint(&mut *self.machine.device, &mut saving.piece) {
                     Poll::Ready(Ok(count)) => break count,
                     Poll::Ready(Err(error)) => return Err(Failure::Kernel(error)),
                     Poll::Pending => std::thread::yield_now(),
@@ -139,16 +155,18 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Lets the kernel end what is under way while it begins nothing.
-    fn tick_held(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.device, clock: &self.clock });
+    /// Lets the kernel end what is under way while it begins nothing. Where the device is lost meanwhile,
+    /// it is prepared again, and what was being written or read is given up.
+    fn tick_held(&mut self, sink: &mut dyn Sink) -> Result<Held, RunError> {
+        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.machine.device, clock: &self.clock });
         self.drain(sink)?;
         if tick == Tick::DeviceLost {
             self.kernel.end_transfer();
-            return Err(RunError::DeviceLost);
+            self.recover(sink)?;
+            return Ok(Held::GivenUp);
         }
         std::thread::yield_now();
-        Ok(())
+        Ok(Held::Kept)
     }
 
     /// Goes on from a file. To be called before anything else.
@@ -167,10 +185,15 @@ impl Runner<'_> {
         let now_us = self.clock.now().micros;
         self.kernel.call(None, &Call::Restore, now_us).map_err(|error| refuse(Problem::Call(error)))?;
         let agents = loop {
-            match self.kernel.write_checkpoint(&mut *self.device, &bytes) {
+            match self.kernel.write_checkpoint(&mut *self.machine.device, &bytes) {
                 Poll::Ready(Ok(agents)) => break agents,
                 Poll::Ready(Err(error)) => return Err(refuse(Problem::Kernel(error))),
-                Poll::Pending => self.tick_held(sink)?,
+                Poll::Pending => match self.tick_held(sink)? {
+                    Held::Kept => (),
+                    Held::GivenUp => {
+                        return Err(refuse(Problem::Kernel(CheckpointError::Page(PageError::Lost))));
+                    }
+                },
             }
         };
         self.take_over(state).map_err(refuse)?;

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write};
 
-use super::{Refusal, Sink, Told};
+use super::{DeviceNews, Refusal, Sink, Told};
 use crate::team::json::{Line, LineEvent, Summary, line};
 use crate::team::runner::RunError;
 
@@ -37,6 +37,15 @@ impl<W: Write> Sink for JsonLines<W> {
     fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError> {
         let event = LineEvent::Refused { agent: refusal.name.into(), reason: refusal.reason.to_owned() };
         self.write(&Line { at_us: refusal.at_us, event })
+    }
+
+    fn device(&mut self, news: &DeviceNews) -> Result<(), RunError> {
+        self.write(&match *news {
+            DeviceNews::Lost { at_us, losses } => Line { at_us, event: LineEvent::DeviceLost { losses } },
+            DeviceNews::Restored { at_us, tries, took_us } => {
+                Line { at_us, event: LineEvent::DeviceRestored { tries, took_us } }
+            }
+        })
     }
 
     fn flush(&mut self) -> Result<(), RunError> {

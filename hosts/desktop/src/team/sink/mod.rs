@@ -47,6 +47,27 @@ pub struct Refusal<'a> {
     pub at_us: u64,
 }
 
+/// What became of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceNews {
+    /// It lost its memory, and what the agents had computed there.
+    Lost {
+        /// When, in microseconds on the run's clock.
+        at_us: u64,
+        /// Losses since the last step that succeeded, with this one.
+        losses: u32,
+    },
+    /// It was prepared again: agents go on.
+    Restored {
+        /// When, in microseconds on the run's clock.
+        at_us: u64,
+        /// How often it was tried.
+        tries: u32,
+        /// Microseconds since the loss.
+        took_us: u64,
+    },
+}
+
 /// Who is told what a team does.
 ///
 /// # Errors
@@ -57,6 +78,9 @@ pub trait Sink {
 
     /// An agent was not let in.
     fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError>;
+
+    /// Something became of the device.
+    fn device(&mut self, news: &DeviceNews) -> Result<(), RunError>;
 
     /// So many pages of page memory are in use.
     fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {
@@ -83,6 +107,11 @@ impl Sink for Both<'_> {
     fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError> {
         self.0.refused(refusal)?;
         self.1.refused(refusal)
+    }
+
+    fn device(&mut self, news: &DeviceNews) -> Result<(), RunError> {
+        self.0.device(news)?;
+        self.1.device(news)
     }
 
     fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::table::table;
 use super::wrap::Wrap;
-use super::{Refusal, Sink, Told};
+use super::{DeviceNews, Refusal, Sink, Told};
 use crate::team::Team;
 use crate::team::json::Summary;
 use crate::team::runner::RunError;
@@ -138,6 +138,23 @@ impl<W: Write> Sink for Plain<W> {
 
     fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError> {
         self.note(refusal.member, format_args!("refused: {}", refusal.reason))
+    }
+
+    /// Under nobody's name: it happens to all of them.
+    fn device(&mut self, news: &DeviceNews) -> Result<(), RunError> {
+        (0..self.voices.len()).try_for_each(|member| self.end_line(member))?;
+        let name = ("", self.name_columns, COLOURS[0]);
+        match *news {
+            DeviceNews::Lost { .. } => {
+                let what = "the device was lost; it is prepared again, and the agents go on";
+                write_line(&mut self.out, self.style, name, DOES, what)
+            }
+            DeviceNews::Restored { took_us, .. } => {
+                let what = format_args!("the device is back after {:.1} s", took_us as f64 / 1e6);
+                write_line(&mut self.out, self.style, name, DOES, what)
+            }
+        }
+        .map_err(RunError::Output)
     }
 
     fn flush(&mut self) -> Result<(), RunError> {

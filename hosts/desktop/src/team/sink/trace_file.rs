@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
-use super::{Refusal, Sink, Told};
+use super::{DeviceNews, Refusal, Sink, Told};
 use crate::aside::Aside;
 use crate::team::json::Summary;
 use crate::team::runner::RunError;
@@ -55,6 +55,11 @@ impl Sink for TraceFile {
     }
 
     fn refused(&mut self, _: &Refusal<'_>) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    /// The kernel's own interrupt shows it.
+    fn device(&mut self, _: &DeviceNews) -> Result<(), RunError> {
         Ok(())
     }
 
