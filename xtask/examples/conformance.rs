@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use agentos_conformance::{Backend, Options, Twin, names, run};
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
+use agentos_opencl::OpenClDevice;
 use agentos_reference::Reference;
 use clap::Parser;
 
@@ -23,6 +24,7 @@ struct Line {
 fn backends() -> Vec<Backend> {
     let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
     list.extend(Isa::all().flat_map(cpu));
+    list.extend(opencl());
     list
 }
 
@@ -30,6 +32,21 @@ fn reference() -> Box<dyn TensorDevice> {
     /// Bytes that a case may take; the suite's models are tiny.
     const BYTES: u64 = 1 << 30;
     Box::new(Reference::new(BYTES))
+}
+
+/// OpenCL, where the machine has a device.
+fn opencl() -> Option<Backend> {
+    fn make() -> Box<dyn TensorDevice> {
+        Box::new(OpenClDevice::new().expect("it opened before"))
+    }
+    match OpenClDevice::new() {
+        Ok(_) => Some(Backend { name: "opencl", make, twins: &[] }),
+        Err(error) => {
+            assert!(std::env::var_os("AGENTOS_REQUIRE_GPU").is_none(), "opencl: {error}");
+            eprintln!("opencl is left out: {error}");
+            None
+        }
+    }
 }
 
 /// The CPU backend with one instruction set, with inputs of products as integers and in `f32`. Its twins are
