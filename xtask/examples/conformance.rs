@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use agentos_conformance::{Backend, Line, Options, Twin, names, run_telling};
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
+use agentos_opencl::OpenClDevice;
 use agentos_reference::Reference;
 use agentos_wgpu::{Choice, WgpuDevice};
 use clap::Parser;
@@ -26,6 +27,7 @@ fn backends() -> Vec<Backend> {
     let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
     list.extend(Isa::all().flat_map(cpu));
     list.push(Backend { name: "wgpu", make: wgpu, twins: &[] });
+    list.push(Backend { name: "opencl", make: opencl, twins: &[] });
     list
 }
 
@@ -33,6 +35,7 @@ fn backends() -> Vec<Backend> {
 fn missing(backend: &Backend) -> Option<String> {
     match backend.name {
         "wgpu" => WgpuDevice::open(chosen()).err().map(|error| error.to_string()),
+        "opencl" => OpenClDevice::new().err().map(|error| error.to_string()),
         _ => None,
     }
 }
@@ -55,6 +58,10 @@ fn reference() -> Box<dyn TensorDevice> {
     /// Bytes that a case may take; the suite's models are tiny.
     const BYTES: u64 = 1 << 30;
     Box::new(Reference::new(BYTES))
+}
+
+fn opencl() -> Box<dyn TensorDevice> {
+    Box::new(OpenClDevice::new().expect("it opened before"))
 }
 
 /// The CPU backend with one instruction set, with inputs of products as integers and in `f32`. Its twins are
