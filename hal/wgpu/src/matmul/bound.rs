@@ -212,10 +212,13 @@ fn sizes(weights: &Weights, part: &Part, out: &Register) -> Sizes {
 }
 
 fn upload(gpu: &Gpu, sizes: &Sizes) -> wgpu::Buffer {
-    use wgpu::util::DeviceExt;
-    gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+    // Not `create_buffer_init`: that one panics where the device has no memory left.
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: None,
-        contents: bytemuck::bytes_of(sizes),
-        usage: wgpu::BufferUsages::STORAGE,
-    })
+        size: size_of::<Sizes>() as u64,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::bytes_of(sizes));
+    buffer
 }
