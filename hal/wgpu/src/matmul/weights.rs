@@ -3,7 +3,7 @@
 use agentos_hal::{PrepareError, Resource, Tensor, TensorInfo};
 
 use super::format::{LANES, format_of};
-use super::pack::pack_strip;
+use super::pack::pack_strips;
 use crate::gpu::Gpu;
 
 /// Words that are packed and handed to the queue at a time.
@@ -79,21 +79,22 @@ impl Weights {
     pub fn fill(&self, gpu: &Gpu, which: u32, tensor: &Tensor<'_>) {
         assert_eq!((tensor.info, which < self.woven), (self.info, true), "what room was made for");
         let words = strip_words(&self.info) as usize;
-        // Strips of one matrix are neighbours, and sent many at a time, where there is only one.
-        let most = if self.woven == 1 { (STAGED_WORDS / words).max(1) } else { 1 };
-        let mut staged = vec![0; most * words];
+        let mut staged = vec![0; (STAGED_WORDS / words).max(1) * words];
         for part in &self.parts {
-            let strips = part.outputs.div_ceil(LANES);
-            for from in (0..strips).step_by(most) {
-                let staged = &mut staged[..most.min((strips - from) as usize) * words];
-                for (strip, out) in (from..strips).zip(staged.chunks_exact_mut(words)) {
-                    pack_strip(tensor, part.first / LANES + strip, out);
+            let (first, strips) = ((part.first / LANES) as usize, part.outputs.div_ceil(LANES) as usize);
+            for from in (0..strips).step_by(staged.len() / words) {
+                let end = staged.len().min((strips - from) * words);
+                let staged = &mut staged[..end];
+                pack_strips(tensor, first + from, words, staged);
+                // Strips of one matrix are neighbours where there is only one.
+                let run = if self.woven == 1 { staged.len() } else { words };
+                for (nth, run) in staged.chunks(run).enumerate() {
+                    let at = ((from + nth) * self.woven as usize + which as usize) * words;
+                    gpu.queue.write_buffer(&part.buffer, 4 * at as u64, bytemuck::cast_slice(run));
                 }
-                let at = u64::from(from * self.woven + which) * words as u64;
-                gpu.queue.write_buffer(&part.buffer, 4 * at, bytemuck::cast_slice(staged));
+                // Staging memory is given back when a submission is done, and not before.
+                gpu.queue.submit([]);
             }
-            // Staging memory is given back when a submission is done, and not before.
-            gpu.queue.submit([]);
         }
     }
 }
