@@ -3,6 +3,8 @@
 //!
 //! The model has to be on this machine: `cargo xtask model` brings it.
 
+mod golden;
+
 use agentos_desktop::context::{self, Purpose, Tables};
 use agentos_desktop::device::{Backend, Device, DeviceOptions, IsaChoice};
 use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
@@ -15,41 +17,20 @@ use agentos_desktop::text::{Special, Tokenizer};
 use agentos_hal::{KvType, Limits};
 use agentos_kernel::sample::{Sampler, Sampling};
 use agentos_kernel::score::Likelihood;
-use serde::Deserialize;
+
+use golden::{Golden, compare_ids, logit_difference};
 
 /// Largest difference of a logit after the prompt.
 const LOGIT_TOLERANCE: f32 = 0.02;
 
-/// Where the best two tokens are closer than this, another order of sums may choose the other.
-const NEAR_TIE: f32 = 0.005;
+/// New tokens per prompt; golden's are as many.
+const TOKENS: u32 = 64;
 
 /// llama.cpp's perplexity of the text with F32 weights, and how far ours may be from it.
 const PERPLEXITY: f64 = 18.300;
 const PERPLEXITY_TOLERANCE: f64 = 0.02;
 
 const WINDOW: u32 = 512;
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    prompt: String,
-    prompt_ids: Vec<u32>,
-    last_prompt_logits_top10: Vec<Logit>,
-    output_ids: Vec<u32>,
-    top1_minus_top2: Vec<f32>,
-    hit_eog: bool,
-    text: String,
-}
-
-#[derive(Deserialize)]
-struct Logit {
-    id: u32,
-    logit: f32,
-}
 
 /// The model, ready to run.
 struct Ready {
@@ -113,44 +94,16 @@ fn greedy(ready: &mut Ready, prompt: &[u32], max_tokens: u32) -> Found {
     found
 }
 
-/// The largest difference of the logits after the prompt.
-fn logit_difference(case: &Case, candidates: &[(u32, f32)]) -> f32 {
-    let difference = |golden: &Logit| {
-        let found = candidates.iter().find(|one| one.0 == golden.id);
-        let (_, logit) = found.unwrap_or_else(|| panic!("token {} is no candidate", golden.id));
-        (logit - golden.logit).abs()
-    };
-    case.last_prompt_logits_top10.iter().map(difference).fold(0.0, f32::max)
-}
-
-/// Compares tokens until the first near-tie that fell to the other side; returns how many are equal.
-fn compare_ids(case: &Case, ids: &[u32]) -> usize {
-    let pairs = case.output_ids.iter().zip(ids);
-    let Some(at) = pairs.clone().position(|(golden, found)| golden != found) else {
-        assert_eq!(ids.len(), case.output_ids.len(), "{:?}", case.prompt);
-        return ids.len();
-    };
-    let margin = case.top1_minus_top2[at];
-    assert!(
-        margin < NEAR_TIE,
-        "token {at} after {:?} is {}, not {}, and no near-tie: the margin is {margin}",
-        case.prompt,
-        ids[at],
-        case.output_ids[at]
-    );
-    at
-}
-
 fn agrees_with_llama_cpp(kv: KvType) {
-    let golden: Golden = serde_json::from_str(include_str!("llama_f32_greedy.json")).unwrap();
+    let golden = Golden::read();
     let purpose = Purpose { outcomes: 1, candidates: 64 };
     let mut ready = Ready::new(256, kv, purpose);
     for case in &golden.cases {
         let prompt = ready.tokenizer.encode(&case.prompt, Special::Parse).unwrap();
         assert_eq!(prompt, case.prompt_ids, "{:?}", case.prompt);
-        let found = greedy(&mut ready, &prompt, 64);
+        let found = greedy(&mut ready, &prompt, TOKENS);
         let difference = logit_difference(case, &found.candidates[0]);
-        let equal = compare_ids(case, &found.ids);
+        let equal = compare_ids(case, &found.ids, TOKENS as usize);
         println!("{kv:?}: logits within {difference}, {equal} of {} tokens equal", found.ids.len());
         assert!(difference <= LOGIT_TOLERANCE, "{kv:?}: off by {difference}");
         if equal == case.output_ids.len() {

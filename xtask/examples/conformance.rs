@@ -4,16 +4,32 @@
 
 use std::process::ExitCode;
 
-use agentos_conformance::{Backend, Options, Twin, run};
+use agentos_conformance::{Backend, Make, Options, Twin, run};
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::TensorDevice;
 use agentos_reference::Reference;
+use agentos_wgpu::{Choice, WgpuDevice};
 
 /// Each backend, as often as it has kernels whose bits differ: one line adds one.
 fn backends() -> Vec<Backend> {
     let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
     list.extend(Isa::all().map(cpu));
+    let adapters = agentos_wgpu::adapters();
+    list.extend(adapters.iter().zip(ADAPTERS).map(|(_, make)| Backend { name: "wgpu", make, twins: &[] }));
+    if adapters.is_empty() {
+        eprintln!(
+            "wgpu is left out: no driver offers an adapter (Debian: apt-get install mesa-vulkan-drivers)"
+        );
+    }
     list
+}
+
+/// The wgpu backend on each adapter that a machine may have.
+const ADAPTERS: [Make; 4] = [wgpu::<0>, wgpu::<1>, wgpu::<2>, wgpu::<3>];
+
+fn wgpu<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
+    let choice = Choice { adapter: Some(ADAPTER.to_string()), ..Choice::default() };
+    Box::new(WgpuDevice::open(choice).expect("an adapter that is listed opens"))
 }
 
 fn reference() -> Box<dyn TensorDevice> {

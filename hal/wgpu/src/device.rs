@@ -26,6 +26,9 @@ pub struct WgpuDevice {
     traffic: Traffic,
 }
 
+/// How long `prepare` waits for the device to finish what it is at.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What went over the bus, and how, since the device was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -86,9 +89,13 @@ impl WgpuDevice {
         self.traffic
     }
 
-    /// A device that failed is opened once more.
+    /// Lets go of the old model's memory. A device that failed, or does not come to rest, is opened once
+    /// more.
     fn revive(&mut self) -> Result<(), PrepareError> {
-        if self.gpu.failure().is_some() {
+        self.model = None;
+        let rest = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
+        let rested = self.gpu.device.poll(rest).is_ok();
+        if !rested || self.gpu.failure().is_some() {
             self.gpu = open(&self.choice).map_err(|_| PrepareError::Device(DeviceError::Lost))?;
         }
         Ok(())

@@ -20,6 +20,13 @@ const GROUP: u32 = 64;
 const NORM_GROUP: u32 = 16;
 const SPLIT_GROUP: u32 = 8;
 
+/// Invocations of a workgroup of `attend_groups`, and the widest head that it has room for.
+const ATTEND_LANES: u32 = 128;
+const MOST_SHARED_HEAD_DIM: u32 = 192;
+
+/// Most candidates that a workgroup chooses together: the list of `choose_groups` has room for as many.
+const MOST_SHARED_CANDIDATES: u32 = 1024;
+
 /// The register that the head reads.
 pub fn head_input(program: &Program) -> Reg {
     let heads = program.ops().filter_map(|op| match op {
@@ -192,9 +199,8 @@ impl Lower<'_> {
         let files = [shader::MATH, shader::ANGLES, shader::PAGES, shader::VISIBLE];
         let scores = [&files[..], &[shader::SCORES]].concat();
 
-        let attend = [&scores[..], &[shader::PARTS, include_str!("shaders/attend_rows.wgsl")]].concat();
-        let source = self.sources.with(&[], &attend);
-        let grid = Grid::Splits { units: self.shape.heads, per: SPLIT_GROUP };
+        let (attend, grid) = self.attend_kernel(&files, &scores);
+        let source = self.sources.with(&[("LANES", ATTEND_LANES)], &attend);
         let inputs = [(Read, &memory.angles), (Read, query), (Read, pages)];
         let bindings = [&inputs[..], &[(Write, &memory.parts)]].concat();
         self.push((&source, "attend"), &bindings, grid, When::Always);
@@ -210,6 +216,19 @@ impl Lower<'_> {
         let outputs = [(Read, &memory.totals), (Write, &memory.masses), (Write, &memory.report)];
         let bindings = [&inputs[..], &outputs].concat();
         self.push((&source, "count"), &bindings, Grid::Pages(SPLIT_GROUP), When::Counted(layer));
+    }
+
+    /// The files of attention's first kernel, and its size. Workgroup memory holds the turned queries of
+    /// heads of usual width.
+    fn attend_kernel<'f>(&self, files: &[&'f str], scores: &[&'f str]) -> (Vec<&'f str>, Grid) {
+        let units = self.shape.heads;
+        if self.gpu.variant == Variant::Groups && self.shape.head_dim <= MOST_SHARED_HEAD_DIM {
+            let own = [shader::TREES, shader::PARTS, include_str!("shaders/attend_groups.wgsl")];
+            ([files, &own].concat(), Grid::Splits { units, per: 1 })
+        } else {
+            let own = [shader::PARTS, include_str!("shaders/attend_rows.wgsl")];
+            ([scores, &own].concat(), Grid::Splits { units, per: SPLIT_GROUP })
+        }
     }
 
     fn gate(&mut self, activation: Activation, gate: Reg, up: Reg) {
@@ -253,14 +272,23 @@ impl Lower<'_> {
         let product = MatMul::new(self.gpu, matrix, wanted, logits, RowCount::Wants, most, false);
         self.acts.push(Act::Logits(product));
 
-        let files = [shader::MATH, shader::ALLOWED, include_str!("shaders/head_blocks.wgsl")];
-        let source = self.sources.with(&[], &files);
+        let blocks = self.shape.vocab.div_ceil(VOCAB_BLOCK);
+        let shared = self.gpu.variant == Variant::Groups;
+        let lanes = [("LANES", VOCAB_BLOCK)];
+        let alone = include_str!("shaders/head_blocks.wgsl");
+        let together = [shader::TREES, include_str!("shaders/head_groups.wgsl")];
+        let (files, groups) =
+            if shared { (&together[..], blocks) } else { (&[alone][..], blocks.div_ceil(NORM_GROUP)) };
+        let source = self.sources.with(&lanes, &[&[shader::MATH, shader::ALLOWED], files].concat());
         let bindings = [(Read, &logits.buffer), (Write, &memory.blocks)];
-        let groups = self.shape.vocab.div_ceil(VOCAB_BLOCK).div_ceil(NORM_GROUP);
         self.push((&source, "head_blocks"), &bindings, Grid::Wants(groups), When::Always);
 
-        let choose = include_str!("shaders/choose_rows.wgsl");
-        let source = self.sources.with(&[], &[shader::MATH, shader::ALLOWED, shader::OUTCOME, choose]);
+        let alone = include_str!("shaders/choose_rows.wgsl");
+        let together = [shader::TREES, include_str!("shaders/choose_groups.wgsl")];
+        let shared = shared && self.limits.candidates <= MOST_SHARED_CANDIDATES;
+        let files = if shared { &together[..] } else { &[alone][..] };
+        let common = [shader::MATH, shader::ALLOWED, shader::OUTCOME, shader::CHOOSE_ALONE];
+        let source = self.sources.with(&lanes, &[&common, files].concat());
         let bindings = [(Read, &logits.buffer), (Read, &memory.blocks), (Write, &memory.report)];
         self.push((&source, "choose"), &bindings, Grid::Wants(1), When::Always);
     }

@@ -16,6 +16,8 @@ pub const VISIBLE: &str = include_str!("shaders/visible.wgsl");
 pub const SCORES: &str = include_str!("shaders/scores.wgsl");
 pub const PARTS: &str = include_str!("shaders/parts.wgsl");
 pub const ALLOWED: &str = include_str!("shaders/allowed.wgsl");
+pub const TREES: &str = include_str!("shaders/trees.wgsl");
+pub const CHOOSE_ALONE: &str = include_str!("shaders/choose_alone.wgsl");
 pub const OUTCOME: &str = include_str!("shaders/outcome.wgsl");
 
 /// The numbers that shaders of a model share.

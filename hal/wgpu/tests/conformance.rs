@@ -10,16 +10,34 @@ fn rows<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
     Box::new(gpu::device(ADAPTER, Variant::Rows))
 }
 
+fn groups<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
+    Box::new(gpu::device(ADAPTER, Variant::Groups))
+}
+
 /// Adapters that a machine may have for these tests.
 const ROWS: [Make; 4] = [rows::<0>, rows::<1>, rows::<2>, rows::<3>];
+const GROUPS: [Make; 4] = [groups::<0>, groups::<1>, groups::<2>, groups::<3>];
 
-#[test]
-fn kernels_without_barriers_conform_on_every_adapter() {
-    for (adapter, make) in gpu::found().iter().zip(ROWS) {
+/// Cases of a line: a software driver takes seconds for each, most of them to compile.
+const CASES: u32 = 3;
+
+fn conform(makes: [Make; 4]) {
+    for (adapter, make) in gpu::found().iter().zip(makes) {
         println!("{adapter}");
         let only = std::env::var("AGENTOS_CONFORMANCE_ONLY").ok();
-        let table = run(&Backend { name: "wgpu", make, twins: &[] }, &Options { only, ..Options::default() });
+        let options = Options { cases: CASES, only, ..Options::default() };
+        let table = run(&Backend { name: "wgpu", make, twins: &[] }, &options);
         println!("{table}");
         assert!(table.passed(), "{table}");
     }
+}
+
+#[test]
+fn kernels_without_barriers_conform_on_every_adapter() {
+    conform(ROWS);
+}
+
+#[test]
+fn kernels_of_workgroups_conform_on_every_adapter() {
+    conform(GROUPS);
 }

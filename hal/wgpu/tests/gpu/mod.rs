@@ -1,6 +1,9 @@
 //! Adapters for the tests: each one that is found; none is a printed line, or a failure where
 //! `AGENTOS_REQUIRE_GPU` is set.
 
+#[allow(dead_code, reason = "not every test runs a model")]
+pub mod tiny;
+
 use agentos_wgpu::{Choice, Found, Variant, WgpuDevice, adapters};
 
 /// The adapters of this machine.

@@ -1,0 +1,98 @@
+//! What a step costs on the bus, and that pages travel while nothing waits.
+
+mod gpu;
+
+use std::task::Poll;
+
+use agentos_hal::{Candidate, DeviceError, PageError, PageId, TensorDevice, page};
+use agentos_wgpu::{Variant, WgpuDevice};
+
+use gpu::tiny::{LIMITS, PROGRAM, SHAPE, STEP_ROWS, Weights, with_step};
+
+fn prepared(adapter: usize) -> WgpuDevice {
+    let mut device = gpu::device(adapter, Variant::Rows);
+    device.prepare(&PROGRAM, &SHAPE, &LIMITS, &mut Weights::new(SHAPE)).expect("the tiny model fits");
+    device
+}
+
+fn finish(device: &mut WgpuDevice) -> Result<Vec<Candidate>, DeviceError> {
+    loop {
+        match device.poll() {
+            Poll::Pending => std::thread::yield_now(),
+            Poll::Ready(report) => return report.map(|report| report.candidates.to_vec()),
+        }
+    }
+}
+
+fn ready(mut operation: impl FnMut() -> Poll<Result<(), PageError>>) -> Result<(), PageError> {
+    loop {
+        match operation() {
+            Poll::Pending => std::thread::yield_now(),
+            Poll::Ready(result) => return result,
+        }
+    }
+}
+
+/// Sixteen rows that ask for forty candidates and a register of a usual width.
+#[test]
+fn a_step_is_one_submission_one_pass_and_little_on_the_bus() {
+    const MOST_BYTES: u64 = 64 << 10;
+    for (adapter, _) in gpu::found().iter().enumerate() {
+        let shape = agentos_hal::ModelShape { width: 576, vocab: 4096, ..SHAPE };
+        let mut device = gpu::device(adapter, Variant::Rows);
+        device.prepare(&PROGRAM, &shape, &LIMITS, &mut Weights::new(shape)).expect("the model fits");
+        for steps in 1..=3 {
+            with_step(STEP_ROWS, |step| device.submit(step)).expect("a step");
+            finish(&mut device).expect("a report");
+            let traffic = device.traffic();
+            assert_eq!((traffic.steps, traffic.submits, traffic.passes), (steps, steps, steps));
+            assert!(traffic.bytes_read <= steps * MOST_BYTES, "{traffic:?}");
+            assert!(traffic.bytes_written <= steps * MOST_BYTES, "{traffic:?}");
+        }
+    }
+}
+
+#[test]
+fn pages_that_are_asked_for_in_turns_come_back_each_as_it_is() {
+    for (adapter, _) in gpu::found().iter().enumerate() {
+        let mut device = prepared(adapter);
+        let bytes = page::image_bytes(&SHAPE, LIMITS.kv);
+        // More than the ring has buffers.
+        let images: Vec<Vec<u8>> = (0..7u8).map(|page| vec![page + 1; bytes]).collect();
+        for (page, image) in (0..).map(PageId).zip(&images) {
+            ready(|| device.copy_in(page, image)).expect("a page in");
+        }
+        let mut found = vec![vec![0; bytes]; images.len()];
+        let mut left: Vec<usize> = (0..images.len()).collect();
+        for turn in 0.. {
+            assert!(turn < 10_000_000, "pages {left:?} never come");
+            left.retain(|&page| match device.copy_out(PageId(page as u32), &mut found[page]) {
+                Poll::Pending => true,
+                Poll::Ready(result) => {
+                    result.expect("a page out");
+                    false
+                }
+            });
+            if left.is_empty() {
+                break;
+            }
+        }
+        assert!(found == images);
+    }
+}
+
+/// A copy that was begun and not fetched must not speak for what the page holds later.
+#[test]
+fn a_page_that_changed_is_copied_anew() {
+    for (adapter, _) in gpu::found().iter().enumerate() {
+        let mut device = prepared(adapter);
+        let bytes = page::image_bytes(&SHAPE, LIMITS.kv);
+        let (before, after) = (vec![1; bytes], vec![2; bytes]);
+        ready(|| device.copy_in(PageId(0), &before)).expect("a page in");
+        let mut found = vec![0; bytes];
+        let _ = device.copy_out(PageId(0), &mut found);
+        ready(|| device.copy_in(PageId(0), &after)).expect("a page in");
+        ready(|| device.copy_out(PageId(0), &mut found)).expect("a page out");
+        assert!(found == after);
+    }
+}
