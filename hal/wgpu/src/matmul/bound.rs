@@ -164,7 +164,9 @@ fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
 /// A kernel of products.
 pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) -> Compiled {
     let bindings = [Binding::Read, Binding::Read, Binding::Write, Binding::Read];
-    (kernel, gpu.pipeline(&kernel.source(weights.info.dtype, form), "main", &bindings))
+    let dtype = weights.info.dtype;
+    let name = format!("{kernel:?} {dtype} {form:?}");
+    (kernel, gpu.named_pipeline(&name, "main", &bindings, || kernel.source(dtype, form)))
 }
 
 impl Lookup {
