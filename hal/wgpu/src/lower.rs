@@ -72,24 +72,43 @@ impl Lower<'_> {
     fn part(&mut self, ops: &[Op], layer: Option<u32>) {
         let mut rest = ops;
         while let Some((op, behind)) = rest.split_first() {
-            rest = if self.gated(rest, layer) {
-                &rest[fuse::GATED_OPS..]
-            } else {
-                self.op(op, layer);
-                behind
+            let fused = self.gated(rest, layer).or_else(|| self.stack(rest, layer));
+            rest = match fused {
+                Some(ops) => &rest[ops..],
+                None => {
+                    self.op(op, layer);
+                    behind
+                }
             };
         }
     }
 
-    /// Whether the next instructions were lowered as one gated product.
-    fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> bool {
-        let found = layer.zip(fuse::gated(self.program, ops));
-        let Some((layer, gated)) = found else { return false };
-        let Some(weights) = self.weights.woven(&gated, layer) else { return false };
+    /// Lowers the next instructions as one gated product, if they are one, and says how many they were.
+    fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
+        let gated = fuse::gated(self.program, ops)?;
+        let weights = self.weights.fused(gated.weights[0], layer?)?;
         let (input, out) = (self.reg(gated.input), self.reg(gated.out));
         let product = MatMul::gated(self.gpu, weights, input, out, self.limits.rows, gated.activation);
         self.acts.push(Act::Product(product));
-        true
+        Some(fuse::GATED_OPS)
+    }
+
+    /// As [`Lower::gated`], for products of one register. What stands between them, or could not be stacked,
+    /// follows.
+    fn stack(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
+        let stack = fuse::stack(self.program, ops)?;
+        let weights = self.weights.fused(stack.products[0].0, layer?)?;
+        let products = &stack.products[..weights.matrices()];
+        let outs: Vec<_> = products.iter().map(|(_, out)| self.reg(*out)).collect();
+        let input = self.reg(stack.input);
+        let product = MatMul::stacked(self.gpu, weights, input, &outs, self.limits.rows);
+        self.acts.push(Act::Product(product));
+        for op in &ops[..stack.ops] {
+            if !products.iter().any(|(weight, _)| op.weight() == Some(*weight)) {
+                self.op(op, layer);
+            }
+        }
+        Some(stack.ops)
     }
 
     fn op(&mut self, op: &Op, layer: Option<u32>) {
