@@ -57,7 +57,6 @@ fn agrees_with_llama_cpp(device: &mut WgpuDevice) {
         let prompt = tokenizer.encode(&case.prompt, Special::Parse).unwrap();
         assert_eq!(prompt, case.prompt_ids, "{:?}", case.prompt);
         let (ids, first) = greedy(device, &mut tables, &tokenizer, &prompt);
-        println!("{:?}", &first); println!("{:?}", case.last_prompt_logits_top10.iter().map(|l| (l.id, l.logit)).collect::<Vec<_>>()); println!("ids {ids:?} {:?}", case.output_ids);
         let difference = logit_difference(case, &first);
         let equal = compare_ids(case, &ids, TOKENS as usize);
         println!("logits within {difference}, {equal} of {} tokens equal", ids.len());

@@ -125,7 +125,8 @@ pub fn open(choice: &Choice) -> Result<Gpu, OpenError> {
     check(&info.name, &limits)?;
     let request = adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("agentos"),
-        required_features: wgpu::Features::empty(),
+        // For benchmarks; no kernel needs a feature.
+        required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
         required_limits: limits,
         experimental_features: wgpu::ExperimentalFeatures::disabled(),
         memory_hints: wgpu::MemoryHints::MemoryUsage,
