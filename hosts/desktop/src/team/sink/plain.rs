@@ -150,7 +150,8 @@ impl<W: Write> Sink for Plain<W> {
                 write_line(&mut self.out, self.style, name, DOES, what)
             }
             DeviceNews::Restored { took_us, .. } => {
-                let what = format_args!("the device is back after {:.1} s; the agents go on", took_us as f64 / 1e6);
+                let what =
+                    format_args!("the device is back after {:.1} s; the agents go on", took_us as f64 / 1e6);
                 write_line(&mut self.out, self.style, name, DOES, what)
             }
         }
