@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .ok_or("the variants are rows and groups")?,
         ),
     };
-    let gpu = open(&Choice { adapter, variant, ..Choice::default() })?;
+    let gpu = open(&Choice { adapter, variant, timestamps: true, ..Choice::default() })?;
     println!("{}, variant {}", gpu.info.name, gpu.variant.name());
     let is_processor = gpu.info.device_type == wgpu::DeviceType::Cpu;
     let effort = if is_processor { OF_PROCESSOR } else { OF_GPU };
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Wall-clock time of one product with each of the weights.
+/// Time of one product with each of the weights.
 fn best_seconds(
     gpu: &Gpu,
     weights: &[Weights],
@@ -93,17 +93,23 @@ fn best_seconds(
     let bind = |weights| MatMul::new(gpu, weights, &input, &out, RowCount::Rows, rows, true);
     let products = gpu.checked(|| Ok(weights.iter().map(bind).collect::<Vec<_>>()))?;
     let step = step(gpu, rows);
+    let watch = Watch::new(gpu);
     let mut best = f64::INFINITY;
     for pass in 0..effort.passes.0 + effort.passes.1 {
-        let begun = Instant::now();
-        run(gpu, &step, &products, rows, effort.rounds)?;
+        let seconds = watch.seconds(gpu, |pass| {
+            pass.set_bind_group(0, &step, &[]);
+            for _ in 0..effort.rounds {
+                products.iter().for_each(|product| product.encode(pass, rows));
+            }
+        })?;
         if pass >= effort.passes.0 {
-            best = best.min(begun.elapsed().as_secs_f64() / f64::from(effort.rounds));
+            best = best.min(seconds / f64::from(effort.rounds));
         }
     }
     Ok(best)
 }
 
+/// A step of so many rows and nothing else.
 fn step(gpu: &Gpu, rows: u32) -> wgpu::BindGroup {
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     let descriptor = wgpu::BufferDescriptor { label: None, size: 256, usage, mapped_at_creation: false };
@@ -116,21 +122,67 @@ fn step(gpu: &Gpu, rows: u32) -> wgpu::BindGroup {
     })
 }
 
-fn run(
-    gpu: &Gpu,
-    step: &wgpu::BindGroup,
-    products: &[MatMul],
-    rows: u32,
-    rounds: u32,
-) -> Result<(), Box<dyn Error>> {
-    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-    pass.set_bind_group(0, step, &[]);
-    for _ in 0..rounds {
-        products.iter().for_each(|product| product.encode(&mut pass, rows));
+/// Times passes: by the device's own clock where it has one, else from submission to completion.
+struct Watch {
+    clock: Option<(wgpu::QuerySet, [wgpu::Buffer; 2])>,
+}
+
+impl Watch {
+    fn new(gpu: &Gpu) -> Watch {
+        let has_clock = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let clock = has_clock.then(|| {
+            use wgpu::BufferUsages as Use;
+            let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: None,
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            });
+            let usages = [Use::QUERY_RESOLVE | Use::COPY_SRC, Use::MAP_READ | Use::COPY_DST];
+            let buffers = usages.map(|usage| {
+                let size = 16;
+                let descriptor =
+                    wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+                gpu.device.create_buffer(&descriptor)
+            });
+            (queries, buffers)
+        });
+        Watch { clock }
     }
-    drop(pass);
-    gpu.queue.submit([encoder.finish()]);
-    gpu.device.poll(wgpu::PollType::wait_indefinitely())?;
-    gpu.failure().map_or(Ok(()), |failure| Err(failure.into()))
+
+    fn seconds(
+        &self,
+        gpu: &Gpu,
+        encode: impl FnOnce(&mut wgpu::ComputePass<'_>),
+    ) -> Result<f64, Box<dyn Error>> {
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let timestamp_writes = self.clock.as_ref().map(|(query_set, _)| wgpu::ComputePassTimestampWrites {
+            query_set,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        });
+        encode(
+            &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes }),
+        );
+        if let Some((queries, [resolved, read])) = &self.clock {
+            encoder.resolve_query_set(queries, 0..2, resolved, 0);
+            encoder.copy_buffer_to_buffer(resolved, 0, read, 0, 16);
+        }
+        let commands = encoder.finish();
+        let begun = Instant::now();
+        gpu.queue.submit([commands]);
+        gpu.device.poll(wgpu::PollType::wait_indefinitely())?;
+        let elapsed = begun.elapsed();
+        if let Some(failure) = gpu.failure() {
+            return Err(failure.into());
+        }
+        let Some((_, [_, read])) = &self.clock else { return Ok(elapsed.as_secs_f64()) };
+        read.map_async(wgpu::MapMode::Read, .., |_| ());
+        gpu.device.poll(wgpu::PollType::wait_indefinitely())?;
+        let bytes = read.get_mapped_range(..)?;
+        let ticks: &[u64] = bytemuck::cast_slice(&bytes);
+        let seconds = (ticks[1] - ticks[0]) as f64 * f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+        drop(bytes);
+        read.unmap();
+        Ok(seconds)
+    }
 }

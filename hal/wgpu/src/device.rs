@@ -118,6 +118,8 @@ impl WgpuDevice {
 
     /// A model without a step under way, on a device that works.
     fn idle(&mut self) -> Result<(&Gpu, &mut Model), PageError> {
+        // Brings in what the driver has to say since the last call.
+        let _ = self.gpu.device.poll(wgpu::PollType::Poll);
         let failed = self.gpu.failure().is_some();
         let model = self.model.as_mut().ok_or(PageError::NotPrepared)?;
         if model.step.is_some() {
@@ -199,7 +201,7 @@ impl Model {
             profiler.end(&mut encoder);
         }
         let bytes = 4 * u64::from(self.packed.parts.end);
-        let slot = self.ring.take(Load::Report, bytes);
+        let slot = self.ring.take_for_report(bytes);
         encoder.copy_buffer_to_buffer(&memory.report, 0, self.ring.buffer(slot), 0, bytes);
         gpu.queue.submit([encoder.finish()]);
         self.ring.map(slot);
@@ -312,14 +314,14 @@ impl TensorDevice for WgpuDevice {
             return Poll::Ready(Err(error));
         }
         let load = Load::Image(page);
-        let slot = model.ring.find(load).unwrap_or_else(|| {
-            let slot = model.ring.take(load, image.len() as u64);
-            let to = model.ring.buffer(slot);
-            pages::copy_out(gpu, &model.machine.memory, page, model.sizes.page_layer, to);
-            model.ring.map(slot);
-            slot
-        });
-        let _ = gpu.device.poll(wgpu::PollType::Poll);
+        let Some(slot) = model.ring.find(load) else {
+            if let Some(slot) = model.ring.take_for_page(load, image.len() as u64) {
+                let to = model.ring.buffer(slot);
+                pages::copy_out(gpu, &model.machine.memory, page, model.sizes.page_layer, to);
+                model.ring.map(slot);
+            }
+            return Poll::Pending;
+        };
         match model.ring.progress(slot) {
             Progress::Waiting => Poll::Pending,
             Progress::Failed => self.lost(),
@@ -365,15 +367,15 @@ impl TensorDevice for WgpuDevice {
             return Poll::Ready(Err(error));
         }
         let load = Load::Summary(page, layer);
-        let slot = model.ring.find(load).unwrap_or_else(|| {
+        let Some(slot) = model.ring.find(load) else {
             let bytes = model.sizes.page_layer + crate::sizes::PAGE_MASS_BYTES;
-            let slot = model.ring.take(load, bytes);
-            let (memory, to) = (&model.machine.memory, model.ring.buffer(slot));
-            pages::copy_summary(gpu, memory, page, layer, model.sizes.page_layer, to);
-            model.ring.map(slot);
-            slot
-        });
-        let _ = gpu.device.poll(wgpu::PollType::Poll);
+            if let Some(slot) = model.ring.take_for_page(load, bytes) {
+                let (memory, to) = (&model.machine.memory, model.ring.buffer(slot));
+                pages::copy_summary(gpu, memory, page, layer, model.sizes.page_layer, to);
+                model.ring.map(slot);
+            }
+            return Poll::Pending;
+        };
         let (shape, kv) = (model.shape, model.limits.kv);
         match model.ring.progress(slot) {
             Progress::Waiting => Poll::Pending,

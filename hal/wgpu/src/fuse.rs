@@ -2,6 +2,8 @@
 
 use agentos_hal::{Activation, Op, Program, Reg, WeightRole};
 
+use crate::matmul::MOST_STACKED;
+
 /// Two products of one register and the gate behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gated {
@@ -26,11 +28,73 @@ pub fn gated(program: &Program, ops: &[Op]) -> Option<Gated> {
     let (of_gate, of_up) = if first.out == gate { (first, second) } else { (second, first) };
     let belong = of_gate.out == gate && of_up.out == up && of_gate.input == of_up.input;
     let weights = [of_gate.weight, of_up.weight];
-    let once = |role| program.ops().filter(|op| op.weight() == Some(role)).count() == 1;
     let alone = program.ops().filter(|op| uses(op, up)).count() == 2
-        && weights.into_iter().all(|role: WeightRole| role.per_layer() && once(role));
+        && weights.into_iter().all(|role| is_alone(program, role));
     let found = Gated { input: of_gate.input, weights, out: gate, activation };
     (belong && alone && found.input != up).then_some(found)
+}
+
+/// Products of one register that one dispatch may compute, and what stands between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// What all of them read.
+    pub input: Reg,
+    /// Matrices and what they are multiplied into, at least two and at most [`MOST_STACKED`].
+    pub products: Vec<(WeightRole, Reg)>,
+    /// Instructions of the stack.
+    pub ops: usize,
+}
+
+/// The products of one register that `ops`, a rest of a part of the program, begins with, if nobody else uses
+/// their matrices. Biases of them may stand between, which can as well wait for the last product.
+pub fn stack(program: &Program, ops: &[Op]) -> Option<Stack> {
+    let input = plain(ops.first()?)?.input;
+    let mut products: Vec<(WeightRole, Reg)> = Vec::new();
+    let mut count = 0;
+    for (at, op) in ops.iter().enumerate() {
+        if let Op::Add { reg, .. } = op
+            && products.iter().any(|(_, out)| out == reg)
+        {
+            continue;
+        }
+        let Some(product) = plain(op).filter(|product| product.input == input) else { break };
+        let known = |(weight, out): &(WeightRole, Reg)| *weight == product.weight || *out == product.out;
+        let gates = gated(program, &ops[at..]).is_some();
+        if gates
+            || products.len() == MOST_STACKED
+            || products.iter().any(known)
+            || !is_alone(program, product.weight)
+        {
+            break;
+        }
+        products.push((product.weight, product.out));
+        count = at + 1;
+    }
+    (products.len() > 1).then_some(Stack { input, products, ops: count })
+}
+
+/// Every stack of the layers of a program that is not a gated pair.
+pub fn all_stacks(program: &Program) -> Vec<Stack> {
+    let mut found = Vec::new();
+    let mut rest = program.layer;
+    while !rest.is_empty() {
+        let taken = match (gated(program, rest), stack(program, rest)) {
+            (Some(_), _) => GATED_OPS,
+            (None, Some(stack)) => {
+                let taken = stack.ops;
+                found.push(stack);
+                taken
+            }
+            (None, None) => 1,
+        };
+        rest = &rest[taken..];
+    }
+    found
+}
+
+/// Whether one instruction of the layers names the matrix, and no other.
+fn is_alone(program: &Program, weight: WeightRole) -> bool {
+    weight.per_layer() && program.ops().filter(|op| op.weight() == Some(weight)).count() == 1
 }
 
 /// Every gated pair of products in the layers of a program.
@@ -88,6 +152,33 @@ mod tests {
         let gated = Gated { input: Reg::Normed, weights, out: Reg::Gate, activation: Activation::Silu };
         assert_eq!(found(&[GATE, UP, ACTIVATE]), Some(gated));
         assert_eq!(found(&[UP, GATE, ACTIVATE]), Some(gated));
+    }
+
+    const QUERY: Op =
+        Op::MatMul { input: Reg::Normed, weight: WeightRole::Query, out: Reg::Query, accumulate: false };
+    const KEY: Op =
+        Op::MatMul { input: Reg::Normed, weight: WeightRole::Key, out: Reg::Key, accumulate: false };
+    const VALUE: Op =
+        Op::MatMul { input: Reg::Normed, weight: WeightRole::Value, out: Reg::Value, accumulate: false };
+    const QUERY_BIAS: Op = Op::Add { reg: Reg::Query, weight: WeightRole::QueryBias };
+    const KEY_BIAS: Op = Op::Add { reg: Reg::Key, weight: WeightRole::KeyBias };
+
+    fn stacks(layer: &'static [Op]) -> Vec<(usize, usize)> {
+        let found = all_stacks(&Program { prologue: &[], layer, epilogue: &[] });
+        found.iter().map(|stack| (stack.products.len(), stack.ops)).collect()
+    }
+
+    #[test]
+    fn products_of_one_register_are_stacked() {
+        assert_eq!(stacks(&[QUERY, KEY, VALUE]), [(3, 3)]);
+        assert_eq!(stacks(&[QUERY, QUERY_BIAS, KEY, KEY_BIAS, VALUE, GATE]), [(3, 5)]);
+        assert_eq!(stacks(&[QUERY, KEY, KEY_BIAS, GATE, UP, ACTIVATE]), [(2, 2)]);
+        assert_eq!(stacks(&[GATE, UP, ACTIVATE]), []);
+        assert_eq!(stacks(&[QUERY, Op::Rotate { reg: Reg::Key }, KEY]), []);
+        // A matrix that is named twice is needed by itself.
+        assert_eq!(stacks(&[QUERY, KEY, KEY_BIAS, VALUE, KEY]), []);
+        // What is read in between must be there.
+        assert_eq!(stacks(&[QUERY, Op::Add { reg: Reg::Normed, weight: WeightRole::FfnNorm }, KEY]), []);
     }
 
     /// What somebody else looks at is not left unwritten.

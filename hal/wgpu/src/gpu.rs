@@ -41,7 +41,7 @@ pub struct Gpu {
     health: Arc<Health>,
 }
 
-/// A pipeline's whole source, entry point and bindings.
+/// A pipeline's whole source or its name, its entry point and bindings.
 type Key = (String, String, Vec<Binding>);
 
 /// What a shader does with a storage buffer of its group 1; binding numbers count from 0.
@@ -155,9 +155,21 @@ impl Gpu {
     /// The pipeline of a shader's entry point, made once. Group 0 is the step's, group 1 holds the
     /// bindings.
     pub fn pipeline(&self, source: &str, entry: &str, bindings: &[Binding]) -> wgpu::ComputePipeline {
+        self.named_pipeline(source, entry, bindings, || source.to_string())
+    }
+
+    /// As [`Gpu::pipeline`], where the source takes time to put together: `name` says all that it depends
+    /// on, and `source` is called once.
+    pub fn named_pipeline(
+        &self,
+        name: &str,
+        entry: &str,
+        bindings: &[Binding],
+        source: impl FnOnce() -> String,
+    ) -> wgpu::ComputePipeline {
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (source.to_string(), entry.to_string(), bindings.to_vec());
-        pipelines.entry(key).or_insert_with(|| self.make_pipeline(source, entry, bindings)).clone()
+        let key = (name.to_string(), entry.to_string(), bindings.to_vec());
+        pipelines.entry(key).or_insert_with(|| self.make_pipeline(&source(), entry, bindings)).clone()
     }
 
     fn make_pipeline(&self, source: &str, entry: &str, bindings: &[Binding]) -> wgpu::ComputePipeline {

@@ -1,4 +1,16 @@
-//! The wgpu backend: the tensor machine on any Vulkan, Metal or DX12 GPU.
+//! The wgpu backend: the tensor machine on any Vulkan, Metal or DX12 GPU, software drivers included.
+//!
+//! [`open`] finds an adapter and opens it; a [`WgpuDevice`] gives it the life of a tensor device. `prepare`
+//! makes every buffer, pipeline and bind group (`sizes`, `machine`, `weights`) and lowers the program to a
+//! list of dispatches (`lower`, `fuse`, `dispatch`). A step is packed into one small buffer (`step`), encoded
+//! into one pass and submitted once; its report (`report`) and whatever else comes back goes through a ring of
+//! mapped buffers (`ring`, `pages`).
+//!
+//! What a step computes for a row is one sequence of operations, whatever else is in the step: kernels are
+//! chosen from the device, the model and its limits, never from the batch.
+//!
+//! What must never happen here: a call that waits for the device outside of `prepare`, a panic for what a
+//! driver does, logits on the bus, `unsafe`.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -24,8 +24,11 @@ const SPLIT_GROUP: u32 = 8;
 const ATTEND_LANES: u32 = 128;
 const MOST_SHARED_HEAD_DIM: u32 = 192;
 
+/// The widest vector that one invocation norms.
+const MOST_LONE_WIDTH: u32 = 16_384;
+
 /// Most candidates that a workgroup chooses together: the list of `choose_groups` has room for as many.
-const MOST_SHARED_CANDIDATES: u32 = 1024;
+pub const MOST_SHARED_CANDIDATES: u32 = 1024;
 
 /// The register that the head reads.
 pub fn head_input(program: &Program) -> Reg {
@@ -72,24 +75,43 @@ impl Lower<'_> {
     fn part(&mut self, ops: &[Op], layer: Option<u32>) {
         let mut rest = ops;
         while let Some((op, behind)) = rest.split_first() {
-            rest = if self.gated(rest, layer) {
-                &rest[fuse::GATED_OPS..]
-            } else {
-                self.op(op, layer);
-                behind
+            let fused = self.gated(rest, layer).or_else(|| self.stack(rest, layer));
+            rest = match fused {
+                Some(ops) => &rest[ops..],
+                None => {
+                    self.op(op, layer);
+                    behind
+                }
             };
         }
     }
 
-    /// Whether the next instructions were lowered as one gated product.
-    fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> bool {
-        let found = layer.zip(fuse::gated(self.program, ops));
-        let Some((layer, gated)) = found else { return false };
-        let Some(weights) = self.weights.woven(&gated, layer) else { return false };
+    /// Lowers the next instructions as one gated product, if they are one, and says how many they were.
+    fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
+        let gated = fuse::gated(self.program, ops)?;
+        let weights = self.weights.fused(gated.weights[0], layer?)?;
         let (input, out) = (self.reg(gated.input), self.reg(gated.out));
         let product = MatMul::gated(self.gpu, weights, input, out, self.limits.rows, gated.activation);
         self.acts.push(Act::Product(product));
-        true
+        Some(fuse::GATED_OPS)
+    }
+
+    /// As [`Lower::gated`], for products of one register. What stands between them, or could not be stacked,
+    /// follows.
+    fn stack(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
+        let stack = fuse::stack(self.program, ops)?;
+        let weights = self.weights.fused(stack.products[0].0, layer?)?;
+        let products = &stack.products[..weights.matrices()];
+        let outs: Vec<_> = products.iter().map(|(_, out)| self.reg(*out)).collect();
+        let input = self.reg(stack.input);
+        let product = MatMul::stacked(self.gpu, weights, input, &outs, self.limits.rows);
+        self.acts.push(Act::Product(product));
+        for op in &ops[..stack.ops] {
+            if !products.iter().any(|(weight, _)| op.weight() == Some(*weight)) {
+                self.op(op, layer);
+            }
+        }
+        Some(stack.ops)
     }
 
     fn op(&mut self, op: &Op, layer: Option<u32>) {
@@ -156,8 +178,10 @@ impl Lower<'_> {
         let here = include_str!("shaders/norm_here.wgsl");
         let from = include_str!("shaders/norm_from.wgsl");
         let (body, groups) = match self.gpu.variant {
-            Variant::Rows => (include_str!("shaders/norm_rows.wgsl"), vectors.div_ceil(NORM_GROUP)),
-            Variant::Groups => (include_str!("shaders/norm_groups.wgsl"), vectors),
+            Variant::Rows if to.width <= MOST_LONE_WIDTH => {
+                (include_str!("shaders/norm_rows.wgsl"), vectors.div_ceil(NORM_GROUP))
+            }
+            Variant::Rows | Variant::Groups => (include_str!("shaders/norm_groups.wgsl"), vectors),
         };
         let source = self.sources.with(&numbers, &[if input == out { here } else { from }, body]);
         let mut bindings = vec![(Read, self.weights.vector(weight, layer)), (Write, &to.buffer)];
@@ -286,7 +310,9 @@ impl Lower<'_> {
 
         let alone = include_str!("shaders/choose_rows.wgsl");
         let together = [shader::TREES, include_str!("shaders/choose_groups.wgsl")];
-        let shared = shared && self.limits.candidates <= MOST_SHARED_CANDIDATES;
+        // Also without barriers elsewhere: one invocation would go through the whole vocabulary, and a
+        // software driver ends loops after 65,535 turns in all.
+        let shared = self.limits.candidates <= MOST_SHARED_CANDIDATES;
         let files = if shared { &together[..] } else { &[alone][..] };
         let common = [shader::MATH, shader::ALLOWED, shader::OUTCOME, shader::CHOOSE_ALONE];
         let source = self.sources.with(&lanes, &[&common, files].concat());

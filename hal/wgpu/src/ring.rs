@@ -10,6 +10,9 @@ use crate::gpu::Gpu;
 /// Buffers of the ring: a step's report, and pages that somebody waits for.
 pub const SLOTS: u64 = 4;
 
+/// Requests without a slot after which somebody counts as gone.
+const PATIENCE: u32 = 1 << 20;
+
 /// What a buffer is in use for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
@@ -48,8 +51,10 @@ struct Slot {
 /// The buffers.
 pub struct Ring {
     slots: Vec<Slot>,
-    /// The slot that is taken next, if it is free.
+    /// The slot that is taken next, if it is free; else the one that was taken longest ago.
     next: usize,
+    /// Requests that found no slot since the last that did.
+    refused: u32,
 }
 
 impl Ring {
@@ -63,7 +68,7 @@ impl Ring {
             let buffer = gpu.buffer(Resource::ScratchBytes, bytes, usage)?;
             Ok(Slot { buffer, load: Load::Free, bytes: 0, progress: Arc::default() })
         };
-        Ok(Ring { slots: (0..SLOTS).map(slot).collect::<Result<_, PrepareError>>()?, next: 0 })
+        Ok(Ring { slots: (0..SLOTS).map(slot).collect::<Result<_, PrepareError>>()?, next: 0, refused: 0 })
     }
 
     /// The slot with this load.
@@ -71,16 +76,35 @@ impl Ring {
         self.slots.iter().position(|slot| slot.load == load)
     }
 
-    /// Takes a slot for a load of so many bytes; the oldest one that waits for a page where none is free.
-    pub fn take(&mut self, load: Load, bytes: u64) -> usize {
+    /// Takes a slot for a step's report of so many bytes.
+    ///
+    /// # Panics
+    /// When none is free: [`Ring::forget_pages`] first.
+    pub fn take_for_report(&mut self, bytes: u64) -> usize {
+        let free = self.free_slot().expect("one report at a time, and pages were forgotten");
+        self.load(free, Load::Report, bytes)
+    }
+
+    /// Takes a slot for a page. `None` when others wait for all of them: ask again. Whoever does not come
+    /// back for a page loses it to those who ask often enough.
+    pub fn take_for_page(&mut self, load: Load, bytes: u64) -> Option<usize> {
+        let free = self.free_slot().or_else(|| {
+            self.refused += 1;
+            let oldest = (self.refused > PATIENCE).then_some(self.next)?;
+            self.free(oldest);
+            Some(oldest)
+        })?;
+        Some(self.load(free, load, bytes))
+    }
+
+    fn free_slot(&self) -> Option<usize> {
         let order = (0..self.slots.len()).map(|step| (self.next + step) % self.slots.len());
-        let free = order.clone().find(|&index| self.slots[index].load == Load::Free);
-        let evicted = || order.clone().find(|&index| self.slots[index].load != Load::Report);
-        let index = free.or_else(evicted).expect("at most one slot holds a report");
-        if free.is_none() {
-            self.free(index);
-        }
+        order.into_iter().find(|&index| self.slots[index].load == Load::Free)
+    }
+
+    fn load(&mut self, index: usize, load: Load, bytes: u64) -> usize {
         self.next = (index + 1) % self.slots.len();
+        self.refused = 0;
         let slot = &mut self.slots[index];
         (slot.load, slot.bytes) = (load, bytes);
         slot.progress.store(WAITING, Ordering::Release);

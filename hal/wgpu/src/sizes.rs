@@ -3,6 +3,7 @@
 use agentos_hal::{Footprint, Limits, ModelShape, PAGE_TOKENS, PrepareError, Reg, Resource, page};
 
 use crate::angles;
+use crate::lower::MOST_SHARED_CANDIDATES;
 use crate::register::{Register, stride};
 use crate::report::Parts;
 use crate::step::Packed;
@@ -18,6 +19,12 @@ const LEAST_SPLIT_PAGES: u32 = 32;
 
 /// What the parts of attention may take. Where a step's worst case is more, splits are longer.
 const PART_BYTES: u64 = 64 << 20;
+
+/// Loops of one invocation may take this many turns in all: a software driver ends them after 65,535.
+const MOST_TURNS: u32 = 60_000;
+
+/// The largest vocabulary of which one invocation alone can choose any number of candidates.
+const MOST_LONE_VOCAB: u32 = 4096;
 
 /// Bytes of a page's masses.
 pub const PAGE_MASS_BYTES: u64 = PAGE_TOKENS as u64 * 8;
@@ -72,6 +79,9 @@ impl Sizes {
         // Words of page memory, masses and the report are counted in 32 bits.
         for (name, count) in [("pages", limits.pages), ("segment_pages", limits.segment_pages)] {
             at_most(name, count, 1 << 26)?;
+        }
+        if shape.vocab > MOST_LONE_VOCAB {
+            at_most("candidates", limits.candidates, MOST_SHARED_CANDIDATES)?;
         }
         let (split_pages, parts) = split(shape, limits);
         let kv_layer = page::layer_bytes(shape, limits.kv) as u64;
@@ -176,7 +186,9 @@ fn split(shape: &ModelShape, limits: &Limits) -> (u32, u64) {
     let of_split = u64::from(limits.rows) * u64::from(shape.heads) * u64::from(shape.head_dim + 4) * 4;
     let bytes = |pages: u32| of_split.saturating_mul(limits.segment_pages.div_ceil(pages).max(1).into());
     let mut pages = LEAST_SPLIT_PAGES;
-    while bytes(pages) > PART_BYTES && pages < limits.segment_pages {
+    // Of a page in `attend_rows`: its scores, its shares, and eight tokens for every eight dimensions.
+    let turns = 2 * shape.head_dim + 32;
+    while bytes(pages) > PART_BYTES && pages < limits.segment_pages && 2 * pages * turns <= MOST_TURNS {
         pages *= 2;
     }
     (pages, bytes(pages))

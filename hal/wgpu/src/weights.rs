@@ -14,8 +14,8 @@ use crate::matmul::Weights;
 /// A weight on the device.
 enum Stored {
     Matrix(Weights),
-    /// A gate's matrix and that of its other factor, woven; under the gate's name.
-    Woven(Weights),
+    /// Matrices that one dispatch multiplies with; under the name of the first.
+    Fused(Weights),
     Vector(wgpu::Buffer),
 }
 
@@ -105,9 +105,8 @@ impl Store {
         source: &mut dyn WeightSource,
     ) -> Result<Store, PrepareError> {
         let mut store = Store { stored: HashMap::new(), tied: shape.tied_embedding, factors: Vec::new() };
-        store.weave(gpu, program, shape, source)?;
-        let woven = store.woven_ids(program);
-        for id in all(program, shape).into_iter().filter(|id| !woven.contains(id)) {
+        let fused = store.fuse(gpu, program, shape, source)?;
+        for id in all(program, shape).into_iter().filter(|id| !fused.contains(id)) {
             describe(shape, source, id)?;
             let tensor = source.load(id)?;
             if is_vector(id.role) {
@@ -132,46 +131,61 @@ impl Store {
         Ok(store)
     }
 
-    /// Loads the matrices of gated products, where both are of one type.
-    fn weave(
+    /// Loads the matrices that dispatches share, and returns their names.
+    fn fuse(
         &mut self,
         gpu: &Gpu,
         program: &Program,
         shape: &ModelShape,
         source: &mut dyn WeightSource,
-    ) -> Result<(), PrepareError> {
-        for gated in fuse::all_gated(program) {
-            for layer in 0..shape.layers {
-                let ids = gated.weights.map(|role| WeightId { role, layer });
+    ) -> Result<HashSet<WeightId>, PrepareError> {
+        let mut names = HashSet::new();
+        for layer in 0..shape.layers {
+            let name = |role| WeightId { role, layer };
+            for gated in fuse::all_gated(program) {
+                let ids = gated.weights.map(name);
                 let infos = [describe(shape, source, ids[0])?, describe(shape, source, ids[1])?];
-                if infos[0] != infos[1] {
-                    continue;
+                if infos[0] == infos[1] {
+                    let weights = Weights::woven(gpu, infos[0])?;
+                    names.extend(self.fill(gpu, source, weights, &ids)?);
                 }
-                let weights = Weights::woven(gpu, infos[0])?;
-                for (which, id) in (0..).zip(ids) {
-                    weights.fill(gpu, which, &source.load(id)?);
-                    source.release(id);
-                }
-                self.stored.insert(ids[0], Stored::Woven(weights));
-                let _ = gpu.device.poll(wgpu::PollType::Poll);
             }
+            for stack in fuse::all_stacks(program) {
+                let ids: Vec<WeightId> = stack.products.iter().map(|(role, _)| name(*role)).collect();
+                let describe = |id: &WeightId| describe(shape, source, *id);
+                let infos = ids.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+                let alike = infos.iter().take_while(|info| info.dtype == infos[0].dtype).count();
+                if alike > 1
+                    && let Some(weights) = Weights::stacked(gpu, &infos[..alike])?
+                {
+                    names.extend(self.fill(gpu, source, weights, &ids[..alike])?);
+                }
+            }
+            let _ = gpu.device.poll(wgpu::PollType::Poll);
         }
-        Ok(())
+        Ok(names)
     }
 
-    /// Both names of everything woven.
-    fn woven_ids(&self, program: &Program) -> HashSet<WeightId> {
-        let woven = |gated: fuse::Gated| {
-            let gates = self.stored.keys().filter(move |id| id.role == gated.weights[0]);
-            gates.flat_map(move |id| gated.weights.map(|role| WeightId { role, layer: id.layer }))
-        };
-        fuse::all_gated(program).flat_map(woven).collect()
+    /// Loads matrices into the room that was made for them.
+    fn fill(
+        &mut self,
+        gpu: &Gpu,
+        source: &mut dyn WeightSource,
+        weights: Weights,
+        ids: &[WeightId],
+    ) -> Result<Vec<WeightId>, PrepareError> {
+        for (which, id) in ids.iter().enumerate() {
+            weights.fill(gpu, which, &source.load(*id)?);
+            source.release(*id);
+        }
+        self.stored.insert(ids[0], Stored::Fused(weights));
+        Ok(ids.to_vec())
     }
 
-    /// The woven matrices of gated products in a layer, if they could be woven.
-    pub fn woven(&self, gated: &fuse::Gated, layer: u32) -> Option<&Weights> {
-        match self.stored.get(&WeightId { role: gated.weights[0], layer })? {
-            Stored::Woven(weights) => Some(weights),
+    /// The matrices that a dispatch shares, if they could be fused: those of a layer that begin with this role.
+    pub fn fused(&self, first: WeightRole, layer: u32) -> Option<&Weights> {
+        match self.stored.get(&WeightId { role: first, layer })? {
+            Stored::Fused(weights) => Some(weights),
             _ => None,
         }
     }

@@ -209,7 +209,7 @@ fn a_device_that_is_lost_every_time_ends_the_run_with_the_reason() {
     let ran = run(&steps, Vec::new(), false, None);
     let message = ran.ending.unwrap_err().to_string();
     assert!(message.starts_with("the device was lost 4 times without a step between"), "{message}");
-    let told = ran.printed.matches("the device was lost; it is prepared again").count();
+    let told = ran.printed.matches("the device was lost, and with it").count();
     assert_eq!((told, ran.printed.matches("the device is back").count()), (4, 3), "{}", ran.printed);
 }
 

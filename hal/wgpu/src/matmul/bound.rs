@@ -4,9 +4,9 @@ use agentos_hal::Activation;
 use bytemuck::{Pod, Zeroable};
 
 use super::RowCount;
-use super::format::{chunks, format_of};
+use super::format::{LANES, chunks, format_of};
 use super::kernel::{Form, Kernel, choose};
-use super::weights::{Part, Weights};
+use super::weights::{Order, Part, Weights};
 use crate::gpu::{Binding, Gpu};
 use crate::register::Register;
 
@@ -16,13 +16,25 @@ use crate::register::Register;
 struct Sizes {
     chunks: u32,
     groups: u32,
-    outputs: u32,
-    first: u32,
+    last: u32,
     input_stride: u32,
-    output_stride: u32,
     accumulate: u32,
     wants: u32,
+    outs: [Out; MOST_STACKED],
 }
+
+/// `Out` of `kernel/product.wgsl`.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+struct Out {
+    start: u32,
+    outputs: u32,
+    first: u32,
+    stride: u32,
+}
+
+/// Matrices that one product may be of: with more, some device has too few bindings.
+pub const MOST_STACKED: usize = 3;
 
 /// A kernel and what the driver made of it.
 pub(super) type Compiled = (Kernel, wgpu::ComputePipeline);
@@ -49,7 +61,8 @@ struct BoundPart {
 struct Operands<'a> {
     weights: &'a Weights,
     input: &'a Register,
-    out: &'a Register,
+    /// One for each stacked matrix.
+    outs: &'a [&'a Register],
     rows: RowCount,
     most_rows: u32,
     accumulate: bool,
@@ -69,8 +82,9 @@ impl MatMul {
         most_rows: u32,
         accumulate: bool,
     ) -> MatMul {
-        assert_eq!(weights.woven, 1, "one matrix");
-        MatMul::bind(gpu, Form::Plain, &Operands { weights, input, out, rows, most_rows, accumulate })
+        assert_eq!(weights.matrices.len(), 1, "one matrix");
+        let outs = &[out];
+        MatMul::bind(gpu, Form::Plain, &Operands { weights, input, outs, rows, most_rows, accumulate })
     }
 
     /// out = activation(gate · input) · (up · input), the weights being gate and up woven, for at most
@@ -86,26 +100,50 @@ impl MatMul {
         most_rows: u32,
         activation: Activation,
     ) -> MatMul {
-        assert_eq!(weights.woven, 2, "two woven matrices");
+        assert_eq!(weights.order, Order::Woven, "two woven matrices");
         let (rows, accumulate) = (RowCount::Rows, false);
-        let operands = Operands { weights, input, out, rows, most_rows, accumulate };
+        let operands = Operands { weights, input, outs: &[out], rows, most_rows, accumulate };
         MatMul::bind(gpu, Form::Gated(activation), &operands)
     }
 
+    /// Each of `outs` = its matrix · input, the weights being two or three stacked ones, for at most
+    /// `most_rows` rows of the step.
+    ///
+    /// # Panics
+    /// When the registers are not as wide as the weights: the program was verified.
+    pub fn stacked(
+        gpu: &Gpu,
+        weights: &Weights,
+        input: &Register,
+        outs: &[&Register],
+        most_rows: u32,
+    ) -> MatMul {
+        assert!((2..=MOST_STACKED).contains(&weights.matrices.len()), "two or three stacked matrices");
+        assert_eq!(weights.order, Order::Stacked, "two or three stacked matrices");
+        let (rows, accumulate) = (RowCount::Rows, false);
+        let operands = Operands { weights, input, outs, rows, most_rows, accumulate };
+        MatMul::bind(gpu, Form::Stacked(outs.len() as u32), &operands)
+    }
+
     fn bind(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> MatMul {
-        let &Operands { weights, input, out, .. } = operands;
-        assert_eq!((weights.info.cols, weights.info.rows), (input.width, out.width), "verified widths");
+        let &Operands { weights, input, outs, .. } = operands;
+        let rows: Vec<u32> = weights.matrices.iter().map(|info| info.rows).collect();
+        let widths = outs.iter().map(|out| out.width);
+        assert!(widths.zip(&rows).all(|(width, rows)| width == *rows), "verified widths");
+        assert_eq!(weights.info().cols, input.width, "verified widths");
         let kernels = compiled(gpu, form, operands);
         let bind = |part: &Part| {
             let sizes = Sizes {
                 input_stride: input.stride / 4,
                 accumulate: operands.accumulate.into(),
                 wants: (operands.rows == RowCount::Wants).into(),
-                ..sizes(weights, part, out)
+                ..sizes(weights, part, outs)
             };
             let sizes = upload(gpu, &sizes);
-            let group = gpu.group(&kernels[0].1, &[&part.buffer, &sizes, &out.buffer, &input.buffer]);
-            BoundPart { group, columns: part.columns(weights.woven) }
+            let mut buffers = vec![&part.buffer, &sizes, &outs[0].buffer, &input.buffer];
+            buffers.extend(outs[1..].iter().map(|out| &out.buffer));
+            let group = gpu.group(&kernels[0].1, &buffers);
+            BoundPart { group, columns: weights.columns(part) }
         };
         let parts = weights.parts.iter().map(bind).collect();
         MatMul { kernels, variant: gpu.variant, parts }
@@ -152,7 +190,7 @@ fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
     let mut kernels: Vec<Compiled> = Vec::new();
     for part in &weights.parts {
         for rows in 1..=operands.most_rows.max(1) {
-            let kernel = choose(gpu.variant, part.columns(weights.woven), rows);
+            let kernel = choose(gpu.variant, weights.columns(part), rows);
             if kernels.iter().all(|(known, _)| *known != kernel) {
                 kernels.push(compile(gpu, weights, form, kernel));
             }
@@ -163,8 +201,13 @@ fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
 
 /// A kernel of products.
 pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) -> Compiled {
-    let bindings = [Binding::Read, Binding::Read, Binding::Write, Binding::Read];
-    (kernel, gpu.pipeline(&kernel.source(weights.info.dtype, form), "main", &bindings))
+    let mut bindings = vec![Binding::Read, Binding::Read, Binding::Write, Binding::Read];
+    if let Form::Stacked(matrices) = form {
+        bindings.extend((1..matrices).map(|_| Binding::Write));
+    }
+    let dtype = weights.info().dtype;
+    let name = format!("{kernel:?} {dtype} {form:?}");
+    (kernel, gpu.named_pipeline(&name, "main", &bindings, || kernel.source(dtype, form)))
 }
 
 impl Lookup {
@@ -173,13 +216,13 @@ impl Lookup {
     /// # Panics
     /// When the register is not as wide as the weights: the program was verified.
     pub fn new(gpu: &Gpu, weights: &Weights, out: &Register) -> Lookup {
-        assert_eq!((weights.info.cols, weights.woven), (out.width, 1), "verified widths");
-        let source = Kernel::Embed.source(weights.info.dtype, Form::Plain);
+        assert_eq!((weights.info().cols, weights.matrices.len()), (out.width, 1), "verified widths");
+        let source = Kernel::Embed.source(weights.info().dtype, Form::Plain);
         let pipeline = gpu.pipeline(&source, "main", &[Binding::Read, Binding::Read, Binding::Write]);
         let bind = |part: &Part| {
-            let sizes = upload(gpu, &sizes(weights, part, out));
+            let sizes = upload(gpu, &sizes(weights, part, &[out]));
             let group = gpu.group(&pipeline, &[&part.buffer, &sizes, &out.buffer]);
-            BoundPart { group, columns: 4 * chunks(weights.info.cols) }
+            BoundPart { group, columns: 4 * chunks(weights.info().cols) }
         };
         let parts = weights.parts.iter().map(bind).collect();
         Lookup { kernel: (Kernel::Embed, pipeline), parts }
@@ -198,24 +241,29 @@ impl Lookup {
     }
 }
 
-fn sizes(weights: &Weights, part: &Part, out: &Register) -> Sizes {
-    Sizes {
-        chunks: chunks(weights.info.cols),
-        groups: format_of(weights.info.dtype).groups(weights.info.cols),
-        outputs: part.outputs,
-        first: part.first,
-        input_stride: 0,
-        output_stride: out.stride,
-        accumulate: 0,
-        wants: 0,
+fn sizes(weights: &Weights, part: &Part, outs: &[&Register]) -> Sizes {
+    let info = weights.info();
+    let mut sizes = Sizes {
+        chunks: chunks(info.cols),
+        groups: format_of(info.dtype).groups(info.cols),
+        last: weights.columns(part).next_multiple_of(LANES) - 1,
+        ..Sizes::zeroed()
+    };
+    for (which, (place, out)) in sizes.outs.iter_mut().zip(outs).enumerate() {
+        let outputs = if outs.len() == 1 { part.outputs } else { weights.matrices[which].rows };
+        *place = Out { start: weights.start(which), outputs, first: part.first, stride: out.stride };
     }
+    sizes
 }
 
 fn upload(gpu: &Gpu, sizes: &Sizes) -> wgpu::Buffer {
-    use wgpu::util::DeviceExt;
-    gpu.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+    // Not `create_buffer_init`: that one panics where the device has no memory left.
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: None,
-        contents: bytemuck::bytes_of(sizes),
-        usage: wgpu::BufferUsages::STORAGE,
-    })
+        size: size_of::<Sizes>() as u64,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue.write_buffer(&buffer, 0, bytemuck::bytes_of(sizes));
+    buffer
 }

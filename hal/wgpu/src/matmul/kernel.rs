@@ -26,6 +26,8 @@ pub enum Form {
     Plain,
     /// Those of two woven matrices are stored as activation(gate) · up.
     Gated(Activation),
+    /// Those of so many stacked matrices, 2 or 3, are stored in as many registers.
+    Stacked(u32),
 }
 
 /// Invocations of a workgroup of [`Kernel::Embed`].

@@ -16,7 +16,7 @@ mod source;
 mod tests;
 mod weights;
 
-pub use bound::{Lookup, MatMul};
+pub use bound::{Lookup, MOST_STACKED, MatMul};
 pub use weights::Weights;
 
 /// Which of the step's counts is the number of rows of a product.

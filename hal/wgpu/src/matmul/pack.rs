@@ -5,13 +5,30 @@ use agentos_hal::{DType, Tensor};
 
 use super::format::{CHUNK, LANES, format_of};
 
+/// Packs strips of a tensor, from number `first` on, as many as `out` has room for; on all cores.
+pub fn pack_strips(tensor: &Tensor<'_>, first: usize, strip_words: usize, out: &mut [u32]) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = (out.len() / strip_words).div_ceil(cores).max(1);
+    let pack = |first: usize, out: &mut [u32]| {
+        for (strip, out) in (first..).zip(out.chunks_exact_mut(strip_words)) {
+            pack_strip(tensor, strip, out);
+        }
+    };
+    std::thread::scope(|scope| {
+        let mut shares = (first..).step_by(share).zip(out.chunks_mut(share * strip_words));
+        let own = shares.next();
+        shares.for_each(|(first, out)| _ = scope.spawn(move || pack(first, out)));
+        own.into_iter().for_each(|(first, out)| pack(first, out));
+    });
+}
+
 /// Packs one strip of a tensor: its rows from `strip · LANES` on. Rows beyond the last, and elements beyond
 /// the last column, become zeros. `out` is as long as [`super::format::Format::strip_words`] says.
-pub fn pack_strip(tensor: &Tensor<'_>, strip: u32, out: &mut [u32]) {
+fn pack_strip(tensor: &Tensor<'_>, strip: usize, out: &mut [u32]) {
     let dtype = tensor.info.dtype;
     let row_bytes = tensor.info.cols as usize / dtype.block_len() * dtype.block_bytes();
     out.fill(0);
-    let first = strip as usize * LANES as usize;
+    let first = strip * LANES as usize;
     let rows = tensor.bytes.chunks_exact(row_bytes).skip(first).take(LANES as usize);
     for (lane, row) in rows.enumerate() {
         pack_row(dtype, row, &mut Lane { out, lane });

@@ -12,24 +12,34 @@ const PRODUCT: &str = include_str!("kernel/product.wgsl");
 /// Puts a kernel's text together. A pair of `constants` is a name and its value.
 ///
 /// Lines between `//: for x in NAME` and `//: end` are repeated for x = 0 … NAME − 1, with `$x` standing for
-/// the number: sums that live in registers must not be an array that is indexed at run time.
+/// the number: sums that live in registers must not be an array that is indexed at run time. A NAME of 0 or 1
+/// is a condition.
 pub fn source(format: &Format, form: Form, kernel: &str, constants: &[(&str, u32)]) -> String {
-    let mut text = String::new();
-    let of_format = [
+    let gated = matches!(form, Form::Gated(_));
+    let of_form = [
         ("GROUP_CHUNKS", format.group_chunks),
         ("GROUP_WORDS", format.group_words),
-        ("WOVEN", u32::from(form != Form::Plain)),
+        ("GATED", gated.into()),
+        ("PLAIN", (!gated).into()),
+        ("THIRD", (form == Form::Stacked(3)).into()),
     ];
-    for (name, value) in of_format.iter().chain(constants) {
+    let constants = [&of_form[..], constants].concat();
+    let store = match form {
+        Form::Plain => include_str!("store/plain.wgsl"),
+        Form::Gated(_) => include_str!("store/gated.wgsl"),
+        Form::Stacked(_) => include_str!("store/stacked.wgsl"),
+    };
+    let mut text = String::new();
+    for (name, value) in &constants {
         text += &format!("const {name}: u32 = {value}u;\n");
     }
     text += &format!("const GELU: bool = {};\n", form == Form::Gated(Activation::Gelu));
-    for part in [shader::STEP, shader::MATH, shader::ACTIVATION, COMMON, format.decode, PRODUCT] {
-        text += part;
-        text.push('\n');
+    for part in
+        [shader::STEP, shader::MATH, shader::ACTIVATION, COMMON, format.decode, PRODUCT, store, kernel]
+    {
+        let lines: Vec<&str> = part.lines().collect();
+        unroll(&lines, &constants, &mut text);
     }
-    let lines: Vec<&str> = kernel.lines().collect();
-    unroll(&lines, constants, &mut text);
     text
 }
 

@@ -1,9 +1,9 @@
-//! A weight matrix in device memory, in as many parts as its binding limit calls for.
+//! Weight matrices in device memory, in as many parts as a binding limit calls for.
 
 use agentos_hal::{PrepareError, Resource, Tensor, TensorInfo};
 
 use super::format::{LANES, format_of};
-use super::pack::pack_strip;
+use super::pack::pack_strips;
 use crate::gpu::Gpu;
 
 /// Words that are packed and handed to the queue at a time.
@@ -13,24 +13,32 @@ const STAGED_WORDS: usize = 1 << 20;
 /// may have in one direction on every device.
 const MOST_OUTPUTS: u64 = 8 * 65_535;
 
-/// A matrix, or an embedding, as the kernels read it (see [`super::format`]). Or two matrices of one type and
-/// size, woven strip by strip: the first strip of the one, the first of the other, the second of the one.
+/// How the strips of several matrices lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// All strips of a matrix, then those of the next. There is one part, or one matrix.
+    Stacked,
+    /// The first strip of each of two matrices of one size, then the second of each.
+    Woven,
+}
+
+/// One matrix or embedding, as the kernels read it (see [`super::format`]); or a few of one type and width that
+/// one dispatch multiplies with.
 pub struct Weights {
-    /// Type and size, of each.
-    pub(super) info: TensorInfo,
-    /// Matrices: 1 or 2.
-    pub(super) woven: u32,
+    /// Type and size of each.
+    pub(super) matrices: Vec<TensorInfo>,
+    pub(super) order: Order,
     /// Consecutive runs of outputs.
     pub(super) parts: Vec<Part>,
 }
 
-/// A run of a matrix's outputs.
+/// A run of outputs.
 pub(super) struct Part {
     /// Its strips.
     pub buffer: wgpu::Buffer,
     /// The first output.
     pub first: u32,
-    /// Outputs, of each matrix.
+    /// Outputs of the only matrix, or of each woven one; of stacked ones, the columns of their strips.
     pub outputs: u32,
 }
 
@@ -38,7 +46,7 @@ impl Weights {
     /// Bytes that the tensor will take; `None` when a row is no whole number of blocks.
     pub fn bytes(_limits: &wgpu::Limits, info: &TensorInfo) -> Option<u64> {
         info.bytes()?;
-        Some(4 * strip_words(info) * u64::from(info.rows.div_ceil(LANES)))
+        Some(4 * strip_words(info) * u64::from(strips(info)))
     }
 
     /// Packs a tensor whose description says as many bytes as it has, and sends it to the device.
@@ -46,60 +54,118 @@ impl Weights {
     /// # Errors
     /// [`PrepareError::TooLarge`] when not even one strip of outputs fits a binding.
     pub fn load(gpu: &Gpu, tensor: &Tensor<'_>) -> Result<Weights, PrepareError> {
-        let weights = Weights::room(gpu, tensor.info, 1)?;
+        let parts = parts(gpu, &tensor.info, 1)?;
+        let weights = Weights { matrices: vec![tensor.info], order: Order::Stacked, parts };
         weights.fill(gpu, 0, tensor);
         Ok(weights)
     }
 
-    /// Room for two matrices, for [`Weights::fill`] to fill.
+    /// Room for two matrices of this type and size for a gated product; [`Weights::fill`] fills it.
     ///
     /// # Errors
     /// As [`Weights::load`], for a strip of each.
     pub fn woven(gpu: &Gpu, info: TensorInfo) -> Result<Weights, PrepareError> {
-        Weights::room(gpu, info, 2)
+        let parts = parts(gpu, &info, 2)?;
+        Ok(Weights { matrices: vec![info; 2], order: Order::Woven, parts })
     }
 
-    fn room(gpu: &Gpu, info: TensorInfo, woven: u32) -> Result<Weights, PrepareError> {
-        let strip_bytes = 4 * strip_words(&info) * u64::from(woven);
-        let strips = strips_of_part(&gpu.limits, strip_bytes)?;
-        let mut parts = Vec::new();
-        for first in (0..info.rows).step_by((strips * LANES) as usize) {
-            let outputs = (info.rows - first).min(strips * LANES);
-            let bytes = strip_bytes * u64::from(outputs.div_ceil(LANES));
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-            parts.push(Part { buffer: gpu.buffer(Resource::WeightBytes, bytes, usage)?, first, outputs });
+    /// Room for a few matrices that are multiplied with one register; [`Weights::fill`] fills it. `None` when
+    /// they are not of one type and width, or do not fit a binding together.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn stacked(gpu: &Gpu, infos: &[TensorInfo]) -> Result<Option<Weights>, PrepareError> {
+        let Some(first) = infos.first() else { return Ok(None) };
+        if infos.iter().any(|info| (info.dtype, info.cols) != (first.dtype, first.cols)) {
+            return Ok(None);
         }
-        Ok(Weights { info, woven, parts })
+        let outputs: u32 = infos.iter().map(|info| strips(info) * LANES).sum();
+        let mut parts = parts(gpu, &TensorInfo { rows: outputs, ..*first }, 1)?;
+        if parts.len() > 1 {
+            return Ok(None);
+        }
+        // Columns that fill up strips lie between the matrices.
+        parts.iter_mut().for_each(|part| part.outputs = outputs);
+        Ok(Some(Weights { matrices: infos.to_vec(), order: Order::Stacked, parts }))
     }
 
     /// Packs the tensor that is to be matrix number `which`, and sends it to the device.
     ///
     /// # Panics
     /// When the tensor is not of the type and size that room was made for.
-    pub fn fill(&self, gpu: &Gpu, which: u32, tensor: &Tensor<'_>) {
-        assert_eq!((tensor.info, which < self.woven), (self.info, true), "what room was made for");
-        let words = strip_words(&self.info) as usize;
-        // Strips of one matrix are neighbours, and sent many at a time, where there is only one.
-        let most = if self.woven == 1 { (STAGED_WORDS / words).max(1) } else { 1 };
-        let mut staged = vec![0; most * words];
+    pub fn fill(&self, gpu: &Gpu, which: usize, tensor: &Tensor<'_>) {
+        assert_eq!(tensor.info, self.matrices[which], "what room was made for");
+        let words = strip_words(&tensor.info) as usize;
+        let mut staged = vec![0; (STAGED_WORDS / words).max(1) * words];
         for part in &self.parts {
-            let strips = part.outputs.div_ceil(LANES);
-            for from in (0..strips).step_by(most) {
-                let staged = &mut staged[..most.min((strips - from) as usize) * words];
-                for (strip, out) in (from..strips).zip(staged.chunks_exact_mut(words)) {
-                    pack_strip(tensor, part.first / LANES + strip, out);
+            let first = (part.first / LANES) as usize;
+            let count = (strips(&tensor.info) as usize - first).min(part.outputs.div_ceil(LANES) as usize);
+            for from in (0..count).step_by(staged.len() / words) {
+                let end = staged.len().min((count - from) * words);
+                let staged = &mut staged[..end];
+                pack_strips(tensor, first + from, words, staged);
+                let run = if self.order == Order::Woven { words } else { staged.len() };
+                for (nth, run) in staged.chunks(run).enumerate() {
+                    let at = self.place(which, from + nth) * words;
+                    gpu.queue.write_buffer(&part.buffer, 4 * at as u64, bytemuck::cast_slice(run));
                 }
-                let at = u64::from(from * self.woven + which) * words as u64;
-                gpu.queue.write_buffer(&part.buffer, 4 * at, bytemuck::cast_slice(staged));
+                // Staging memory is given back when a submission is done, and not before.
+                gpu.queue.submit([]);
             }
-            // Staging memory is given back when a submission is done, and not before.
-            gpu.queue.submit([]);
+        }
+    }
+
+    /// How many matrices they are.
+    pub fn matrices(&self) -> usize {
+        self.matrices.len()
+    }
+
+    /// The place in its part of a strip that is number `nth` there of its matrix.
+    fn place(&self, which: usize, nth: usize) -> usize {
+        match self.order {
+            Order::Woven => 2 * nth + which,
+            Order::Stacked => (self.start(which) / LANES) as usize + nth,
+        }
+    }
+
+    /// The first column of a stacked matrix.
+    pub(super) fn start(&self, which: usize) -> u32 {
+        self.matrices[..which].iter().map(|info| strips(info) * LANES).sum()
+    }
+
+    /// What all matrices share: type and inner elements. And the outputs of the first.
+    pub(super) fn info(&self) -> &TensorInfo {
+        &self.matrices[0]
+    }
+
+    /// Columns of a part: outputs, and what fills up the last strips where they are woven.
+    pub(super) fn columns(&self, part: &Part) -> u32 {
+        match self.order {
+            Order::Woven => 2 * part.outputs.next_multiple_of(LANES),
+            Order::Stacked => part.outputs,
         }
     }
 }
 
+const fn strips(info: &TensorInfo) -> u32 {
+    info.rows.div_ceil(LANES)
+}
+
 const fn strip_words(info: &TensorInfo) -> u64 {
     format_of(info.dtype).strip_words(info.cols)
+}
+
+/// Buffers for so many matrices of this type and size.
+fn parts(gpu: &Gpu, info: &TensorInfo, matrices: u32) -> Result<Vec<Part>, PrepareError> {
+    let strip_bytes = 4 * strip_words(info) * u64::from(matrices);
+    let strips = strips_of_part(&gpu.limits, strip_bytes)?;
+    let make = |first: u32| {
+        let outputs = (info.rows - first).min(strips * LANES);
+        let bytes = strip_bytes * u64::from(outputs.div_ceil(LANES));
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        Ok(Part { buffer: gpu.buffer(Resource::WeightBytes, bytes, usage)?, first, outputs })
+    };
+    (0..info.rows).step_by((strips * LANES) as usize).map(make).collect()
 }
 
 /// Strips that a part may have, of each matrix; `strip_bytes` are those of all.
@@ -110,11 +176,4 @@ fn strips_of_part(limits: &wgpu::Limits, strip_bytes: u64) -> Result<u32, Prepar
         return Err(PrepareError::TooLarge { what, needed: strip_bytes, available: most_bytes });
     }
     Ok((most_bytes / strip_bytes).min(MOST_OUTPUTS / u64::from(LANES)) as u32)
-}
-
-impl Part {
-    /// Columns of all matrices, those that fill up the last strips included where there are two.
-    pub fn columns(&self, woven: u32) -> u32 {
-        if woven == 1 { self.outputs } else { self.outputs.next_multiple_of(LANES) * woven }
-    }
 }

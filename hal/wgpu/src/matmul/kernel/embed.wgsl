@@ -7,12 +7,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     // Another part of the matrix may hold the token: then this wraps around, or is too large.
-    let column = row_token(row) - product.first;
-    if column >= product.outputs {
+    let out = product.outs[0];
+    let column = row_token(row) - out.first;
+    if column >= out.outputs {
         return;
     }
     let found = eight(chunk_at(column, id.x / 4u), id.x % 4u);
-    let at = row * product.output_stride + id.x * 8u;
+    let at = row * out.stride + id.x * 8u;
     output[at + 0u] = found.a.x;
     output[at + 1u] = found.a.y;
     output[at + 2u] = found.a.z;

@@ -5,11 +5,13 @@ var<workgroup> sums: array<f32, SUMS>;
 
 /// The nth column of a workgroup. Of woven matrices, the second half are the ups of the first.
 fn column_of(group: u32, nth: u32) -> u32 {
-    if WOVEN == 1u {
-        let gate = group * HALF_COLUMNS + nth % HALF_COLUMNS;
-        return gate / 32u * 64u + gate % 32u + nth / HALF_COLUMNS * 32u;
-    }
+    //: for g in GATED
+    let gate = group * HALF_COLUMNS + nth % HALF_COLUMNS;
+    return gate / 32u * 64u + gate % 32u + nth / HALF_COLUMNS * 32u;
+    //: end
+    //: for p in PLAIN
     return group * COLUMNS + nth;
+    //: end
 }
 
 @compute @workgroup_size(COLUMNS, SLICES)
@@ -51,16 +53,20 @@ fn main(
         }
         workgroupBarrier();
     }
-    let nth = index % COLUMNS;
-    if WOVEN == 1u {
-        if index < HEIGHT * COLUMNS {
-            sums[index] = total;
-        }
-        workgroupBarrier();
-        if index < HEIGHT * COLUMNS && nth < HALF_COLUMNS {
-            store_gated(row + index / COLUMNS, column_of(group.x, nth), total, sums[index + HALF_COLUMNS]);
-        }
-    } else if index < HEIGHT * COLUMNS {
-        store(row + index / COLUMNS, column_of(group.x, nth), total);
+    let column_here = column_of(group.x, index % COLUMNS);
+    let row_here = row + index / COLUMNS;
+    //: for g in GATED
+    if index < HEIGHT * COLUMNS {
+        sums[index] = total;
     }
+    workgroupBarrier();
+    if index < HEIGHT * COLUMNS && index % COLUMNS < HALF_COLUMNS {
+        store_gated(row_here, column_here, total, sums[index + HALF_COLUMNS]);
+    }
+    //: end
+    //: for p in PLAIN
+    if index < HEIGHT * COLUMNS {
+        store(row_here, column_here, total);
+    }
+    //: end
 }

@@ -6,7 +6,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = group.x * (WIDTH * COLUMNS) + index;
     let row = group.y * HEIGHT;
     // A column beyond the last reads the last, and is not stored.
-    let last = last_column();
+    let last = product.last;
     //: for r in HEIGHT
     let x$r = input_at(row + $ru);
     //: for c in COLUMNS
@@ -45,14 +45,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         total$r_$c,
         //: end
     );
-    if WOVEN == 1u {
-        //: for c in HALF_COLUMNS
-        store_gated(row + $ru, first + WIDTH * $cu, totals$r[$c], totals$r[$c + HALF_COLUMNS]);
-        //: end
-    } else {
-        //: for c in COLUMNS
-        store(row + $ru, first + WIDTH * $cu, totals$r[$c]);
-        //: end
-    }
+    //: for g in GATED
+    //: for c in HALF_COLUMNS
+    store_gated(row + $ru, first + WIDTH * $cu, totals$r[$c], totals$r[$c + HALF_COLUMNS]);
+    //: end
+    //: end
+    //: for p in PLAIN
+    //: for c in COLUMNS
+    store(row + $ru, first + WIDTH * $cu, totals$r[$c]);
+    //: end
+    //: end
     //: end
 }

@@ -32,7 +32,7 @@ fn main(
     let left_at = unpacks * 8u + ((2u * eighth) ^ (unpacks & 6u));
     let swapped = (unpacks & 1u) == 1u;
     // A column beyond the last reads the last, and is not stored.
-    let column = min(first_column + unpacks, last_column());
+    let column = min(first_column + unpacks, product.last);
     let four = index % 8u;
     //: for c in COPIES
     let x$c = input_at(first_row + index / 8u + 32u * $cu) + four;
@@ -75,14 +75,15 @@ fn main(
     let to = first_column + local.x;
     //: for r in HEIGHT
     let row$r = first_row + local.y + 16u * $ru;
-    if WOVEN == 1u {
-        store_gated(row$r, to, total$r.x, total$r.z);
-        store_gated(row$r, to + 16u, total$r.y, total$r.w);
-    } else {
-        store(row$r, to, total$r.x);
-        store(row$r, to + 16u, total$r.y);
-        store(row$r, to + 32u, total$r.z);
-        store(row$r, to + 48u, total$r.w);
-    }
+    //: for g in GATED
+    store_gated(row$r, to, total$r.x, total$r.z);
+    store_gated(row$r, to + 16u, total$r.y, total$r.w);
+    //: end
+    //: for p in PLAIN
+    store(row$r, to, total$r.x);
+    store(row$r, to + 16u, total$r.y);
+    store(row$r, to + 32u, total$r.z);
+    store(row$r, to + 48u, total$r.w);
+    //: end
     //: end
 }

@@ -76,7 +76,7 @@ fn every_kernel_gives_the_same_good_sums(variant: Variant) {
 }
 
 fn one_by_one(rig: &Rig, weights: &Weights, call: &Call<'_>) -> Vec<f32> {
-    let (inner, outputs) = (weights.info.cols as usize, weights.info.rows as usize);
+    let (inner, outputs) = (weights.info().cols as usize, weights.info().rows as usize);
     let mut found = Vec::new();
     for row in 0..call.rows as usize {
         let x = &call.x[row * inner..][..inner];
@@ -126,6 +126,47 @@ fn gated_products_are_products_and_a_gate() {
             }
         }
     }
+}
+
+/// Stacked products are the single ones, to the bit: in every kernel, and where strips are not full.
+#[test]
+fn stacked_products_are_single_products() {
+    for variant in Variant::ALL {
+        let Some(rig) = Rig::new(variant, |_| ()) else { return };
+        for (outputs, dtype) in [(&[100, 7, 32][..], DType::Q4_1), (&[33, 65], DType::Q6K)] {
+            let mut rng = Rng::new(10, "stacked", outputs.len() as u32);
+            let inner = inner(dtype, &mut rng);
+            let random = |&outputs: &u32| Owned::random(dtype, (outputs, inner), 1.0, &mut rng);
+            let tensors: Vec<Owned> = outputs.iter().map(random).collect();
+            let rows = rng.pick(&[1, 5, 33]);
+            let x = numbers(rows * inner, &mut rng);
+            let call =
+                Call { x: &x, rows, count: RowCount::Rows, base: None, form: Form::Plain, kernel: None };
+            let single = |tensor| rig.product(&rig.load(tensor), &call);
+            let expected: Vec<Vec<f32>> = tensors.iter().map(single).collect();
+            let stacked = rig.load_stacked(&tensors).expect("one type and width");
+            for kernel in rig.tested_kernels(dtype).into_iter().map(Some).chain([None]) {
+                let found = rig.stacked(&stacked, &x, rows, kernel);
+                let same = found.iter().zip(&expected).all(|(found, expected)| same_bits(found, expected));
+                assert!(same && found.len() == outputs.len(), "{kernel:?} {outputs:?} {rows} rows");
+            }
+        }
+    }
+}
+
+#[test]
+fn unlike_matrices_are_not_stacked() {
+    let change = |limits: &mut wgpu::Limits| limits.max_storage_buffer_binding_size = 1 << 16;
+    let Some(rig) = Rig::new(Variant::Rows, change) else { return };
+    let mut rng = Rng::new(10, "unlike", 0);
+    let mut of = |dtype, dims| Owned::random(dtype, dims, 1.0, &mut rng);
+    let [q4, q8, wide] = [(DType::Q4_1, 32), (DType::Q8_0, 32), (DType::Q4_1, 64)]
+        .map(|(dtype, inner)| of(dtype, (32, inner)));
+    assert!(rig.load_stacked(&[q4.clone(), q8]).is_none(), "two types");
+    assert!(rig.load_stacked(&[q4.clone(), wide]).is_none(), "two widths");
+    assert!(rig.load_stacked(&[q4.clone(), q4]).is_some());
+    let [fits, more] = [1, 33].map(|outputs| of(DType::F32, (outputs, 256)));
+    assert!(rig.load_stacked(&[fits, more]).is_none(), "three strips of 32 KiB in a binding of 64");
 }
 
 /// A matrix in several parts is the matrix in one.

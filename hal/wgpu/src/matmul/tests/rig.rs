@@ -1,7 +1,7 @@
 //! A device, and products run on it.
 
 use agentos_conformance::tensor::Owned;
-use agentos_hal::{Activation, DType, PrepareError, Tensor};
+use agentos_hal::{Activation, DType, PrepareError, Tensor, TensorInfo};
 
 use crate::Register;
 use crate::gpu::Binding;
@@ -125,15 +125,15 @@ impl Rig {
     /// The product of a matrix and some rows of `x`, added to `base` if there is one; or the gated product of
     /// two matrices.
     pub fn product(&self, weights: &Weights, call: &Call<'_>) -> Vec<f32> {
-        let input = self.register(weights.info.cols, call.rows, call.x);
-        let zeros = vec![0.0; call.rows as usize * weights.info.rows as usize];
-        let out = self.register(weights.info.rows, call.rows, call.base.unwrap_or(&zeros));
+        let input = self.register(weights.info().cols, call.rows, call.x);
+        let zeros = vec![0.0; call.rows as usize * weights.info().rows as usize];
+        let out = self.register(weights.info().rows, call.rows, call.base.unwrap_or(&zeros));
         let product = self.made(|| {
             Ok(match call.form {
                 Form::Gated(activation) => {
                     MatMul::gated(&self.0, weights, &input, &out, call.rows, activation)
                 }
-                Form::Plain => {
+                _ => {
                     let accumulate = call.base.is_some();
                     MatMul::new(&self.0, weights, &input, &out, call.count, call.rows, accumulate)
                 }
@@ -147,6 +147,34 @@ impl Rig {
             Some(kernel) => product.encode_with(kernel, pass, call.rows),
         });
         self.read(&out, call.rows)
+    }
+
+    /// Matrices of one width, stacked.
+    pub fn load_stacked(&self, tensors: &[Owned]) -> Option<Weights> {
+        let infos: Vec<TensorInfo> = tensors.iter().map(|tensor| tensor.info).collect();
+        let weights = self.made(|| Weights::stacked(&self.0, &infos))?;
+        tensors
+            .iter()
+            .enumerate()
+            .for_each(|(which, tensor)| weights.fill(&self.0, which, &borrowed(tensor)));
+        Some(weights)
+    }
+
+    /// The products of stacked matrices.
+    pub fn stacked(&self, weights: &Weights, x: &[f32], rows: u32, kernel: Option<Kernel>) -> Vec<Vec<f32>> {
+        let input = self.register(weights.info().cols, rows, x);
+        let untouched =
+            |info: &TensorInfo| self.register(info.rows, rows, &vec![7.0; (rows * info.rows) as usize]);
+        let outs: Vec<Register> = weights.matrices.iter().map(untouched).collect();
+        let lent: Vec<&Register> = outs.iter().collect();
+        let product = self.made(|| Ok(MatMul::stacked(&self.0, weights, &input, &lent, rows)));
+        let form = Form::Stacked(outs.len() as u32);
+        let kernel = kernel.map(|kernel| compile(&self.0, weights, form, kernel));
+        self.pass([rows, 0], &[], |pass| match &kernel {
+            None => product.encode(pass, rows),
+            Some(kernel) => product.encode_with(kernel, pass, rows),
+        });
+        outs.iter().map(|out| self.read(out, rows)).collect()
     }
 
     /// The instruction `Gate` on two registers.
@@ -179,7 +207,7 @@ impl Rig {
     pub fn look_up(&self, weights: &Weights, tokens: &[u32]) -> Vec<f32> {
         let rows = tokens.len() as u32;
         let out =
-            self.register(weights.info.cols, rows, &vec![7.0; tokens.len() * weights.info.cols as usize]);
+            self.register(weights.info().cols, rows, &vec![7.0; tokens.len() * weights.info().cols as usize]);
         let lookup = self.made(|| Ok(Lookup::new(&self.0, weights, &out)));
         self.pass([rows, 0], tokens, |pass| lookup.encode(pass, rows));
         self.read(&out, rows)

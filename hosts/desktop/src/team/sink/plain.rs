@@ -146,11 +146,12 @@ impl<W: Write> Sink for Plain<W> {
         let name = ("", self.name_columns, COLOURS[0]);
         match *news {
             DeviceNews::Lost { .. } => {
-                let what = "the device was lost; it is prepared again, and the agents go on";
+                let what = "the device was lost, and with it what was computed there";
                 write_line(&mut self.out, self.style, name, DOES, what)
             }
             DeviceNews::Restored { took_us, .. } => {
-                let what = format_args!("the device is back after {:.1} s", took_us as f64 / 1e6);
+                let what =
+                    format_args!("the device is back after {:.1} s; the agents go on", took_us as f64 / 1e6);
                 write_line(&mut self.out, self.style, name, DOES, what)
             }
         }
