@@ -3,6 +3,7 @@
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Footprint, Inputs, Limits, PrepareError, TensorDevice, WeightSource};
 use agentos_kernel::model::Model;
+use agentos_opencl::{OpenClDevice, OpenError};
 use agentos_reference::Reference;
 
 use crate::host;
@@ -12,6 +13,9 @@ use crate::host;
 pub enum Backend {
     /// SIMD kernels on all cores.
     Cpu,
+    /// A graphics card of any vendor through OpenCL, or the processor through PoCL.
+    #[value(name = "opencl")]
+    OpenCl,
     /// Scalar arithmetic on one core, nearly exact and very slow: what the others are measured against.
     Reference,
 }
@@ -58,6 +62,8 @@ pub struct DeviceOptions {
 pub enum Device {
     /// See [`Backend::Cpu`].
     Cpu(Box<CpuDevice<SystemMemory, Pool>>),
+    /// See [`Backend::OpenCl`].
+    OpenCl(Box<OpenClDevice>),
     /// See [`Backend::Reference`].
     Reference(Box<Reference>),
 }
@@ -77,6 +83,8 @@ pub enum OpenDeviceError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no OpenCL device.
+    OpenCl(OpenError),
     /// The model and its context need more memory than there is.
     Memory {
         /// What they need.
@@ -102,6 +110,7 @@ impl std::fmt::Display for OpenDeviceError {
             OpenDeviceError::Threads { asked, source } => {
                 write!(f, "cannot start {asked} threads: {source}; a smaller --threads may fit")
             }
+            OpenDeviceError::OpenCl(error) => error.fmt(f),
             OpenDeviceError::Memory { needed, available } => write!(
                 f,
                 "the model needs {} MB for weights, {} MB for keys and values and {} MB of scratch, and this \
@@ -124,7 +133,7 @@ impl Device {
     /// Opens a device without a model.
     ///
     /// # Errors
-    /// [`OpenDeviceError::Isa`], [`OpenDeviceError::Threads`].
+    /// [`OpenDeviceError::Isa`], [`OpenDeviceError::Threads`], [`OpenDeviceError::OpenCl`].
     pub fn open(options: &DeviceOptions) -> Result<Device, OpenDeviceError> {
         match options.backend {
             Backend::Cpu => {
@@ -134,6 +143,10 @@ impl Device {
                 let device = CpuDevice::new(SystemMemory::default(), pool, isa);
                 Ok(Device::Cpu(Box::new(device.with_inputs(options.activations.inputs()))))
             }
+            Backend::OpenCl => {
+                let device = OpenClDevice::new().map_err(OpenDeviceError::OpenCl)?;
+                Ok(Device::OpenCl(Box::new(device)))
+            }
             Backend::Reference => {
                 let available = host::available_bytes().unwrap_or(u64::MAX);
                 Ok(Device::Reference(Box::new(Reference::new(available))))
@@ -141,8 +154,8 @@ impl Device {
         }
     }
 
-    /// The memory that [`Device::prepare`] would take. The CPU tells without taking it; the reference
-    /// has to be prepared.
+    /// The memory that [`Device::prepare`] would take. The CPU tells without taking it; the others
+    /// have to be prepared.
     ///
     /// # Errors
     /// [`OpenDeviceError::Prepare`].
@@ -154,6 +167,7 @@ impl Device {
     ) -> Result<Footprint, OpenDeviceError> {
         match self {
             Device::Cpu(device) => device.footprint(model.program, &model.shape, limits, weights),
+            Device::OpenCl(device) => device.prepare(model.program, &model.shape, limits, weights),
             Device::Reference(device) => device.prepare(model.program, &model.shape, limits, weights),
         }
         .map_err(OpenDeviceError::Prepare)
@@ -186,6 +200,7 @@ impl Device {
     pub fn tensor_device(&mut self) -> &mut dyn TensorDevice {
         match self {
             Device::Cpu(device) => device.as_mut(),
+            Device::OpenCl(device) => device.as_mut(),
             Device::Reference(device) => device.as_mut(),
         }
     }
