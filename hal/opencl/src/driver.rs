@@ -34,45 +34,22 @@ const SOURCE: &str = concat!(
     include_str!("kernels/head.cl"),
 );
 
-/// The kernels, by their names in `NAMES`.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    Embed,
-    Norm,
-    ProductOne,
-    ProductTile,
-    Add,
-    Gate,
-    Expose,
-    RotateKeys,
-    StoreKv,
-    Begin,
-    Scores,
-    Shares,
-    Values,
-    Entropy,
-    ReduceParts,
-    ReduceRows,
+macro_rules! kernels {
+    ($($kind:ident = $name:literal),* $(,)?) => {
+        /// The kernels, in the order of `NAMES`.
+        #[derive(Clone, Copy)]
+        pub enum Kind { $($kind),* }
+
+        const NAMES: &[&str] = &[$($name),*];
+    };
 }
 
-const NAMES: [&str; 16] = [
-    "embed",
-    "norm",
-    "product_one",
-    "product_tile",
-    "add",
-    "gate",
-    "expose",
-    "rotate_keys",
-    "store_kv",
-    "begin",
-    "scores",
-    "shares",
-    "values",
-    "entropy",
-    "reduce_parts",
-    "reduce_rows",
-];
+kernels! {
+    Begin = "begin", Embed = "embed", Norm = "norm", ProductOne = "product_one", ProductTile = "product_tile",
+    Add = "add", Gate = "gate", Expose = "expose", RotateKeys = "rotate_keys", StoreKv = "store_kv",
+    Scores = "scores", Shares = "shares", Values = "values", Entropy = "entropy",
+    ReduceParts = "reduce_parts", ReduceRows = "reduce_rows",
+}
 
 /// Work items of a group.
 const LANES: usize = 16;

@@ -3,6 +3,7 @@
 use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Footprint, Inputs, Limits, PrepareError, TensorDevice, WeightSource};
 use agentos_kernel::model::Model;
+use agentos_opencl::{OpenClDevice, OpenError};
 use agentos_reference::Reference;
 use agentos_wgpu::WgpuDevice;
 
@@ -15,6 +16,9 @@ pub enum Backend {
     Cpu,
     /// A GPU through Vulkan, Metal or DX12.
     Wgpu,
+    /// A graphics card of any vendor through OpenCL, or the processor through PoCL.
+    #[value(name = "opencl")]
+    OpenCl,
     /// Scalar arithmetic on one core, nearly exact and very slow: what the others are measured against.
     Reference,
 }
@@ -68,6 +72,8 @@ pub enum Device {
     Cpu(Box<CpuDevice<SystemMemory, Pool>>),
     /// See [`Backend::Wgpu`].
     Wgpu(Box<WgpuDevice>),
+    /// See [`Backend::OpenCl`].
+    OpenCl(Box<OpenClDevice>),
     /// See [`Backend::Reference`].
     Reference(Box<Reference>),
 }
@@ -94,6 +100,8 @@ pub enum OpenDeviceError {
         /// The backend.
         backend: Backend,
     },
+    /// There is no OpenCL device.
+    OpenCl(OpenError),
     /// The model and its context need more memory than there is.
     Memory {
         /// What they need.
@@ -122,6 +130,7 @@ impl std::fmt::Display for OpenDeviceError {
             OpenDeviceError::NoAdapters { backend } => {
                 write!(f, "the backend {} has no adapters to choose from; --backend wgpu has", backend.name())
             }
+            OpenDeviceError::OpenCl(error) => error.fmt(f),
             OpenDeviceError::Memory { needed, available } => write!(
                 f,
                 "the model needs {} MB for weights, {} MB for keys and values and {} MB of scratch, and this \
@@ -145,7 +154,7 @@ impl Device {
     ///
     /// # Errors
     /// [`OpenDeviceError::Isa`], [`OpenDeviceError::Threads`], [`OpenDeviceError::Adapter`],
-    /// [`OpenDeviceError::NoAdapters`].
+    /// [`OpenDeviceError::NoAdapters`], [`OpenDeviceError::OpenCl`].
     pub fn open(options: &DeviceOptions) -> Result<Device, OpenDeviceError> {
         if options.adapter.is_some() && !options.backend.has_adapters() {
             return Err(OpenDeviceError::NoAdapters { backend: options.backend });
@@ -166,6 +175,10 @@ impl Device {
                 };
                 let device = WgpuDevice::open(choice).map_err(OpenDeviceError::Adapter)?;
                 Ok(Device::Wgpu(Box::new(device)))
+            }
+            Backend::OpenCl => {
+                let device = OpenClDevice::new().map_err(OpenDeviceError::OpenCl)?;
+                Ok(Device::OpenCl(Box::new(device)))
             }
             Backend::Reference => {
                 let available = host::available_bytes().unwrap_or(u64::MAX);
@@ -188,6 +201,7 @@ impl Device {
         match self {
             Device::Cpu(device) => device.footprint(model.program, &model.shape, limits, weights),
             Device::Wgpu(device) => device.prepare(model.program, &model.shape, limits, weights),
+            Device::OpenCl(device) => device.prepare(model.program, &model.shape, limits, weights),
             Device::Reference(device) => device.prepare(model.program, &model.shape, limits, weights),
         }
         .map_err(OpenDeviceError::Prepare)
@@ -216,11 +230,11 @@ impl Device {
             .map_err(OpenDeviceError::Prepare)
     }
 
-    /// The adapter that it is, by its own name; `None` for a device of the CPU.
+    /// The adapter that it is, by its own name; `None` for a backend without adapters.
     pub fn adapter(&self) -> Option<String> {
         match self {
             Device::Wgpu(device) => Some(device.gpu().info.name.clone()),
-            Device::Cpu(_) | Device::Reference(_) => None,
+            Device::Cpu(_) | Device::OpenCl(_) | Device::Reference(_) => None,
         }
     }
 
@@ -229,6 +243,7 @@ impl Device {
         match self {
             Device::Cpu(device) => device.as_mut(),
             Device::Wgpu(device) => device.as_mut(),
+            Device::OpenCl(device) => device.as_mut(),
             Device::Reference(device) => device.as_mut(),
         }
     }
@@ -240,6 +255,7 @@ impl Backend {
         match self {
             Backend::Cpu => "cpu",
             Backend::Wgpu => "wgpu",
+            Backend::OpenCl => "opencl",
             Backend::Reference => "reference",
         }
     }
