@@ -67,9 +67,9 @@ fn agrees_with_llama_cpp(device: &mut WgpuDevice) {
             assert_eq!(ended, case.hit_eog && ids.len() == case.output_ids.len());
         }
     }
-    let Traffic { steps, submits, passes, bytes_read, dispatches, .. } = device.traffic();
+    let Traffic { steps, submits, passes, bytes_read, dispatches, last_encode, .. } = device.traffic();
     println!(
-        "{steps} steps, {} dispatches and {} bytes back in each",
+        "{steps} steps, {} dispatches and {} bytes back in each, the last one encoded in {last_encode:?}",
         dispatches / steps,
         bytes_read / steps
     );

@@ -308,14 +308,14 @@ impl Lower<'_> {
         let bindings = [(Read, &logits.buffer), (Write, &memory.blocks)];
         self.push((&source, "head_blocks"), &bindings, Grid::Wants(groups), When::Always);
 
-        let alone = include_str!("shaders/choose_rows.wgsl");
+        let alone = [shader::CHOOSE_ALONE, include_str!("shaders/choose_rows.wgsl")];
         let together = [shader::TREES, include_str!("shaders/choose_groups.wgsl")];
         // Also without barriers elsewhere: one invocation would go through the whole vocabulary, and a
         // software driver ends loops after 65,535 turns in all.
         let shared = self.limits.candidates <= MOST_SHARED_CANDIDATES;
-        let files = if shared { &together[..] } else { &[alone][..] };
-        let common = [shader::MATH, shader::ALLOWED, shader::OUTCOME, shader::CHOOSE_ALONE];
-        let source = self.sources.with(&lanes, &[&common, files].concat());
+        let files = if shared { together } else { alone };
+        let common = [shader::MATH, shader::ALLOWED, shader::OUTCOME];
+        let source = self.sources.with(&lanes, &[&common[..], &files].concat());
         let bindings = [(Read, &logits.buffer), (Read, &memory.blocks), (Write, &memory.report)];
         self.push((&source, "choose"), &bindings, Grid::Wants(1), When::Always);
     }

@@ -2,8 +2,8 @@
 //
 // The greatest logits of as many blocks as there are candidates bound the worst candidate from below. What
 // reaches the bound is listed in any order, and each entry's place is the number of those before it: the
-// order of the list decides nothing. A list that overflows (thousands of equal logits) is made by one
-// invocation instead.
+// order of the list decides nothing. Where the list overflows (logits that are equal, or sorted) the worst
+// candidate itself is found bit by bit, and what is not worse is listed instead.
 
 @group(1) @binding(0) var<storage, read> logits: array<f32>;
 @group(1) @binding(1) var<storage, read> blocks: array<vec4<f32>>;
@@ -13,6 +13,7 @@ const LIST: u32 = 1024u;
 
 var<workgroup> bound: f32;
 var<workgroup> listed: atomic<u32>;
+var<workgroup> reaching: u32;
 var<workgroup> tokens: array<u32, LIST>;
 var<workgroup> values: array<f32, LIST>;
 
@@ -50,6 +51,59 @@ fn list(want: u32, lane: u32) {
     }
 }
 
+// Orders as logits do; both zeros are the same.
+fn ordered(logit: f32) -> u32 {
+    let bits = select(bitcast<u32>(logit), 0u, logit == 0.0);
+    return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
+}
+
+// Whether a token comes before all of those behind `last` that have the logit of `key`.
+fn reaches(want: u32, mask: u32, token: u32, key: u32, last: u32) -> bool {
+    let mine = ordered(logits[want * LOGITS_STRIDE + token]);
+    return (mine > key || (mine == key && token <= last)) && allows(mask, token);
+}
+
+// How many tokens do. Whole numbers of this size are exact in any order.
+fn count_reaching(want: u32, lane: u32, key: u32, last: u32) -> u32 {
+    let mask = mask_of(want);
+    var count = 0u;
+    for (var token = lane; token < VOCAB; token += LANES) {
+        count += select(0u, 1u, reaches(want, mask, token, key, last));
+    }
+    return u32(sum_of(lane, vec2(f32(count), 0.0)).x);
+}
+
+// Lists the candidates and nothing else.
+fn list_exactly(want: u32, lane: u32) {
+    var key = 0u;
+    for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
+        if count_reaching(want, lane, key | bit, VOCAB) >= CANDIDATES {
+            key |= bit;
+        }
+    }
+    // The last token of those with the worst logit that is still a candidate.
+    var last = 0u;
+    for (var bit = 1u << firstLeadingBit(VOCAB); bit > 0u; bit >>= 1u) {
+        if count_reaching(want, lane, key, last + bit - 1u) < CANDIDATES {
+            last += bit;
+        }
+    }
+    if lane == 0u {
+        atomicStore(&listed, 0u);
+    }
+    workgroupBarrier();
+    let mask = mask_of(want);
+    for (var token = lane; token < VOCAB; token += LANES) {
+        if reaches(want, mask, token, key, last) {
+            let at = atomicAdd(&listed, 1u);
+            if at < LIST {
+                tokens[at] = token;
+                values[at] = logits[want * LOGITS_STRIDE + token];
+            }
+        }
+    }
+}
+
 fn before(other: u32, entry: u32) -> bool {
     return values[other] > values[entry] || (values[other] == values[entry] && tokens[other] < tokens[entry]);
 }
@@ -73,14 +127,15 @@ fn choose(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     list(want, lane);
     let whole = whole_shared(want, lane);
     workgroupBarrier();
+    if lane == 0u {
+        reaching = atomicLoad(&listed);
+    }
+    if workgroupUniformLoad(&reaching) > LIST {
+        list_exactly(want, lane);
+    }
+    workgroupBarrier();
     let count = atomicLoad(&listed);
     let first = step[REPORT_CANDIDATES] + want * CANDIDATES * 2u;
-    if count > LIST {
-        if lane == 0u {
-            write_outcome(want, whole, choose_alone(want, first));
-        }
-        return;
-    }
     for (var entry = lane; entry < count; entry += LANES) {
         var place = 0u;
         for (var other = 0u; other < count; other++) {

@@ -82,14 +82,18 @@ pub const STEP_ROWS: u32 = 16;
 
 /// Weights of a shape.
 pub struct Weights {
-    shape: ModelShape,
-    bytes: Vec<u8>,
+    /// The sizes.
+    pub shape: ModelShape,
+    /// Of logits over tokens, times one number of the hidden row; `None`: logits of any order.
+    pub slope: Option<f32>,
+    /// The last tensor that was loaded.
+    pub bytes: Vec<u8>,
 }
 
 impl Weights {
     /// Those of a model.
     pub fn new(shape: ModelShape) -> Weights {
-        Weights { shape, bytes: Vec::new() }
+        Weights { shape, slope: None, bytes: Vec::new() }
     }
 }
 
@@ -111,6 +115,13 @@ impl WeightSource for Weights {
         let one = info.rows == 1;
         let number = |x: f32| if one { 1.0 + 0.1 * x } else { gain * x };
         self.bytes.clear();
+        if let (WeightRole::Output, Some(slope)) = (id.role, self.slope) {
+            for token in 0..info.rows {
+                self.bytes.extend_from_slice(&(slope * token as f32).to_le_bytes());
+                self.bytes.resize(self.bytes.len() + 4 * (info.cols as usize - 1), 0);
+            }
+            return Ok(Tensor { info, bytes: &self.bytes });
+        }
         for _ in 0..info.rows as usize * info.cols as usize {
             self.bytes.extend_from_slice(&number(next()).to_le_bytes());
         }
