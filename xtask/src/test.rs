@@ -9,10 +9,11 @@ use crate::results::Counts;
 use crate::stage::Stages;
 use crate::{agentos, drivers, freestanding, logging, memory, model, sim, tidy};
 
-/// Gets the model and software drivers for the GPU backends, runs all tests of the workspace, measures the shipped program's memory, runs what the
-/// kernel logs, sees that the simulator finds a planted mistake, links the core without an operating system and checks the rules of the repository. With
-/// filters only the tests whose names contain one of them. The last line says how many passed and failed;
-/// a stage that fails without a failed test counts as one failure.
+/// Gets the model and software drivers for the GPU backends, runs all tests of the workspace, measures the
+/// shipped program's memory, runs what the kernel logs, sees that the simulator finds a planted mistake, links
+/// the core without an operating system and checks the rules of the repository. With filters only the tests
+/// whose names contain one of them. The last line says how many passed and failed; a stage that fails without
+/// a failed test counts as one failure.
 ///
 /// # Errors
 /// [`Failure::Told`] when anything failed, or when no test matches the filters.
