@@ -1,8 +1,7 @@
 //! Page memory's traffic: images out and in, copies, summaries. Nothing here waits for the device.
 
 use agentos_hal::device::PageSummary;
-use agentos_hal::{KvType, Mass, ModelShape, PAGE_TOKENS, PageId, page};
-use half::f16;
+use agentos_hal::{KvType, Mass, ModelShape, PageId, page};
 
 use crate::gpu::Gpu;
 use crate::machine::Memory;
@@ -74,20 +73,8 @@ pub fn summarise(bytes: &[u8], shape: &ModelShape, kv: KvType, tokens: usize, su
     let head_bytes = 2 * page::head_elements(shape) * kv.bytes();
     let heads = summary.mean_key.chunks_exact_mut(head_dim).zip(keys.chunks_exact(head_bytes));
     for (means, keys) in heads {
-        for (dim, mean) in means.iter_mut().enumerate() {
-            let sum: f64 = (0..tokens).map(|token| element(keys, kv, dim * PAGE_TOKENS + token)).sum();
-            *mean = (sum / tokens as f64) as f32;
-        }
+        page::mean_key(kv, keys, tokens, means);
     }
-    *summary.mass = [Mass(0); PAGE_TOKENS];
     let words = masses.chunks_exact(8).map(|mass| u64::from_le_bytes(std::array::from_fn(|i| mass[i])));
-    summary.mass[..tokens].iter_mut().zip(words).for_each(|(to, mass)| *to = Mass(mass));
-}
-
-fn element(bytes: &[u8], kv: KvType, index: usize) -> f64 {
-    let at = index * kv.bytes();
-    match kv {
-        KvType::F16 => f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f64(),
-        KvType::F32 => f32::from_le_bytes(std::array::from_fn(|i| bytes[at + i])).into(),
-    }
+    summary.mass.iter_mut().zip(words).for_each(|(to, mass)| *to = Mass(mass));
 }

@@ -84,6 +84,14 @@ fn forgotten_mass(bench: &Bench<'_>, rng: &mut Rng) -> Result<f64, Failure> {
     scene.play(&vec![vec![(0, 0..1)]])?;
     let once = mass_of_first(&mut scene.rig, page)?;
     expect("a lone token's mass is counted", once > Mass(0), true)?;
+    // The masses of all tokens are told, whichever keys are averaged.
+    if context.slices[0].tokens.len() > 1 {
+        scene.play(&vec![vec![(0, 0..1)], vec![(0, 1..2)]])?;
+        let (_, of_first) = scene.rig.summary(page, 0, 1)?;
+        let (_, of_all) = scene.rig.summary(page, 0, PAGE_TOKENS)?;
+        expect("masses beside those of the tokens that are summarised", of_first, of_all)?;
+        expect("a second token's mass is counted", of_all[1] > Mass(0), true)?;
+    }
     // Written again at place 0, and attended to once again.
     scene.play(&vec![vec![(0, 0..1)]])?;
     expect("mass after the page was begun again", mass_of_first(&mut scene.rig, page)?, once)?;
