@@ -60,6 +60,23 @@ impl WeightRole {
         )
     }
 
+    /// It is a vector, one row by definition: a norm, a bias, the rotations' divisors.
+    pub const fn is_vector(self) -> bool {
+        use WeightRole::*;
+        matches!(
+            self,
+            AttnNorm
+                | FfnNorm
+                | OutputNorm
+                | QueryNorm
+                | KeyNorm
+                | QueryBias
+                | KeyBias
+                | ValueBias
+                | RopeFactors
+        )
+    }
+
     /// The tensor that an instruction means when it names this role in a layer, or (`None`) outside of
     /// the layers.
     pub fn in_layer(self, layer: Option<u32>) -> WeightId {

@@ -68,7 +68,7 @@ impl Model {
             table[weights::index(shape, id)] = packed;
             Ok(())
         })?;
-        weights::for_each_stored(program, shape, |id| {
+        program.for_each_tensor(shape, |id| {
             load(&table[weights::index(shape, id)], id, source, weights, team)?;
             source.release(id);
             if id.role == WeightRole::TokenEmbedding && shape.tied_embedding {

@@ -43,19 +43,15 @@ pub fn table_len(shape: &ModelShape) -> usize {
 
 /// The place of a weight in the table.
 pub fn index(shape: &ModelShape, id: WeightId) -> usize {
-    id.layer as usize * ROLES + stored_as(shape, id.role) as usize
-}
-
-/// The role that a weight is stored under: a tied output is the token embedding.
-fn stored_as(shape: &ModelShape, role: WeightRole) -> WeightRole {
-    if role == WeightRole::Output && shape.tied_embedding { WeightRole::TokenEmbedding } else { role }
+    let id = id.stored(shape);
+    id.layer as usize * ROLES + id.role as usize
 }
 
 /// Plans all weights of a program, each once, in the order in which the program first names them,
 /// and calls `place` with each. Returns the bytes of weight memory.
 ///
 /// # Errors
-/// [`PrepareError::Weight`], [`PrepareError::Dims`], or what `place` returns.
+/// Those of [`WeightId::describe`], or what `place` returns.
 pub fn plan(
     program: &Program,
     shape: &ModelShape,
@@ -63,64 +59,13 @@ pub fn plan(
     mut place: impl FnMut(WeightId, Packed) -> Result<(), PrepareError>,
 ) -> Result<u64, PrepareError> {
     let mut used = 0u64;
-    for_each_stored(program, shape, |id| {
-        let info = describe(shape, source, id)?;
-        let packed = packed(info, is_vector(id.role), used);
+    program.for_each_tensor(shape, |id| {
+        let info = id.describe(shape, source, &DType::ALL)?;
+        let packed = packed(info, id.role.is_vector(), used);
         used += bytes(&packed).next_multiple_of(ALIGN as u64);
         place(id, packed)
     })?;
     Ok(used)
-}
-
-/// Calls `visit` for every weight of a program once, in the order in which it first names them.
-///
-/// # Errors
-/// What `visit` returns.
-pub fn for_each_stored(
-    program: &Program,
-    shape: &ModelShape,
-    mut visit: impl FnMut(WeightId) -> Result<(), PrepareError>,
-) -> Result<(), PrepareError> {
-    let (mut of_model, mut of_layer, mut layer) = (0u32, 0u32, 0);
-    program.for_each_weight(shape.layers, |id| {
-        let role = stored_as(shape, id.role);
-        if role.per_layer() && id.layer != layer {
-            (of_layer, layer) = (0, id.layer);
-        }
-        let seen = if role.per_layer() { &mut of_layer } else { &mut of_model };
-        if *seen & (1 << role as u32) != 0 {
-            return Ok(());
-        }
-        *seen |= 1 << role as u32;
-        visit(WeightId { role, layer: id.layer })
-    })
-}
-
-/// Vectors are plain numbers: norms and biases.
-pub const fn is_vector(role: WeightRole) -> bool {
-    use WeightRole::*;
-    matches!(
-        role,
-        AttnNorm | FfnNorm | OutputNorm | QueryNorm | KeyNorm | QueryBias | KeyBias | ValueBias | RopeFactors
-    )
-}
-
-/// The description of a tensor that has the size the model calls for.
-///
-/// # Errors
-/// [`PrepareError::Weight`], [`PrepareError::Dims`].
-pub fn describe(
-    shape: &ModelShape,
-    source: &dyn WeightSource,
-    id: WeightId,
-) -> Result<TensorInfo, PrepareError> {
-    let info = source.describe(id).ok_or(agentos_hal::WeightError::Missing(id))?;
-    let expected = id.role.dims(shape);
-    let found = (info.rows, info.cols);
-    if found != expected || info.bytes().is_none() {
-        return Err(PrepareError::Dims { id, found, expected });
-    }
-    Ok(info)
 }
 
 fn packed(info: TensorInfo, vector: bool, offset: u64) -> Packed {

@@ -15,12 +15,7 @@ fn coarse(limits: &Limits) -> u32 {
 /// Cosine and sine for each row and pair. `factors` are divisors of the frequencies, one per pair, or
 /// empty. Angles are exact to `f64`, and rounded once.
 pub fn table(shape: &ModelShape, limits: &Limits, factors: &[f32]) -> Vec<f32> {
-    let pairs = shape.rope.dims / 2;
-    let frequency = |pair: u32| {
-        let factor = factors.get(pair as usize).map_or(1.0, |&factor| f64::from(factor));
-        shape.rope.frequency(pair) / factor
-    };
-    let frequencies: Vec<f64> = (0..pairs).map(frequency).collect();
+    let frequencies: Vec<f64> = shape.rope.frequencies(factors).collect();
     let fine = (0..64).map(|row| (row, 1));
     let coarse = (0..coarse(limits)).map(|row| (row, 64));
     let angles = fine.chain(coarse).flat_map(|(row, unit)| {

@@ -4,18 +4,18 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PageError, PageId,
-    PrepareError, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
+    Caps, DType, DeviceError, Footprint, Inputs, Lifecycle, Limits, ModelShape, PageError, PageId,
+    PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 
 use crate::adapter::{Choice, OpenError, open};
 use crate::gpu::Gpu;
-use crate::machine::Machine;
+use crate::machine::{Machine, Memory};
 use crate::pages;
 use crate::profile::{OpTime, Profiler};
 use crate::report::Report;
 use crate::ring::{Load, Progress, Ring, SLOTS};
-use crate::sizes::Sizes;
+use crate::sizes::{PAGE_MASS_BYTES, Sizes};
 use crate::step::Packed;
 use crate::weights;
 
@@ -23,7 +23,7 @@ use crate::weights;
 pub struct WgpuDevice {
     choice: Choice,
     gpu: Gpu,
-    model: Option<Model>,
+    life: Lifecycle<Model>,
     traffic: Traffic,
     profiler: Option<Profiler>,
 }
@@ -51,24 +51,14 @@ pub struct Traffic {
 }
 
 struct Model {
-    program: Program,
-    shape: ModelShape,
-    limits: Limits,
+    prepared: Prepared,
     sizes: Sizes,
     machine: Machine,
     ring: Ring,
     packed: Packed,
     report: Report,
-    step: Option<Pending>,
-}
-
-/// A step under way.
-#[derive(Clone, Copy)]
-enum Pending {
-    /// Its report comes through this slot.
-    Slot(usize),
-    /// It has no rows: there is nothing to compute.
-    Empty,
+    /// The slot through which the report of the step under way comes; `None` of a step without rows.
+    slot: Option<usize>,
 }
 
 impl WgpuDevice {
@@ -78,7 +68,7 @@ impl WgpuDevice {
     /// Any [`OpenError`].
     pub fn open(choice: Choice) -> Result<WgpuDevice, OpenError> {
         let gpu = open(&choice)?;
-        Ok(WgpuDevice { choice, gpu, model: None, traffic: Traffic::default(), profiler: None })
+        Ok(WgpuDevice { choice, gpu, life: Lifecycle::new(), traffic: Traffic::default(), profiler: None })
     }
 
     /// The opened device.
@@ -106,7 +96,6 @@ impl WgpuDevice {
     /// Lets go of the old model's memory. A device that failed, or does not come to rest, is opened once
     /// more.
     fn revive(&mut self) -> Result<(), PrepareError> {
-        self.model = None;
         let rest = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
         let rested = self.gpu.device.poll(rest).is_ok();
         if !rested || self.gpu.failure().is_some() {
@@ -116,68 +105,60 @@ impl WgpuDevice {
         Ok(())
     }
 
-    /// A model without a step under way, on a device that works.
-    fn idle(&mut self) -> Result<(&Gpu, &mut Model), PageError> {
-        // Brings in what the driver has to say since the last call.
+    /// Whether the device has failed, once that the driver has said what it had to say since the last call.
+    fn has_failed(&self) -> bool {
         let _ = self.gpu.device.poll(wgpu::PollType::Poll);
-        let failed = self.gpu.failure().is_some();
-        let model = self.model.as_mut().ok_or(PageError::NotPrepared)?;
-        if model.step.is_some() {
-            return Err(PageError::Busy);
-        }
-        if failed {
-            self.model = None;
-            return Err(PageError::Lost);
-        }
-        // Asked for once more: the borrow of the lines above ends with them.
-        Ok((&self.gpu, self.model.as_mut().ok_or(PageError::NotPrepared)?))
+        self.gpu.failure().is_some()
     }
 
-    /// Ends a call that found the device gone.
-    fn lost<R>(&mut self) -> Poll<Result<R, PageError>> {
-        self.model = None;
-        Poll::Ready(Err(PageError::Lost))
+    /// What a page operation came to. A device that is gone takes its model along.
+    fn paged<T>(&mut self, done: Result<T, PageError>) -> Result<T, PageError> {
+        if matches!(done, Err(PageError::Lost)) {
+            self.life.clear();
+        }
+        done
+    }
+}
+
+/// A model, unless its device has failed.
+fn working(model: &mut Model, failed: bool) -> Result<&mut Model, PageError> {
+    if failed { Err(PageError::Lost) } else { Ok(model) }
+}
+
+/// What is not there yet is no error.
+fn in_time(done: Result<Poll<()>, PageError>) -> Poll<Result<(), PageError>> {
+    match done {
+        Ok(progress) => progress.map(Ok),
+        Err(error) => Poll::Ready(Err(error)),
     }
 }
 
 impl Model {
     fn new(
         gpu: &Gpu,
-        program: &Program,
-        shape: &ModelShape,
-        limits: &Limits,
+        prepared: Prepared,
         source: &mut dyn WeightSource,
     ) -> Result<(Model, Footprint), PrepareError> {
+        let Prepared { program, shape, limits } = &prepared;
         let sizes = Sizes::new(shape, limits, gpu.limits.max_compute_workgroups_per_dimension)?;
         let weights = weights::bytes(gpu, program, shape, source)?;
         let footprint = sizes.footprint(shape, limits, weights, SLOTS);
         sizes.check(&gpu.limits, shape, limits)?;
         let machine = Machine::new(gpu, program, shape, limits, &sizes, source)?;
         let model = Model {
-            program: *program,
-            shape: *shape,
-            limits: *limits,
             machine,
             ring: Ring::new(gpu, sizes.readback)?,
             packed: Packed::new(shape, limits, sizes.split_pages),
             report: Report::new(shape, limits),
             sizes,
-            step: None,
+            prepared,
+            slot: None,
         };
         Ok((model, footprint))
     }
 
-    fn check_page(&self, page: PageId) -> Result<(), PageError> {
-        if page.0 < self.limits.pages { Ok(()) } else { Err(PageError::Page(page)) }
-    }
-
-    fn check_image(&self, page: PageId, found: usize) -> Result<(), PageError> {
-        self.check_page(page)?;
-        fits(found, page::image_bytes(&self.shape, self.limits.kv))
-    }
-
-    /// Encodes the packed step: one pass, one copy, one submission.
-    fn encode(&mut self, gpu: &Gpu, mut profiler: Option<&mut Profiler>) -> (Pending, u32) {
+    /// Encodes the packed step: one pass, one copy, one submission. Returns its dispatches.
+    fn encode(&mut self, gpu: &Gpu, mut profiler: Option<&mut Profiler>) -> u32 {
         let memory = &self.machine.memory;
         gpu.queue.write_buffer(&memory.step, 0, bytemuck::cast_slice(&self.packed.words));
         let mut encoder =
@@ -205,12 +186,48 @@ impl Model {
         encoder.copy_buffer_to_buffer(&memory.report, 0, self.ring.buffer(slot), 0, bytes);
         gpu.queue.submit([encoder.finish()]);
         self.ring.map(slot);
-        (Pending::Slot(slot), dispatches)
+        self.slot = Some(slot);
+        dispatches
     }
-}
 
-fn fits(found: usize, expected: usize) -> Result<(), PageError> {
-    if found == expected { Ok(()) } else { Err(PageError::Length { found, expected }) }
+    /// Takes the report of the step under way, if it is there.
+    fn collect(&mut self) -> Poll<Result<(), DeviceError>> {
+        let Model { prepared, ring, packed, report, slot, .. } = self;
+        let Some(slot) = *slot else {
+            report.clear(packed.counts.segments);
+            return Poll::Ready(Ok(()));
+        };
+        let take = |bytes: &[u8]| {
+            report.take(bytemuck::cast_slice(bytes), &packed.parts, &prepared.shape, packed.counters)
+        };
+        match ring.progress(slot) {
+            Progress::Waiting => Poll::Pending,
+            Progress::Failed => Poll::Ready(Err(DeviceError::Lost)),
+            Progress::Ready => Poll::Ready(ring.read(slot, take).unwrap_or(Err(DeviceError::Lost))),
+        }
+    }
+
+    /// Brings something of a page to the host: asks for it, or reads it if it was asked for and is there.
+    fn fetch(
+        &mut self,
+        load: Load,
+        bytes: u64,
+        copy: impl FnOnce(&Memory, &wgpu::Buffer),
+        read: impl FnOnce(&[u8]),
+    ) -> Result<Poll<()>, PageError> {
+        let Some(slot) = self.ring.find(load) else {
+            if let Some(slot) = self.ring.take_for_page(load, bytes) {
+                copy(&self.machine.memory, self.ring.buffer(slot));
+                self.ring.map(slot);
+            }
+            return Ok(Poll::Pending);
+        };
+        match self.ring.progress(slot) {
+            Progress::Waiting => Ok(Poll::Pending),
+            Progress::Failed => Err(PageError::Lost),
+            Progress::Ready => self.ring.read(slot, read).map(Poll::Ready).ok_or(PageError::Lost),
+        }
+    }
 }
 
 impl TensorDevice for WgpuDevice {
@@ -231,31 +248,25 @@ impl TensorDevice for WgpuDevice {
         limits: &Limits,
         weights: &mut dyn WeightSource,
     ) -> Result<Footprint, PrepareError> {
-        self.model = None;
-        shape.check()?;
-        program.verify(shape)?;
+        self.life.clear();
+        let prepared = Prepared::new(program, shape, limits)?;
         self.revive()?;
         let gpu = &self.gpu;
-        let (model, footprint) = gpu.checked(|| Model::new(gpu, program, shape, limits, weights))?;
-        self.model = Some(model);
+        let (model, footprint) = gpu.checked(|| Model::new(gpu, prepared, weights))?;
+        self.life.ready(prepared, model);
         Ok(footprint)
     }
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
         let began = std::time::Instant::now();
-        let model = self.model.as_mut().ok_or(SubmitError::NotPrepared)?;
-        if model.step.is_some() {
-            return Err(SubmitError::Busy);
-        }
-        step.check(&model.shape, &model.limits, &model.program)?;
-        model.packed.fill(step, &model.shape, &model.limits);
+        let model = self.life.submit(step)?;
+        model.packed.fill(step, &model.prepared.shape, &model.prepared.limits);
+        model.slot = None;
         if step.rows.is_empty() {
-            model.step = Some(Pending::Empty);
             return Ok(());
         }
         model.ring.forget_pages();
-        let (pending, dispatches) = model.encode(&self.gpu, self.profiler.as_mut());
-        model.step = Some(pending);
+        let dispatches = model.encode(&self.gpu, self.profiler.as_mut());
         self.traffic.steps += 1;
         self.traffic.submits += 1;
         self.traffic.passes += 1;
@@ -267,89 +278,61 @@ impl TensorDevice for WgpuDevice {
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {
-        let Some(model) = self.model.as_mut() else { return Poll::Ready(Err(DeviceError::Idle)) };
-        let Some(pending) = model.step else { return Poll::Ready(Err(DeviceError::Idle)) };
-        let progress = match pending {
-            Pending::Empty => Progress::Ready,
-            Pending::Slot(slot) => {
-                let _ = self.gpu.device.poll(wgpu::PollType::Poll);
-                model.ring.progress(slot)
-            }
+        let model = match self.life.running() {
+            Ok(model) => model,
+            Err(idle) => return Poll::Ready(Err(idle)),
         };
-        if let Some(error) = self.gpu.failure() {
-            self.model = None;
-            return Poll::Ready(Err(error));
+        if model.slot.is_some() {
+            let _ = self.gpu.device.poll(wgpu::PollType::Poll);
         }
-        match progress {
-            Progress::Waiting => return Poll::Pending,
-            Progress::Ready => model.step = None,
-            Progress::Failed => {
-                self.model = None;
-                return Poll::Ready(Err(DeviceError::Lost));
+        let collected = match self.gpu.failure() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => model.collect(),
+        };
+        match collected {
+            Poll::Pending => Poll::Pending,
+            // The step is over, and the device is as well as before.
+            Poll::Ready(Err(error @ DeviceError::NotFinite { .. })) => {
+                Poll::Ready(self.life.finish().and(Err(error)))
             }
+            Poll::Ready(Err(error)) => {
+                self.life.clear();
+                Poll::Ready(Err(error))
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(self.life.finish().map(|model| model.report.lent())),
         }
-        let Model { shape, ring, packed, report, .. } = model;
-        let taken = match pending {
-            Pending::Empty => {
-                report.clear(packed.counts.segments);
-                Some(Ok(()))
-            }
-            Pending::Slot(slot) => ring.read(slot, |bytes| {
-                report.take(bytemuck::cast_slice(bytes), &packed.parts, shape, packed.counters)
-            }),
-        };
-        let Some(taken) = taken else {
-            self.model = None;
-            return Poll::Ready(Err(DeviceError::Lost));
-        };
-        Poll::Ready(taken.map(|()| self.model.as_ref().map(|model| model.report.lent()).unwrap_or_default()))
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
-        let (gpu, model) = match self.idle() {
-            Ok(idle) => idle,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        if let Err(error) = model.check_image(page, image.len()) {
-            return Poll::Ready(Err(error));
-        }
-        let load = Load::Image(page);
-        let Some(slot) = model.ring.find(load) else {
-            if let Some(slot) = model.ring.take_for_page(load, image.len() as u64) {
-                let to = model.ring.buffer(slot);
-                pages::copy_out(gpu, &model.machine.memory, page, model.sizes.page_layer, to);
-                model.ring.map(slot);
-            }
-            return Poll::Pending;
-        };
-        match model.ring.progress(slot) {
-            Progress::Waiting => Poll::Pending,
-            Progress::Failed => self.lost(),
-            Progress::Ready => match model.ring.read(slot, |bytes| image.copy_from_slice(bytes)) {
-                Some(()) => Poll::Ready(Ok(())),
-                None => self.lost(),
-            },
-        }
+        let failed = self.has_failed();
+        let bytes = image.len() as u64;
+        let idle = self.life.image(page, image.len()).and_then(|model| working(model, failed));
+        let done = idle.and_then(|model| {
+            let (gpu, layer_bytes) = (&self.gpu, model.sizes.page_layer);
+            let copy = |memory: &Memory, to: &_| pages::copy_out(gpu, memory, page, layer_bytes, to);
+            model.fetch(Load::Image(page), bytes, copy, |bytes| image.copy_from_slice(bytes))
+        });
+        in_time(self.paged(done))
     }
 
     fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
-        Poll::Ready(self.idle().and_then(|(gpu, model)| {
-            model.check_image(page, image.len())?;
+        let failed = self.has_failed();
+        let idle = self.life.image(page, image.len()).and_then(|model| working(model, failed));
+        let done = idle.map(|model| {
             model.ring.forget_pages();
-            pages::copy_in(gpu, &model.machine.memory, page, model.sizes.page_layer, image);
-            Ok(())
-        }))
+            pages::copy_in(&self.gpu, &model.machine.memory, page, model.sizes.page_layer, image);
+        });
+        Poll::Ready(self.paged(done))
     }
 
     fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
-        let (gpu, model) = self.idle()?;
-        for &(from, to) in pairs {
-            model.check_page(from)?;
-            model.check_page(to)?;
-        }
-        model.ring.forget_pages();
-        pages::copy_pages(gpu, &model.machine.memory, pairs, model.sizes.page_layer);
-        Ok(())
+        let failed = self.has_failed();
+        let idle = self.life.copies(pairs).and_then(|model| working(model, failed));
+        let done = idle.map(|model| {
+            model.ring.forget_pages();
+            pages::copy_pages(&self.gpu, &model.machine.memory, pairs, model.sizes.page_layer);
+        });
+        self.paged(done)
     }
 
     fn summarise(
@@ -359,53 +342,16 @@ impl TensorDevice for WgpuDevice {
         tokens: usize,
         summary: PageSummary<'_>,
     ) -> Poll<Result<(), PageError>> {
-        let (gpu, model) = match self.idle() {
-            Ok(idle) => idle,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        if let Err(error) = model.check_summary(page, layer, tokens, summary.mean_key.len()) {
-            return Poll::Ready(Err(error));
-        }
-        let load = Load::Summary(page, layer);
-        let Some(slot) = model.ring.find(load) else {
-            let bytes = model.sizes.page_layer + crate::sizes::PAGE_MASS_BYTES;
-            if let Some(slot) = model.ring.take_for_page(load, bytes) {
-                let (memory, to) = (&model.machine.memory, model.ring.buffer(slot));
-                pages::copy_summary(gpu, memory, page, layer, model.sizes.page_layer, to);
-                model.ring.map(slot);
-            }
-            return Poll::Pending;
-        };
-        let (shape, kv) = (model.shape, model.limits.kv);
-        match model.ring.progress(slot) {
-            Progress::Waiting => Poll::Pending,
-            Progress::Failed => self.lost(),
-            Progress::Ready => {
-                let read = |bytes: &[u8]| pages::summarise(bytes, &shape, kv, tokens, summary);
-                match model.ring.read(slot, read) {
-                    Some(()) => Poll::Ready(Ok(())),
-                    None => self.lost(),
-                }
-            }
-        }
-    }
-}
-
-impl Model {
-    fn check_summary(
-        &self,
-        page: PageId,
-        layer: u32,
-        tokens: usize,
-        mean_key: usize,
-    ) -> Result<(), PageError> {
-        self.check_page(page)?;
-        if layer >= self.shape.layers {
-            return Err(PageError::Layer(layer));
-        }
-        if tokens == 0 || tokens > PAGE_TOKENS {
-            return Err(PageError::Length { found: tokens, expected: PAGE_TOKENS });
-        }
-        fits(mean_key, self.shape.kv_width() as usize)
+        let failed = self.has_failed();
+        let idle = self.life.summary(page, layer, tokens, &summary).and_then(|model| working(model, failed));
+        let done = idle.and_then(|model| {
+            let (gpu, layer_bytes) = (&self.gpu, model.sizes.page_layer);
+            let Prepared { shape, limits, .. } = model.prepared;
+            let copy =
+                |memory: &Memory, to: &_| pages::copy_summary(gpu, memory, page, layer, layer_bytes, to);
+            let read = |bytes: &[u8]| pages::summarise(bytes, &shape, limits.kv, tokens, summary);
+            model.fetch(Load::Summary(page, layer), layer_bytes + PAGE_MASS_BYTES, copy, read)
+        });
+        in_time(self.paged(done))
     }
 }

@@ -3,8 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use agentos_hal::quant::dequantise;
+use agentos_hal::rope::MOST_PAIRS;
+use agentos_hal::weight::rope_factors;
 use agentos_hal::{
-    ModelShape, PrepareError, Program, Resource, TensorInfo, WeightError, WeightId, WeightRole, WeightSource,
+    DType, ModelShape, PrepareError, Program, Resource, TensorInfo, WeightError, WeightId, WeightRole,
+    WeightSource,
 };
 
 use crate::fuse;
@@ -22,51 +25,14 @@ enum Stored {
 /// All of them.
 pub struct Store {
     stored: HashMap<WeightId, Stored>,
-    tied: bool,
+    shape: ModelShape,
     /// Divisors of the frequencies, one per pair, or none.
     pub factors: Vec<f32>,
 }
 
-/// Where output and embedding are tied, they are one tensor and kept once.
-fn kept(tied: bool, id: WeightId) -> WeightId {
-    let role = if tied && id.role == WeightRole::Output { WeightRole::TokenEmbedding } else { id.role };
-    let layer = if role.per_layer() { id.layer } else { 0 };
-    WeightId { role, layer }
-}
-
-/// The weights that a program names, each once, in its order; divisors of the frequencies last.
-fn all(program: &Program, shape: &ModelShape) -> Vec<WeightId> {
-    let mut ids = Vec::new();
-    let mut seen = HashSet::new();
-    let Ok(()) = program.for_each_weight(shape.layers, |id| {
-        let id = kept(shape.tied_embedding, id);
-        if seen.insert(id) {
-            ids.push(id);
-        }
-        Ok::<(), std::convert::Infallible>(())
-    });
-    if shape.rope.factors {
-        ids.push(WeightId { role: WeightRole::RopeFactors, layer: 0 });
-    }
-    ids
-}
-
-/// Vectors are plain numbers: norms, biases, divisors.
-const fn is_vector(role: WeightRole) -> bool {
-    use WeightRole::*;
-    matches!(
-        role,
-        AttnNorm | FfnNorm | OutputNorm | QueryNorm | KeyNorm | QueryBias | KeyBias | ValueBias | RopeFactors
-    )
-}
-
+/// What is said of a tensor: this backend has kernels for every type.
 fn describe(shape: &ModelShape, source: &dyn WeightSource, id: WeightId) -> Result<TensorInfo, PrepareError> {
-    let info = source.describe(id).ok_or(WeightError::Missing(id))?;
-    let (found, expected) = ((info.rows, info.cols), id.role.dims(shape));
-    if found != expected || info.bytes().is_none() {
-        return Err(PrepareError::Dims { id, found, expected });
-    }
-    Ok(info)
+    id.describe(shape, source, &DType::ALL)
 }
 
 /// Bytes that all weights take on a device. Nothing is loaded.
@@ -80,16 +46,16 @@ pub fn bytes(
     source: &dyn WeightSource,
 ) -> Result<u64, PrepareError> {
     let mut sum = 0u64;
-    for id in all(program, shape) {
+    program.for_each_tensor(shape, |id| {
         let info = describe(shape, source, id)?;
-        let bytes = if is_vector(id.role) {
+        let bytes = if id.role.is_vector() {
             Some(u64::from(info.cols) * 4)
         } else {
             Weights::bytes(&gpu.limits, &info)
         };
-        let expected = id.role.dims(shape);
-        sum += bytes.ok_or(PrepareError::Dims { id, found: (info.rows, info.cols), expected })?;
-    }
+        sum += bytes.ok_or(WeightError::Unreadable(id))?;
+        Ok::<(), PrepareError>(())
+    })?;
     Ok(sum)
 }
 
@@ -104,22 +70,24 @@ impl Store {
         shape: &ModelShape,
         source: &mut dyn WeightSource,
     ) -> Result<Store, PrepareError> {
-        let mut store = Store { stored: HashMap::new(), tied: shape.tied_embedding, factors: Vec::new() };
+        let mut buffer = [1.0; MOST_PAIRS];
+        let factors = rope_factors(shape, source, &mut buffer)?.to_vec();
+        let mut store = Store { stored: HashMap::new(), shape: *shape, factors };
         let fused = store.fuse(gpu, program, shape, source)?;
-        for id in all(program, shape).into_iter().filter(|id| !fused.contains(id)) {
+        program.for_each_tensor(shape, |id| {
+            if fused.contains(&id) {
+                return Ok(());
+            }
             describe(shape, source, id)?;
             let tensor = source.load(id)?;
-            if is_vector(id.role) {
+            let stored = if id.role.is_vector() {
                 let mut numbers = vec![0.0; tensor.info.cols as usize];
                 dequantise(tensor.info.dtype, tensor.bytes, &mut numbers);
-                if id.role == WeightRole::RopeFactors {
-                    store.factors = numbers;
-                } else {
-                    store.stored.insert(id, Stored::Vector(upload(gpu, Resource::WeightBytes, &numbers)?));
-                }
+                Stored::Vector(upload(gpu, Resource::WeightBytes, &numbers)?)
             } else {
-                store.stored.insert(id, Stored::Matrix(Weights::load(gpu, &tensor)?));
-            }
+                Stored::Matrix(Weights::load(gpu, &tensor)?)
+            };
+            store.stored.insert(id, stored);
             source.release(id);
             if id.role == WeightRole::TokenEmbedding && shape.tied_embedding {
                 source.release(WeightId { role: WeightRole::Output, layer: 0 });
@@ -127,7 +95,8 @@ impl Store {
             // What was staged can go as soon as the copy is made.
             gpu.queue.submit([]);
             let _ = gpu.device.poll(wgpu::PollType::Poll);
-        }
+            Ok::<(), PrepareError>(())
+        })?;
         Ok(store)
     }
 
@@ -191,7 +160,7 @@ impl Store {
     }
 
     fn get(&self, role: WeightRole, layer: Option<u32>) -> &Stored {
-        let id = kept(self.tied, WeightId { role, layer: layer.unwrap_or(0) });
+        let id = role.in_layer(layer).stored(&self.shape);
         self.stored.get(&id).expect("every weight that the program names was loaded")
     }
 
