@@ -6,18 +6,8 @@
 
 mod golden;
 
-use agentos_desktop::context::{self, Purpose, Tables};
-use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
-use agentos_desktop::generate::{self, Request};
-use agentos_desktop::host::SystemClock;
-use agentos_desktop::map::ModelMap;
-use agentos_desktop::model::{self, ModelFile};
-use agentos_desktop::text::{Special, Tokenizer};
-use agentos_hal::{KvType, TensorDevice};
-use agentos_kernel::sample::{Sampler, Sampling};
+use agentos_hal::KvType;
 use agentos_wgpu::{Choice, Traffic, WgpuDevice, adapters};
-
-use golden::{Golden, compare_ids, logit_difference};
 
 /// Largest difference of a logit after the prompt. Drivers may round a division or a root otherwise than
 /// the CPU does.
@@ -37,68 +27,18 @@ fn greedy_text_agrees_with_llama_cpp_on_every_adapter() {
     for (index, adapter) in found.iter().enumerate() {
         println!("{adapter}");
         let choice = Choice { adapter: Some(index.to_string()), ..Choice::default() };
-        agrees_with_llama_cpp(&mut WgpuDevice::open(choice).unwrap());
+        let mut device = WgpuDevice::open(choice).unwrap();
+        golden::agrees_with_llama_cpp(&mut device, KvType::F16, TOKENS, LOGIT_TOLERANCE);
+        goes_over_the_bus_once_a_step(&device.traffic());
     }
 }
 
-fn agrees_with_llama_cpp(device: &mut WgpuDevice) {
-    let path = DEFAULT_MODEL.path(&Environment::from_process()).unwrap();
-    assert!(path.is_file(), "the default model is not at {}; `cargo xtask model` brings it", path.display());
-    let map = ModelMap::open(&path).unwrap();
-    let mut index = model::index(&path, &map).unwrap();
-    let file = ModelFile::read(&path, &map, &mut index).unwrap();
-    let shape = &file.model.shape;
-    let purpose = Purpose { outcomes: 1, candidates: 64 };
-    let limits = context::limits(shape, Some(256), KvType::F16, purpose).unwrap();
-    device.prepare(file.model.program, shape, &limits, &mut file.weights()).unwrap();
-    let tokenizer = model::tokenizer(&path, &file.vocabulary(&path).unwrap(), shape.vocab).unwrap();
-    let mut tables = Tables::new(limits, tokenizer.delimiter_classes());
-    for case in &Golden::read().cases {
-        let prompt = tokenizer.encode(&case.prompt, Special::Parse).unwrap();
-        assert_eq!(prompt, case.prompt_ids, "{:?}", case.prompt);
-        let (ids, first) = greedy(device, &mut tables, &tokenizer, &prompt);
-        let difference = logit_difference(case, &first);
-        let equal = compare_ids(case, &ids, TOKENS as usize);
-        println!("logits within {difference}, {equal} of {} tokens equal", ids.len());
-        assert!(difference <= LOGIT_TOLERANCE, "off by {difference}");
-        if equal == ids.len() {
-            assert!(case.text.starts_with(&tokenizer.decode(&ids)));
-            let ended = ids.last().is_some_and(|&last| tokenizer.is_end_of_generation(last));
-            assert_eq!(ended, case.hit_eog && ids.len() == case.output_ids.len());
-        }
-    }
-    let Traffic { steps, submits, passes, bytes_read, dispatches, last_encode, .. } = device.traffic();
+fn goes_over_the_bus_once_a_step(traffic: &Traffic) {
+    let Traffic { steps, submits, passes, bytes_read, dispatches, last_encode, .. } = traffic;
     println!(
         "{steps} steps, {} dispatches and {} bytes back in each, the last one encoded in {last_encode:?}",
         dispatches / steps,
         bytes_read / steps
     );
     assert_eq!((submits, passes), (steps, steps), "one submission and one pass a step");
-}
-
-/// The tokens, and the candidates that the first one was chosen from.
-fn greedy(
-    device: &mut WgpuDevice,
-    tables: &mut Tables,
-    tokenizer: &Tokenizer,
-    prompt: &[u32],
-) -> (Vec<u32>, Vec<(u32, f32)>) {
-    let (mut ids, mut first) = (Vec::new(), Vec::new());
-    let (mut sequence, mut pool) = tables.start().unwrap();
-    let request = Request {
-        prompt,
-        sampler: &Sampler::new(Sampling::GREEDY).unwrap(),
-        max_tokens: TOKENS,
-        is_end: &|token| tokenizer.is_end_of_generation(token),
-    };
-    let clock = SystemClock::since(std::time::Instant::now());
-    generate::generate(&mut sequence, &mut pool, device, &clock, &request, &mut |token| {
-        if ids.is_empty() {
-            first = token.next.candidates.iter().map(|one| (one.token, one.logit)).collect();
-        }
-        ids.push(token.choice.token);
-        Ok(())
-    })
-    .unwrap();
-    (ids, first)
 }

@@ -1,44 +1,129 @@
-//! What llama.cpp computed from the default model's weights in F32, and how ours is compared with it.
+//! What llama.cpp computed from the default model's weights in F32, and how a device is held to it.
 
+use std::time::Instant;
+
+use agentos_desktop::context::{self, Purpose, Tables};
+use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
+use agentos_desktop::generate::{self, Request};
+use agentos_desktop::host::SystemClock;
+use agentos_desktop::map::ModelMap;
+use agentos_desktop::model::{self, ModelFile};
+use agentos_desktop::text::{Special, Tokenizer};
+use agentos_hal::{KvType, TensorDevice};
+use agentos_kernel::sample::{Sampler, Sampling};
 use serde::Deserialize;
 
 /// Where the best two tokens are closer than this, another order of sums may choose the other.
 const NEAR_TIE: f32 = 0.005;
 
+/// A context that the cases fit in.
+const CONTEXT: u32 = 256;
+
+/// The default model on a device, ready to run.
+pub struct Ready<'d> {
+    pub device: &'d mut dyn TensorDevice,
+    pub tokenizer: Tokenizer,
+    pub tables: Tables,
+}
+
+impl<'d> Ready<'d> {
+    pub fn new(device: &'d mut dyn TensorDevice, context: u32, kv: KvType, purpose: Purpose) -> Ready<'d> {
+        let path = DEFAULT_MODEL.path(&Environment::from_process()).unwrap();
+        assert!(
+            path.is_file(),
+            "the default model is not at {}; `cargo xtask model` brings it",
+            path.display()
+        );
+        let map = ModelMap::open(&path).unwrap();
+        let mut index = model::index(&path, &map).unwrap();
+        let file = ModelFile::read(&path, &map, &mut index).unwrap();
+        let shape = &file.model.shape;
+        let limits = context::limits(shape, Some(context), kv, purpose).unwrap();
+        device.prepare(file.model.program, shape, &limits, &mut file.weights()).unwrap();
+        let tokenizer = model::tokenizer(&path, &file.vocabulary(&path).unwrap(), shape.vocab).unwrap();
+        let tables = Tables::new(limits, tokenizer.delimiter_classes());
+        Ready { device, tokenizer, tables }
+    }
+
+    /// Greedy tokens, and the candidates that the first one was chosen from.
+    fn greedy(&mut self, prompt: &[u32], max_tokens: u32) -> (Vec<u32>, Vec<(u32, f32)>) {
+        let (mut ids, mut first) = (Vec::new(), Vec::new());
+        let (mut sequence, mut pool) = self.tables.start().unwrap();
+        let request = Request {
+            prompt,
+            sampler: &Sampler::new(Sampling::GREEDY).unwrap(),
+            max_tokens,
+            is_end: &|token| self.tokenizer.is_end_of_generation(token),
+        };
+        let clock = SystemClock::since(Instant::now());
+        generate::generate(&mut sequence, &mut pool, self.device, &clock, &request, &mut |token| {
+            if ids.is_empty() {
+                first = token.next.candidates.iter().map(|one| (one.token, one.logit)).collect();
+            }
+            ids.push(token.choice.token);
+            Ok(())
+        })
+        .unwrap();
+        (ids, first)
+    }
+}
+
+/// Holds a device to every case: logits after the prompt within `tolerance`, and the same first `tokens`
+/// tokens but for near-ties.
+pub fn agrees_with_llama_cpp(device: &mut dyn TensorDevice, kv: KvType, tokens: u32, tolerance: f32) {
+    let mut ready = Ready::new(device, CONTEXT, kv, Purpose { outcomes: 1, candidates: 64 });
+    for case in &Golden::read().cases {
+        let prompt = ready.tokenizer.encode(&case.prompt, Special::Parse).unwrap();
+        assert_eq!(prompt, case.prompt_ids, "{:?}", case.prompt);
+        let (ids, first) = ready.greedy(&prompt, tokens);
+        let difference = logit_difference(case, &first);
+        let equal = compare_ids(case, &ids, tokens as usize);
+        println!("KV {kv:?}: logits within {difference}, {equal} of {} tokens equal", ids.len());
+        assert!(difference <= tolerance, "KV {kv:?}: off by {difference}");
+        if equal == ids.len() {
+            let whole = ids.len() == case.output_ids.len();
+            let text = ready.tokenizer.decode(&ids);
+            assert!(if whole { text == case.text } else { case.text.starts_with(&text) }, "{text:?}");
+            let ended = ids.last().is_some_and(|&last| ready.tokenizer.is_end_of_generation(last));
+            assert_eq!(ended, case.hit_eog && whole);
+        }
+    }
+}
+
 /// All of it.
 #[derive(Deserialize)]
-pub struct Golden {
-    pub cases: Vec<Case>,
+struct Golden {
+    cases: Vec<Case>,
 }
 
 /// One prompt.
 #[derive(Deserialize)]
-pub struct Case {
-    pub prompt: String,
-    pub prompt_ids: Vec<u32>,
-    pub last_prompt_logits_top10: Vec<Logit>,
-    pub output_ids: Vec<u32>,
-    pub top1_minus_top2: Vec<f32>,
-    pub hit_eog: bool,
-    pub text: String,
+struct Case {
+    prompt: String,
+    prompt_ids: Vec<u32>,
+    last_prompt_logits_top10: Vec<Logit>,
+    output_ids: Vec<u32>,
+    top1_minus_top2: Vec<f32>,
+    hit_eog: bool,
+    text: String,
 }
 
 /// A token's logit.
 #[derive(Deserialize)]
-pub struct Logit {
-    pub id: u32,
-    pub logit: f32,
+struct Logit {
+    id: u32,
+    logit: f32,
 }
 
 impl Golden {
     /// Reads `llama_f32_greedy.json`.
-    pub fn read() -> Golden {
+    fn read() -> Golden {
         serde_json::from_str(include_str!("llama_f32_greedy.json")).unwrap()
     }
 }
 
 /// The largest difference of the logits after the prompt.
-pub fn logit_difference(case: &Case, candidates: &[(u32, f32)]) -> f32 {
+fn logit_difference(case: &Case, candidates: &[(u32, f32)]) -> f32 {
     let difference = |golden: &Logit| {
         let found = candidates.iter().find(|one| one.0 == golden.id);
         let (_, logit) = found.unwrap_or_else(|| panic!("token {} is no candidate", golden.id));
@@ -49,7 +134,7 @@ pub fn logit_difference(case: &Case, candidates: &[(u32, f32)]) -> f32 {
 
 /// Compares tokens, of which at most `most` were asked for, until the first near-tie that fell to the other
 /// side; returns how many are equal.
-pub fn compare_ids(case: &Case, ids: &[u32], most: usize) -> usize {
+fn compare_ids(case: &Case, ids: &[u32], most: usize) -> usize {
     let pairs = case.output_ids.iter().zip(ids);
     let Some(at) = pairs.clone().position(|(golden, found)| golden != found) else {
         assert_eq!(ids.len(), case.output_ids.len().min(most), "{:?}", case.prompt);
