@@ -7,7 +7,7 @@
 use super::coded::{Coded, PAIRS_PER_WORD, part};
 use super::format::{GROUPS, STRIP};
 use super::lanes::{LANES, Lanes};
-use super::matmul::{MatMul, STRETCH, ahead, prefetch_block, unrolled, words, write};
+use super::matmul::{MatMul, STRETCH, ahead, in_tiles, prefetch_block, unrolled, words, write};
 use super::narrow::{BLOCK, Scale};
 
 /// A stretch of a strip as pairs of codes, and the place of its outputs. Aligned as
@@ -69,28 +69,14 @@ pub unsafe fn strip<S: Lanes, F: Coded>(
     }
 }
 
-/// Multiplies all rows by a stretch, in tiles as [`super::matmul::multiply`].
+/// Multiplies all rows by a stretch.
 ///
 /// # Safety
 /// As [`strip`].
 #[inline(always)]
 pub unsafe fn multiply<S: Lanes>(product: &MatMul, pairs: &Pairs) {
-    let mut row = 0;
-    while row < product.rows {
-        let rest = product.rows - row;
-        // SAFETY: the caller's contract.
-        unsafe {
-            row += match rest.div_ceil(rest.div_ceil(S::SUMS / GROUPS)) {
-                8 if S::SUMS >= 8 * GROUPS => pairs_tile::<S, 8>(product, pairs, row),
-                7 if S::SUMS >= 7 * GROUPS => pairs_tile::<S, 7>(product, pairs, row),
-                6 if S::SUMS >= 6 * GROUPS => pairs_tile::<S, 6>(product, pairs, row),
-                5 if S::SUMS >= 5 * GROUPS => pairs_tile::<S, 5>(product, pairs, row),
-                4 if S::SUMS >= 4 * GROUPS => pairs_tile::<S, 4>(product, pairs, row),
-                2 => pairs_tile::<S, 2>(product, pairs, row),
-                _ => pairs_tile::<S, 1>(product, pairs, row),
-            };
-        }
-    }
+    // SAFETY: the caller's contract.
+    unsafe { in_tiles!(S, product.rows, pairs_tile(product, pairs)) }
 }
 
 /// `R` rows of a stretch; returns `R`.

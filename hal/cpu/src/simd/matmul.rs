@@ -30,6 +30,27 @@ macro_rules! unrolled {
 }
 pub(super) use unrolled;
 
+/// Calls `tile` for all rows, in tiles that fill the registers: eight rows or two; where eight do not divide
+/// the rows, tiles are as equal as can be. A tile takes its first row last, and returns its rows.
+macro_rules! in_tiles {
+    ($lanes:ident, $rows:expr, $tile:ident($($argument:expr),*)) => {{
+        let mut row = 0;
+        while row < $rows {
+            let rest = $rows - row;
+            row += match rest.div_ceil(rest.div_ceil($lanes::SUMS / GROUPS)) {
+                8 if $lanes::SUMS >= 8 * GROUPS => $tile::<$lanes, 8>($($argument,)* row),
+                7 if $lanes::SUMS >= 7 * GROUPS => $tile::<$lanes, 7>($($argument,)* row),
+                6 if $lanes::SUMS >= 6 * GROUPS => $tile::<$lanes, 6>($($argument,)* row),
+                5 if $lanes::SUMS >= 5 * GROUPS => $tile::<$lanes, 5>($($argument,)* row),
+                4 if $lanes::SUMS >= 4 * GROUPS => $tile::<$lanes, 4>($($argument,)* row),
+                2 => $tile::<$lanes, 2>($($argument,)* row),
+                _ => $tile::<$lanes, 1>($($argument,)* row),
+            };
+        }
+    }};
+}
+pub(super) use in_tiles;
+
 /// One matrix product: out\[r\]\[o\] = Σ weight\[o\]\[k\] · x\[r\]\[k\], or added to out.
 #[derive(Clone, Copy)]
 pub struct MatMul {
@@ -114,29 +135,14 @@ pub unsafe fn strip<S: Lanes, F: Format>(
     }
 }
 
-/// Multiplies all rows by a stretch, in tiles that fill the registers: eight rows or two; where eight do
-/// not divide the rows, tiles are as equal as can be.
+/// Multiplies all rows by a stretch.
 ///
 /// # Safety
 /// As [`strip`].
 #[inline(always)]
 pub unsafe fn multiply<S: Lanes>(product: &MatMul, panel: &Panel) {
-    let mut row = 0;
-    while row < product.rows {
-        let rest = product.rows - row;
-        // SAFETY: the caller's contract.
-        unsafe {
-            row += match rest.div_ceil(rest.div_ceil(S::SUMS / GROUPS)) {
-                8 if S::SUMS >= 8 * GROUPS => panel_tile::<S, 8>(product, panel, row),
-                7 if S::SUMS >= 7 * GROUPS => panel_tile::<S, 7>(product, panel, row),
-                6 if S::SUMS >= 6 * GROUPS => panel_tile::<S, 6>(product, panel, row),
-                5 if S::SUMS >= 5 * GROUPS => panel_tile::<S, 5>(product, panel, row),
-                4 if S::SUMS >= 4 * GROUPS => panel_tile::<S, 4>(product, panel, row),
-                2 => panel_tile::<S, 2>(product, panel, row),
-                _ => panel_tile::<S, 1>(product, panel, row),
-            };
-        }
-    }
+    // SAFETY: the caller's contract.
+    unsafe { in_tiles!(S, product.rows, panel_tile(product, panel)) }
 }
 
 /// `R` rows of a stretch; returns `R`.
