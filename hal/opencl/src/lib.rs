@@ -36,7 +36,6 @@ use crate::machine::Machine;
 /// The OpenCL device: the first graphics card, else the first device of another kind.
 pub struct OpenClDevice {
     driver: &'static Driver,
-    memory_bytes: u64,
     life: Lifecycle<Machine>,
 }
 
@@ -47,12 +46,7 @@ impl OpenClDevice {
     /// Any [`OpenError`].
     pub fn new() -> Result<OpenClDevice, OpenError> {
         let driver = driver::driver()?;
-        Ok(OpenClDevice { driver, memory_bytes: driver.memory_bytes, life: Lifecycle::new() })
-    }
-
-    /// The device, which refuses in `prepare` what needs more than this many bytes.
-    pub fn with_memory(self, bytes: u64) -> OpenClDevice {
-        OpenClDevice { memory_bytes: bytes.min(self.driver.memory_bytes), ..self }
+        Ok(OpenClDevice { driver, life: Lifecycle::new() })
     }
 
     /// What a page operation came to. A failure of the driver is the end of this model.
@@ -96,7 +90,7 @@ impl TensorDevice for OpenClDevice {
     ) -> Result<Footprint, PrepareError> {
         self.life.clear();
         let prepared = Prepared::new(program, shape, limits)?;
-        let (machine, footprint) = Machine::new(self.driver, prepared, weights, self.memory_bytes)?;
+        let (machine, footprint) = Machine::new(self.driver, prepared, weights)?;
         self.life.ready(prepared, machine);
         Ok(footprint)
     }

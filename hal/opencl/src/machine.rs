@@ -109,15 +109,17 @@ impl Machine {
         driver: &'static Driver,
         prepared: Prepared,
         source: &mut dyn WeightSource,
-        memory_bytes: u64,
     ) -> Result<(Machine, Footprint), PrepareError> {
         let Prepared { shape, limits, .. } = prepared;
         if !shape.head_dim.is_multiple_of(16) {
             return Err(PrepareError::HeadDim { head_dim: shape.head_dim, multiple_of: 16 });
         }
         let queue = Queue::new(driver).map_err(lost)?;
-        let mut maker =
-            Maker { queue: &queue, budget: Budget::new(memory_bytes), buffer_bytes: driver.buffer_bytes };
+        let mut maker = Maker {
+            queue: &queue,
+            budget: Budget::new(driver.memory_bytes),
+            buffer_bytes: driver.buffer_bytes,
+        };
         let maker = &mut maker;
         let (rows, outcomes) = (limits.rows as usize, limits.outcomes as usize);
         let row_heads = [rows, shape.heads as usize];
