@@ -133,7 +133,7 @@ fn blocks(bytes: usize) -> Vec<u8> {
 
 fn describe(id: WeightId) -> TensorInfo {
     let (rows, cols) = id.role.dims(&SHAPE);
-    TensorInfo { dtype: if rows == 1 { DType::F32 } else { MATRIX }, rows, cols }
+    TensorInfo { dtype: if id.role.is_vector() { DType::F32 } else { MATRIX }, rows, cols }
 }
 
 impl WeightSource for Made {

@@ -89,6 +89,7 @@ impl Devices {
     pub fn run(&self) -> Result<(), CliError> {
         let adapters = agentos_wgpu::adapters();
         let (machine, file) = (Machine::here(), choose::file());
+        let cpu = machine.cpu.clone();
         let measured = if self.measure {
             let measured = choice::measure_all(&adapters);
             if let Some(file) = &file {
@@ -103,7 +104,7 @@ impl Devices {
         };
         let sheet = Sheet {
             cpu: CpuSheet {
-                name: Machine::here().cpu,
+                name: cpu,
                 threads: device::cores(),
                 instruction_sets: device::isas().collect(),
                 memory_available: host::available_bytes(),
