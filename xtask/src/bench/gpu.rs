@@ -84,6 +84,9 @@ fn command(program: &Path, model: &Path, backend: &str, work: &str, options: &Op
     if let Some(adapter) = &options.adapter {
         command.arg("--adapter").arg(adapter);
     }
+    if let Some(activations) = &options.activations {
+        command.args(["--activations", activations]);
+    }
     command.arg("--model").arg(model);
     command
 }

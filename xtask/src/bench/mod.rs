@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long)]
     busy: bool,
     /// What matrix products make of their inputs, as `agentos bench --activations` takes it.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "agents")]
     activations: Option<String>,
     /// A GGUF file instead of the default model.
     #[arg(long)]
@@ -79,16 +79,14 @@ pub fn bench(repository: &Repository, options: &Options) -> Outcome {
     }
     let neighbour = if options.busy { Some(Busy::start()?) } else { None };
     let wanted = |work: &&&str| options.work.is_empty() || options.work.iter().any(|chosen| chosen == **work);
+    let activations = options.activations.as_deref();
     print!("{}", table::heading(&table::COLUMNS, peer.as_ref()));
     for &threads in &options.threads {
         for work in WORKS.iter().filter(wanted) {
-            print!(
-                "{}",
-                turns(&program, &model, peer.as_ref(), work, threads, options.activations.as_deref())?
-            );
+            print!("{}", turns(&program, &model, peer.as_ref(), work, threads, activations)?);
         }
         if options.work.is_empty() {
-            print!("{}", first_token(&program, &model, peer.as_ref(), threads)?);
+            print!("{}", first_token(&program, &model, peer.as_ref(), threads, activations)?);
         }
     }
     drop(neighbour);
@@ -133,7 +131,13 @@ fn turns(
 }
 
 /// The time from the start of the process to the first token of an answer to a short prompt.
-fn first_token(program: &Path, model: &Path, peer: Option<&Peer>, threads: u32) -> Result<Row, Failure> {
+fn first_token(
+    program: &Path,
+    model: &Path,
+    peer: Option<&Peer>,
+    threads: u32,
+    activations: Option<&str>,
+) -> Result<Row, Failure> {
     // 30 tokens in the default model's vocabulary.
     const PROMPT: &str = "The quick brown fox jumps over the lazy dog, and an operating system kernel \
                           is a program that decides which of many other programs may run and when.";
@@ -142,6 +146,9 @@ fn first_token(program: &Path, model: &Path, peer: Option<&Peer>, threads: u32) 
         let mut command = Command::new(program);
         command.args(["generate", "--json", "--raw", "--max-tokens", "1", "--prompt", PROMPT]);
         command.arg("--threads").arg(threads.to_string()).arg("--model").arg(model);
+        if let Some(activations) = activations {
+            command.args(["--activations", activations]);
+        }
         let answer = json(&mut command)?;
         row.ours.extend(answer["timing"]["first_token_ms"].as_f64());
     }

@@ -11,8 +11,8 @@ use agentos_cpu::{Isa, ceiling};
 pub struct Ceiling {
     /// Single-precision multiplications and additions per second.
     pub operations_per_s: f64,
-    /// Multiplications and additions of 16-bit integers per second.
-    pub integer_operations_per_s: f64,
+    /// Multiplications and additions of 16-bit integers per second; `None` where no kernel has any.
+    pub integer_operations_per_s: Option<f64>,
     /// Bytes read from memory per second.
     pub bytes_per_s: f64,
 }
@@ -37,7 +37,7 @@ pub fn measure(isa: Isa, threads: usize) -> Ceiling {
     });
     Ceiling {
         operations_per_s: OPERATIONS as f64 * threads as f64 / arithmetic.as_secs_f64(),
-        integer_operations_per_s: OPERATIONS as f64 * threads as f64 / integers.as_secs_f64(),
+        integer_operations_per_s: Some(OPERATIONS as f64 * threads as f64 / integers.as_secs_f64()),
         bytes_per_s: (share * threads) as f64 / reading.as_secs_f64(),
     }
 }

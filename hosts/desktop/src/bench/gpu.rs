@@ -66,8 +66,7 @@ pub fn measure_ceiling(gpu: &Gpu) -> Result<Ceiling, PrepareError> {
     let found = agentos_wgpu::ceiling::measure(gpu)?;
     Ok(Ceiling {
         operations_per_s: found.operations_per_s,
-        // No kernel of the backend multiplies integers.
-        integer_operations_per_s: found.operations_per_s,
+        integer_operations_per_s: None,
         bytes_per_s: found.bytes_per_s,
     })
 }
