@@ -137,7 +137,8 @@ impl FakeDevice {
                 let stored = Some((row_of.token ^ before.rotate_left(7), row_of.offset));
                 self.memory[row_of.page.0 as usize][usize::from(row_of.place)] = stored;
                 let seen = self.seen(segments, mine, row_of.address + 1);
-                self.find(row, row_of, seen);
+                let mask = row_of.mask.map(|mask| step.masks[usize::from(mask)]);
+                self.find(row, row_of, seen, mask);
             }
             let rows = &step.rows[first_row as usize..(first_row + span.rows) as usize];
             self.mass.extend(segments.iter().map(|segment| mass(segment, rows)));
@@ -147,15 +148,26 @@ impl FakeDevice {
         }
     }
 
-    fn find(&mut self, index: u32, row: &Row, seen: u32) {
+    fn find(&mut self, index: u32, row: &Row, seen: u32, mask: Option<&[u32]>) {
         let scored = match row.want {
             Want::Nothing => return,
             Want::Candidates => 0.0,
             Want::Score(token) => -((token ^ seen) as f32 / 1e9),
         };
-        self.outcomes.push(Outcome { row: index, candidates: 3, log_sum_exp: 1.5, entropy: 0.7, scored });
-        let token = |n: u32| (seen.wrapping_add(n * 77)) % VOCAB;
-        self.candidates.extend((0..3).map(|n| Candidate { token: token(n), logit: 1.0 - n as f32 }));
+        let allowed =
+            |token: &u32| mask.is_none_or(|mask| mask[*token as usize / 32] >> (token % 32) & 1 == 1);
+        // The tokens from each start on that are allowed; all of them may lead to the same one.
+        let from = |n: u32| (0..VOCAB).map(move |k| seen.wrapping_add(n * 77).wrapping_add(k) % VOCAB);
+        let mut found = Vec::new();
+        for token in (0..3).flat_map(|n| from(n).find(allowed)) {
+            if !found.contains(&token) {
+                found.push(token);
+            }
+        }
+        let candidates = found.len() as u32;
+        self.outcomes.push(Outcome { row: index, candidates, log_sum_exp: 1.5, entropy: 0.7, scored });
+        let candidate = |(n, token)| Candidate { token, logit: 1.0 - n as f32 };
+        self.candidates.extend(found.into_iter().enumerate().map(candidate));
     }
 }
 

@@ -40,6 +40,7 @@ fn spec(seed: u64) -> Spec {
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
+        guarded: false,
         tag: 0,
     }
 }

@@ -298,7 +298,7 @@ impl Kernel<'_> {
             turn_tokens: rcb.turn_tokens,
             turn_over: rcb.turn_over,
             waits_for: rcb.waits_for.iter().filter_map(|&agent| self.number_of(only, agent)).collect(),
-            calls: rcb.calls.clone(),
+            calls: self.call_records(rcb.id),
             lived_us: rcb.age_us(self.now_us),
             metrics: rcb.metrics,
         }

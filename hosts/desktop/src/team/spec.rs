@@ -110,10 +110,11 @@ impl Team {
                 ..Budget::UNBOUNDED
             },
             // What agents say to each other goes through the host.
-            capabilities: Capabilities { send: false, spawn: false },
+            capabilities: Capabilities::NONE,
             watchdog: Watchdog::OFF,
             on_end: OnEnd::Stop,
             receive: Receive::Copied,
+            guarded: false,
             tag: index as u64,
         })
     }

@@ -6,7 +6,7 @@ use crate::checkpoint::{CHECKSUM_BYTES, CheckpointError, Contents, MAGIC, verify
 
 impl Rig {
     /// A checkpoint of one agent or of all, read through a buffer of so many bytes.
-    fn save(&mut self, only: Option<AgentId>, contents: Contents, buffer: usize) -> Vec<u8> {
+    pub(super) fn save(&mut self, only: Option<AgentId>, contents: Contents, buffer: usize) -> Vec<u8> {
         self.call(&Call::Checkpoint(only, contents)).unwrap();
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; buffer]);
         loop {
@@ -19,7 +19,7 @@ impl Rig {
         }
     }
 
-    fn restore(&mut self, bytes: &[u8]) -> Result<u16, CheckpointError> {
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<u16, CheckpointError> {
         self.call(&Call::Restore).unwrap();
         loop {
             match self.kernel.write_checkpoint(&mut self.device, bytes) {

@@ -129,30 +129,6 @@ fn what_cannot_be_sent_is_refused() {
 }
 
 #[test]
-fn an_agent_waits_while_a_tool_call_is_open() {
-    let mut rig = Rig::new(CONFIG);
-    let agent = rig.spawn(&spec(1, 40), &prompt(1, 30));
-    for _ in 0..9 {
-        let _ = rig.tick();
-    }
-    let post = |rig: &mut Rig, vector, payload| {
-        rig.kernel.interrupts().post(Posted { vector, agent: Some(agent), payload, at_us: 0 }).unwrap();
-        rig.run();
-    };
-    post(&mut rig, VectorId::ToolInvoke, 5);
-    assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Host));
-    let said = rig.texts[&1].len();
-    post(&mut rig, VectorId::ToolInvoke, 6);
-    assert_eq!(rig.kernel.agents().next().unwrap().stack_depth(), 2);
-    // One that nobody opened closes none.
-    post(&mut rig, VectorId::ToolDone, 7);
-    post(&mut rig, VectorId::ToolTimeout, 6);
-    assert_eq!((rig.stat(agent).state, rig.texts[&1].len()), (State::Blocked(BlockedOn::Host), said));
-    post(&mut rig, VectorId::ToolDone, 5);
-    assert_eq!(rig.texts[&1], alone(&spec(1, 40), &prompt(1, 30)));
-}
-
-#[test]
 fn whoever_makes_no_progress_is_barked_at() {
     let mut rig = Rig::new(CONFIG);
     let watchdog = Watchdog { stall_us: 400, ..Watchdog::OFF };

@@ -137,7 +137,12 @@ impl<'r> Runner<'r> {
         if std::mem::take(&mut self.ended) {
             self.spawn_due(sink)?;
         }
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.machine.device, clock: &self.clock });
+        let tick = self.kernel.tick(&mut Devices {
+            tensor: &mut *self.machine.device,
+            clock: &self.clock,
+            tools: &mut agentos_kernel::tool::NoTools,
+            guard: &mut agentos_kernel::guard::Unguarded,
+        });
         self.drain(sink)?;
         self.measure(tick, sink)?;
         sink.flush()?;
@@ -339,6 +344,11 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::Relocated { agent, .. }
         | Event::Restored { agent, .. }
         | Event::Preempted { agent }
+        | Event::ToolStarted { agent, .. }
+        | Event::ToolOver { agent, .. }
+        | Event::ToolReturned { agent, .. }
+        | Event::ToolResumed { agent, .. }
+        | Event::ToolRestored { agent, .. }
         | Event::PagedOut { agent, .. }
         | Event::PagedIn { agent, .. }
         | Event::Finished { agent, .. }

@@ -158,7 +158,12 @@ impl Runner<'_> {
     /// Lets the kernel end what is under way while it begins nothing. Where the device is lost meanwhile,
     /// it is prepared again, and what was being written or read is given up.
     fn tick_held(&mut self, sink: &mut dyn Sink) -> Result<Held, RunError> {
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.machine.device, clock: &self.clock });
+        let tick = self.kernel.tick(&mut Devices {
+            tensor: &mut *self.machine.device,
+            clock: &self.clock,
+            tools: &mut agentos_kernel::tool::NoTools,
+            guard: &mut agentos_kernel::guard::Unguarded,
+        });
         self.drain(sink)?;
         if tick == Tick::DeviceLost {
             self.kernel.end_transfer();
