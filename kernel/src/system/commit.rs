@@ -85,6 +85,8 @@ impl Kernel<'_> {
             if rcb.state.is_over() {
                 continue;
             }
+            self.drop_lost_offers(index);
+            let rcb = self.rcb(index);
             let table = self.table(index);
             let lost = table.iter().any(|mapping| self.pager.slice(mapping.slice).computed == 0);
             if !lost {

@@ -7,7 +7,7 @@ mod check;
 
 use core::task::Poll;
 
-use agentos_hal::TensorDevice;
+use agentos_hal::{PageError, TensorDevice};
 use serde::de::DeserializeOwned;
 
 use super::save::saved_pages;
@@ -96,7 +96,8 @@ impl Kernel<'_> {
     /// tick the kernel, and hand over the same bytes again.
     ///
     /// # Errors
-    /// Any [`CheckpointError`]; nothing came of it then.
+    /// Any [`CheckpointError`]; nothing came of it then. If the device was lost, the next tick says so, and the
+    /// same bytes can be read behind [`Kernel::device_restored`].
     pub fn write_checkpoint(
         &mut self,
         device: &mut dyn TensorDevice,
@@ -294,8 +295,8 @@ impl Kernel<'_> {
                 for (page, image) in images.chunks_exact(image).enumerate().skip(filled) {
                     match self.pager.fill(id, page, image, packed, device) {
                         Poll::Ready(Ok(())) => restorer.filling = Some((id, page + 1)),
-                        Poll::Ready(Err(error)) => return Err(Stop::Error(error.into())),
-                        Poll::Pending => return Err(Stop::Pending),
+                        Poll::Ready(Err(PageError::Busy)) | Poll::Pending => return Err(Stop::Pending),
+                        Poll::Ready(Err(error)) => return Err(Stop::Error(self.page_refused(error))),
                     }
                 }
                 restorer.filling = None;
