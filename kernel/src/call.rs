@@ -232,13 +232,6 @@ pub enum CallError {
         /// Tokens of the context.
         tokens: u32,
     },
-    /// The agent has made all tool calls that it may.
-    Calls {
-        /// Calls made.
-        made: u64,
-        /// Calls that it may make.
-        most: u64,
-    },
     /// Too many tool calls are open.
     Depth {
         /// Calls of the agent that are open.
@@ -300,7 +293,6 @@ impl core::fmt::Display for CallError {
             CallError::Range { start, end, tokens } => {
                 write!(f, "addresses {start} to {end} are no part of a context of {tokens} tokens")
             }
-            CallError::Calls { made, most } => write!(f, "{made} tool calls were made; {most} may be"),
             CallError::Depth { open, most } => {
                 write!(
                     f,

@@ -91,6 +91,8 @@ pub enum CallOutcome {
     TimedOut,
     /// The tool is not there. Where the call is irreversible, whether it had an effect is not known.
     Gone,
+    /// The agent has made all calls that it may; the tool was not asked.
+    Budget,
     /// The system was restored while it was under way. It is irreversible, so it was not made again;
     /// whether it had an effect is not known.
     Unknown,
@@ -106,6 +108,7 @@ impl CallOutcome {
             CallOutcome::Output => "output",
             CallOutcome::TimedOut => "timed-out",
             CallOutcome::Gone => "gone",
+            CallOutcome::Budget => "budget",
             CallOutcome::Unknown => "unknown",
         }
     }

@@ -32,11 +32,7 @@ impl Kernel<'_> {
         if !rcb.capabilities.tools.contains(request.tool) {
             return Err(CallError::NotPermitted { capability: "the tool" });
         }
-        let (made, most) = (rcb.metrics.calls, u64::from(rcb.budget.calls));
-        if made >= most {
-            // It goes on without: what it was refused is its host's to tell it.
-            return Err(CallError::Calls { made, most });
-        }
+        let spent = rcb.metrics.calls >= u64::from(rcb.budget.calls);
         let vacant = self.calls.iter().position(Option::is_none);
         let (Some(place), false) = (vacant, rcb.calls.is_full()) else {
             return Err(CallError::Depth { open: rcb.calls.len(), most: rcb.calls.capacity() });
@@ -44,7 +40,11 @@ impl Kernel<'_> {
         let number = self.open(place, agent, *request);
         let rcb = self.rcb_mut(index);
         rcb.calls.push(number.0).expect("there was room");
-        rcb.metrics.calls += 1;
+        rcb.metrics.calls += u64::from(!spent);
+        if spent {
+            // It is told so as a result, and goes on without.
+            self.end_unasked(place, CallOutcome::Budget);
+        }
         self.change(index, state);
         Ok(number)
     }
@@ -65,6 +65,13 @@ impl Kernel<'_> {
         });
         self.post_call(place);
         number
+    }
+
+    /// A call is over before its tool is asked. The interrupt that was posted for it says so.
+    fn end_unasked(&mut self, place: usize, outcome: CallOutcome) {
+        let at_us = self.now_us;
+        let call = self.calls[place].as_mut().expect("it was just opened");
+        call.progress = Progress::Over { outcome, at_us };
     }
 
     /// The host returns what a call came to, as tokens for the agent's context. Calls of an agent are
@@ -274,9 +281,7 @@ impl Kernel<'_> {
         self.rcb_mut(index).calls.push(number.0).expect("a record has no more");
         let again = !begun || request.effect == Effect::Repeatable;
         if !again {
-            let at_us = self.now_us;
-            let call = self.calls[place].as_mut().expect("it was just opened");
-            call.progress = Progress::Over { outcome: CallOutcome::Unknown, at_us };
+            self.end_unasked(place, CallOutcome::Unknown);
         }
         self.emit(Event::ToolRestored { agent, number: number.0, before, tool: request.tool, again });
     }
