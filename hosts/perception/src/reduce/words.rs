@@ -1,0 +1,85 @@
+//! What matters, judged by words alone: how many rare words of a request are in a piece, and how much is in
+//! the piece that is nowhere else.
+
+use std::collections::{HashMap, HashSet};
+
+/// What the pieces' own rarity counts beside the words asked for.
+const RARITY_SHARE: f32 = 0.1;
+/// Words of a request that are looked for.
+const MOST_WORDS: usize = 256;
+
+/// The words of a request, in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words(HashSet<u64>);
+
+impl Words {
+    /// Those of a request; of a long one the first.
+    #[must_use]
+    pub fn of(request: &str) -> Words {
+        let mut words = HashSet::new();
+        for_each(request, |word| {
+            if words.len() < MOST_WORDS {
+                words.insert(word);
+            }
+        });
+        Words(words)
+    }
+
+    /// A number for each piece: the sum over the request's words in it of how rare they are among the
+    /// pieces, and a little for the rarity of its own words. Takes time in proportion to the pieces.
+    #[must_use]
+    pub fn scores(&self, pieces: &[&str]) -> Vec<f32> {
+        let mut holding: HashMap<u64, u32> = HashMap::new();
+        let mut seen = HashSet::new();
+        let mut per_piece: Vec<(Vec<u64>, usize)> = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let (mut distinct, mut all) = (Vec::new(), 0);
+            seen.clear();
+            for_each(piece, |word| {
+                all += 1;
+                if seen.insert(word) {
+                    distinct.push(word);
+                }
+            });
+            for &word in &distinct {
+                *holding.entry(word).or_default() += 1;
+            }
+            per_piece.push((distinct, all));
+        }
+        let most = (1.0 + pieces.len() as f32).ln().max(f32::MIN_POSITIVE);
+        let rarity = |word: &u64| {
+            let pieces_with = holding.get(word).copied().unwrap_or(1) as f32;
+            ((1.0 + pieces.len() as f32) / pieces_with).ln()
+        };
+        let score = |(distinct, all): &(Vec<u64>, usize)| {
+            let asked: f32 = distinct.iter().filter(|word| self.0.contains(word)).map(rarity).sum();
+            let own: f32 = distinct.iter().map(rarity).sum::<f32>() / (*all).max(1) as f32 / most;
+            asked + RARITY_SHARE * own
+        };
+        per_piece.iter().map(score).collect()
+    }
+}
+
+/// Calls `each` with every word, as a number that stands for its letters in lower case.
+fn for_each(text: &str, mut each: impl FnMut(u64)) {
+    // FNV-1a over code points: words are only compared with each other, and a clash costs a wrong guess.
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let (mut hash, mut inside) = (BASIS, false);
+    for c in text.chars() {
+        if c.is_alphanumeric() {
+            inside = true;
+            if c.is_ascii() {
+                hash = (hash ^ u64::from(c.to_ascii_lowercase())).wrapping_mul(PRIME);
+            } else {
+                c.to_lowercase().for_each(|c| hash = (hash ^ u64::from(c)).wrapping_mul(PRIME));
+            }
+        } else if inside {
+            each(hash);
+            (hash, inside) = (BASIS, false);
+        }
+    }
+    if inside {
+        each(hash);
+    }
+}
