@@ -9,6 +9,7 @@ use agentos_hal::PAGE_TOKENS;
 use agentos_kernel::agent::{Admission, MemoryMode, Priority};
 use agentos_kernel::memory::admit::LEAST_BOUNDED;
 use agentos_kernel::sample::{Sampler, Sampling, SamplingError};
+use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::MOST_AGENTS;
@@ -17,6 +18,7 @@ use super::error::{Problem, TeamError, quoted};
 use super::section::{Section, Setting, shown};
 use super::source::{Source, read_team_file};
 use super::spec::{Agent, Memory, Schedule, Team};
+use super::tool_section;
 
 const TEAM_KEYS: &[&str] = &["model", "document", "memory", "schedule", "agent"];
 const DOCUMENT_KEYS: &[&str] = &["text"];
@@ -37,6 +39,8 @@ const AGENT_KEYS: &[&str] = &[
     "admission",
     "copies",
     "sampling",
+    "tools",
+    "response_schema",
 ];
 const SAMPLING_KEYS: &[&str] = &["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"];
 
@@ -168,6 +172,8 @@ fn agent(source: &Source<'_>, section: &Section<'_>) -> Result<Declared, TeamErr
         max_time_us: max_time_us(section)?,
         admission: admission.map_or(Admission::Wait, |admission| admission.value),
         sampling: sampling(section)?,
+        tools: tool_section::tools(source, section)?,
+        response_schema: response_schema(source, section)?,
         place,
         context_place: context.map_or(place, |context| source.place(context.at)),
     };
@@ -198,6 +204,17 @@ fn prompt(source: &Source<'_>, section: &Section<'_>) -> Result<String, TeamErro
             Err(section.error(file.at, Problem::Conflict { key: "prompt_file", with: "prompt", accepted }))
         }
     }
+}
+
+/// The schema of an answer: a file of JSON beside the team file.
+fn response_schema(source: &Source<'_>, section: &Section<'_>) -> Result<Option<Arc<Value>>, TeamError> {
+    let Some(file) = section.words("response_schema")? else { return Ok(None) };
+    let text = source.read_beside(file.at, file.value)?;
+    let schema = serde_json::from_str(&text).map_err(|error| {
+        let found = format!("{} ({error})", quoted(file.value));
+        section.refuse("response_schema", Setting { value: &found, at: file.at }, "a file with a JSON schema")
+    })?;
+    Ok(Some(Arc::new(schema)))
 }
 
 fn memory_mode(section: &Section<'_>) -> Result<MemoryMode, TeamError> {

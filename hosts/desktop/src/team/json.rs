@@ -128,6 +128,30 @@ pub enum LineEvent<'a> {
         /// Why: the names of [`agentos_kernel::agent::Fault`].
         reason: &'static str,
     },
+    /// An agent has written a call, which is made.
+    ToolCalled {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// The tool.
+        tool: String,
+        /// The arguments, as JSON.
+        arguments: String,
+    },
+    /// An agent reads what came of a call.
+    ToolResult {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// The tool.
+        tool: String,
+        /// What came of it: the names of [`agentos_kernel::tool::CallOutcome`].
+        outcome: &'static str,
+        /// What it reads.
+        text: String,
+    },
     /// A tool has begun with a call.
     ToolStarted {
         /// Who called.

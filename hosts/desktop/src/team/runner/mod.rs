@@ -20,6 +20,7 @@ mod run;
 mod save;
 mod size;
 mod summary;
+mod tools;
 
 pub use clock::RunClock;
 pub use error::{MemoryUse, RunError};
