@@ -10,6 +10,8 @@
 
 #![deny(missing_docs)]
 
+pub mod calculator;
+pub mod clock;
 pub mod descriptor;
 pub mod failure;
 pub mod grant;
