@@ -14,6 +14,7 @@ pub mod calculator;
 pub mod clock;
 pub mod descriptor;
 pub mod failure;
+pub mod files;
 pub mod grant;
 pub mod output;
 pub mod pool;
