@@ -16,6 +16,7 @@ pub mod descriptor;
 pub mod failure;
 pub mod files;
 pub mod grant;
+pub mod http;
 pub mod output;
 pub mod pool;
 pub mod registry;
