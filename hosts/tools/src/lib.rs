@@ -21,6 +21,7 @@ pub mod output;
 pub mod pool;
 pub mod registry;
 pub mod schema;
+pub mod sensor;
 pub mod stop;
 pub mod worker;
 
