@@ -20,9 +20,12 @@ pub mod http;
 pub mod output;
 pub mod pool;
 pub mod registry;
+#[cfg(unix)]
+pub mod run;
 pub mod schema;
 pub mod sensor;
 pub mod stop;
+pub mod toolbox;
 pub mod worker;
 
 pub use descriptor::{Access, Descriptor, Effect, Example, Tool};
