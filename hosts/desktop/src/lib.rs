@@ -24,6 +24,7 @@ pub mod bench;
 pub mod boot;
 pub mod choice;
 pub mod cli;
+pub mod constraint;
 pub mod context;
 pub mod device;
 pub mod fetch;

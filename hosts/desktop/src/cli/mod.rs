@@ -19,11 +19,13 @@ mod prompt;
 mod report;
 mod run;
 mod stream;
+mod tooling;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::team::tools::WARDEN;
 use clap::{Parser, Subcommand};
 
 pub use error::CliError;
@@ -56,7 +58,12 @@ enum Command {
 
 /// Runs the program: `start` is when the process began.
 pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments.map(long_hub_option)) {
+    let arguments: Vec<OsString> = arguments.collect();
+    // This process is to stand between the program and a command that it runs.
+    if arguments.get(1).is_some_and(|first| first == WARDEN) {
+        return agentos_tools::run::warden::serve();
+    }
+    let cli = match Cli::try_parse_from(arguments.into_iter().map(long_hub_option)) {
         Ok(cli) => cli,
         Err(error) => {
             // Nothing can be done about a closed standard error.

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use agentos_hal::{Footprint, PAGE_TOKENS};
@@ -16,6 +17,7 @@ use super::error::CliError;
 use super::interrupt::Interrupt;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::prompt;
+use super::tooling::Toolset;
 use crate::boot::{Boot, KernelBytes};
 use crate::device::Device;
 use crate::fetch::progress::megabytes;
@@ -24,8 +26,11 @@ use crate::host::{self, SystemClock};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::prompt::Chat;
-use crate::team::runner::{Ending, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, config};
+use crate::team::runner::{
+    Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, config,
+};
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
+use crate::team::tools::Choose;
 use crate::team::{self, Team};
 use crate::text::{Template, Tokenizer};
 
@@ -67,7 +72,7 @@ pub struct Run {
 
 /// A team's text side: what is there before the device.
 struct Prepared {
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     template: Template,
     delimiters: Vec<Delimiter>,
     plan: Plan,
@@ -90,7 +95,11 @@ impl Run {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let now_s = if self.replay.is_some() { REPLAY_S } else { prompt::now_s() };
-        let prepared = self.prepare(&team, &path, &file, now_s)?;
+        let mut toolset = Toolset::new(&team)?;
+        if self.replay.is_some() && !toolset.is_empty() {
+            return Err(CliError::ReplayWithTools);
+        }
+        let prepared = self.prepare(&team, &path, &file, now_s, &toolset)?;
         heap::trim();
         let (mut device, memory) = self.open(&file, &prepared.config)?;
         // From here on an interruption ends the run in good order, and its trace with it.
@@ -109,7 +118,8 @@ impl Run {
         };
         let mut weights = file.weights();
         let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
-        let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock);
+        let tooling = toolset.open(&team, &plan.kits, &tokenizer)?;
+        let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock, tooling);
 
         let mut main = self.sink(&team);
         let ending = match &mut trace {
@@ -152,13 +162,15 @@ impl Run {
         path: &Path,
         file: &ModelFile<'_>,
         now_s: i64,
+        toolset: &Toolset,
     ) -> Result<Prepared, CliError> {
         let vocabulary = file.vocabulary(path)?;
         let shape = &file.model.shape;
-        let tokenizer = model::tokenizer(path, &vocabulary, shape.vocab)?;
+        let tokenizer = Arc::new(model::tokenizer(path, &vocabulary, shape.vocab)?);
         let template = Template::of(&vocabulary)?;
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
-        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0))?;
+        let kits = kits(team, toolset);
+        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0), kits)?;
         let config = config(team, &plan, shape, self.kv.kv())?;
         let delimiters = tokenizer.delimiter_classes();
         Ok(Prepared { tokenizer, template, delimiters, plan, config })
@@ -218,6 +230,19 @@ impl Run {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Box::new(Plain::new(team, Style { columns, colours }, stdout.lock()))
     }
+}
+
+/// What each agent has to do with tools.
+fn kits(team: &Team, toolset: &Toolset) -> Vec<Option<Kit>> {
+    let kit = |(index, agent): (usize, &team::Agent)| {
+        let tools = toolset.descriptors(index)?;
+        let chosen = match agent.tools.as_ref()?.choose {
+            Choose::Model => None,
+            Choose::Likeness => Some(0),
+        };
+        Some(Kit { tools, chosen })
+    };
+    team.agents.iter().enumerate().map(kit).collect()
 }
 
 /// Fewer tokens of page memory hold no agent.

@@ -24,8 +24,7 @@ use super::section::{Section, Setting};
 use super::source::Source;
 use super::tools::{Choose, Policy, TOOL_NAMES, ToolUse};
 
-const TOOL_KEYS: &[&str] =
-    &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands"];
+const TOOL_KEYS: &[&str] = &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands"];
 const ROOT_KEYS: &[&str] = &["name", "folder"];
 const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arguments", "folder"];
 
@@ -84,7 +83,8 @@ fn roots(source: &Source<'_>, section: &Section<'_>) -> Result<Vec<RootGrant>, T
         let folder = root.words("folder")?.ok_or_else(|| root.missing("folder"))?;
         Ok(RootGrant { name: name.value.to_owned(), folder: beside(source, folder)? })
     };
-    let tables = section.list("roots", "tables like { name = \"docs\", folder = \"docs\" }", DeValue::as_table)?;
+    let tables =
+        section.list("roots", "tables like { name = \"docs\", folder = \"docs\" }", DeValue::as_table)?;
     tables.into_iter().map(root).collect()
 }
 

@@ -14,6 +14,8 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use serde::{Deserialize, Serialize};
+
 use super::strftime::strftime;
 use super::vocabulary::Vocabulary;
 

@@ -6,18 +6,20 @@ use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::{Posted, VectorId};
 use agentos_kernel::system::{Devices, Kernel, Tick};
+use agentos_perception::ControlStrings;
 use embedded_hal::delay::DelayNs;
 
 use super::clock::RunClock;
 use super::error::RunError;
 use super::machine::Machine;
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
 use super::{lend, summary};
 use crate::team::json::Summary;
 use crate::team::prompt::Chat;
 use crate::team::sink::{Refusal, Sink, Told};
+use crate::team::tools::{Callers, Desk};
 use crate::team::{Names, Problem, Team, TeamError};
 
 /// A team on a kernel.
@@ -35,7 +37,7 @@ pub struct Runner<'r> {
     /// Each agent's slot in the kernel, and its index in the team. No slot is used twice.
     pub(super) slots: Vec<Option<usize>>,
     /// What a token makes whole.
-    text: String,
+    pub(super) text: String,
     pub(super) began_us: u64,
     /// Somebody was done or refused: others may be due.
     ended: bool,
@@ -45,6 +47,22 @@ pub struct Runner<'r> {
     pub(super) losses: u32,
     /// Where the run is kept.
     pub(super) saving: Option<Saving>,
+    /// The tools.
+    pub(super) desk: Desk<'r>,
+    /// Who calls them.
+    pub(super) callers: Callers,
+    /// What must not be said in a context.
+    pub(super) controls: ControlStrings,
+}
+
+/// What agents of a team call, and in which forms they speak.
+pub struct Tooling<'r> {
+    /// The tools.
+    pub desk: Desk<'r>,
+    /// The forms.
+    pub callers: Callers,
+    /// The model's control strings.
+    pub controls: ControlStrings,
 }
 
 /// How a run goes on.
@@ -83,7 +101,9 @@ impl<'r> Runner<'r> {
         kernel: Kernel<'r>,
         machine: Machine<'r>,
         clock: RunClock,
+        tooling: Tooling<'r>,
     ) -> Runner<'r> {
+        let Tooling { desk, callers, controls } = tooling;
         let longest = chat.tokenizer.longest_piece();
         let answer_bytes = |index: usize| (plan.agents[index].answer as usize).saturating_mul(longest);
         let began_us = clock.now().micros;
@@ -104,6 +124,9 @@ impl<'r> Runner<'r> {
             idle: 0,
             losses: 0,
             saving: None,
+            desk,
+            callers,
+            controls,
             clock,
         }
     }
@@ -140,8 +163,8 @@ impl<'r> Runner<'r> {
         let tick = self.kernel.tick(&mut Devices {
             tensor: &mut *self.machine.device,
             clock: &self.clock,
-            tools: &mut agentos_kernel::tool::NoTools,
-            guard: &mut agentos_kernel::guard::Unguarded,
+            tools: &mut self.desk,
+            guard: &mut self.callers,
         });
         self.drain(sink)?;
         self.measure(tick, sink)?;
@@ -154,7 +177,9 @@ impl<'r> Runner<'r> {
             Tick::DeviceLost => self.recover(sink)?,
             Tick::Idle if self.ended => (),
             Tick::Idle if !self.roster.any_alive() => return Ok(Flow::Over(Ending::Done)),
-            Tick::Idle if self.idle > MOST_IDLE && !self.time_runs() => return Err(self.stuck()),
+            Tick::Idle if self.idle > MOST_IDLE && !self.time_runs() && !self.calls_run() => {
+                return Err(self.stuck());
+            }
             Tick::Idle | Tick::Pending => self.clock.delay_us(PAUSE_US),
         }
         Ok(Flow::Going)
@@ -209,7 +234,7 @@ impl<'r> Runner<'r> {
             None => {
                 let said = |&other: &usize| self.roster.members[other].answer.as_deref().unwrap_or_default();
                 let said: Vec<&str> = agent.after.iter().map(said).collect();
-                plan::encode(self.team, index, &said, &self.chat)?.into()
+                self.plan.encode(self.team, index, &said, &self.chat)?.into()
             }
         };
         let opening = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
@@ -231,6 +256,7 @@ impl<'r> Runner<'r> {
         };
         self.names.insert(id, &agent.name);
         self.slots[usize::from(id.index)] = Some(index);
+        self.begin_caller(index, id, tokens.len() as u32);
         let member = &mut self.roster.members[index];
         (member.phase, member.spawned_us) = (Phase::Alive(id), now_us);
         Ok(())
@@ -274,6 +300,9 @@ impl<'r> Runner<'r> {
                 self.note(index, &record);
             }
             sink.event(&Told { record: &record, member, text: &self.text, names: &self.names })?;
+            if let Some(index) = member {
+                self.note_for_tools(index, &record, sink)?;
+            }
         }
         Ok(())
     }
@@ -324,6 +353,11 @@ impl<'r> Runner<'r> {
         let timed =
             |(index, agent): (usize, &crate::team::Agent)| alive(index) && agent.max_time_us.is_some();
         self.team.agents.iter().enumerate().any(timed)
+    }
+
+    /// Whether a tool is at work, or a person is asked.
+    fn calls_run(&self) -> bool {
+        self.kernel.agents().any(|rcb| rcb.stack_depth() > 0)
     }
 
     fn stuck(&self) -> RunError {

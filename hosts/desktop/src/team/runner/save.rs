@@ -176,8 +176,8 @@ impl Runner<'_> {
         let tick = self.kernel.tick(&mut Devices {
             tensor: &mut *self.machine.device,
             clock: &self.clock,
-            tools: &mut agentos_kernel::tool::NoTools,
-            guard: &mut agentos_kernel::guard::Unguarded,
+            tools: &mut self.desk,
+            guard: &mut self.callers,
         });
         self.drain(sink)?;
         if tick == Tick::DeviceLost {
@@ -261,6 +261,10 @@ impl Runner<'_> {
             };
             self.names.insert(rcb.id, &self.team.agents[index].name);
             self.slots[usize::from(rcb.id.index)] = Some(index);
+        }
+        let resumed: Vec<_> = self.kernel.agents().map(|rcb| (rcb.id, rcb.tag as usize)).collect();
+        for (id, index) in resumed {
+            self.resume_caller(index, id);
         }
         let agrees = |(member, known): (&Member, &bool)| member.id().is_some() == *known;
         if self.roster.members.iter().zip(&known).all(agrees) { Ok(()) } else { Err(Problem::Contradiction) }

@@ -1,11 +1,11 @@
 //! What tool calls mean to a run: calls that agents have written are made, and what comes of them goes into
 //! their contexts.
 
+use agentos_hal::Clock;
 use agentos_kernel::agent::AgentId;
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::tool::{CallOutcome, Effect as KernelEffect, Request, ToolId};
-use agentos_hal::Clock;
 use agentos_perception::{self as perception, Measures, Misfit};
 use agentos_tools::{Descriptor, Effect};
 
@@ -51,8 +51,48 @@ impl Runner<'_> {
         }
     }
 
+    /// An agent begins: what it says may be held to a form from its first token on.
+    pub(super) fn begin_caller(&mut self, index: usize, agent: AgentId, opening: u32) {
+        self.callers.settle(agent, index);
+        let team_agent = &self.team.agents[index];
+        let stage = match (&team_agent.tools, self.plan.agents[index].tool, &team_agent.response_schema) {
+            (Some(_), Some(tool), _) => Stage::Writing { tool: Some(tool), from: opening },
+            (Some(_), None, _) => Stage::Free,
+            (None, _, Some(_)) => Stage::Answering { from: opening },
+            (None, _, None) => return,
+        };
+        let said: Vec<&str> = team_agent
+            .after
+            .iter()
+            .map(|&other| self.roster.members[other].answer.as_deref().unwrap_or_default())
+            .collect();
+        let (said, request) = self.plan.conversation(self.team, index, &said);
+        let held = self.callers.hold(index, &stage, &[]);
+        debug_assert!(held.is_ok(), "nothing was said yet");
+        self.roster.members[index].caller = Some(Caller::new(stage, said, &request));
+    }
+
+    /// An agent of a checkpoint goes on in the form in which it spoke.
+    pub(super) fn resume_caller(&mut self, index: usize, agent: AgentId) {
+        self.callers.settle(agent, index);
+        let Some(caller) = &mut self.roster.members[index].caller else { return };
+        let (Stage::Writing { from, .. } | Stage::Answering { from }) = caller.stage else { return };
+        let log = self.kernel.tokens(agent);
+        let said = &log[(from as usize).min(log.len())..];
+        if self.callers.hold(index, &caller.stage, said).is_err() {
+            // The checkpoint says what no agent said: it goes on without the form.
+            caller.stage = Stage::Done;
+        }
+    }
+
     /// An agent has said a token: it may be the last of a call.
-    fn heard(&mut self, index: usize, agent: AgentId, token: u32, sink: &mut dyn Sink) -> Result<(), RunError> {
+    fn heard(
+        &mut self,
+        index: usize,
+        agent: AgentId,
+        token: u32,
+        sink: &mut dyn Sink,
+    ) -> Result<(), RunError> {
         let Some(mut caller) = self.roster.members[index].caller.take() else { return Ok(()) };
         let tokenizer = self.chat.tokenizer;
         let decode = |tokens: &[u32]| tokenizer.decode(tokens);
@@ -94,7 +134,14 @@ impl Runner<'_> {
             // It was over with this very token: what it has written stays as its answer.
             Ok(_) | Err(_) => return Ok(()),
         };
-        sink.tool(&ToolNews::Called { member: index, name, at_us: now_us, call: number, tool: &called, arguments: &arguments })?;
+        sink.tool(&ToolNews::Called {
+            member: index,
+            name,
+            at_us: now_us,
+            call: number,
+            tool: &called,
+            arguments: &arguments,
+        })?;
         if let Some(caller) = &mut self.roster.members[index].caller {
             caller.stage = Stage::Calling(Open { number, tool, arguments: arguments.clone() });
         }
@@ -145,7 +192,8 @@ impl Runner<'_> {
         } else {
             words::result(&taken.text, &caller.request)
         };
-        let model_calls = self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model);
+        let model_calls =
+            self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model);
         let mut tokens = if model_calls {
             self.chat.tokenizer.encode(words::CLOSES, Special::AsText).unwrap_or_default()
         } else {
@@ -180,7 +228,9 @@ impl Runner<'_> {
         caller.repairs += u8::from(again);
         caller.stage = match (again, model_calls) {
             (_, true) => Stage::Free,
-            (true, false) => Stage::Writing { tool: Some(tool), from: self.kernel.tokens(agent).len() as u32 },
+            (true, false) => {
+                Stage::Writing { tool: Some(tool), from: self.kernel.tokens(agent).len() as u32 }
+            }
             (false, false) => self.last_stage(index, agent),
         };
         let held = self.callers.hold(index, &caller.stage, &[]);
@@ -216,9 +266,10 @@ impl Runner<'_> {
         let reason = words::reason(outcome, tool);
         let output = if output.is_empty() && failed { reason.as_bytes() } else { output };
         let allowed = self.team.agents[index].tools.as_ref().map_or(0, |tools| tools.tokens);
-        let schema = tool.output.as_ref().filter(|_| !failed).and_then(|schema| perception::Schema::new(schema).ok());
+        let schema =
+            tool.output.as_ref().filter(|_| !failed).and_then(|schema| perception::Schema::new(schema).ok());
         let now_s = self.chat.now_s;
-        let taken = crate::text::timestamp(now_s);
+        let taken = crate::text::time_of_day(now_s);
         let room = self.room(agent).min(tool.output_tokens).min(allowed) as usize;
         let request = perception::Request {
             tool: &tool.name,
@@ -233,7 +284,8 @@ impl Runner<'_> {
             budget_tokens: room,
         };
         let tokenizer = self.chat.tokenizer;
-        let count = |text: &str| tokenizer.encode(text, Special::AsText).map_or(usize::MAX, |tokens| tokens.len());
+        let count =
+            |text: &str| tokenizer.encode(text, Special::AsText).map_or(usize::MAX, |tokens| tokens.len());
         let measures = || Measures { count: &count, score: None };
         match perception::align(output, &request, measures()) {
             Ok(aligned) => Taken { text: aligned.text, fits: true },
@@ -267,7 +319,8 @@ impl Runner<'_> {
         let (tool, arguments) = (open.tool, open.arguments.clone());
         let asks = self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.policy == Policy::Ask);
         let name = &self.team.agents[index].name;
-        let question = asks.then(|| format!("{name} wants to make a call again, with {arguments}. Agreed? [y/N]"));
+        let question =
+            asks.then(|| format!("{name} wants to make a call again, with {arguments}. Agreed? [y/N]"));
         self.desk.take_in(number, Asked { member: index, tool, arguments, question });
     }
 }

@@ -99,7 +99,9 @@ impl Callers {
                 error,
             })?),
         };
-        let form = |schema| Grammar::json_schema(vocabulary, schema).map_err(|error| FormError { tool: None, error });
+        let form = |schema| {
+            Grammar::json_schema(vocabulary, schema).map_err(|error| FormError { tool: None, error })
+        };
         self.forms[member] = Some(Forms {
             arguments: tools.clone().map(of).collect::<Result<_, _>>()?,
             call,

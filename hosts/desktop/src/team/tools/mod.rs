@@ -14,14 +14,14 @@
 mod caller;
 mod callers;
 mod desk;
-mod person;
 mod kit;
+mod person;
 mod use_;
 pub mod words;
 
 pub use caller::{Caller, Open, Stage};
 pub use callers::{Callers, FormError, Written};
-pub use kit::{TOOL_NAMES, kit};
 pub use desk::{Asked, Desk, Finished};
+pub use kit::{TOOL_NAMES, WARDEN, kit, means};
 pub use person::{Nobody, Person, Terminal};
 pub use use_::{Choose, Policy, ToolUse};

@@ -36,7 +36,10 @@ const LINE: u64 = 1 << 16;
 impl Terminal {
     /// The terminal of this process; `None` where its input is none, or the system has no thread to read it.
     pub fn open() -> Option<Terminal> {
-        std::io::stdin().is_terminal().then(|| Terminal::reading(std::io::BufReader::new(std::io::stdin()))).flatten()
+        std::io::stdin()
+            .is_terminal()
+            .then(|| Terminal::reading(std::io::BufReader::new(std::io::stdin())))
+            .flatten()
     }
 
     /// Reads answers from `input`.

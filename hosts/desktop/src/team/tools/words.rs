@@ -15,10 +15,8 @@ pub const CLOSES: &str = "</tool_call>";
 
 /// What an agent is asked for whom the tool was chosen: the arguments of the call, by example.
 pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
-    let mut text = format!(
-        "The tool {}: {}\nWrite the arguments of a call as JSON.\n\n",
-        tool.name, tool.description
-    );
+    let mut text =
+        format!("The tool {}: {}\nWrite the arguments of a call as JSON.\n\n", tool.name, tool.description);
     for example in &tool.examples {
         text.extend(["Request: ", &example.request, "\nArguments: ", &compact(&example.arguments), "\n\n"]);
     }
@@ -29,19 +27,35 @@ pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
 pub fn tools_offered<'d>(tools: impl Iterator<Item = &'d Descriptor>) -> String {
     let mut text = "You may call these tools:\n".to_owned();
     for tool in tools {
-        text.extend(["- ", &tool.name, ": ", &tool.description, " Arguments: ", &compact(&tool.arguments), "\n"]);
+        text.extend([
+            "- ",
+            &tool.name,
+            ": ",
+            &tool.description,
+            " Arguments: ",
+            &compact(&tool.arguments),
+            "\n",
+        ]);
     }
-    text + "To call one, write " + OPENS + "{\"name\": NAME, \"arguments\": ARGUMENTS}" + CLOSES + " and nothing else."
+    text + "To call one, write "
+        + OPENS
+        + "{\"name\": NAME, \"arguments\": ARGUMENTS}"
+        + CLOSES
+        + " and nothing else."
 }
 
 /// What an agent reads when a call is over: the result, aligned, and what it was asked.
 pub fn result(aligned: &str, request: &str) -> String {
-    format!("{aligned}\n\nUse this result. {request}")
+    format!("The result is:\n{aligned}\n\nNow answer in plain words, with this result: {request}")
 }
 
 /// What it reads when the output broke the tool's own schema, and it may call once more.
 pub fn repair(tool: &Descriptor, reason: &str, request: &str) -> String {
-    format!("{reason}\n\nThe output of {} was not of its form. Call it once more.\n\n{}", tool.name, arguments_wanted(tool, request))
+    format!(
+        "{reason}\n\nThe output of {} was not of its form. Call it once more.\n\n{}",
+        tool.name,
+        arguments_wanted(tool, request)
+    )
 }
 
 /// What it reads where a call came to nothing and the tool itself gave no reason.
