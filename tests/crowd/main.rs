@@ -5,6 +5,7 @@ mod tiny;
 
 mod default_model;
 mod team;
+mod tools;
 
 use agentos_cpu::{CpuDevice, Isa, Solo, SystemMemory};
 use agentos_hal::TensorDevice;

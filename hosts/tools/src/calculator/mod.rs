@@ -71,8 +71,8 @@ fn descriptor() -> Descriptor {
                 "expression": {
                     "type": "string",
                     "minLength": 1,
-                    // What no expression has a model cannot ramble on with.
-                    "pattern": "^[-+*/^!%(),. 0-9a-z]+$",
+                    // A model that is held to it cannot ramble on in words.
+                    "pattern": "^([-+*/^!%(),. 0-9]|of|mod|sqrt|abs|min|max|round|floor|ceil|gcd|lcm|exp|ln|log|sin|cos|tan|pi|e)+$",
                     "maxLength": EXPRESSION_BYTES,
                     "description": "for example 3 * (17.5 + 2)",
                 },

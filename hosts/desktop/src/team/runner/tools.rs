@@ -270,7 +270,9 @@ impl Runner<'_> {
             tool.output.as_ref().filter(|_| !failed).and_then(|schema| perception::Schema::new(schema).ok());
         let now_s = self.chat.now_s;
         let taken = crate::text::time_of_day(now_s);
-        let room = self.room(agent).min(tool.output_tokens).min(allowed) as usize;
+        // The line above a result, which says where it is from, is not the tool's to pay for.
+        let room = self.room(agent).min(tool.output_tokens.saturating_add(words::HEADER_TOKENS)).min(allowed)
+            as usize;
         let request = perception::Request {
             tool: &tool.name,
             source: "",

@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Tokens that may stand around a result: its turn, and what the agent is asked to do with it.
 pub const AROUND_TOKENS: u32 = 160;
 
+/// Tokens of the line above a result that says where it is from.
+pub const HEADER_TOKENS: u32 = 64;
+
 /// Before and after a call that a model writes by itself (Hermes and Qwen write calls so).
 pub const OPENS: &str = "<tool_call>";
 /// Behind such a call.
@@ -17,7 +20,9 @@ pub const CLOSES: &str = "</tool_call>";
 pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
     let mut text =
         format!("The tool {}: {}\nWrite the arguments of a call as JSON.\n\n", tool.name, tool.description);
-    for example in &tool.examples {
+    // Where there is nothing to fill in, examples of nothing make a small model say nothing.
+    let fills = tool.arguments["properties"].as_object().is_some_and(|properties| !properties.is_empty());
+    for example in tool.examples.iter().filter(|_| fills) {
         text.extend(["Request: ", &example.request, "\nArguments: ", &compact(&example.arguments), "\n\n"]);
     }
     text + "Request: " + request + "\nArguments:"
