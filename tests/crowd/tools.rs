@@ -32,7 +32,7 @@ const CONFIG: Config = Config {
     candidates: LIMITS.candidates,
     kv: LIMITS.kv,
     calls: 256,
-    ..Config::new(AGENTS as u16 + 1, 200, 600, 400)
+    ..Config::new(AGENTS as u16 + 1, 200, 600, 2_000)
 }
 .checked();
 

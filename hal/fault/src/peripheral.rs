@@ -2,8 +2,6 @@
 
 use core::task::Poll;
 
-use embedded_io::Write;
-
 use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
 
 use crate::plan::{Stream, below, drawn, word};

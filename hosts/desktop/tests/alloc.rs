@@ -22,7 +22,7 @@ use agentos_desktop::host::SystemClock;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::prompt::Chat;
-use agentos_desktop::team::runner::{self, Flow, Machine, Plan, RunClock, Runner};
+use agentos_desktop::team::runner::{self, Flow, Machine, Plan, RunClock, Runner, Tooling};
 use agentos_desktop::team::sink::{JsonLines, Plain, Sink, Style};
 use agentos_desktop::team::{self, Team};
 use agentos_desktop::text::Template;
@@ -154,7 +154,7 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let tokenizer = model::tokenizer(&desk.model(), &vocabulary, shape.vocab).unwrap();
     let template = Template::of(&vocabulary).unwrap();
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
-    let plan = Plan::new(&team, &chat, shape.context, 1).unwrap();
+    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()]).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
     let options = DeviceOptions {
         backend: Backend::Cpu,
@@ -174,7 +174,8 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let clock = RunClock::replay();
     let mut weights = file.weights();
     let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
-    let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock);
+    let mut runner =
+        Runner::new(&team, &plan, chat, kernel, machine, clock, Tooling::none(team.agents.len()));
     // The first tick spawns.
     assert_eq!(runner.advance(sink.as_mut()).unwrap(), Flow::Going);
 

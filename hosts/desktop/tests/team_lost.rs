@@ -13,7 +13,9 @@ use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team;
 use agentos_desktop::team::prompt::Chat;
-use agentos_desktop::team::runner::{self, Ending, Machine, Plan, RunClock, RunError, Runner, Saving};
+use agentos_desktop::team::runner::{
+    self, Ending, Machine, Plan, RunClock, RunError, Runner, Saving, Tooling,
+};
 use agentos_desktop::team::sink::{JsonLines, Plain, Sink, Style};
 use agentos_desktop::text::Template;
 use agentos_fault::{CopyFate, CopyFault, FaultDevice, FaultPlan, Scratch, StepFate, StepInjury};
@@ -148,7 +150,7 @@ fn run_as(script: Script<'_>) -> Ran {
     let tokenizer = model::tokenizer(&desk.model(), &vocabulary, shape.vocab).unwrap();
     let template = Template::of(&vocabulary).unwrap();
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
-    let plan = Plan::new(&team, &chat, shape.context, 1).unwrap();
+    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()]).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
 
     let lose = StepFate { injury: Some(StepInjury::Lose), ..StepFate::default() };
@@ -174,7 +176,15 @@ fn run_as(script: Script<'_>) -> Ran {
             Box::new(Plain::new(&team, Style { columns: 80, colours: false }, &mut printed))
         };
         let machine = Machine { device: &mut device, model: file.model, weights: &mut weights };
-        let mut runner = Runner::new(&team, &plan, chat, kernel, machine, RunClock::replay());
+        let mut runner = Runner::new(
+            &team,
+            &plan,
+            chat,
+            kernel,
+            machine,
+            RunClock::replay(),
+            Tooling::none(team.agents.len()),
+        );
         if let Some((path, contents, every_us)) = script.keep {
             runner.keep(Saving::new(path.to_owned(), contents, every_us)).unwrap();
         }

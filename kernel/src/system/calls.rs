@@ -86,7 +86,12 @@ impl Kernel<'_> {
         if tokens.len() > spec.context as usize {
             return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
         }
-        let (index, rcb) = self.declare(spec)?;
+        // What was given back meanwhile is for those who waited for it.
+        self.admit_waiting();
+        let (index, mut rcb) = self.declare(spec)?;
+        if spec.admission == Admission::Wait && self.is_waited_for(spec.priority) {
+            rcb.reserved = 0;
+        }
         let first = index * self.config.context as usize;
         tokens.copy_to(&mut self.tokens[first..]);
         let id = self.settle_in(index, rcb, None, tokens.len() as u32);
@@ -218,6 +223,11 @@ impl Kernel<'_> {
             return;
         }
         self.go_on(index);
+    }
+
+    /// Whether somebody who is as urgent waits to be admitted already: nobody who can wait overtakes them.
+    fn is_waited_for(&self, priority: Priority) -> bool {
+        self.agents().any(|rcb| rcb.state == State::New && rcb.effective.level() >= priority.level())
     }
 
     /// Admits who waits, the most urgent first, as far as they fit.

@@ -95,7 +95,7 @@ impl Run {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let now_s = if self.replay.is_some() { REPLAY_S } else { prompt::now_s() };
-        let mut toolset = Toolset::new(&team)?;
+        let toolset = Toolset::new(&team)?;
         if self.replay.is_some() && !toolset.is_empty() {
             return Err(CliError::ReplayWithTools);
         }

@@ -69,12 +69,12 @@ impl Toolset {
     ///
     /// # Errors
     /// [`Problem::Tools`]: a form cannot be had.
-    pub fn open<'t>(
-        &'t mut self,
+    pub fn open(
+        self,
         team: &Team,
         kits: &[Option<Kit>],
         tokenizer: &Arc<Tokenizer>,
-    ) -> Result<Tooling<'t>, TeamError> {
+    ) -> Result<Tooling, TeamError> {
         let controls = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_control(id));
         let controls = controls.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned());
         let controls = ControlStrings::new(controls);
@@ -96,7 +96,7 @@ impl Toolset {
                 .enrol(index, tools.iter(), agent.response_schema.as_deref())
                 .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
         }
-        let desk = Desk::new(std::mem::take(&mut self.registries), self.of.clone(), self.person.as_mut());
+        let desk = Desk::new(self.registries, self.of, self.person);
         Ok(Tooling { desk, callers, controls })
     }
 }

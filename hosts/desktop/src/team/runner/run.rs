@@ -19,7 +19,7 @@ use super::{lend, summary};
 use crate::team::json::Summary;
 use crate::team::prompt::Chat;
 use crate::team::sink::{Refusal, Sink, Told};
-use crate::team::tools::{Callers, Desk};
+use crate::team::tools::{Callers, Desk, Nobody};
 use crate::team::{Names, Problem, Team, TeamError};
 
 /// A team on a kernel.
@@ -48,7 +48,7 @@ pub struct Runner<'r> {
     /// Where the run is kept.
     pub(super) saving: Option<Saving>,
     /// The tools.
-    pub(super) desk: Desk<'r>,
+    pub(super) desk: Desk,
     /// Who calls them.
     pub(super) callers: Callers,
     /// What must not be said in a context.
@@ -56,13 +56,25 @@ pub struct Runner<'r> {
 }
 
 /// What agents of a team call, and in which forms they speak.
-pub struct Tooling<'r> {
+pub struct Tooling {
     /// The tools.
-    pub desk: Desk<'r>,
+    pub desk: Desk,
     /// The forms.
     pub callers: Callers,
     /// The model's control strings.
     pub controls: ControlStrings,
+}
+
+impl Tooling {
+    /// That of a team without tools and forms.
+    pub fn none(agents: usize) -> Tooling {
+        let no_controls: [&str; 0] = [];
+        Tooling {
+            desk: Desk::new(Vec::new(), vec![None; agents], Box::new(Nobody)),
+            callers: Callers::default(),
+            controls: ControlStrings::new(no_controls).expect("none are short enough"),
+        }
+    }
 }
 
 /// How a run goes on.
@@ -101,7 +113,7 @@ impl<'r> Runner<'r> {
         kernel: Kernel<'r>,
         machine: Machine<'r>,
         clock: RunClock,
-        tooling: Tooling<'r>,
+        tooling: Tooling,
     ) -> Runner<'r> {
         let Tooling { desk, callers, controls } = tooling;
         let longest = chat.tokenizer.longest_piece();

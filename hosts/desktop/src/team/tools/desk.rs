@@ -56,19 +56,19 @@ enum Consent {
 const REASON_BYTES: usize = 4096;
 
 /// The tools of all agents.
-pub struct Desk<'d> {
+pub struct Desk {
     registries: Vec<Registry>,
     /// The registry of each agent, by the agent's index in the team.
     of: Vec<Option<usize>>,
     calls: HashMap<u64, Held>,
-    person: &'d mut dyn Person,
+    person: Box<dyn Person>,
     /// The call that the person is being asked about.
     asking: Option<u64>,
 }
 
-impl<'d> Desk<'d> {
+impl Desk {
     /// Registries, and which agent has which.
-    pub fn new(registries: Vec<Registry>, of: Vec<Option<usize>>, person: &'d mut dyn Person) -> Desk<'d> {
+    pub fn new(registries: Vec<Registry>, of: Vec<Option<usize>>, person: Box<dyn Person>) -> Desk {
         Desk { registries, of, calls: HashMap::new(), person, asking: None }
     }
 
@@ -143,7 +143,7 @@ impl<'d> Desk<'d> {
     }
 }
 
-impl Bus for Desk<'_> {
+impl Bus for Desk {
     fn start(&mut self, call: CallNumber) -> Result<(), PeripheralError> {
         match self.calls.get(&call.0) {
             None => Err(PeripheralError::NoCall),
