@@ -122,3 +122,31 @@ fn tools_that_cannot_be_had_are_refused_with_the_place() {
     let refused = desk().team(KEEPER, &["--replay", "1"]);
     assert!(refused.stderr.contains("--replay cannot be had with tools"), "{}", refused.stderr);
 }
+
+#[test]
+fn tools_are_listed_shown_and_tried_by_hand() {
+    let desk = desk();
+    let list = desk.agentos(["tools"]).printed();
+    assert!(list.contains("calculator    Computes") && list.contains("read_file"), "{list}");
+    let shown = desk.agentos(["tools", "calculator", "--json"]).json();
+    assert_eq!(shown["arguments"]["required"][0], "expression");
+    let call = |arguments: &[&str]| desk.agentos([&["tools"], arguments].concat());
+    assert_eq!(
+        call(&["calculator", "--call", r#"{"expression": "0.1 + 0.2"}"#]).printed(),
+        "0.1 + 0.2 = 0.3\n"
+    );
+    desk.put("docs.txt", b"red\x1b[31m");
+    let root = format!("here={}", desk.path("").display());
+    let read = call(&["read_file", "--root", &root, "--call", r#"{"path": "here/docs.txt"}"#]).printed();
+    assert!(read.contains("red") && !read.contains('\x1b'), "{read:?}");
+    for (arguments, reason) in [
+        (&["calculator", "--call", "{}"][..], "expression"),
+        (&["calculator", "--call", "no"], "JSON"),
+        (&["calculater"], "calculator"),
+        (&["read_file", "--call", r#"{"path": "docs/../x"}"#], ""),
+    ] {
+        let refused = call(arguments);
+        assert_ne!(refused.code, 0, "{arguments:?}");
+        assert!(refused.stderr.contains(reason), "{arguments:?}: {}", refused.stderr);
+    }
+}

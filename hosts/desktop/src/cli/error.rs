@@ -88,6 +88,8 @@ pub enum CliError {
     Signals(std::io::Error),
     /// The program was interrupted.
     Interrupted,
+    /// A tool cannot be had, or its call came to nothing.
+    Tools(String),
     /// A replay of a team with tools was asked for.
     ReplayWithTools,
 }
@@ -139,6 +141,7 @@ impl std::fmt::Display for CliError {
             CliError::Closed => f.write_str("standard output is closed"),
             CliError::Signals(source) => write!(f, "cannot listen for interruptions: {source}"),
             CliError::Interrupted => f.write_str("interrupted"),
+            CliError::Tools(reason) => f.write_str(reason),
             CliError::ReplayWithTools => f.write_str(
                 "--replay cannot be had with tools: what they say is not in the team file; without --replay, or a team \
                  without [agent.tools], it runs",

@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod stream;
 mod tooling;
+mod tools;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Bench(bench::Bench),
     /// List what can compute on this machine
     Devices(devices::Devices),
+    /// List the tools that agents may be granted, or try one
+    Tools(tools::Tools),
     /// Fetch a model if it is not there, and print its path
     Model(model::Fetch),
 }
@@ -78,6 +81,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Perplexity(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
+        Command::Tools(command) => command.run(),
         Command::Model(command) => command.run(),
     };
     match result {

@@ -35,5 +35,6 @@ fn path_schema(roots: &Roots) -> Value {
 
 /// The name of the first root, for examples.
 fn first(roots: &Roots) -> String {
-    roots.names().first().cloned().unwrap_or_default()
+    // Where nothing is granted, examples show what a path looks like, and no call of theirs is made.
+    roots.names().first().cloned().unwrap_or_else(|| "files".to_owned())
 }
