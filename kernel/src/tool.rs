@@ -158,8 +158,10 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CallTimes {
-    /// From the trap to the start of the tool, and from its end to the interrupt.
+    /// From the trap to the start of the tool, and from its end to the interrupt; the kernel's own part.
     pub dispatch_us: u64,
+    /// From the tool's end to the end of the step that was under way then: interrupts come between steps.
+    pub step_us: u64,
     /// With the tool, all attempts together.
     pub device_us: u64,
     /// From the interrupt to the return of what the host made of it.

@@ -7,7 +7,7 @@ use super::{Event, Record};
 pub const VACANT_RECORD: Record = Record { number: 0, at_us: 0, event: Event::Lost { count: 0 } };
 
 /// Bytes of the longest frame that [`EventRing::drain_into`] writes.
-pub const FRAME_BYTES: usize = 81;
+pub const FRAME_BYTES: usize = 91;
 
 /// Events that nobody has taken yet. When it is full the oldest goes, and the next one taken says so.
 #[derive(Debug)]
@@ -120,7 +120,8 @@ mod tests {
     fn the_longest_record_fits_its_frame() {
         let agent = AgentId { index: u16::MAX, generation: u32::MAX };
         let (logit, logprob) = (f32::MIN, f32::MIN);
-        let times = CallTimes { dispatch_us: u64::MAX, device_us: u64::MAX, align_us: u64::MAX };
+        let times =
+            CallTimes { dispatch_us: u64::MAX, step_us: u64::MAX, device_us: u64::MAX, align_us: u64::MAX };
         let (number, outcome) = (u64::MAX, CallOutcome::Unknown);
         let longest = [
             Event::ToolOver { agent, number, outcome, attempts: u8::MAX, times },

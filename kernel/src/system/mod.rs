@@ -180,6 +180,8 @@ pub struct Kernel<'m> {
     calls: &'m mut [Option<OpenCall>],
     /// The number of the next tool call.
     next_call: u64,
+    /// When the last step ended, in microseconds.
+    rested_us: u64,
     ready: Ready<'m>,
     pager: Pager<'m>,
     step: StepTables<'m>,
@@ -281,6 +283,7 @@ impl<'m> Kernel<'m> {
             mappings: storage.mappings,
             calls: storage.calls,
             next_call: 1,
+            rested_us: 0,
             ready: Ready::new(storage.links),
             pager,
             step,
@@ -391,6 +394,8 @@ impl<'m> Kernel<'m> {
             return Tick::Pending;
         }
         self.deliver();
+        // Tools begin before the next step does, and work beside it.
+        self.look_at_tools(devices.tools);
         match self.pager.go_on(devices.tensor) {
             Poll::Pending => return Tick::Pending,
             Poll::Ready(Err(error)) => return self.page_failed(error),
@@ -469,6 +474,7 @@ impl<'m> Kernel<'m> {
                 let device_us = after.saturating_sub(since_us);
                 self.figures.device_us += device_us;
                 self.phase = Phase::Resting;
+                self.rested_us = after;
                 match result.and_then(crate::sequence::finite) {
                     Ok(report) => {
                         self.cost = self.cost.after(rows, device_us);

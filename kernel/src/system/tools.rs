@@ -224,14 +224,16 @@ impl Kernel<'_> {
     /// SIG_TOOL_INVOKE, SIG_TOOL_DONE, SIG_TOOL_TIMEOUT: the call of the payload moves on.
     pub(super) fn tool_interrupt(&mut self, posted: &Posted) {
         let Some(place) = self.find_call(CallNumber(posted.payload)) else { return };
-        let now_us = self.now_us;
+        let (now_us, rested_us) = (self.now_us, self.rested_us);
         let call = self.calls[place].as_mut().expect("it was found");
         let Some(agent) = call.agent else { return };
         match call.progress {
             Progress::Invoked => call.progress = Progress::Due { since_us: now_us },
             Progress::Over { outcome, at_us } => {
                 call.progress = Progress::Told { outcome, at_us };
-                call.times.dispatch_us += now_us.saturating_sub(call.since_us);
+                let step_us = rested_us.saturating_sub(call.since_us);
+                call.times.step_us += step_us;
+                call.times.dispatch_us += now_us.saturating_sub(call.since_us).saturating_sub(step_us);
                 call.since_us = now_us;
                 let (number, attempts, times) = (call.number.0, call.attempts, call.times);
                 self.emit(Event::ToolOver { agent, number, outcome, attempts, times });

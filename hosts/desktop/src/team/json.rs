@@ -171,8 +171,10 @@ pub enum LineEvent<'a> {
         outcome: &'static str,
         /// Attempts that were begun.
         attempts: u8,
-        /// Microseconds from the trap to the start of the tool, and from its end to the interrupt.
+        /// Microseconds from the trap to the start of the tool, and from its end to the interrupt: the kernel's.
         dispatch_us: u64,
+        /// Microseconds from the tool's end to that of the step that was under way.
+        step_us: u64,
         /// Microseconds with the tool.
         device_us: u64,
     },
@@ -288,6 +290,7 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
             outcome: outcome.name(),
             attempts,
             dispatch_us: times.dispatch_us,
+            step_us: times.step_us,
             device_us: times.device_us,
         },
         Event::ToolReturned { agent, number: call, tokens, times, .. } => {

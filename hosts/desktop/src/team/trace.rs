@@ -267,9 +267,9 @@ fn mark(event: &Event) -> (&'static str, Value) {
             ("tool returned", json!({ "call": number, "tokens": tokens }))
         }
         Event::ToolResumed { number, times, encode_us, .. } => {
-            let CallTimes { dispatch_us, device_us, align_us } = times;
+            let CallTimes { dispatch_us, step_us, device_us, align_us } = times;
             let parts = json!({
-                "call": number, "dispatch_us": dispatch_us, "device_us": device_us,
+                "call": number, "dispatch_us": dispatch_us, "step_us": step_us, "device_us": device_us,
                 "align_us": align_us, "encode_us": encode_us,
             });
             ("tool resumed", parts)

@@ -328,7 +328,7 @@ fn latency_is_split_into_what_it_is_made_of() {
     let end_us = rig.clock.0.get();
     assert!(times.device_us > 0 && encode_us > 0, "{times:?} {encode_us}");
     assert!((777..900).contains(&times.align_us), "{times:?}");
-    let sum = times.dispatch_us + times.device_us + times.align_us + encode_us;
+    let sum = times.dispatch_us + times.step_us + times.device_us + times.align_us + encode_us;
     assert!(sum <= end_us - begin_us + 10 && sum + 60 >= end_us - begin_us, "{sum} of {}", end_us - begin_us);
     let latency_us = rig.stat(agent).metrics.latency_us;
     assert!(latency_us >= times.align_us + encode_us && latency_us <= sum, "{latency_us}");

@@ -11,6 +11,7 @@ use agentos_tools::{Descriptor, Effect};
 
 use super::error::RunError;
 use super::run::Runner;
+use crate::team::prompt::Frame;
 use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{Asked, Caller, Choose, Finished, Open, Policy, Stage, Written, words};
 use crate::text::{Message, Role, Special};
@@ -67,9 +68,11 @@ impl Runner<'_> {
             .map(|&other| self.roster.members[other].answer.as_deref().unwrap_or_default())
             .collect();
         let (said, request) = self.plan.conversation(self.team, index, &said);
+        // Found now, so that a result that comes later waits for no template.
+        let frame = self.chat.frame(&said).unwrap_or_default();
         let held = self.callers.hold(index, &stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
-        self.roster.members[index].caller = Some(Caller::new(stage, said, &request));
+        self.roster.members[index].caller = Some(Caller::new(stage, said, frame, &request));
     }
 
     /// An agent of a checkpoint goes on in the form in which it spoke.
@@ -199,11 +202,7 @@ impl Runner<'_> {
         } else {
             Vec::new()
         };
-        // A template that cannot go on leaves the result as it is: the agent reads it all the same.
-        match self.chat.follow_up(&caller.said, &next, None) {
-            Ok(more) => tokens.extend(more),
-            Err(_) => tokens.extend(self.chat.tokenizer.encode(&next, Special::AsText).unwrap_or_default()),
-        }
+        tokens.extend(self.told(caller, &next));
         let fitted = match self.put(number, &tokens, taken.fits) {
             Err(CallError::TooLong { .. }) => self.put(number, &[], taken.fits).map(|_| false),
             other => other.map(|_| true),
@@ -236,6 +235,16 @@ impl Runner<'_> {
         let held = self.callers.hold(index, &caller.stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
         Ok(())
+    }
+
+    /// The tokens by which an agent is told something behind what it has said. A template that cannot go on
+    /// leaves it without a turn of its own: the agent reads it all the same.
+    fn told(&self, caller: &Caller, next: &str) -> Vec<u32> {
+        let text = |next| self.chat.text(next).unwrap_or_default();
+        match &caller.frame {
+            Some(Frame { before, after }) => [&before[..], &text(next), after].concat(),
+            None => self.chat.follow_up(&caller.said, next, None).unwrap_or_else(|_| text(next)),
+        }
     }
 
     /// What an agent does that makes no further calls.

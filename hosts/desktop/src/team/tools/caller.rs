@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::team::prompt::Frame;
 use crate::text::Message;
 
 /// What an agent that may call tools is doing.
@@ -46,6 +47,8 @@ pub struct Caller {
     pub stage: Stage,
     /// The conversation before what it is saying now.
     pub said: Vec<Message>,
+    /// What stands around what it is told next, where that is always the same.
+    pub frame: Option<Frame>,
     /// What it was asked.
     pub request: String,
     /// What it says freely, as long as a call may begin in it.
@@ -56,8 +59,8 @@ pub struct Caller {
 
 impl Caller {
     /// One that has said nothing yet.
-    pub fn new(stage: Stage, said: Vec<Message>, request: &str) -> Caller {
-        Caller { stage, said, request: request.to_owned(), tail: String::new(), repairs: 0 }
+    pub fn new(stage: Stage, said: Vec<Message>, frame: Option<Frame>, request: &str) -> Caller {
+        Caller { stage, said, frame, request: request.to_owned(), tail: String::new(), repairs: 0 }
     }
 
     /// Whether the guard holds what it says to a form.
