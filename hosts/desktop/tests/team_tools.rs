@@ -139,6 +139,12 @@ fn tools_are_listed_shown_and_tried_by_hand() {
     let root = format!("here={}", desk.path("").display());
     let read = call(&["read_file", "--root", &root, "--call", r#"{"path": "here/docs.txt"}"#]).printed();
     assert!(read.contains("red") && !read.contains('\x1b'), "{read:?}");
+    // The program stands between itself and what it runs.
+    let count = ["run", "--command", "count=/usr/bin/wc", "--call"];
+    let counted = call(&[&count[..], &[r#"{"command": "count", "arguments": ["docs.txt"]}"#]].concat());
+    assert!(counted.printed().contains("docs.txt"));
+    let refused = call(&[&count[..], &[r#"{"command": "count", "arguments": ["/etc/passwd"]}"#]].concat());
+    assert!(refused.code != 0 && refused.stderr.contains("/etc/passwd"), "{}", refused.stderr);
     for (arguments, reason) in [
         (&["calculator", "--call", "{}"][..], "expression"),
         (&["calculator", "--call", "no"], "JSON"),

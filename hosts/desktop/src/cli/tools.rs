@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use agentos_hal::{CallNumber, PeripheralError};
-use agentos_tools::grant::{HostGrant, RootGrant};
+use agentos_tools::grant::{Arguments, CommandGrant, HostGrant, RootGrant};
 use agentos_tools::{Access, Collected, Descriptor, Effect, Grant, Registry};
 use clap::Args;
 use serde_json::json;
@@ -29,6 +29,9 @@ pub struct Tools {
     /// Grant a host, such as example.org or 127.0.0.1:8080
     #[arg(long, value_name = "HOST", value_parser = host)]
     host: Vec<HostGrant>,
+    /// Grant a command, to be run in this folder without options
+    #[arg(long, value_name = "NAME=PROGRAM", value_parser = command)]
+    command: Vec<CommandGrant>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,12 +42,11 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 impl Tools {
     pub fn run(&self) -> Result<(), CliError> {
-        let tools = TOOL_NAMES.iter().filter(|name| **name != "run");
         let grant = Grant {
-            tools: tools.map(|name| (*name).to_owned()).collect(),
+            tools: TOOL_NAMES.map(str::to_owned).to_vec(),
             roots: self.root.clone(),
             hosts: self.host.clone(),
-            commands: Vec::new(),
+            commands: self.command.clone(),
         };
         let granted = ToolUse {
             grant,
@@ -175,6 +177,17 @@ fn root(text: &str) -> Result<RootGrant, String> {
     let (name, folder) = text.split_once('=').ok_or("NAME=FOLDER would fit, such as docs=./docs")?;
     let folder = std::path::absolute(PathBuf::from(folder)).map_err(|error| error.to_string())?;
     Ok(RootGrant { name: name.to_owned(), folder })
+}
+
+fn command(text: &str) -> Result<CommandGrant, String> {
+    let (name, program) = text.split_once('=').ok_or("NAME=PROGRAM would fit, such as count=/usr/bin/wc")?;
+    Ok(CommandGrant {
+        name: name.to_owned(),
+        program: PathBuf::from(program),
+        before: Vec::new(),
+        arguments: Arguments::Plain { options: Vec::new() },
+        folder: std::env::current_dir().map_err(|error| error.to_string())?,
+    })
 }
 
 fn host(text: &str) -> Result<HostGrant, String> {
