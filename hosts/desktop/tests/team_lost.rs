@@ -14,9 +14,10 @@ use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team;
 use agentos_desktop::team::prompt::Chat;
 use agentos_desktop::team::runner::{
-    self, Ending, Machine, Plan, RunClock, RunError, Runner, Saving, Tooling,
+    self, Ending, Machine, Plan, RunClock, RunError, Runner, Saving, Stop, Tooling,
 };
 use agentos_desktop::team::sink::{JsonLines, Plain, Sink, Style};
+use agentos_desktop::team::tools::{self, Person};
 use agentos_desktop::text::Template;
 use agentos_fault::{CopyFate, CopyFault, FaultDevice, FaultPlan, Scratch, StepFate, StepInjury};
 use agentos_hal::device::PageSummary;
@@ -128,6 +129,24 @@ struct Script<'s> {
     no_arena: bool,
     /// Printed as JSON.
     json: bool,
+    /// Somebody sits there, and lets everybody go on after so many looks.
+    patience: Option<u32>,
+}
+
+/// Somebody who lets everybody go on after so many looks.
+struct Patient(u32);
+
+impl Person for Patient {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn ask(&mut self, _: &str) {}
+
+    fn answer(&mut self) -> Poll<Option<String>> {
+        self.0 -= 1;
+        if self.0 == 0 { Poll::Ready(Some(String::new())) } else { Poll::Pending }
+    }
 }
 
 /// Runs the team on a device that is lost in these steps and refuses so when it is prepared again.
@@ -183,7 +202,17 @@ fn run_as(script: Script<'_>) -> Ran {
             kernel,
             machine,
             RunClock::replay(),
-            Tooling::none(team.agents.len()),
+            match script.patience {
+                None => Tooling::none(team.agents.len()),
+                Some(looks) => {
+                    let person = Box::new(Patient(looks));
+                    let none = Tooling::none(team.agents.len());
+                    Tooling {
+                        desk: tools::Desk::new(Vec::new(), vec![None; team.agents.len()], person),
+                        ..none
+                    }
+                }
+            },
         );
         if let Some((path, contents, every_us)) = script.keep {
             runner.keep(Saving::new(path.to_owned(), contents, every_us)).unwrap();
@@ -196,7 +225,7 @@ fn run_as(script: Script<'_>) -> Ran {
             looks.set(looks.get() + 1);
             looks.get() == script.looks
         };
-        let ending = runner.run(sink.as_mut(), &interrupted);
+        let ending = runner.run(sink.as_mut(), &Stop { has_come: &interrupted, take_back: &|| () });
         runner.end(sink.as_mut()).unwrap();
         ending
     };
@@ -327,4 +356,14 @@ fn a_device_that_stays_away_is_given_up() {
         }
         assert_eq!(ran.prepared, 1 + tries);
     }
+}
+
+#[test]
+fn a_person_may_pause_a_team() {
+    let whole = run(&[], Vec::new(), true, None);
+    let paused = run_as(Script { looks: 40, patience: Some(200), json: true, ..Script::default() });
+    assert_eq!(*paused.ending.as_ref().unwrap(), Ending::Done);
+    let user = paused.events("interrupt").into_iter().filter(|line| line["vector"] == "SIG_USER");
+    assert_eq!(user.count(), 2, "everybody pauses, and goes on");
+    assert_eq!(paused.tokens(), whole.tokens());
 }

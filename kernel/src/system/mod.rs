@@ -31,6 +31,7 @@ mod waits;
 pub use config::Config;
 pub use memory::Memory;
 pub use storage::{Sizes, Storage, Vocabulary};
+pub use vectors::USER_RESUME;
 
 use core::task::Poll;
 

@@ -27,7 +27,7 @@ use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::prompt::Chat;
 use crate::team::runner::{
-    Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, config,
+    Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, Stop, config,
 };
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
 use crate::team::tools::Choose;
@@ -268,7 +268,8 @@ const COLUMNS: usize = 100;
 
 /// Runs a team and tells how it ended. What was told before a failure is told to its end.
 fn run(runner: &mut Runner<'_>, sink: &mut dyn Sink, interrupt: &Interrupt) -> Result<Ending, RunError> {
-    let ending = runner.run(sink, &|| interrupt.has_come());
+    let ending =
+        runner.run(sink, &Stop { has_come: &|| interrupt.has_come(), take_back: &|| interrupt.hold() });
     if let Err(RunError::Output(_) | RunError::Trace { .. }) = ending {
         return ending;
     }

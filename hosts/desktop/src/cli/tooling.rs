@@ -47,7 +47,7 @@ impl Toolset {
             };
             of.push(number);
         }
-        let person: Box<dyn Person> = match Terminal::open().filter(|_| uses) {
+        let person: Box<dyn Person> = match Terminal::open() {
             Some(terminal) => Box::new(terminal),
             None => Box::new(Nobody),
         };

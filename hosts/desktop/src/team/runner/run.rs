@@ -5,7 +5,7 @@ use agentos_kernel::agent::{AgentId, Priority};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::{Posted, VectorId};
-use agentos_kernel::system::{Devices, Kernel, Tick};
+use agentos_kernel::system::{Devices, Kernel, Tick, USER_RESUME};
 use agentos_perception::ControlStrings;
 use embedded_hal::delay::DelayNs;
 
@@ -38,6 +38,8 @@ pub struct Runner<'r> {
     pub(super) slots: Vec<Option<usize>>,
     /// What a token makes whole.
     pub(super) text: String,
+    /// A person has paused everybody.
+    paused: bool,
     pub(super) began_us: u64,
     /// Somebody was done or refused: others may be due.
     ended: bool,
@@ -53,6 +55,14 @@ pub struct Runner<'r> {
     pub(super) callers: Callers,
     /// What must not be said in a context.
     pub(super) controls: ControlStrings,
+}
+
+/// How a person stops a run.
+pub struct Stop<'s> {
+    /// Whether somebody has asked for it.
+    pub has_come: &'s dyn Fn() -> bool,
+    /// It was understood as a pause: the next time counts anew.
+    pub take_back: &'s dyn Fn(),
 }
 
 /// What agents of a team call, and in which forms they speak.
@@ -130,6 +140,7 @@ impl<'r> Runner<'r> {
             slots: vec![None; team.agents.len()],
             // Bytes that begin no character become three each.
             text: String::with_capacity(3 * (longest + 4)),
+            paused: false,
             peak: Tiers::default(),
             began_us,
             ended: true,
@@ -143,17 +154,25 @@ impl<'r> Runner<'r> {
         }
     }
 
-    /// Runs the team to its end, or until `interrupted`: then the step that is under way ends, and no other
-    /// begins.
+    /// Runs the team to its end. Interrupted where somebody sits at a terminal, every agent pauses until that
+    /// person lets them go on; interrupted again, or where nobody is, the step that is under way ends, and no
+    /// other begins.
     ///
     /// # Errors
     /// Any [`RunError`].
-    pub fn run(&mut self, sink: &mut dyn Sink, interrupted: &dyn Fn() -> bool) -> Result<Ending, RunError> {
+    pub fn run(&mut self, sink: &mut dyn Sink, stop: &Stop<'_>) -> Result<Ending, RunError> {
         let mut told = false;
         loop {
-            if !told && interrupted() {
-                self.shut_down();
-                told = true;
+            if !told && (stop.has_come)() {
+                if !self.paused && self.desk.ask_to_go_on() {
+                    self.pause(true);
+                    (stop.take_back)();
+                } else {
+                    self.shut_down();
+                    told = true;
+                }
+            } else if self.paused && self.desk.may_go_on() {
+                self.pause(false);
             }
             if let Flow::Over(ending) = self.advance(sink)? {
                 self.save(sink)?;
@@ -189,12 +208,21 @@ impl<'r> Runner<'r> {
             Tick::DeviceLost => self.recover(sink)?,
             Tick::Idle if self.ended => (),
             Tick::Idle if !self.roster.any_alive() => return Ok(Flow::Over(Ending::Done)),
-            Tick::Idle if self.idle > MOST_IDLE && !self.time_runs() && !self.calls_run() => {
+            Tick::Idle if self.idle > MOST_IDLE && !self.paused && !self.time_runs() && !self.calls_run() => {
                 return Err(self.stuck());
             }
             Tick::Idle | Tick::Pending => self.clock.delay_us(PAUSE_US),
         }
         Ok(Flow::Going)
+    }
+
+    /// Everybody pauses (SIG_USER), or goes on.
+    fn pause(&mut self, pause: bool) {
+        self.paused = pause;
+        let payload = if pause { 0 } else { USER_RESUME };
+        let at_us = self.clock.now().micros;
+        // A queue that is full says so by a delivery of its own.
+        let _ = self.kernel.interrupts().post(Posted { vector: VectorId::User, agent: None, payload, at_us });
     }
 
     /// No step begins any more.

@@ -52,6 +52,15 @@ enum Consent {
     Awaited,
 }
 
+/// What a person is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    /// Whether this call is to be made.
+    Call(u64),
+    /// When everybody is to go on.
+    Pause,
+}
+
 /// Bytes of a reason why a call came to nothing.
 const REASON_BYTES: usize = 4096;
 
@@ -62,8 +71,8 @@ pub struct Desk {
     of: Vec<Option<usize>>,
     calls: HashMap<u64, Held>,
     person: Box<dyn Person>,
-    /// The call that the person is being asked about.
-    asking: Option<u64>,
+    /// What the person is being asked about.
+    asking: Option<Asking>,
 }
 
 impl Desk {
@@ -101,6 +110,28 @@ impl Desk {
         self.calls.retain(|_, held| held.asked.member != member);
     }
 
+    /// Asks the person when everybody is to go on. Returns whether somebody can be asked now.
+    pub fn ask_to_go_on(&mut self) -> bool {
+        let can = self.person.is_there() && self.asking.is_none();
+        if can {
+            self.person.ask("Paused. Enter goes on; Ctrl-C again ends the run.");
+            self.asking = Some(Asking::Pause);
+        }
+        can
+    }
+
+    /// Whether the person has said that everybody is to go on, or nobody is there any more to say so.
+    pub fn may_go_on(&mut self) -> bool {
+        if self.asking != Some(Asking::Pause) {
+            return true;
+        }
+        let answered = self.person.answer().is_ready();
+        if answered {
+            self.asking = None;
+        }
+        answered
+    }
+
     fn begin(&mut self, number: u64) -> Result<(), PeripheralError> {
         let Some(held) = self.calls.get_mut(&number) else { return Err(PeripheralError::NoCall) };
         let registry = self.of.get(held.asked.member).copied().flatten();
@@ -119,12 +150,12 @@ impl Desk {
             Consent::Given => return Some(true),
             Consent::Wanted if self.asking.is_none() => {
                 self.person.ask(held.asked.question.as_deref().unwrap_or_default());
-                self.asking = Some(number);
+                self.asking = Some(Asking::Call(number));
                 held.consent = Consent::Awaited;
             }
             _ => (),
         }
-        if self.asking != Some(number) {
+        if self.asking != Some(Asking::Call(number)) {
             return None;
         }
         let Poll::Ready(answer) = self.person.answer() else { return None };
@@ -174,7 +205,7 @@ impl Bus for Desk {
     }
 
     fn cancel(&mut self, call: CallNumber) {
-        if self.asking == Some(call.0) {
+        if self.asking == Some(Asking::Call(call.0)) {
             self.asking = None;
         }
         let Some(held) = self.calls.get(&call.0) else { return };

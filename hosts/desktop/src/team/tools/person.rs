@@ -6,6 +6,9 @@ use std::task::Poll;
 
 /// Somebody who can be asked. One question at a time.
 pub trait Person {
+    /// Whether anybody is there at all.
+    fn is_there(&self) -> bool;
+
     /// Asks a question.
     fn ask(&mut self, question: &str);
 
@@ -17,6 +20,10 @@ pub trait Person {
 pub struct Nobody;
 
 impl Person for Nobody {
+    fn is_there(&self) -> bool {
+        false
+    }
+
     fn ask(&mut self, _: &str) {}
 
     fn answer(&mut self) -> Poll<Option<String>> {
@@ -62,6 +69,10 @@ fn read(mut input: impl BufRead, sender: &Sender<String>) {
 }
 
 impl Person for Terminal {
+    fn is_there(&self) -> bool {
+        true
+    }
+
     fn ask(&mut self, question: &str) {
         while self.lines.try_recv().is_ok() {}
         // Where nobody can be shown a question, nobody answers it either.
