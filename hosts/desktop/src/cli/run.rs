@@ -14,6 +14,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::interrupt::Interrupt;
+use super::load;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::prompt;
 use crate::boot::{Boot, KernelBytes};
@@ -38,7 +39,7 @@ pub struct Run {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
     /// Print one JSON object per event, and a summary at the end
@@ -185,6 +186,7 @@ impl Run {
             }
         }
         let footprint = device.prepare(&file.model, &limits, &mut file.weights())?;
+        load::tell_kernels(&device);
         Ok((device, memory(footprint)))
     }
 
