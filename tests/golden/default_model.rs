@@ -32,6 +32,7 @@ fn cpu(activations: Activations) -> Device {
         adapter: None,
         threads: None,
         isa: IsaChoice::Auto,
+        kernels: None,
         activations,
         timestamps: false,
     };

@@ -90,6 +90,7 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
         adapter: None,
         threads: Some(3),
         isa: IsaChoice::Auto,
+        kernels: None,
         activations: Activations::Int16,
         timestamps: false,
     })
@@ -161,6 +162,7 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
         adapter: None,
         threads: Some(2),
         isa: IsaChoice::Auto,
+        kernels: None,
         activations: Activations::Int16,
         timestamps: false,
     };

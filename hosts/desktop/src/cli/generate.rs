@@ -33,7 +33,7 @@ pub struct Generate {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     /// Tokens of context: prompt and answer together [default: the model's, at most 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ctx: Option<u32>,

@@ -28,7 +28,7 @@ pub struct Inspect {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     /// Tokens of context to plan for [default: the model's, at most 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ctx: Option<u32>,

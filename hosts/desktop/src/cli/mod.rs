@@ -16,6 +16,7 @@ mod options;
 mod output;
 mod perplexity;
 mod prompt;
+mod quiet;
 mod report;
 mod run;
 mod stream;
@@ -59,6 +60,22 @@ enum Command {
     Model(model::Fetch),
 }
 
+impl Command {
+    /// Whether a driver for GPUs may be loaded.
+    fn may_load_drivers(&self) -> bool {
+        let compute = match self {
+            Command::Run(command) => &command.compute,
+            Command::Generate(command) => &command.compute,
+            Command::Inspect(command) => &command.compute,
+            Command::Perplexity(command) => &command.compute,
+            Command::Bench(command) => &command.compute,
+            Command::Devices(_) => return true,
+            Command::Model(_) => return false,
+        };
+        compute.may_load_drivers()
+    }
+}
+
 /// Runs the program: `start` is when the process began.
 pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
@@ -74,6 +91,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
+    if cli.command.may_load_drivers() {
+        quiet::hush_drivers();
+    }
     let result = match cli.command {
         Command::Run(command) => command.run(start),
         Command::Generate(command) => command.run(start),

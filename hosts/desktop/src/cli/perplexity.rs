@@ -24,7 +24,7 @@ pub struct Perplexity {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     /// Tokens of a window; the second half of each full one is judged
     #[arg(long, value_name = "N", default_value_t = 512,
           value_parser = clap::value_parser!(u32).range(i64::from(SHORTEST_WINDOW)..))]

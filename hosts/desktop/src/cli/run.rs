@@ -15,6 +15,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::interrupt::Interrupt;
+use super::load;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::prompt;
 use super::tooling::Toolset;
@@ -43,7 +44,7 @@ pub struct Run {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
     /// Print one JSON object per event, and a summary at the end
@@ -197,6 +198,7 @@ impl Run {
             }
         }
         let footprint = device.prepare(&file.model, &limits, &mut file.weights())?;
+        load::tell_kernels(&device);
         Ok((device, memory(footprint)))
     }
 
