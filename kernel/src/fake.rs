@@ -159,7 +159,8 @@ impl FakeDevice {
             Want::Candidates => 0.0,
             Want::Score(token) => -((token ^ seen) as f32 / 1e9),
         };
-        let allowed = |token: &u32| mask.is_none_or(|mask| mask[*token as usize / 32] >> (token % 32) & 1 == 1);
+        let allowed =
+            |token: &u32| mask.is_none_or(|mask| mask[*token as usize / 32] >> (token % 32) & 1 == 1);
         // 77 and the vocabulary have no common factor: every token has its turn.
         let tokens = (0..VOCAB).map(|n| seen.wrapping_add(n * 77) % VOCAB).filter(allowed);
         let before = self.candidates.len();

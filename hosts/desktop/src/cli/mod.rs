@@ -18,6 +18,7 @@ mod perplexity;
 mod prompt;
 mod report;
 mod run;
+mod schema;
 mod stream;
 
 use std::ffi::OsString;
