@@ -83,7 +83,7 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
     let map = ModelMap::open(&path).unwrap();
     let mut index = model::index(&path, &map).unwrap();
     let file = ModelFile::read(&path, &map, &mut index).unwrap();
-    let purpose = Purpose { outcomes: 1, candidates: 64 };
+    let purpose = Purpose::GENERATE;
     let limits = context::limits(&file.model.shape, None, KvType::F16, purpose).unwrap();
     let mut device = Device::open(&DeviceOptions {
         backend,
@@ -113,10 +113,15 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
 
     let before = ALLOCATOR.calls.load(Relaxed);
     ALLOCATOR.counts.store(true, Relaxed);
-    let generation =
-        generate::generate(&mut sequence, &mut pool, device.tensor_device(), &clock, &request, &mut |_| {
-            Ok(())
-        });
+    let generation = generate::generate(
+        &mut sequence,
+        &mut pool,
+        device.tensor_device(),
+        &clock,
+        &request,
+        None,
+        &mut |_| Ok(()),
+    );
     ALLOCATOR.counts.store(false, Relaxed);
     assert_eq!(generation.unwrap().finish, Finish::Length);
     ALLOCATOR.calls.load(Relaxed) - before

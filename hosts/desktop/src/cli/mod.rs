@@ -19,6 +19,7 @@ mod prompt;
 mod quiet;
 mod report;
 mod run;
+mod schema;
 mod stream;
 mod tooling;
 mod tools;

@@ -48,7 +48,7 @@ impl Perplexity {
         let map = ModelMap::open(path)?;
         let mut index = model::index(path, &map)?;
         let file = ModelFile::read(path, &map, &mut index)?;
-        let purpose = Purpose { outcomes: CHUNK, candidates: 1 };
+        let purpose = Purpose { outcomes: CHUNK, candidates: 1, ..Purpose::GENERATE };
         let limits = context::limits(&file.model.shape, Some(self.ctx), self.kv.kv(), purpose)?;
         let encode = || {
             let tokenizer = model::tokenizer(path, &file.vocabulary(path)?, file.model.shape.vocab)?;
