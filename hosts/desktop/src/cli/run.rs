@@ -31,7 +31,7 @@ use crate::team::runner::{
     Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, Stop, config,
 };
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
-use crate::team::tools::Choose;
+use crate::team::tools::{Choose, Question, by_likeness};
 use crate::team::{self, Team};
 use crate::text::{Template, Tokenizer};
 
@@ -170,11 +170,45 @@ impl Run {
         let tokenizer = Arc::new(model::tokenizer(path, &vocabulary, shape.vocab)?);
         let template = Template::of(&vocabulary)?;
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
-        let kits = kits(team, toolset);
+        let kits = self.kits(team, toolset, file, &tokenizer)?;
         let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0), kits)?;
         let config = config(team, &plan, shape, self.kv.kv())?;
         let delimiters = tokenizer.delimiter_classes();
         Ok(Prepared { tokenizer, template, delimiters, plan, config })
+    }
+
+    /// What each agent has to do with tools. Where one of several is to be chosen, the model is asked.
+    fn kits(
+        &self,
+        team: &Team,
+        toolset: &Toolset,
+        file: &ModelFile<'_>,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<Option<Kit>>, CliError> {
+        let kit = |(index, agent): (usize, &team::Agent)| {
+            let tools = toolset.descriptors(index)?;
+            let chosen = (agent.tools.as_ref()?.choose == Choose::Likeness).then_some(0);
+            Some(Kit { tools, chosen })
+        };
+        let mut kits: Vec<Option<Kit>> = team.agents.iter().enumerate().map(kit).collect();
+        let several = |kit: &Option<Kit>| kit.as_ref().is_some_and(|kit| kit.chosen.is_some() && kit.tools.len() > 1);
+        let undecided: Vec<usize> = (0..kits.len()).filter(|&index| several(&kits[index])).collect();
+        if undecided.is_empty() {
+            return Ok(kits);
+        }
+        let question = |&index: &usize| Question {
+            request: &team.agents[index].prompt,
+            tools: kits[index].as_ref().map_or(&[][..], |kit| &kit.tools),
+        };
+        let questions: Vec<Question<'_>> = undecided.iter().map(question).collect();
+        let mut device = Device::open(&self.compute.device())?;
+        let chosen = by_likeness(&questions, file, tokenizer, &mut device).map_err(CliError::Tools)?;
+        for (index, tool) in undecided.into_iter().zip(chosen) {
+            if let Some(kit) = &mut kits[index] {
+                kit.chosen = Some(tool);
+            }
+        }
+        Ok(kits)
     }
 
     /// Opens the device, unless the team's memory is more than the machine has.
@@ -232,19 +266,6 @@ impl Run {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Box::new(Plain::new(team, Style { columns, colours }, stdout.lock()))
     }
-}
-
-/// What each agent has to do with tools.
-fn kits(team: &Team, toolset: &Toolset) -> Vec<Option<Kit>> {
-    let kit = |(index, agent): (usize, &team::Agent)| {
-        let tools = toolset.descriptors(index)?;
-        let chosen = match agent.tools.as_ref()?.choose {
-            Choose::Model => None,
-            Choose::Likeness => Some(0),
-        };
-        Some(Kit { tools, chosen })
-    };
-    team.agents.iter().enumerate().map(kit).collect()
 }
 
 /// Fewer tokens of page memory hold no agent.

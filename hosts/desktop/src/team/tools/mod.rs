@@ -13,6 +13,7 @@
 
 mod caller;
 mod callers;
+mod choose;
 mod desk;
 mod kit;
 mod person;
@@ -22,6 +23,7 @@ pub mod words;
 pub use caller::{Caller, Open, Stage};
 pub use callers::{Callers, FormError, Written};
 pub use desk::{Asked, Desk, Finished};
+pub use choose::{Question, by_likeness};
 pub use kit::{TOOL_NAMES, WARDEN, kit, means};
 pub use person::{Nobody, Person, Terminal};
 pub use use_::{Choose, Policy, ToolUse};
