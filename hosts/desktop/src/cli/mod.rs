@@ -71,7 +71,7 @@ impl Command {
             Command::Perplexity(command) => &command.compute,
             Command::Bench(command) => &command.compute,
             Command::Devices(_) => return true,
-            Command::Model(_) => return false,
+            Command::Model(_) | Command::Tools(_) => return false,
         };
         compute.may_load_drivers()
     }
