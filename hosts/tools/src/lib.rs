@@ -17,6 +17,7 @@ pub mod failure;
 pub mod files;
 pub mod grant;
 pub mod http;
+pub mod mcp;
 pub mod output;
 pub mod pool;
 pub mod registry;

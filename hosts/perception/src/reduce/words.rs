@@ -30,17 +30,13 @@ impl Words {
     #[must_use]
     pub fn scores(&self, pieces: &[&str]) -> Vec<f32> {
         let mut holding: HashMap<u64, u32> = HashMap::new();
-        let mut seen = HashSet::new();
         let mut per_piece: Vec<(Vec<u64>, usize)> = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            let (mut distinct, mut all) = (Vec::new(), 0);
-            seen.clear();
-            for_each(piece, |word| {
-                all += 1;
-                if seen.insert(word) {
-                    distinct.push(word);
-                }
-            });
+            let mut distinct = Vec::new();
+            for_each(piece, |word| distinct.push(word));
+            let all = distinct.len();
+            distinct.sort_unstable();
+            distinct.dedup();
             for &word in &distinct {
                 *holding.entry(word).or_default() += 1;
             }

@@ -110,7 +110,7 @@ pub fn visible(text: &str) -> (String, Shown) {
     loop {
         if line_begins {
             // White space before a line's first character does not make another line of it.
-            if rest.trim_start_matches([' ', '\t']).starts_with(HEADER_OPEN) {
+            if rest.trim_start_matches(is_blank).starts_with(HEADER_OPEN) {
                 let bracket = rest.find('[').unwrap_or(0);
                 clean.push_str(&rest[..bracket]);
                 clean.push_str(&number('['));
@@ -151,6 +151,11 @@ pub fn visible(text: &str) -> (String, Shown) {
         }
         before = Some(c);
     }
+}
+
+/// White space that does not end a line.
+fn is_blank(c: char) -> bool {
+    c == '\t' || (c.is_whitespace() && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
 /// Bytes at the beginning that are printable ASCII or tabs, and so are seen as they are.

@@ -59,9 +59,7 @@ impl Writer {
             self.text.push_str("[]");
         } else if bytes < LEAST && size > bytes {
             self.missing('[', items.len(), "items", ']');
-        } else if let Some(columns) =
-            columns(items).filter(|names| size > bytes && header_bytes(names) * 2 <= bytes)
-        {
+        } else if let Some(columns) = columns_of(items, size, bytes) {
             self.table(&columns, items, bytes);
         } else {
             self.text.push('[');
@@ -259,6 +257,14 @@ impl Writer {
         self.whole = false;
         self.text.push_str(&format!("{open}… {} {what} …{close}", Grouped(count)));
     }
+}
+
+/// The columns of a list that is too long and better written as a table.
+fn columns_of<'i>(items: &'i [Item<'_>], size: usize, bytes: usize) -> Option<Vec<&'i str>> {
+    if size <= bytes {
+        return None;
+    }
+    columns(items).filter(|names| header_bytes(names) * 2 <= bytes)
 }
 
 fn header_bytes(columns: &[&str]) -> usize {
