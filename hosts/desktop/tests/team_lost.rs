@@ -208,7 +208,7 @@ fn run_as(script: Script<'_>) -> Ran {
                     let person = Box::new(Patient(looks));
                     let none = Tooling::none(team.agents.len());
                     Tooling {
-                        desk: tools::Desk::new(Vec::new(), vec![None; team.agents.len()], person),
+                        desk: tools::Desk::new(Vec::new(), vec![None; team.agents.len()], person, None),
                         ..none
                     }
                 }

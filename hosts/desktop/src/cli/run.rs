@@ -191,7 +191,8 @@ impl Run {
             Some(Kit { tools, chosen })
         };
         let mut kits: Vec<Option<Kit>> = team.agents.iter().enumerate().map(kit).collect();
-        let several = |kit: &Option<Kit>| kit.as_ref().is_some_and(|kit| kit.chosen.is_some() && kit.tools.len() > 1);
+        let several =
+            |kit: &Option<Kit>| kit.as_ref().is_some_and(|kit| kit.chosen.is_some() && kit.tools.len() > 1);
         let undecided: Vec<usize> = (0..kits.len()).filter(|&index| several(&kits[index])).collect();
         if undecided.is_empty() {
             return Ok(kits);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agentos_perception::ControlStrings;
+use agentos_tools::mcp::Hub;
 use agentos_tools::{Descriptor, Registry};
 
 use crate::constraint;
@@ -17,6 +18,7 @@ pub struct Toolset {
     /// The registry of each agent, by its index in the team.
     of: Vec<Option<usize>>,
     person: Box<dyn Person>,
+    servers: Option<Hub>,
 }
 
 impl Toolset {
@@ -28,6 +30,13 @@ impl Toolset {
         let (mut registries, mut of) = (Vec::new(), Vec::with_capacity(team.agents.len()));
         let uses = team.agents.iter().any(|agent| agent.tools.is_some());
         let means = uses.then(means);
+        let hub = match uses && !team.servers.is_empty() {
+            true => Some(Hub::new(|| ()).map_err(|error| {
+                let name = team.agents[0].name.clone();
+                team.error(team.agents[0].place, Problem::Tools { name, error: error.to_string() })
+            })?),
+            false => None,
+        };
         for (index, agent) in team.agents.iter().enumerate() {
             let (Some(tools), Some(means)) = (&agent.tools, &means) else {
                 of.push(None);
@@ -41,7 +50,7 @@ impl Toolset {
                 None => {
                     let refuse =
                         |error| team.error(agent.place, Problem::Tools { name: agent.name.clone(), error });
-                    registries.push(kit(tools, means).map_err(refuse)?);
+                    registries.push(kit(tools, means, &team.servers, hub.as_ref()).map_err(refuse)?);
                     Some(registries.len() - 1)
                 }
             };
@@ -51,7 +60,7 @@ impl Toolset {
             Some(terminal) => Box::new(terminal),
             None => Box::new(Nobody),
         };
-        Ok(Toolset { registries, of, person })
+        Ok(Toolset { registries, of, person, servers: hub })
     }
 
     /// Whether any agent has tools.
@@ -96,7 +105,7 @@ impl Toolset {
                 .enrol(index, tools.iter(), agent.response_schema.as_deref())
                 .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
         }
-        let desk = Desk::new(self.registries, self.of, self.person);
+        let desk = Desk::new(self.registries, self.of, self.person, self.servers);
         Ok(Tooling { desk, callers, controls })
     }
 }

@@ -55,7 +55,7 @@ impl Tools {
             calls: 1,
             tokens: ToolUse::TOKENS,
         };
-        let mut registry = kit(&granted, &means()).map_err(CliError::Tools)?;
+        let mut registry = kit(&granted, &means(), &[], None).map_err(CliError::Tools)?;
         match (&self.name, &self.call) {
             (None, _) => self.list(&registry),
             (Some(name), None) => self.show(&registry, name),

@@ -23,6 +23,7 @@ mod name;
 pub mod prompt;
 pub mod runner;
 mod section;
+mod server_section;
 pub mod sink;
 mod source;
 mod spec;

@@ -9,6 +9,7 @@ use agentos_kernel::agent::{
 use agentos_kernel::sample::Sampling;
 
 use agentos_kernel::tool::{ToolId, ToolSet};
+use agentos_tools::mcp::Declaration;
 use serde_json::Value;
 
 use super::error::{Place, Problem, TeamError};
@@ -27,6 +28,8 @@ pub struct Team {
     pub memory: Memory,
     /// How turns are taken.
     pub schedule: Schedule,
+    /// Servers of tools.
+    pub servers: Vec<Declaration>,
     /// The agents; at least one.
     pub agents: Vec<Agent>,
 }

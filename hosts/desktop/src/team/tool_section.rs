@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use agentos_tools::Grant;
 use agentos_tools::grant::{Arguments, CommandGrant, HostGrant, RootGrant};
+use agentos_tools::mcp::Declaration;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Problem, TeamError, quoted};
@@ -32,10 +33,14 @@ const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arg
 const RESULT_TOKENS: std::ops::RangeInclusive<u32> = 32..=1 << 16;
 
 /// Reads `[agent.tools]`, if an agent has it.
-pub(super) fn tools(source: &Source<'_>, agent: &Section<'_>) -> Result<Option<ToolUse>, TeamError> {
+pub(super) fn tools(
+    source: &Source<'_>,
+    agent: &Section<'_>,
+    servers: &[Declaration],
+) -> Result<Option<ToolUse>, TeamError> {
     let Some(section) = agent.section("tools", "[agent.tools]", TOOL_KEYS)? else { return Ok(None) };
     let at = section.at;
-    let tools = names(&section)?;
+    let tools = names(&section, servers)?;
     let chooses = [("likeness", Choose::Likeness), ("model", Choose::Model)];
     let choose = section.choice("choose", &chooses, "\"likeness\" or \"model\"")?;
     let policies = [("granted", Policy::Granted), ("ask", Policy::Ask)];
@@ -58,17 +63,21 @@ pub(super) fn tools(source: &Source<'_>, agent: &Section<'_>) -> Result<Option<T
     }))
 }
 
-fn names(section: &Section<'_>) -> Result<Vec<String>, TeamError> {
+fn names(section: &Section<'_>, servers: &[Declaration]) -> Result<Vec<String>, TeamError> {
     let names = section.list("use", "a list of names of tools", DeValue::as_str)?;
     if names.is_empty() {
         return Err(section.missing("use"));
     }
-    let known = |name: Setting<&str>| match TOOL_NAMES.contains(&name.value) {
+    let served = |name: &str| {
+        let server = name.split_once('.').map(|(server, _)| server);
+        servers.iter().any(|declared| Some(declared.name.as_str()) == server)
+    };
+    let known = |name: Setting<&str>| match TOOL_NAMES.contains(&name.value) || served(name.value) {
         true => Ok(name.value.to_owned()),
         false => {
             let meant = nearest(name.value, TOOL_NAMES.iter().copied());
             let meant = meant.map_or(String::new(), |meant| format!("; {meant:?} may be meant"));
-            let accepted = format!("one of {}{meant}", TOOL_NAMES.join(", "));
+            let accepted = format!("one of {}, or SERVER.TOOL of a [[server]]{meant}", TOOL_NAMES.join(", "));
             let found = quoted(name.value);
             Err(section.refuse("use", Setting { value: &found, at: name.at }, &accepted))
         }

@@ -80,7 +80,7 @@ impl Tooling {
     pub fn none(agents: usize) -> Tooling {
         let no_controls: [&str; 0] = [];
         Tooling {
-            desk: Desk::new(Vec::new(), vec![None; agents], Box::new(Nobody)),
+            desk: Desk::new(Vec::new(), vec![None; agents], Box::new(Nobody), None),
             callers: Callers::default(),
             controls: ControlStrings::new(no_controls).expect("none are short enough"),
         }

@@ -36,10 +36,10 @@ pub fn by_likeness(
 ) -> Result<Vec<usize>, String> {
     let shape = &file.model.shape;
     let layers = middle_layers(shape.layers);
-    let purpose =
-        Purpose { outcomes: 1, candidates: 1, masks: 0, taps: layers.len() as u32, exposed: CHUNK };
+    let purpose = Purpose { outcomes: 1, candidates: 1, masks: 0, taps: layers.len() as u32, exposed: CHUNK };
     let context = CONTEXT.min(shape.context);
-    let limits = context::limits(shape, Some(context), KvType::F16, purpose).map_err(|error| error.to_string())?;
+    let limits =
+        context::limits(shape, Some(context), KvType::F16, purpose).map_err(|error| error.to_string())?;
     device.prepare(&file.model, &limits, &mut file.weights()).map_err(|error| error.to_string())?;
     let mut tables = Tables::new(limits, tokenizer.delimiter_classes());
     let mut pooled = |text: &str| -> Result<Pooled, String> {

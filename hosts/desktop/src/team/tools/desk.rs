@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use agentos_hal::{CallNumber, PeripheralError};
 use agentos_kernel::tool::Bus;
+use agentos_tools::mcp::Hub;
 use agentos_tools::{Collected, Descriptor, Registry, ToolNumber};
 
 use super::person::Person;
@@ -73,12 +74,19 @@ pub struct Desk {
     person: Box<dyn Person>,
     /// What the person is being asked about.
     asking: Option<Asking>,
+    /// What talks to servers of tools: they end with it.
+    _servers: Option<Hub>,
 }
 
 impl Desk {
     /// Registries, and which agent has which.
-    pub fn new(registries: Vec<Registry>, of: Vec<Option<usize>>, person: Box<dyn Person>) -> Desk {
-        Desk { registries, of, calls: HashMap::new(), person, asking: None }
+    pub fn new(
+        registries: Vec<Registry>,
+        of: Vec<Option<usize>>,
+        person: Box<dyn Person>,
+        servers: Option<Hub>,
+    ) -> Desk {
+        Desk { registries, of, calls: HashMap::new(), person, asking: None, _servers: servers }
     }
 
     /// The registry of an agent.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use agentos_tools::http::HttpLimits;
+use agentos_tools::mcp::{Declaration, Hub};
 use agentos_tools::run::{RunLimits, Warden};
 use agentos_tools::sensor::{StandIn, sensor};
 use agentos_tools::toolbox::{Means, toolbox};
@@ -44,11 +45,30 @@ fn warden() -> Warden {
 ///
 /// # Errors
 /// What cannot be had of them, in words.
-pub fn kit(tools: &ToolUse, means: &Means) -> Result<Registry, String> {
+pub fn kit(
+    tools: &ToolUse,
+    means: &Means,
+    servers: &[Declaration],
+    hub: Option<&Hub>,
+) -> Result<Registry, String> {
     let mut registry = toolbox(&tools.grant, means).map_err(|error| error.to_string())?;
     for name in &tools.grant.tools {
         if let Some(tool) = own(name, means) {
             registry.add(tool?).map_err(|error| error.to_string())?;
+        }
+    }
+    for server in servers {
+        let mine = |name: &str| name.split_once('.').is_some_and(|(of, _)| of == server.name);
+        let wanted: Vec<&String> = tools.grant.tools.iter().filter(|name| mine(name)).collect();
+        let (Some(hub), false) = (hub, wanted.is_empty()) else { continue };
+        let refuse = |error: &dyn std::fmt::Display| format!("the server {}: {error}", server.name);
+        let offered = hub.connect(server.clone()).map_err(|error| refuse(&error))?.tools;
+        let names: Vec<String> = offered.iter().map(|tool| tool.descriptor.name.clone()).collect();
+        if let Some(missing) = wanted.iter().find(|name| !names.contains(name)) {
+            return Err(refuse(&format!("it has no tool {missing}; it has {}", names.join(", "))));
+        }
+        for tool in offered.into_iter().filter(|tool| wanted.contains(&&tool.descriptor.name)) {
+            registry.add(tool).map_err(|error| refuse(&error))?;
         }
     }
     Ok(registry)

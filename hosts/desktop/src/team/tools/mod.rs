@@ -22,8 +22,8 @@ pub mod words;
 
 pub use caller::{Caller, Open, Stage};
 pub use callers::{Callers, FormError, Written};
-pub use desk::{Asked, Desk, Finished};
 pub use choose::{Question, by_likeness};
+pub use desk::{Asked, Desk, Finished};
 pub use kit::{TOOL_NAMES, WARDEN, kit, means};
 pub use person::{Nobody, Person, Terminal};
 pub use use_::{Choose, Policy, ToolUse};
