@@ -57,6 +57,7 @@ impl Ready {
             isa: IsaChoice::Auto,
             activations: Activations::Int16,
             timestamps: false,
+            kernels: None,
         };
         let mut device = Device::open(&options).unwrap();
         device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
