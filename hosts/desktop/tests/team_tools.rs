@@ -114,6 +114,12 @@ fn tools_that_cannot_be_had_are_refused_with_the_place() {
         ("tools = { use = [\"clock\"], tokens = 3 }", "a whole number from 32"),
         ("tools = { use = [\"clock\"], colour = 3 }", "colour"),
         ("response_schema = \"none.json\"", "none.json"),
+        (
+            "tools = { use = [\"gone.tool\"] }\n[[server]]\nname = \"gone\"\ncommand = [\"./no-such-server\"]",
+            "the server gone: ",
+        ),
+        ("[[server]]\nname = \"clock\"\nurl = \"http://127.0.0.1:1/\"", "no tool's own name"),
+        ("[[server]]\nname = \"x\"", "command or url"),
     ] {
         let refused = desk().team(&format!("{agent}{tools}\n"), &[]);
         assert_ne!(refused.code, 0, "{tools}");
