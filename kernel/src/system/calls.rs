@@ -86,8 +86,10 @@ impl Kernel<'_> {
         if tokens.len() > spec.context as usize {
             return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
         }
-        // What was given back meanwhile is for those who waited for it.
-        self.admit_waiting();
+        // What was given back meanwhile is for those who waited for it, if they are as urgent.
+        if self.is_waited_for(spec.priority) {
+            self.admit_waiting();
+        }
         let (index, mut rcb) = self.declare(spec)?;
         if spec.admission == Admission::Wait && self.is_waited_for(spec.priority) {
             rcb.reserved = 0;
