@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::{AgentId, Budget, Metrics, Priority, Spec, State};
 use crate::checkpoint::Contents;
 use crate::memory::admit::Unfit;
+use crate::tool::Request;
 
 /// Tokens as they travel: four bytes each, little endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +76,19 @@ pub enum Call<'a> {
     /// Sends a part of one agent's context to another, as the receiver declared that it wants it (see
     /// [`crate::agent::Receive`]). [`Reply::Done`].
     Forward(#[serde(borrow)] Forward<'a>),
+    /// An agent calls a tool: it is blocked until all its calls are returned. [`Reply::Call`].
+    Invoke(AgentId, Request),
+    /// The host returns what a tool call came to. The calls of an agent are returned in the order in which
+    /// they were made. [`Reply::Done`].
+    Return {
+        /// The number of the call.
+        call: u64,
+        /// What the agent reads of it.
+        #[serde(borrow)]
+        tokens: Tokens<'a>,
+        /// Whether the output was of the form that the tool declares; if not, SIG_PERCEPTION_ERR is raised.
+        fits: bool,
+    },
     /// The agent waits for the end of the other. [`Reply::Done`].
     Wait(AgentId, AgentId),
     /// Changes an agent's priority. [`Reply::Done`].
@@ -140,6 +154,8 @@ pub enum Reply {
     Done,
     /// An agent's name.
     Agent(AgentId),
+    /// The number of a tool call.
+    Call(u64),
     /// What an agent is doing.
     Stat(Stat),
 }
@@ -216,6 +232,30 @@ pub enum CallError {
         /// Tokens of the context.
         tokens: u32,
     },
+    /// Too many tool calls are open.
+    Depth {
+        /// Calls of the agent that are open.
+        open: usize,
+        /// Calls of an agent that may be.
+        most: usize,
+    },
+    /// There is no such tool call (any more).
+    NoCall {
+        /// Its number.
+        number: u64,
+    },
+    /// The tool call is under way.
+    NotOver {
+        /// Its number.
+        number: u64,
+    },
+    /// An earlier tool call of the agent has to be returned first.
+    Order {
+        /// The call.
+        number: u64,
+        /// The one that comes first.
+        first: u64,
+    },
     /// A checkpoint is being read or written.
     Held,
     /// The caller may not do this.
@@ -252,6 +292,17 @@ impl core::fmt::Display for CallError {
             }
             CallError::Range { start, end, tokens } => {
                 write!(f, "addresses {start} to {end} are no part of a context of {tokens} tokens")
+            }
+            CallError::Depth { open, most } => {
+                write!(
+                    f,
+                    "{open} tool calls of the agent are open; {most} may be, as far as the system has room"
+                )
+            }
+            CallError::NoCall { number } => write!(f, "there is no tool call {number} (any more)"),
+            CallError::NotOver { number } => write!(f, "tool call {number} is under way"),
+            CallError::Order { number, first } => {
+                write!(f, "tool call {number} cannot be returned before {first}, which was made before it")
             }
             CallError::Held => {
                 f.write_str("a checkpoint is being read or written; try again when it is done")

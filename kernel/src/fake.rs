@@ -12,7 +12,7 @@ use agentos_hal::page::PageId;
 use agentos_hal::{
     Candidate, Caps, DeviceError, Footprint, KvType, Limits, Mass, ModelShape, Outcome, PAGE_TOKENS,
     PageError, Pairing, PrepareError, Program, Rope, RopeScaling, Row, Segment, Step, StepReport,
-    SubmitError, TensorDevice, Want, WeightSource,
+    SubmitError, Tap, TensorDevice, Want, WeightSource,
 };
 
 use crate::model::LLAMA;
@@ -73,6 +73,7 @@ pub struct FakeDevice {
     running: bool,
     outcomes: Vec<Outcome>,
     candidates: Vec<Candidate>,
+    exposed: Vec<f32>,
 }
 
 impl FakeDevice {
@@ -89,6 +90,7 @@ impl FakeDevice {
             running: false,
             outcomes: Vec::new(),
             candidates: Vec::new(),
+            exposed: Vec::new(),
         }
     }
 
@@ -137,7 +139,11 @@ impl FakeDevice {
                 let stored = Some((row_of.token ^ before.rotate_left(7), row_of.offset));
                 self.memory[row_of.page.0 as usize][usize::from(row_of.place)] = stored;
                 let seen = self.seen(segments, mine, row_of.address + 1);
-                self.find(row, row_of, seen);
+                let mask = row_of.mask.map(|mask| step.masks[usize::from(mask)]);
+                self.find(row, row_of, seen, mask);
+                if row_of.expose {
+                    self.exposed.extend(step.taps.iter().map(|tap| shown(tap, row_of)));
+                }
             }
             let rows = &step.rows[first_row as usize..(first_row + span.rows) as usize];
             self.mass.extend(segments.iter().map(|segment| mass(segment, rows)));
@@ -147,15 +153,22 @@ impl FakeDevice {
         }
     }
 
-    fn find(&mut self, index: u32, row: &Row, seen: u32) {
+    fn find(&mut self, index: u32, row: &Row, seen: u32, mask: Option<&[u32]>) {
         let scored = match row.want {
             Want::Nothing => return,
             Want::Candidates => 0.0,
             Want::Score(token) => -((token ^ seen) as f32 / 1e9),
         };
-        self.outcomes.push(Outcome { row: index, candidates: 3, log_sum_exp: 1.5, entropy: 0.7, scored });
-        let token = |n: u32| (seen.wrapping_add(n * 77)) % VOCAB;
-        self.candidates.extend((0..3).map(|n| Candidate { token: token(n), logit: 1.0 - n as f32 }));
+        let allowed =
+            |token: &u32| mask.is_none_or(|mask| mask[*token as usize / 32] >> (token % 32) & 1 == 1);
+        // 77 and the vocabulary have no common factor: every token has its turn.
+        let tokens = (0..VOCAB).map(|n| seen.wrapping_add(n * 77) % VOCAB).filter(allowed);
+        let before = self.candidates.len();
+        let found = tokens.take(3).zip(0u8..);
+        self.candidates.extend(found.map(|(token, n)| Candidate { token, logit: 1.0 - f32::from(n) }));
+        let candidates = (self.candidates.len() - before) as u32;
+        self.candidates.resize(before + 3, Candidate { token: 0, logit: 0.0 });
+        self.outcomes.push(Outcome { row: index, candidates, log_sum_exp: 1.5, entropy: 0.7, scored });
     }
 }
 
@@ -165,6 +178,15 @@ pub fn mass(segment: &Segment, rows: &[Row]) -> Mass {
     let mixed = |row: &Row| row.token.wrapping_mul(2_654_435_761) ^ (segment.base * 40_503);
     let peak = |row: &Row| mixed(row).is_multiple_of(16);
     Mass(seen.map(|row| if peak(row) { 10_000 } else { 1 }).sum())
+}
+
+/// What a tap shows of a row: one number instead of a register's row.
+pub fn shown(tap: &Tap, row: &Row) -> f32 {
+    let layer = match *tap {
+        Tap::Layer(layer, _) => layer + 1,
+        Tap::Final(_) => 0,
+    };
+    (row.token * 1000 + row.address + layer * 100_000) as f32
 }
 
 impl TensorDevice for FakeDevice {
@@ -193,6 +215,7 @@ impl TensorDevice for FakeDevice {
         self.steps.push(step.rows.len());
         self.outcomes.clear();
         self.candidates.clear();
+        self.exposed.clear();
         self.mass.clear();
         self.compute(step);
         self.running = true;
@@ -218,7 +241,8 @@ impl TensorDevice for FakeDevice {
         }
         self.running = false;
         let (outcomes, candidates) = (&self.outcomes[..], &self.candidates[..]);
-        Poll::Ready(Ok(StepReport { outcomes, candidates, mass: &self.mass, ..StepReport::default() }))
+        let (mass, exposed) = (&self.mass[..], &self.exposed[..]);
+        Poll::Ready(Ok(StepReport { outcomes, candidates, mass, exposed, ..StepReport::default() }))
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {

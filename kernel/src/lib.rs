@@ -10,7 +10,7 @@
 //! * [`sample`] and [`random`]: choosing the next token.
 //! * [`score`]: judging a text.
 //! * [`system`]: many agents on one device, and all that belongs to it: [`agent`], [`memory`],
-//!   [`sched`], [`interrupt`], [`event`], [`call`], [`checkpoint`] and [`watch`].
+//!   [`sched`], [`interrupt`], [`event`], [`call`], [`tool`], [`guard`], [`checkpoint`] and [`watch`].
 //!
 //! Principles:
 //!
@@ -38,6 +38,7 @@ pub mod agent;
 pub mod call;
 pub mod checkpoint;
 pub mod event;
+pub mod guard;
 pub mod interrupt;
 pub mod layout;
 pub mod memory;
@@ -49,4 +50,5 @@ pub mod sched;
 pub mod score;
 pub mod sequence;
 pub mod system;
+pub mod tool;
 pub mod watch;

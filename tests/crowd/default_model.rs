@@ -57,6 +57,7 @@ fn sixteen_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
         backend: Backend::Cpu,
         threads,
         isa: IsaChoice::Auto,
+        kernels: None,
         activations: Activations::Int16,
         timestamps: false,
     };

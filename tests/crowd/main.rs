@@ -5,6 +5,7 @@ mod tiny;
 
 mod default_model;
 mod team;
+mod tools;
 
 use agentos_cpu::{CpuDevice, Isa, Solo, SystemMemory};
 use agentos_hal::TensorDevice;
@@ -12,6 +13,7 @@ use agentos_kernel::agent::{Priority, Spec};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::system::Config;
 use agentos_reference::Reference;
+use agentos_wgpu::{Choice, WgpuDevice, adapters};
 
 use team::{Team, spec};
 use tiny::{LIMITS, SHAPE, Tiny};
@@ -57,6 +59,24 @@ fn crowd_equals_alone(model: &Tiny, crowd: &mut dyn TensorDevice, alone: &mut dy
 fn a_crowd_on_the_reference_says_what_each_says_alone() {
     let reference = || Reference::new(1 << 26);
     crowd_equals_alone(&Tiny::new(5), &mut reference(), &mut reference());
+}
+
+/// Each adapter of this machine, software drivers included.
+#[test]
+fn a_crowd_on_every_gpu_says_what_each_says_alone() {
+    let found = adapters();
+    if found.is_empty() {
+        let required = std::env::var_os("AGENTOS_REQUIRE_GPU").is_some();
+        assert!(!required, "AGENTOS_REQUIRE_GPU is set, and no driver offers an adapter");
+        println!("LEFT OUT: no Vulkan, Metal or DX12 adapter (Debian: apt-get install mesa-vulkan-drivers)");
+    }
+    for index in 0..found.len() {
+        let gpu = || {
+            let choice = Choice { adapter: Some(index.to_string()), ..Choice::default() };
+            WgpuDevice::open(choice).expect("an adapter that is listed opens")
+        };
+        crowd_equals_alone(&Tiny::new(8), &mut gpu(), &mut gpu());
+    }
 }
 
 /// Agents with prompts of a hundred tokens and answers of two hundred, in page memory for 1,024 tokens.

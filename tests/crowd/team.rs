@@ -41,6 +41,7 @@ pub fn spec(tag: u64, context: u32, tokens: u32) -> Spec {
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
+        guarded: false,
         tag,
     }
 }
@@ -64,7 +65,12 @@ impl Team {
         }
         let mut team = Team::default();
         loop {
-            let tick = kernel.tick(&mut Devices { tensor: device, clock: &clock });
+            let tick = kernel.tick(&mut Devices {
+                tensor: device,
+                clock: &clock,
+                tools: &mut agentos_kernel::tool::NoTools,
+                guard: &mut agentos_kernel::guard::Unguarded,
+            });
             team.drain(&mut kernel);
             match tick {
                 Tick::Idle => break,

@@ -32,6 +32,7 @@ fn cpu(activations: Activations) -> Device {
         adapter: None,
         threads: None,
         isa: IsaChoice::Auto,
+        kernels: None,
         activations,
         timestamps: false,
     };
@@ -64,7 +65,7 @@ fn greedy_text_with_single_precision_throughout() {
 }
 
 fn perplexity_of_the_gpl(activations: Activations) {
-    let purpose = Purpose { outcomes: context::CHUNK, candidates: 1 };
+    let purpose = Purpose { outcomes: context::CHUNK, candidates: 1, ..Purpose::GENERATE };
     let mut device = cpu(activations);
     let mut ready = Ready::new(device.tensor_device(), WINDOW, KvType::F16, purpose);
     let text = include_str!("gpl-3.txt");

@@ -56,7 +56,7 @@ impl<'d> Ready<'d> {
             is_end: &|token| self.tokenizer.is_end_of_generation(token),
         };
         let clock = SystemClock::since(Instant::now());
-        generate::generate(&mut sequence, &mut pool, self.device, &clock, &request, &mut |token| {
+        generate::generate(&mut sequence, &mut pool, self.device, &clock, &request, None, &mut |token| {
             if ids.is_empty() {
                 first = token.next.candidates.iter().map(|one| (one.token, one.logit)).collect();
             }
@@ -71,7 +71,7 @@ impl<'d> Ready<'d> {
 /// Holds a device to every case: logits after the prompt within `tolerance`, and the same first `tokens`
 /// tokens but for near-ties.
 pub fn agrees_with_llama_cpp(device: &mut dyn TensorDevice, kv: KvType, tokens: u32, tolerance: f32) {
-    let mut ready = Ready::new(device, CONTEXT, kv, Purpose { outcomes: 1, candidates: 64 });
+    let mut ready = Ready::new(device, CONTEXT, kv, Purpose::GENERATE);
     for case in &Golden::read().cases {
         let prompt = ready.tokenizer.encode(&case.prompt, Special::Parse).unwrap();
         assert_eq!(prompt, case.prompt_ids, "{:?}", case.prompt);

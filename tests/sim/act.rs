@@ -344,10 +344,11 @@ impl World<'_> {
             memory: if draw.per_mille(700) { MemoryMode::Exact } else { bounded },
             admission: draw.one_of(&[Admission::Wait, Admission::Refuse]),
             sampling,
-            capabilities: draw.one_of(&[Capabilities::ALL, Capabilities { send: false, spawn: false }]),
+            capabilities: draw.one_of(&[Capabilities::ALL, Capabilities::NONE]),
             watchdog: draw.one_of(&[Watchdog::OFF, Watchdog { period: 4, repeats: 2, ..Watchdog::OFF }]),
             on_end: draw.one_of(&[OnEnd::Stop, OnEnd::Listen]),
             receive: Receive::Copied,
+            guarded: false,
             tag: draw.word(),
             budget: self.budget(),
             priority: self.priority(),
@@ -363,6 +364,7 @@ impl World<'_> {
             steps: rarely(draw, &[0, 20], u64::MAX),
             time_us: rarely(draw, &[0, 5_000], u64::MAX),
             pinned_pages: draw.between(0, 9),
+            ..Budget::UNBOUNDED
         }
     }
 }

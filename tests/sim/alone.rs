@@ -129,12 +129,19 @@ fn bounded(setup: &Setup, model: &Tiny, life: &Life) -> Result<usize, String> {
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Listen,
         receive: Receive::Copied,
+        guarded: false,
         ..life.spec
     };
     let spawned = kernel.call(None, &Call::Spawn(spec, Tokens(&bytes(&prompt))), clock.micros());
     let Ok(Reply::Agent(agent)) = spawned else { return Err(format!("alone it is refused: {spawned:?}")) };
     loop {
-        while kernel.tick(&mut Devices { tensor: &mut device, clock: &clock }) != system::Tick::Idle {}
+        while kernel.tick(&mut Devices {
+            tensor: &mut device,
+            clock: &clock,
+            tools: &mut agentos_kernel::tool::NoTools,
+            guard: &mut agentos_kernel::guard::Unguarded,
+        }) != system::Tick::Idle
+        {}
         while let Some(record) = kernel.next_event() {
             if let Event::Token { address, token, logit, .. } = record.event {
                 compare(life, address, (token, logit.to_bits()))?;

@@ -172,6 +172,7 @@ fn modest(context: u32) -> Spec {
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
+        guarded: false,
         tag: 0,
     }
 }

@@ -97,7 +97,12 @@ impl<'w> World<'w> {
     pub fn tick(&mut self) -> Done {
         self.ticks.set(self.ticks.get() + 1);
         let before = self.last;
-        self.last = self.kernel.tick(&mut Devices { tensor: &mut self.device, clock: &self.clock });
+        self.last = self.kernel.tick(&mut Devices {
+            tensor: &mut self.device,
+            clock: &self.clock,
+            tools: &mut agentos_kernel::tool::NoTools,
+            guard: &mut agentos_kernel::guard::Unguarded,
+        });
         if !self.setup.deaf || self.draw.per_mille(250) {
             self.drain()?;
         }

@@ -2,6 +2,7 @@
 //!
 //! * `golden/`: results against llama.cpp's, with the fixtures in `fixtures/`.
 //! * `props/`: properties of one context, for any text, chunk, seed and fault.
+//! * `tools/`: tools and the default model, and how well it calls functions of a public suite.
 //! * `sim/`: whole systems of agents, each made, hindered and judged by one seed; and their tiny model.
 //!
 //! What must never be here: code that a program uses.

@@ -11,7 +11,7 @@ use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
 use agentos_opencl::OpenClDevice;
 use agentos_reference::Reference;
-use agentos_wgpu::{Choice, WgpuDevice};
+use agentos_wgpu::{Choice, Kernels, WgpuDevice};
 use clap::Parser;
 
 use selection::Selection;
@@ -50,8 +50,12 @@ fn chosen() -> Choice {
     Choice { adapter: ADAPTER.get().cloned(), ..Choice::default() }
 }
 
+/// The portable kernels: those with extensions give the same bits, and choosing them takes time for each model.
 fn wgpu() -> Box<dyn TensorDevice> {
-    Box::new(WgpuDevice::open(chosen()).expect("it opened before"))
+    static KERNELS: OnceLock<Kernels> = OnceLock::new();
+    let open = |kernels| WgpuDevice::open(Choice { kernels, ..chosen() }).expect("it opened before");
+    let kernels = *KERNELS.get_or_init(|| open(None).gpu().variant.into());
+    Box::new(open(Some(kernels)))
 }
 
 fn reference() -> Box<dyn TensorDevice> {

@@ -70,7 +70,7 @@ type KernelMemory = Memory<
     { SIZES.segments },
     { SIZES.segment_pages },
     { SIZES.weighed },
-    { SIZES.events },
+    { SIZES.events }, { SIZES.calls }, { SIZES.masks },
 >;
 
 /// Bytes of the device, and of the largest tensor.
@@ -154,7 +154,7 @@ fn run() -> Result<(), Failure> {
     }
     let mut ticks = 0;
     loop {
-        match kernel.tick(&mut Devices { tensor: &mut device, clock: &clock }) {
+        match kernel.tick(&mut Devices { tensor: &mut device, clock: &clock, tools: &mut agentos_kernel::tool::NoTools, guard: &mut agentos_kernel::guard::Unguarded }) {
             Tick::Idle => break,
             Tick::DeviceLost | Tick::Halted => return Err(Failure::Device),
             _ if ticks > 100_000 => return Err(Failure::TooLong),
@@ -177,6 +177,7 @@ fn spawn(kernel: &mut Kernel<'_>, tag: u64) -> Result<(), Failure> {
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
+        guarded: false,
         tag,
     };
     let mut prompt = [0; 4 * PROMPT];

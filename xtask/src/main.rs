@@ -10,6 +10,7 @@ mod bench;
 mod ci;
 mod conformance;
 mod drivers;
+mod eval;
 mod freestanding;
 mod logging;
 mod memory;
@@ -51,6 +52,9 @@ enum Chore {
     Ci,
     /// Times the shipped program beside the machine's limits, and beside llama.cpp with --peer.
     Bench(bench::Options),
+    /// Asks the default model the questions of a public suite and prints how well it does.
+    #[command(subcommand)]
+    Eval(eval::Suite),
     /// Holds the backends to the conformance suite and prints the table.
     Conformance(conformance::Options),
     /// Gets the default model, or does what else `agentos model` takes.
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Chore::Test { filters } => test::test(&repository, &filters),
         Chore::Ci => ci::ci(&repository),
         Chore::Bench(options) => bench::bench(&repository, &options),
+        Chore::Eval(suite) => eval::eval(&repository, &suite),
         Chore::Conformance(options) => conformance::conformance(&repository, &options),
         Chore::Model { args } => model::model(&repository, &args),
         Chore::Sim(options) => sim::sim(&repository, &options),

@@ -3,7 +3,7 @@
 
 use agentos_hal::DType;
 
-use crate::simd::format::{GROUPS, STRIP, block_of};
+use crate::simd::format::{Format, GROUPS, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, STRIP, block_of};
 use crate::simd::lanes::LANES;
 
 /// Bytes of a packed strip of `cols` inner elements.
@@ -20,49 +20,49 @@ pub fn strips(rows: usize) -> usize {
 /// Packs strip number `strip` of a matrix of `rows` × `cols` into `out`, which is
 /// [`strip_bytes`] long. Lanes beyond the last row become zeros.
 pub fn pack_strip(dtype: DType, bytes: &[u8], rows: usize, cols: usize, strip: usize, out: &mut [u8]) {
-    let (block, packed_bytes) = block_of(dtype);
-    let blocks = cols / block;
     let row_bytes = cols / dtype.block_len() * dtype.block_bytes();
-    let source_bytes = block / dtype.block_len() * dtype.block_bytes();
-    let pack: fn(&[u8], usize, &mut [u8]) = match dtype {
-        DType::F32 => |source, lane, out| put(out, 4 * lane, source),
-        DType::F16 | DType::Bf16 => |source, lane, out| put(out, 2 * lane, source),
-        DType::Q4_0 => pack_q4_0,
-        DType::Q4_1 => pack_q4_1,
-        DType::Q5_0 => pack_q5_0,
-        DType::Q5_1 => pack_q5_1,
-        DType::Q8_0 => pack_q8_0,
-        DType::Q4K => pack_q4k,
-        DType::Q5K => pack_q5k,
-        DType::Q6K => pack_q6k,
-    };
-    for lane in 0..STRIP {
-        let row = strip * STRIP + lane;
-        let (group, lane) = (lane / LANES, lane % LANES);
-        for index in 0..blocks {
-            let at = (index * GROUPS + group) * packed_bytes;
-            let out = &mut out[at..at + packed_bytes];
-            if row < rows {
-                let from = row * row_bytes + index * source_bytes;
-                pack(&bytes[from..from + source_bytes], lane, out);
-            } else {
-                clear(dtype, lane, out);
-            }
+    let first = strip * STRIP;
+    let rows = &bytes[first * row_bytes..rows.min(first + STRIP) * row_bytes];
+    match dtype {
+        DType::F32 => interleave(rows, row_bytes, out, |source: &[u8; 4], lane, out: &mut [u8; 64]| {
+            put(out, 4 * lane, source);
+        }),
+        DType::F16 | DType::Bf16 => {
+            interleave(rows, row_bytes, out, |source: &[u8; 2], lane, out: &mut [u8; 32]| {
+                put(out, 2 * lane, source);
+            });
         }
+        DType::Q4_0 => interleave(rows, row_bytes, out, pack_q4_0),
+        DType::Q4_1 => interleave(rows, row_bytes, out, pack_q4_1),
+        DType::Q5_0 => interleave(rows, row_bytes, out, pack_q5_0),
+        DType::Q5_1 => interleave(rows, row_bytes, out, pack_q5_1),
+        DType::Q8_0 => interleave(rows, row_bytes, out, pack_q8_0),
+        DType::Q4K => interleave(rows, row_bytes, out, pack_q4k),
+        DType::Q5K => interleave(rows, row_bytes, out, pack_q5k),
+        DType::Q6K => interleave(rows, row_bytes, out, pack_q6k),
     }
 }
 
-/// A lane of zeros: scales, minima and codes of all formats are zero bits then, but for the fifth
-/// bits and pairs, which a zero scale makes irrelevant.
-fn clear(dtype: DType, lane: usize, out: &mut [u8]) {
-    match dtype {
-        DType::F32 => put(out, 4 * lane, &[0; 4]),
-        DType::F16 | DType::Bf16 | DType::Q4_0 | DType::Q5_0 | DType::Q8_0 | DType::Q6K => {
-            put(out, 2 * lane, &[0; 2]);
-        }
-        DType::Q4_1 | DType::Q5_1 | DType::Q4K | DType::Q5K => {
-            put(out, 2 * lane, &[0; 2]);
-            put(out, 32 + 2 * lane, &[0; 2]);
+/// Brings the blocks of up to [`STRIP`] rows together lane by lane. What is written goes through `out` from
+/// its start to its end, once: it may be memory that nobody has touched yet.
+#[inline(always)]
+fn interleave<const SOURCE: usize, const PACKED: usize>(
+    rows: &[u8],
+    row_bytes: usize,
+    out: &mut [u8],
+    pack: impl Fn(&[u8; SOURCE], usize, &mut [u8; PACKED]),
+) {
+    let lanes = rows.len() / row_bytes;
+    for (place, out) in out.as_chunks_mut::<PACKED>().0.iter_mut().enumerate() {
+        let (block, group) = (place / GROUPS, place % GROUPS);
+        for lane in 0..LANES {
+            let row = group * LANES + lane;
+            // A block of zeros is a row of zeros in every type.
+            let source = match rows.get(row * row_bytes + block * SOURCE..).and_then(<[u8]>::first_chunk) {
+                Some(source) if row < lanes => source,
+                _ => &[0; SOURCE],
+            };
+            pack(source, lane, out);
         }
     }
 }
@@ -115,31 +115,36 @@ fn spread_bits(element: impl Fn(usize) -> u8) -> u32 {
     (0..32).map(|i| u32::from(element(i) & 1) << halved::<32>(i)).sum()
 }
 
-fn pack_q4_0(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q4_0(source: &[u8; 18], lane: usize, out: &mut [u8; Q4_0::BYTES]) {
     put(out, 2 * lane, &source[..2]);
     pack_nibbles(&source[2..18], lane, out, 32);
 }
 
-fn pack_q4_1(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q4_1(source: &[u8; 20], lane: usize, out: &mut [u8; Q4_1::BYTES]) {
     put(out, 2 * lane, &source[..2]);
     put(out, 32 + 2 * lane, &source[2..4]);
     pack_nibbles(&source[4..20], lane, out, 64);
 }
 
-fn pack_q5_0(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q5_0(source: &[u8; 22], lane: usize, out: &mut [u8; Q5_0::BYTES]) {
     put(out, 2 * lane, &source[..2]);
     put_word(out, 32, lane, spread_bits(|i| source[2 + i / 8] >> (i % 8)));
     pack_nibbles(&source[6..22], lane, out, 96);
 }
 
-fn pack_q5_1(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q5_1(source: &[u8; 24], lane: usize, out: &mut [u8; Q5_1::BYTES]) {
     put(out, 2 * lane, &source[..2]);
     put(out, 32 + 2 * lane, &source[2..4]);
     put_word(out, 64, lane, spread_bits(|i| source[4 + i / 8] >> (i % 8)));
     pack_nibbles(&source[8..24], lane, out, 128);
 }
 
-fn pack_q8_0(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q8_0(source: &[u8; 34], lane: usize, out: &mut [u8; Q8_0::BYTES]) {
     put(out, 2 * lane, &source[..2]);
     for (eight, &[a, b, c, d, e, f, g, h]) in source[2..34].as_chunks().0.iter().enumerate() {
         for (word, bytes) in [[a, b, e, f], [c, d, g, h]].into_iter().enumerate() {
@@ -150,6 +155,7 @@ fn pack_q8_0(source: &[u8], lane: usize, out: &mut [u8]) {
 }
 
 /// Scales of a superblock of `Q4K` and `Q5K`: the 6-bit fields, a byte each.
+#[inline(always)]
 fn pack_super_scales(source: &[u8], lane: usize, out: &mut [u8]) {
     put(out, 2 * lane, &source[..2]);
     put(out, 32 + 2 * lane, &source[2..4]);
@@ -168,6 +174,7 @@ fn pack_super_scales(source: &[u8], lane: usize, out: &mut [u8]) {
 
 /// The 128 bytes of nibbles of `Q4K` and `Q5K`: parts 2j and 2j + 1 are the low and the high nibbles
 /// of bytes 32j … 32j + 31.
+#[inline(always)]
 fn pack_super_nibbles(source: &[u8], lane: usize, out: &mut [u8], at: usize) {
     for part in 0..8 {
         for word in 0..4 {
@@ -177,12 +184,14 @@ fn pack_super_nibbles(source: &[u8], lane: usize, out: &mut [u8], at: usize) {
     }
 }
 
-fn pack_q4k(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q4k(source: &[u8; 144], lane: usize, out: &mut [u8; Q4K::BYTES]) {
     pack_super_scales(source, lane, out);
     pack_super_nibbles(&source[16..144], lane, out, 320);
 }
 
-fn pack_q5k(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q5k(source: &[u8; 176], lane: usize, out: &mut [u8; Q5K::BYTES]) {
     pack_super_scales(source, lane, out);
     for part in 0..8 {
         put_word(out, 320 + 64 * part, lane, spread_bits(|i| source[16 + i] >> part));
@@ -190,7 +199,8 @@ fn pack_q5k(source: &[u8], lane: usize, out: &mut [u8]) {
     pack_super_nibbles(&source[48..176], lane, out, 832);
 }
 
-fn pack_q6k(source: &[u8], lane: usize, out: &mut [u8]) {
+#[inline(always)]
+fn pack_q6k(source: &[u8; 210], lane: usize, out: &mut [u8; Q6K::BYTES]) {
     let (low, high, scales) = (&source[..128], &source[128..192], &source[192..208]);
     put(out, 2 * lane, &source[208..210]);
     for part in 0..16 {

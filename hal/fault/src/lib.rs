@@ -5,6 +5,8 @@
 //!   function of the plan and n alone, so a failure repeats.
 //! * The wrapper holds to the contract of [`TensorDevice`](agentos_hal::TensorDevice) wherever it does not
 //!   say that it breaks it: a delayed device is a slow one, a lost one has nothing left.
+//! * [`FaultPeripheral`] does the same to a peripheral: what happens to a call is a function of the seed and
+//!   the call's number.
 //! * With an empty plan it is not there: every call goes to the wrapped device as it came.
 //!
 //! What must never happen here: an allocation, `unsafe`, a fault that is not counted in [`Injected`],
@@ -16,12 +18,14 @@
 
 mod device;
 mod injected;
+mod peripheral;
 mod plan;
 mod poison;
 mod scratch;
 
 pub use device::FaultDevice;
 pub use injected::Injected;
+pub use peripheral::{CallFate, CallOdds, FaultPeripheral};
 pub use plan::{CopyFate, CopyFault, FaultPlan, PerMille, StepFate, StepInjury};
 pub use poison::{Number, Poison};
 pub use scratch::Scratch;

@@ -113,13 +113,15 @@ impl PerMille {
 
 /// What a draw is for: each kind of draw has a sequence of its own.
 #[derive(Clone, Copy)]
-enum Stream {
+pub(crate) enum Stream {
     Step,
     StepDelay,
     StepPlace,
     StepNumber,
     Copy,
     CopyDelay,
+    Call,
+    CallDelay,
 }
 
 impl FaultPlan<'_> {
@@ -199,7 +201,7 @@ fn scripted<F: Copy + Default>(script: &[(u64, F)], nth: u64) -> F {
 }
 
 /// Which of several odds the word falls into.
-fn drawn(per_mille: &[u16], word: u64) -> Option<usize> {
+pub(crate) fn drawn(per_mille: &[u16], word: u64) -> Option<usize> {
     let mut left = below(1000, word);
     per_mille.iter().position(|&odd| {
         let within = left < u32::from(odd);
@@ -217,14 +219,14 @@ fn delay(per_mille: u16, longest: u32, word: u64) -> u32 {
 }
 
 /// A number below `count` from the word's upper half.
-fn below(count: u32, word: u64) -> u32 {
+pub(crate) fn below(count: u32, word: u64) -> u32 {
     (((word >> 32) * u64::from(count)) >> 32) as u32
 }
 
 /// Random bits for the nth draw of a stream: splitmix64 with seed, stream and count mixed in.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014).
-fn word(seed: u64, stream: Stream, nth: u64) -> u64 {
+pub(crate) fn word(seed: u64, stream: Stream, nth: u64) -> u64 {
     split(split(split(seed).wrapping_add(stream as u64)).wrapping_add(nth))
 }
 

@@ -8,23 +8,25 @@
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::sync::OnceLock;
 
 use agentos_hal::DType;
 use bytemuck::Pod;
-use opencl3::command_queue::CommandQueue;
+use opencl3::command_queue::{CommandQueue, release_command_queue};
 use opencl3::context::Context;
-use opencl3::device::{CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_GPU, Device};
-use opencl3::error_codes::{CL_PLATFORM_NOT_FOUND_KHR, ClError, DLOPEN_RUNTIME_LOAD_FAILED};
-use opencl3::event::{CL_COMPLETE, Event};
-use opencl3::kernel::Kernel;
-use opencl3::memory::{Buffer, CL_MEM_READ_WRITE, ClMem};
-use opencl3::platform::get_platforms;
-use opencl3::program::Program;
+use opencl3::context::context::release_context;
+use opencl3::device::Device;
+use opencl3::error_codes::ClError;
+use opencl3::event::{CL_COMPLETE, Event, release_event};
+use opencl3::kernel::{Kernel, release_kernel};
+use opencl3::memory::{Buffer, CL_MEM_READ_WRITE, ClMem, release_mem_object};
+use opencl3::program::{Program, release_program};
 use opencl3::types::CL_BLOCKING;
 
 use crate::error::OpenError;
+use crate::{failing, found};
 
 /// All kernels, as one text: cl3 0.13 hands several over as if each `&str` were a plain pointer.
 const SOURCE: &str = concat!(
@@ -62,8 +64,8 @@ pub struct Driver {
     pub memory_bytes: u64,
     pub buffer_bytes: u64,
     device: Device,
-    context: Context,
-    program: Program,
+    context: Owned<Context>,
+    program: Owned<Program>,
 }
 
 /// The driver, opened by the first call.
@@ -74,10 +76,10 @@ pub fn driver() -> Result<&'static Driver, OpenError> {
 
 impl Driver {
     fn open() -> Result<Driver, OpenError> {
-        let device = choose()?;
+        let device = found::choose()?;
         let failed = |what| move |error: ClError| OpenError::Driver { what, code: error.0 };
         let name = device.name().map_err(failed("to name a device"))?;
-        let context = Context::from_device(&device).map_err(failed("to make a context"))?;
+        let context = Owned::new(Context::from_device(&device).map_err(failed("to make a context"))?);
         let options = DType::ALL.map(|dtype| format!("-D TYPE_{}={}", dtype.name(), dtype as u32)).join(" ");
         let program =
             Program::create_and_build_from_source(&context, SOURCE, &format!("-cl-std=CL1.2 {options}"))
@@ -90,50 +92,69 @@ impl Driver {
             name,
             device,
             context,
-            program,
+            program: Owned::new(program),
         })
     }
 }
 
-/// The first graphics card that would do, else the first device.
-fn choose() -> Result<Device, OpenError> {
-    let platforms = get_platforms().map_err(|error| match error.0 {
-        DLOPEN_RUNTIME_LOAD_FAILED => OpenError::NoLoader,
-        CL_PLATFORM_NOT_FOUND_KHR => OpenError::NoDevice,
-        code => OpenError::Driver { what: "to list its platforms", code },
-    })?;
-    let mut unfit = OpenError::NoDevice;
-    for kind in [CL_DEVICE_TYPE_GPU, CL_DEVICE_TYPE_ALL] {
-        // A platform without such a device answers with an error.
-        let devices = platforms.iter().filter_map(|platform| platform.get_devices(kind).ok()).flatten();
-        for device in devices.map(Device::new) {
-            match lack(&device) {
-                Ok(None) => return Ok(device),
-                Ok(Some(lacks)) => {
-                    unfit = OpenError::Unfit { device: device.name().unwrap_or_default(), lacks }
-                }
-                Err(ClError(code)) => unfit = OpenError::Driver { what: "to describe a device", code },
-            }
-        }
-    }
-    Err(unfit)
+/// What can be given back to the driver.
+pub trait Release {
+    /// Gives it back.
+    ///
+    /// # Safety
+    /// It is not used any more, and not given back twice.
+    unsafe fn release(&self) -> Result<(), ClError>;
 }
 
-fn lack(device: &Device) -> Result<Option<&'static str>, ClError> {
-    const ATOMICS: &str = "cl_khr_int64_base_atomics";
-    let has_atomics = device.extensions()?.split_whitespace().any(|name| name == ATOMICS);
-    Ok([
-        (device.available()?, "time for us"),
-        (device.compiler_available()?, "compiler"),
-        (device.endian_little()?, "little-endian memory"),
-        (has_atomics, ATOMICS),
-    ]
-    .into_iter()
-    .find_map(|(has, what)| (!has).then_some(what)))
+macro_rules! released {
+    ($($kind:ty => $release:path),* $(,)?) => {$(
+        impl Release for $kind {
+            unsafe fn release(&self) -> Result<(), ClError> {
+                // SAFETY: the caller's promise is the one that OpenCL asks for.
+                unsafe { $release(self.get()) }.map_err(ClError)
+            }
+        }
+    )*};
+}
+
+released! {
+    Buffer<u8> => release_mem_object, CommandQueue => release_command_queue, Context => release_context,
+    Event => release_event, Kernel => release_kernel, Program => release_program,
+}
+
+/// Something of the driver's, given back when it goes. A driver whose device is lost may refuse even that, and
+/// opencl3 would panic; nobody can do anything about it then.
+pub struct Owned<T: Release>(ManuallyDrop<T>);
+
+impl<T: Release> Owned<T> {
+    fn new(thing: T) -> Owned<T> {
+        Owned(ManuallyDrop::new(thing))
+    }
+}
+
+impl<T: Release> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: this owns it and goes now; what it wraps never drops.
+        let _ = failing::check().and_then(|()| unsafe { self.0.release() });
+    }
+}
+
+impl<T: Release> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Release> DerefMut for Owned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
 }
 
 /// Device memory of `T`s.
-pub struct Memory<T>(Buffer<u8>, PhantomData<T>);
+pub struct Memory<T>(Owned<Buffer<u8>>, PhantomData<T>);
 
 /// An argument of a kernel.
 pub enum Arg<'a> {
@@ -146,7 +167,7 @@ pub enum Arg<'a> {
 
 impl<'a, T> From<&'a Memory<T>> for Arg<'a> {
     fn from(memory: &'a Memory<T>) -> Self {
-        Arg::Memory(&memory.0)
+        Arg::Memory(&*memory.0)
     }
 }
 
@@ -170,47 +191,51 @@ impl From<[u32; 8]> for Arg<'_> {
 
 /// A queue of the driver's device, which works in order, and its kernels.
 pub struct Queue {
-    queue: CommandQueue,
-    kernels: Vec<Kernel>,
+    queue: Owned<CommandQueue>,
+    kernels: Vec<Owned<Kernel>>,
     context: &'static Context,
 }
 
 impl Queue {
     pub fn new(driver: &'static Driver) -> Result<Queue, ClError> {
         let (context, device) = (&driver.context, driver.device.id());
-        let kernels = NAMES.iter().map(|name| Kernel::create(&driver.program, name));
+        let kernels = NAMES.iter().map(|name| Kernel::create(&driver.program, name).map(Owned::new));
         let kernels = kernels.collect::<Result<_, _>>()?;
         // SAFETY: context and device live as long as the process; no property is asked for.
         let queue = unsafe { CommandQueue::create(context, device, 0)? };
-        Ok(Queue { queue, kernels, context })
+        Ok(Queue { queue: Owned::new(queue), kernels, context })
     }
 
     /// Memory full of zeros; of no elements too, which OpenCL has not.
     pub fn memory<T: Pod>(&self, count: usize) -> Result<Memory<T>, ClError> {
+        failing::check()?;
         let bytes = count.max(1) * size_of::<T>();
         // SAFETY: there is no host memory that it would have to be made from.
-        let mut buffer = unsafe { Buffer::create(self.context, CL_MEM_READ_WRITE, bytes, ptr::null_mut())? };
+        let buffer = unsafe { Buffer::create(self.context, CL_MEM_READ_WRITE, bytes, ptr::null_mut())? };
+        let mut buffer = Owned::new(buffer);
         // SAFETY: the driver copies the pattern during the call, and the range is the whole buffer.
-        unsafe { self.queue.enqueue_fill_buffer(&mut buffer, &[0], 0, bytes, &[])? };
+        forget(unsafe { self.queue.enqueue_fill_buffer(&mut buffer, &[0], 0, bytes, &[])? });
         Ok(Memory(buffer, PhantomData))
     }
 
     /// Writes elements from `first` on.
     pub fn write<T: Pod>(&self, to: &mut Memory<T>, first: usize, data: &[T]) -> Result<(), ClError> {
+        failing::check()?;
         if !data.is_empty() {
             let (offset, data) = (first * size_of::<T>(), bytemuck::cast_slice(data));
             // SAFETY: the write is done when the call returns.
-            unsafe { self.queue.enqueue_write_buffer(&mut to.0, CL_BLOCKING, offset, data, &[])? };
+            forget(unsafe { self.queue.enqueue_write_buffer(&mut to.0, CL_BLOCKING, offset, data, &[])? });
         }
         Ok(())
     }
 
     /// Reads elements from `first` on.
     pub fn read<T: Pod>(&self, from: &Memory<T>, first: usize, data: &mut [T]) -> Result<(), ClError> {
+        failing::check()?;
         if !data.is_empty() {
             let (offset, data) = (first * size_of::<T>(), bytemuck::cast_slice_mut(data));
             // SAFETY: the read is done when the call returns.
-            unsafe { self.queue.enqueue_read_buffer(&from.0, CL_BLOCKING, offset, data, &[])? };
+            forget(unsafe { self.queue.enqueue_read_buffer(&from.0, CL_BLOCKING, offset, data, &[])? });
         }
         Ok(())
     }
@@ -223,11 +248,12 @@ impl Queue {
         to: usize,
         count: usize,
     ) -> Result<(), ClError> {
+        failing::check()?;
         // A second handle to the same memory: it is released with the first, so that it must not drop.
         let source = ManuallyDrop::new(Buffer::new(memory.0.get()));
         let size = size_of::<T>();
         // SAFETY: both handles are valid here; the driver refuses ranges that overlap or leave the memory.
-        unsafe {
+        let copied = unsafe {
             self.queue.enqueue_copy_buffer(
                 &source,
                 &mut memory.0,
@@ -237,6 +263,7 @@ impl Queue {
                 &[],
             )?
         };
+        forget(copied);
         Ok(())
     }
 
@@ -245,6 +272,7 @@ impl Queue {
         if items.contains(&0) {
             return Ok(());
         }
+        failing::check()?;
         let kernel = &self.kernels[kind as usize];
         for (index, arg) in (0..).zip(args) {
             // SAFETY: the driver copies the argument and refuses one of another size; memory is of its context.
@@ -259,24 +287,32 @@ impl Queue {
         }
         let (global, local) = ([items[0].next_multiple_of(LANES), items[1], items[2]], [LANES, 1, 1]);
         // SAFETY: three sizes for three dimensions; what the kernel touches is said at the top.
-        unsafe {
+        let launched = unsafe {
             let (global, local) = (global.as_ptr(), local.as_ptr());
             self.queue.enqueue_nd_range_kernel(kernel.get(), 3, ptr::null(), global, local, &[])?
         };
+        forget(launched);
         Ok(())
     }
 
     /// Sends everything off; the event happens when all of it is done.
-    pub fn submit(&self) -> Result<Event, ClError> {
+    pub fn submit(&self) -> Result<Owned<Event>, ClError> {
+        failing::check()?;
         // SAFETY: it waits for no list of events.
-        let event = unsafe { self.queue.enqueue_marker_with_wait_list(&[])? };
+        let event = Owned::new(unsafe { self.queue.enqueue_marker_with_wait_list(&[])? });
         self.queue.flush()?;
         Ok(event)
     }
 }
 
+/// Nobody waits for this event.
+fn forget(event: Event) {
+    drop(Owned::new(event));
+}
+
 /// Whether what the event stands for is done.
 pub fn is_done(event: &Event) -> Result<bool, ClError> {
+    failing::check()?;
     let status = event.command_execution_status()?.0;
     if status < 0 { Err(ClError(status)) } else { Ok(status == CL_COMPLETE) }
 }

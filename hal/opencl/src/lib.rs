@@ -14,9 +14,13 @@
 mod batch;
 mod driver;
 mod error;
+mod failing;
+mod found;
 mod machine;
 mod report;
 mod run;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use std::task::Poll;
@@ -29,6 +33,7 @@ use agentos_hal::{
 use opencl3::error_codes::ClError;
 
 pub use crate::error::OpenError;
+pub use crate::found::{Found, devices};
 
 use crate::driver::{Driver, is_done};
 use crate::machine::Machine;
@@ -105,9 +110,9 @@ impl TensorDevice for OpenClDevice {
         match self.life.running().map(Machine::collect) {
             Ok(Ok(Poll::Pending)) => Poll::Pending,
             Ok(Ok(Poll::Ready(()))) => Poll::Ready(self.life.finish().and_then(|machine| machine.report())),
-            Ok(Err(_)) => {
+            Ok(Err(error)) => {
                 self.life.clear();
-                Poll::Ready(Err(DeviceError::Lost))
+                Poll::Ready(Err(machine::failure(&error)))
             }
             Err(idle) => Poll::Ready(Err(idle)),
         }

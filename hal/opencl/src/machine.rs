@@ -16,7 +16,7 @@ use opencl3::error_codes::{
 use opencl3::event::Event;
 
 use crate::batch::Batch;
-use crate::driver::{Driver, Memory, Queue};
+use crate::driver::{Driver, Memory, Owned, Queue};
 use crate::report::Layout;
 use crate::weights::Weights;
 
@@ -58,7 +58,7 @@ pub struct Machine {
     pub report: Memory<u64>,
     pub layout: Layout,
     /// What the step under way has come to: the event of its end, or why it could not be sent off.
-    pub end: Result<Event, ClError>,
+    pub end: Result<Owned<Event>, ClError>,
     pub host_report: Vec<u64>,
     pub host_layer: Vec<u8>,
 }
@@ -83,11 +83,10 @@ impl Maker<'_> {
                 available: self.buffer_bytes,
             });
         }
-        self.queue.memory(count as usize).map_err(|error| match error.0 {
-            CL_MEM_OBJECT_ALLOCATION_FAILURE
-            | CL_OUT_OF_RESOURCES
-            | CL_OUT_OF_HOST_MEMORY
-            | CL_INVALID_BUFFER_SIZE => PrepareError::TooLarge { what, needed, available },
+        self.queue.memory(count as usize).map_err(|error| match (failure(&error), error.0) {
+            (DeviceError::OutOfMemory, _) | (_, CL_INVALID_BUFFER_SIZE) => {
+                PrepareError::TooLarge { what, needed, available }
+            }
             _ => lost(error),
         })
     }
@@ -232,9 +231,19 @@ impl Machine {
     }
 }
 
-/// A failure that leaves nothing to go on with.
-pub fn lost(_: ClError) -> PrepareError {
-    PrepareError::Device(DeviceError::Lost)
+/// What a failure of the driver says of the device. Either way nothing is left to go on with.
+pub fn failure(error: &ClError) -> DeviceError {
+    match error.0 {
+        CL_MEM_OBJECT_ALLOCATION_FAILURE | CL_OUT_OF_RESOURCES | CL_OUT_OF_HOST_MEMORY => {
+            DeviceError::OutOfMemory
+        }
+        _ => DeviceError::Lost,
+    }
+}
+
+/// The same, while a model is prepared.
+pub fn lost(error: ClError) -> PrepareError {
+    PrepareError::Device(failure(&error))
 }
 
 /// Elements of a row of a register, with those behind its width.

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use agentos_hal::{
-    DType, DeviceError, ModelShape, PrepareError, Prepared, Resource, WeightError, WeightId, WeightRole,
-    WeightSource,
+    DType, ModelShape, PrepareError, Prepared, Resource, WeightError, WeightId, WeightRole, WeightSource,
 };
 
 use crate::driver::Memory;
-use crate::machine::{BLOCK, Maker};
+use crate::machine::{BLOCK, Maker, lost};
 
 /// A tensor; a row is a whole number of 32 elements.
 pub struct Tensor {
@@ -40,10 +39,7 @@ impl Weights {
             let tensor = source.load(id)?;
             let rows = if found == row_bytes { tensor.bytes.len() } else { found };
             for (row, data) in tensor.bytes.chunks_exact(rows).enumerate() {
-                maker
-                    .queue
-                    .write(&mut bytes, row * row_bytes, data)
-                    .map_err(|_| PrepareError::Device(DeviceError::Lost))?;
+                maker.queue.write(&mut bytes, row * row_bytes, data).map_err(lost)?;
             }
             source.release(id);
             weights.tensors.insert(id, Tensor { dtype: info.dtype, row_bytes: row_bytes as u32, bytes });

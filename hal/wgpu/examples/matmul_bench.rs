@@ -1,6 +1,6 @@
 //! Times of matrix products at the default model's sizes: bytes of weights read and operations done per second.
 //!
-//! `cargo run --release -p agentos-wgpu --example matmul_bench [ADAPTER [rows|groups]]`
+//! `cargo run --release -p agentos-wgpu --example matmul_bench [ADAPTER [KERNELS]]`
 //!
 //! Every matrix is there once for each layer, so that a cache does not hold them all, and every product
 //! waits for the one before it, as in a model.
@@ -12,7 +12,7 @@ use agentos_conformance::rng::Rng;
 use agentos_conformance::tensor::Owned;
 use agentos_hal::{DType, Tensor};
 use agentos_wgpu::matmul::{MatMul, RowCount, Weights};
-use agentos_wgpu::{Choice, Gpu, Register, Variant, open};
+use agentos_wgpu::{Choice, Gpu, Register, open};
 
 /// Outputs, inner elements, type, and how many there are in the model.
 const MATRICES: [(u32, u32, DType, u32); 6] = [
@@ -44,17 +44,9 @@ const OF_PROCESSOR: Effort = Effort { passes: (1, 2), rounds: 1, most_rows: 16 }
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let adapter = arguments.next();
-    let variant = match arguments.next().as_deref() {
-        None => None,
-        Some(name) => Some(
-            *Variant::ALL
-                .iter()
-                .find(|variant| variant.name() == name)
-                .ok_or("the variants are rows and groups")?,
-        ),
-    };
-    let gpu = open(&Choice { adapter, variant, timestamps: true, ..Choice::default() })?;
-    println!("{}, variant {}", gpu.info.name, gpu.variant.name());
+    let kernels = arguments.next().map(|name| name.parse()).transpose()?;
+    let gpu = open(&Choice { adapter, kernels, timestamps: true, ..Choice::default() })?;
+    println!("{}, kernels {}", gpu.info.name, gpu.kernels());
     let is_processor = gpu.info.device_type == wgpu::DeviceType::Cpu;
     let effort = if is_processor { OF_PROCESSOR } else { OF_GPU };
     println!("{:>24} {:>5} {:>10} {:>8} {:>10}", "matrix", "rows", "us", "GB/s", "GFLOP/s");
@@ -115,11 +107,7 @@ fn step(gpu: &Gpu, rows: u32) -> wgpu::BindGroup {
     let descriptor = wgpu::BufferDescriptor { label: None, size: 256, usage, mapped_at_creation: false };
     let words = gpu.device.create_buffer(&descriptor);
     gpu.queue.write_buffer(&words, 0, &rows.to_le_bytes());
-    gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &gpu.step_layout,
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: words.as_entire_binding() }],
-    })
+    gpu.step_group(&words)
 }
 
 /// Times passes: by the device's own clock where it has one, else from submission to completion.

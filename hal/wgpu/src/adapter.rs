@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Offer};
 use crate::profile;
-use crate::variant::Variant;
+use crate::variant::{Extensions, Kernels, Variant};
 
 /// Which adapter to open, and how.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +12,9 @@ pub struct Choice {
     /// A position in [`adapters`], or a part of a name in any case; `None`: the first of the best kind
     /// (discrete, integrated, virtual, software).
     pub adapter: Option<String>,
-    /// The kernels; `None`: those that fit the kind of device.
-    pub variant: Option<Variant>,
+    /// The kernels; `None`: those that fit the kind of device, with the extensions that pay when a model is
+    /// prepared.
+    pub kernels: Option<Kernels>,
     /// Whether kernels are to be timed, where the adapter can.
     pub timestamps: bool,
     /// Limits to ask for instead of the adapter's own; for tests.
@@ -31,6 +32,8 @@ pub struct Found {
     pub features: wgpu::Features,
     /// The kernels it gets unless others are asked for.
     pub variant: Variant,
+    /// The extensions that they can use on it.
+    pub extensions: Extensions,
 }
 
 impl fmt::Display for Found {
@@ -69,6 +72,15 @@ pub enum OpenError {
         /// What it has.
         available: u64,
     },
+    /// The adapter has not all that the kernels use.
+    Lacks {
+        /// Its name.
+        name: String,
+        /// What was asked for.
+        asked: Kernels,
+        /// What it has of it.
+        fits: Kernels,
+    },
     /// The driver gave no device.
     Refused {
         /// The adapter's name.
@@ -91,6 +103,9 @@ impl fmt::Display for OpenError {
             OpenError::TooWeak { name, limit, needed, available } => {
                 write!(f, "{name}: {limit} is {available}; the kernels need {needed}")
             }
+            OpenError::Lacks { name, asked, fits } => {
+                write!(f, "{name} has not all that the kernels {asked} use; {fits} would fit")
+            }
             OpenError::Refused { name, message } => write!(f, "{name} gives no device: {message}"),
         }
     }
@@ -112,8 +127,9 @@ pub fn adapters() -> Vec<Found> {
 
 fn found(adapter: &wgpu::Adapter) -> Found {
     let info = adapter.get_info();
-    let variant = Variant::for_device(info.device_type);
-    Found { info, limits: adapter.limits(), features: adapter.features(), variant }
+    let (variant, features) = (Variant::for_device(info.device_type), adapter.features());
+    let extensions = Extensions::of(features, &info).and(variant.uses());
+    Found { info, limits: adapter.limits(), features, variant, extensions }
 }
 
 /// Opens a device.
@@ -126,13 +142,12 @@ pub fn open(choice: &Choice) -> Result<Gpu, OpenError> {
     let info = adapter.get_info();
     let limits = choice.limits.clone().unwrap_or_else(|| adapter.limits());
     check(&info.name, &limits)?;
+    let offer = offer(&adapter.features(), &info, choice)?;
+    let timed = if choice.timestamps { profile::FEATURES } else { wgpu::Features::empty() };
+    let wanted = Extensions::FEATURES | timed;
     let request = adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("agentos"),
-        required_features: if choice.timestamps {
-            adapter.features() & profile::FEATURES
-        } else {
-            wgpu::Features::empty()
-        },
+        required_features: adapter.features() & wanted,
         required_limits: limits,
         experimental_features: wgpu::ExperimentalFeatures::disabled(),
         memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -140,8 +155,23 @@ pub fn open(choice: &Choice) -> Result<Gpu, OpenError> {
     });
     let (device, queue) = pollster::block_on(request)
         .map_err(|error| OpenError::Refused { name: info.name.clone(), message: error.to_string() })?;
-    let variant = choice.variant.unwrap_or(Variant::for_device(info.device_type));
-    Ok(Gpu::new(device, queue, info, variant))
+    let variant = choice.kernels.map_or(Variant::for_device(info.device_type), |kernels| kernels.variant);
+    Ok(Gpu::new(device, queue, info, variant, offer))
+}
+
+/// What kernels may use of an adapter, or have to.
+fn offer(features: &wgpu::Features, info: &wgpu::AdapterInfo, choice: &Choice) -> Result<Offer, OpenError> {
+    let has = Extensions::of(*features, info);
+    match choice.kernels {
+        None => Ok(Offer::Tuned(has.and(Variant::for_device(info.device_type).uses()))),
+        Some(Kernels { extensions, .. }) if extensions.and(has) == extensions => {
+            Ok(Offer::Pinned(extensions))
+        }
+        Some(asked) => {
+            let fits = Kernels { extensions: has.and(asked.extensions), ..asked };
+            Err(OpenError::Lacks { name: info.name.clone(), asked, fits })
+        }
+    }
 }
 
 fn pick<'a>(adapters: &'a [wgpu::Adapter], asked: Option<&str>) -> Result<&'a wgpu::Adapter, OpenError> {

@@ -68,11 +68,7 @@ fn operations_per_s(gpu: &Gpu) -> Result<f64, PrepareError> {
     let group = gpu.group(&pipeline, &[&seeds]);
     // Group 0 belongs to every pipeline; this one reads nothing from it.
     let step = gpu.buffer(Resource::ScratchBytes, 16, Usage::STORAGE)?;
-    let step_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some("ceiling"),
-        layout: &gpu.step_layout,
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: step.as_entire_binding() }],
-    });
+    let step_group = gpu.step_group(&step);
     let seconds = seconds_each(gpu, &|encoder, times| {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(&pipeline);

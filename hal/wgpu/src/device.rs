@@ -17,6 +17,7 @@ use crate::report::Report;
 use crate::ring::{Load, Progress, Ring, SLOTS};
 use crate::sizes::{PAGE_MASS_BYTES, Sizes};
 use crate::step::Packed;
+use crate::tune::Tuning;
 use crate::weights;
 
 /// A GPU, or what a driver offers as one, as a tensor machine.
@@ -26,6 +27,7 @@ pub struct WgpuDevice {
     life: Lifecycle<Model>,
     traffic: Traffic,
     profiler: Option<Profiler>,
+    tuning: Option<Tuning>,
 }
 
 /// How long `prepare` waits for the device to finish what it is at.
@@ -68,7 +70,14 @@ impl WgpuDevice {
     /// Any [`OpenError`].
     pub fn open(choice: Choice) -> Result<WgpuDevice, OpenError> {
         let gpu = open(&choice)?;
-        Ok(WgpuDevice { choice, gpu, life: Lifecycle::new(), traffic: Traffic::default(), profiler: None })
+        Ok(WgpuDevice {
+            choice,
+            gpu,
+            life: Lifecycle::new(),
+            traffic: Traffic::default(),
+            profiler: None,
+            tuning: None,
+        })
     }
 
     /// The opened device.
@@ -91,6 +100,11 @@ impl WgpuDevice {
     /// The times of the last step's kernels, most first. Waits for it; empty where nothing was timed.
     pub fn profile(&self) -> Vec<OpTime> {
         self.profiler.as_ref().map(|profiler| profiler.times(&self.gpu)).unwrap_or_default()
+    }
+
+    /// How the kernels of the model were chosen; `None` without a model, or where there was no choice.
+    pub fn tuning(&self) -> Option<&Tuning> {
+        self.tuning.as_ref()
     }
 
     /// Lets go of the old model's memory. A device that failed, or does not come to rest, is opened once
@@ -234,7 +248,7 @@ impl TensorDevice for WgpuDevice {
     fn caps(&self) -> Caps {
         Caps {
             backend: "wgpu",
-            variant: self.gpu.variant.name(),
+            variant: self.gpu.kernels().name(),
             dtypes: &DType::ALL,
             threads: 1,
             inputs: Inputs::F32,
@@ -249,10 +263,12 @@ impl TensorDevice for WgpuDevice {
         weights: &mut dyn WeightSource,
     ) -> Result<Footprint, PrepareError> {
         self.life.clear();
+        self.tuning = None;
         let prepared = Prepared::new(program, shape, limits)?;
         self.revive()?;
         let gpu = &self.gpu;
-        let (model, footprint) = gpu.checked(|| Model::new(gpu, prepared, weights))?;
+        let (mut model, footprint) = gpu.checked(|| Model::new(gpu, prepared, weights))?;
+        self.tuning = model.machine.tuning.take();
         self.life.ready(prepared, model);
         Ok(footprint)
     }

@@ -73,6 +73,25 @@ pub fn stack(program: &Program, ops: &[Op]) -> Option<Stack> {
     (products.len() > 1).then_some(Stack { input, products, ops: count })
 }
 
+/// Instructions that [`turned`] replaces.
+pub const TURNED_OPS: usize = 2;
+
+/// The key and value registers of the turn and the store that `ops`, a rest of a part of the program, begins with,
+/// if nobody else reads the key's register, in which it then stays as it was.
+pub fn turned(program: &Program, ops: &[Op]) -> Option<(Reg, Reg)> {
+    let [Op::Rotate { reg }, Op::StoreKv { key, value }, ..] = *ops else { return None };
+    let made = |op: &Op| match *op {
+        Op::MatMul { input, out, accumulate, .. } => input != key && (out != key || !accumulate),
+        Op::Add { .. } | Op::HeadNorm { .. } => true,
+        _ => !uses(op, key),
+    };
+    let others = program.ops().filter(|op| !made(op)).count();
+    // Each layer makes it anew: what is left in it is never read.
+    let first = program.layer.iter().find(|op| uses(op, key));
+    let anew = matches!(first, Some(Op::MatMul { .. }));
+    (reg == key && value != key && others == TURNED_OPS && anew).then_some((key, value))
+}
+
 /// Every stack of the layers of a program that is not a gated pair.
 pub fn all_stacks(program: &Program) -> Vec<Stack> {
     let mut found = Vec::new();
@@ -179,6 +198,24 @@ mod tests {
         assert_eq!(stacks(&[QUERY, KEY, KEY_BIAS, VALUE, KEY]), []);
         // What is read in between must be there.
         assert_eq!(stacks(&[QUERY, Op::Add { reg: Reg::Normed, weight: WeightRole::FfnNorm }, KEY]), []);
+    }
+
+    const ROTATE: Op = Op::Rotate { reg: Reg::Key };
+    const STORE: Op = Op::StoreKv { key: Reg::Key, value: Reg::Value };
+
+    #[test]
+    fn keys_that_nobody_else_reads_are_turned_on_their_way() {
+        let found = |layer: &'static [Op]| {
+            let program = Program { prologue: &[], layer, epilogue: &[] };
+            (0..layer.len()).find_map(|at| turned(&program, &layer[at..]))
+        };
+        const NORM: Op = Op::HeadNorm { reg: Reg::Key, weight: WeightRole::KeyNorm };
+        assert_eq!(found(&[KEY, KEY_BIAS, NORM, VALUE, ROTATE, STORE]), Some((Reg::Key, Reg::Value)));
+        assert_eq!(found(&[KEY, VALUE, ROTATE, STORE, Op::Expose { reg: Reg::Key }]), None);
+        assert_eq!(found(&[KEY, VALUE, ROTATE, STORE, ROTATE, STORE]), None);
+        assert_eq!(found(&[VALUE, ROTATE, STORE, KEY, KEY_BIAS]), None);
+        assert_eq!(found(&[KEY, VALUE, STORE, ROTATE]), None);
+        assert_eq!(found(&[KEY, ROTATE, Op::StoreKv { key: Reg::Value, value: Reg::Key }]), None);
     }
 
     /// What somebody else looks at is not left unwritten.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use agentos_hal::{DeviceError, PrepareError, Resource};
 
+use crate::variant::{Extensions, Kernels, Variant};
+
 /// What an [`ErrorFilter`](wgpu::ErrorFilter) caught outside of a scope, or a lost device, leaves behind.
 #[derive(Default)]
 struct Health {
@@ -34,11 +36,24 @@ pub struct Gpu {
     /// What it was opened with.
     pub limits: wgpu::Limits,
     /// What its kernels are made for.
-    pub variant: crate::Variant,
+    pub variant: Variant,
+    /// What it was opened with, and whether kernels may be chosen among.
+    pub offer: Offer,
+    /// What kernels that are made from now on use.
+    extensions: Mutex<Extensions>,
     /// Group 0 of every pipeline: the step buffer at binding 0, read-only storage.
     pub step_layout: wgpu::BindGroupLayout,
     pipelines: Mutex<HashMap<Key, wgpu::ComputePipeline>>,
     health: Arc<Health>,
+}
+
+/// Extensions of kernels that a device was opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// These are used.
+    Pinned(Extensions),
+    /// Those of these are used that pass their probe and save time.
+    Tuned(Extensions),
 }
 
 /// A pipeline's whole source or its name, its entry point and bindings.
@@ -59,7 +74,8 @@ impl Gpu {
         device: wgpu::Device,
         queue: wgpu::Queue,
         info: wgpu::AdapterInfo,
-        variant: crate::Variant,
+        variant: Variant,
+        offer: Offer,
     ) -> Gpu {
         let health = Arc::new(Health::default());
         let of_loss = Arc::clone(&health);
@@ -78,7 +94,42 @@ impl Gpu {
         }));
         let limits = device.limits();
         let step_layout = layout(&device, &[Binding::Read]);
-        Gpu { device, queue, info, limits, variant, step_layout, pipelines: Mutex::default(), health }
+        let extensions = match offer {
+            Offer::Pinned(extensions) => extensions,
+            Offer::Tuned(_) => Extensions::NONE,
+        };
+        Gpu {
+            device,
+            queue,
+            info,
+            limits,
+            variant,
+            offer,
+            extensions: Mutex::new(extensions),
+            step_layout,
+            pipelines: Mutex::default(),
+            health,
+        }
+    }
+
+    /// What kernels that are made from now on use.
+    pub fn extensions(&self) -> Extensions {
+        *self.extensions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Chooses them.
+    pub(crate) fn set_extensions(&self, extensions: Extensions) {
+        *self.extensions.lock().unwrap_or_else(PoisonError::into_inner) = extensions;
+    }
+
+    /// All of it by name.
+    pub fn kernels(&self) -> Kernels {
+        Kernels { variant: self.variant, extensions: self.extensions() }
+    }
+
+    /// Rounds that a fold over so many invocations takes with the smallest subgroups of the adapter.
+    pub fn rounds(&self, lanes: u32) -> u32 {
+        lanes.ilog2().div_ceil(self.info.subgroup_min_size.max(2).ilog2())
     }
 
     /// Why nothing more can be expected of the device, if so.
@@ -193,6 +244,15 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
+        })
+    }
+
+    /// Group 0 of every pipeline, of a step's buffer.
+    pub fn step_group(&self, step: &wgpu::Buffer) -> wgpu::BindGroup {
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("step"),
+            layout: &self.step_layout,
+            entries: &[wgpu::BindGroupEntry { binding: 0, resource: step.as_entire_binding() }],
         })
     }
 

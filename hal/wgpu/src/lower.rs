@@ -10,7 +10,7 @@ use crate::machine::Memory;
 use crate::matmul::{Lookup, MatMul, RowCount};
 use crate::shader::{self, Sources};
 use crate::sizes::{OPERAND_BYTES, Sizes, VOCAB_BLOCK};
-use crate::variant::Variant;
+use crate::variant::{LEAST_LANES, Variant};
 use crate::weights::Store;
 
 /// Invocations of a workgroup where a shader says nothing else.
@@ -49,12 +49,28 @@ pub fn program(
     memory: &Memory,
     weights: &Store,
 ) -> Vec<Act> {
-    let sources = Sources::new(shape, limits, sizes.split_pages);
-    let mut lower = Lower { gpu, program, shape, limits, memory, weights, sources, acts: Vec::new() };
+    let mut lower = Lower::new(gpu, program, shape, limits, sizes, memory, weights);
     lower.begin();
     lower.part(program.prologue, None);
     (0..shape.layers).for_each(|layer| lower.part(program.layer, Some(layer)));
     lower.part(program.epilogue, None);
+    lower.acts
+}
+
+/// Some neighbouring instructions of the first layer, by themselves.
+#[expect(clippy::too_many_arguments, reason = "what a program is lowered with, and a part of it")]
+pub fn instructions(
+    gpu: &Gpu,
+    program: &Program,
+    shape: &ModelShape,
+    limits: &Limits,
+    sizes: &Sizes,
+    memory: &Memory,
+    weights: &Store,
+    ops: &[Op],
+) -> Vec<Act> {
+    let mut lower = Lower::new(gpu, program, shape, limits, sizes, memory, weights);
+    lower.part(ops, Some(0));
     lower.acts
 }
 
@@ -71,11 +87,25 @@ struct Lower<'a> {
 
 use Binding::{Read, Write};
 
-impl Lower<'_> {
+impl<'a> Lower<'a> {
+    fn new(
+        gpu: &'a Gpu,
+        program: &'a Program,
+        shape: &'a ModelShape,
+        limits: &'a Limits,
+        sizes: &Sizes,
+        memory: &'a Memory,
+        weights: &'a Store,
+    ) -> Lower<'a> {
+        let sources = Sources::new(shape, limits, sizes.split_pages);
+        Lower { gpu, program, shape, limits, memory, weights, sources, acts: Vec::new() }
+    }
+
     fn part(&mut self, ops: &[Op], layer: Option<u32>) {
         let mut rest = ops;
         while let Some((op, behind)) = rest.split_first() {
             let fused = self.gated(rest, layer).or_else(|| self.stack(rest, layer));
+            let fused = fused.or_else(|| self.turned(rest, layer));
             rest = match fused {
                 Some(ops) => &rest[ops..],
                 None => {
@@ -139,12 +169,23 @@ impl Lower<'_> {
             }
             Op::Add { reg, weight } => self.add(reg, weight, layer),
             Op::Rotate { reg } => self.rotate(reg),
-            Op::StoreKv { key, value } => self.store(key, value, place(layer)),
+            Op::StoreKv { key, value } => {
+                self.store(key, value, place(layer), &[include_str!("shaders/key_here.wgsl")], &[]);
+            }
             Op::Attend { query, out } => self.attend(query, out, place(layer)),
             Op::Gate { activation, gate, up } => self.gate(activation, gate, up),
             Op::Head { input, weight } => self.head(input, weight),
             Op::Expose { reg } => self.expose(reg, layer),
         }
+    }
+
+    /// Folds over a workgroup, and the numbers that they take.
+    fn trees(&self) -> &'static str {
+        shader::trees(self.gpu.extensions())
+    }
+
+    fn lanes(&self, lanes: u32) -> [(&'static str, u32); 2] {
+        [("LANES", lanes), ("ROUNDS", self.gpu.rounds(lanes))]
     }
 
     fn reg(&self, reg: Reg) -> &crate::register::Register {
@@ -177,13 +218,16 @@ impl Lower<'_> {
         let numbers = [("VECTORS", vectors), ("WIDTH", to.width / vectors), ("STRIDE", to.stride)];
         let here = include_str!("shaders/norm_here.wgsl");
         let from = include_str!("shaders/norm_from.wgsl");
+        let numbers = [&numbers[..], &self.lanes(LEAST_LANES)].concat();
+        let together = [self.trees(), include_str!("shaders/norm_groups.wgsl")];
         let (body, groups) = match self.gpu.variant {
             Variant::Rows if to.width <= MOST_LONE_WIDTH => {
-                (include_str!("shaders/norm_rows.wgsl"), vectors.div_ceil(NORM_GROUP))
+                (&[include_str!("shaders/norm_rows.wgsl")][..], vectors.div_ceil(NORM_GROUP))
             }
-            Variant::Rows | Variant::Groups => (include_str!("shaders/norm_groups.wgsl"), vectors),
+            Variant::Rows | Variant::Groups => (&together[..], vectors),
         };
-        let source = self.sources.with(&numbers, &[if input == out { here } else { from }, body]);
+        let files = [&[if input == out { here } else { from }], body].concat();
+        let source = self.sources.with(&numbers, &files);
         let mut bindings = vec![(Read, self.weights.vector(weight, layer)), (Write, &to.buffer)];
         if input != out {
             bindings.push((Read, &self.memory.registers[input as usize].buffer));
@@ -207,11 +251,28 @@ impl Lower<'_> {
         self.push((&source, "rotate"), &bindings, Grid::Rows(pairs.div_ceil(GROUP)), When::Always);
     }
 
-    fn store(&mut self, key: Reg, value: Reg, layer: u32) {
-        let source = self.sources.with(&[], &[include_str!("shaders/store.wgsl")]);
+    /// As [`Lower::gated`], for keys that are turned and stored.
+    fn turned(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
+        let (key, value) = fuse::turned(self.program, ops)?;
+        let files = [shader::ANGLES, include_str!("shaders/key_turned.wgsl")];
+        self.store(key, value, layer?, &files, &[(Read, &self.memory.angles)]);
+        Some(fuse::TURNED_OPS)
+    }
+
+    fn store(
+        &mut self,
+        key: Reg,
+        value: Reg,
+        layer: u32,
+        files: &[&str],
+        angles: &[(Binding, &wgpu::Buffer)],
+    ) {
+        let files = [files, &[include_str!("shaders/store.wgsl")]].concat();
+        let source = self.sources.with(&[], &files);
         let memory = self.memory;
         let [key, value] = [key, value].map(|reg| &memory.registers[reg as usize].buffer);
-        let bindings = [(Read, key), (Read, value), (Write, &memory.pages[layer as usize])];
+        let registers = [(Read, key), (Read, value), (Write, &memory.pages[layer as usize])];
+        let bindings = [&registers[..], angles].concat();
         let groups = self.shape.kv_width().div_ceil(GROUP);
         self.push((&source, "store"), &bindings, Grid::Stores(groups), When::Always);
     }
@@ -224,7 +285,7 @@ impl Lower<'_> {
         let scores = [&files[..], &[shader::SCORES]].concat();
 
         let (attend, grid) = self.attend_kernel(&files, &scores);
-        let source = self.sources.with(&[("LANES", ATTEND_LANES)], &attend);
+        let source = self.sources.with(&self.lanes(ATTEND_LANES), &attend);
         let inputs = [(Read, &memory.angles), (Read, query), (Read, pages)];
         let bindings = [&inputs[..], &[(Write, &memory.parts)]].concat();
         self.push((&source, "attend"), &bindings, grid, When::Always);
@@ -247,7 +308,7 @@ impl Lower<'_> {
     fn attend_kernel<'f>(&self, files: &[&'f str], scores: &[&'f str]) -> (Vec<&'f str>, Grid) {
         let units = self.shape.heads;
         if self.gpu.variant == Variant::Groups && self.shape.head_dim <= MOST_SHARED_HEAD_DIM {
-            let own = [shader::TREES, shader::PARTS, include_str!("shaders/attend_groups.wgsl")];
+            let own = [self.trees(), shader::PARTS, include_str!("shaders/attend_groups.wgsl")];
             ([files, &own].concat(), Grid::Splits { units, per: 1 })
         } else {
             let own = [shader::PARTS, include_str!("shaders/attend_rows.wgsl")];
@@ -299,9 +360,9 @@ impl Lower<'_> {
 
         let blocks = self.shape.vocab.div_ceil(VOCAB_BLOCK);
         let shared = self.gpu.variant == Variant::Groups;
-        let lanes = [("LANES", VOCAB_BLOCK)];
+        let lanes = self.lanes(VOCAB_BLOCK);
         let alone = include_str!("shaders/head_blocks.wgsl");
-        let together = [shader::TREES, include_str!("shaders/head_groups.wgsl")];
+        let together = [self.trees(), include_str!("shaders/head_groups.wgsl")];
         let (files, groups) =
             if shared { (&together[..], blocks) } else { (&[alone][..], blocks.div_ceil(NORM_GROUP)) };
         let source = self.sources.with(&lanes, &[&[shader::MATH, shader::ALLOWED], files].concat());
@@ -309,7 +370,7 @@ impl Lower<'_> {
         self.push((&source, "head_blocks"), &bindings, Grid::Wants(groups), When::Always);
 
         let alone = [shader::CHOOSE_ALONE, include_str!("shaders/choose_rows.wgsl")];
-        let together = [shader::TREES, include_str!("shaders/choose_groups.wgsl")];
+        let together = [self.trees(), include_str!("shaders/choose_groups.wgsl")];
         // Also without barriers elsewhere: one invocation would go through the whole vocabulary, and a
         // software driver ends loops after 65,535 turns in all.
         let shared = self.limits.candidates <= MOST_SHARED_CANDIDATES;

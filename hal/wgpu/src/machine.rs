@@ -9,6 +9,7 @@ use crate::lower;
 use crate::register::Register;
 use crate::sizes::{OPERAND_BYTES, PAGE_MASS_BYTES, Sizes};
 use crate::step::NONE;
+use crate::tune::{BUDGET, Subject, Tuning, tune};
 use crate::weights::{Store, upload};
 
 /// Device memory of a model.
@@ -49,6 +50,8 @@ pub struct Machine {
     pub acts: Vec<Act>,
     /// Group 0 of every pipeline.
     pub step_group: wgpu::BindGroup,
+    /// How its kernels were chosen; `None` where there was no choice.
+    pub tuning: Option<Tuning>,
 }
 
 impl Machine {
@@ -66,13 +69,19 @@ impl Machine {
     ) -> Result<Machine, PrepareError> {
         let weights = Store::load(gpu, program, shape, source)?;
         let memory = Memory::new(gpu, program, shape, limits, sizes, &weights)?;
+        let step_group = gpu.step_group(&memory.step);
+        let subject = Subject {
+            program,
+            shape,
+            limits,
+            sizes,
+            memory: &memory,
+            weights: &weights,
+            step_group: &step_group,
+        };
+        let tuning = tune(gpu, &subject, BUDGET);
         let acts = lower::program(gpu, program, shape, limits, sizes, &memory, &weights);
-        let step_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("step"),
-            layout: &gpu.step_layout,
-            entries: &[wgpu::BindGroupEntry { binding: 0, resource: memory.step.as_entire_binding() }],
-        });
-        Ok(Machine { memory, acts, step_group })
+        Ok(Machine { memory, acts, step_group, tuning })
     }
 }
 

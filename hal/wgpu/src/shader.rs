@@ -6,6 +6,7 @@ use std::fmt::Write;
 use agentos_hal::{KvType, Limits, ModelShape, PAGE_TOKENS, Pairing, Reg, page};
 
 use crate::register::stride;
+use crate::variant::Extensions;
 
 pub const STEP: &str = include_str!("shaders/step.wgsl");
 pub const MATH: &str = include_str!("shaders/math.wgsl");
@@ -16,9 +17,26 @@ pub const VISIBLE: &str = include_str!("shaders/visible.wgsl");
 pub const SCORES: &str = include_str!("shaders/scores.wgsl");
 pub const PARTS: &str = include_str!("shaders/parts.wgsl");
 pub const ALLOWED: &str = include_str!("shaders/allowed.wgsl");
-pub const TREES: &str = include_str!("shaders/trees.wgsl");
 pub const CHOOSE_ALONE: &str = include_str!("shaders/choose_alone.wgsl");
 pub const OUTCOME: &str = include_str!("shaders/outcome.wgsl");
+
+/// Folds over a workgroup, with or without subgroups.
+pub const fn trees(extensions: Extensions) -> &'static str {
+    if extensions.subgroups {
+        include_str!("shaders/trees_subgroups.wgsl")
+    } else {
+        include_str!("shaders/trees.wgsl")
+    }
+}
+
+/// Conversion of half-precision numbers, by the device's own instruction or by integers.
+pub const fn halves(extensions: Extensions) -> &'static str {
+    if extensions.halves {
+        include_str!("matmul/decode/half_native.wgsl")
+    } else {
+        include_str!("matmul/decode/half_integers.wgsl")
+    }
+}
 
 /// The numbers that shaders of a model share.
 pub struct Sources {

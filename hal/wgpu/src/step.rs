@@ -77,6 +77,15 @@ impl Packed {
         }
     }
 
+    /// What a kernel needs to know that works row by row, for one row.
+    pub fn of_one_row(shape: &ModelShape, limits: &Limits, split_pages: u32) -> Packed {
+        let mut packed = Packed::new(shape, limits, split_pages);
+        packed.words.resize(HEADER, 0);
+        packed.words[0] = 1;
+        packed.counts.rows = 1;
+        packed
+    }
+
     /// Takes a step that was checked.
     pub fn fill(&mut self, step: &Step<'_>, shape: &ModelShape, limits: &Limits) {
         self.taps.clear();

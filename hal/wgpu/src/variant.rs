@@ -1,5 +1,8 @@
 //! Which kernels a device gets.
 
+use std::fmt;
+use std::str::FromStr;
+
 /// A set of kernels. Each gives the same result for a row whatever else is in the step; two variants
 /// need not agree in the last bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,6 +12,26 @@ pub enum Variant {
     Rows,
     /// A workgroup shares a row, head or tile through workgroup memory.
     Groups,
+}
+
+/// What kernels may use beyond the portable floor. They give the same bits with and
+/// without, so that a choice by the clock never shows in a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Extensions {
+    /// Folds within a subgroup by shuffling ([`Variant::Groups`] alone folds).
+    pub subgroups: bool,
+    /// Half-precision numbers of weights are converted by the device's own instruction, which may flush small
+    /// ones: a probe tells.
+    pub halves: bool,
+}
+
+/// The kernels of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kernels {
+    /// What decides the bits.
+    pub variant: Variant,
+    /// What only decides the speed.
+    pub extensions: Extensions,
 }
 
 impl Variant {
@@ -25,9 +48,128 @@ impl Variant {
 
     /// Its name.
     pub const fn name(self) -> &'static str {
-        match self {
-            Variant::Rows => "rows",
-            Variant::Groups => "groups",
+        Kernels { variant: self, extensions: Extensions::NONE }.name()
+    }
+
+    /// The extensions that its kernels can use.
+    pub const fn uses(self) -> Extensions {
+        Extensions { subgroups: matches!(self, Variant::Groups), halves: true }
+    }
+}
+
+impl Extensions {
+    /// The portable floor.
+    pub const NONE: Extensions = Extensions { subgroups: false, halves: false };
+
+    /// Features to open a device with for them.
+    pub const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP;
+
+    /// What an adapter has, as far as it says. Subgroups that are larger than the smallest workgroup that
+    /// folds are none.
+    pub fn of(features: wgpu::Features, info: &wgpu::AdapterInfo) -> Extensions {
+        let sizes = [info.subgroup_min_size, info.subgroup_max_size];
+        let fits = sizes.iter().all(|size| size.is_power_of_two() && (2..=LEAST_LANES).contains(size));
+        Extensions { subgroups: features.contains(wgpu::Features::SUBGROUP) && fits, halves: true }
+    }
+
+    /// What both have.
+    pub const fn and(self, other: Extensions) -> Extensions {
+        Extensions { subgroups: self.subgroups && other.subgroups, halves: self.halves && other.halves }
+    }
+}
+
+/// Invocations of the smallest workgroup that folds.
+pub const LEAST_LANES: u32 = 64;
+
+impl Kernels {
+    /// Their name, which [`Kernels::from_str`] takes.
+    pub const fn name(self) -> &'static str {
+        match (self.variant, self.extensions.subgroups, self.extensions.halves) {
+            (Variant::Rows, _, false) => "rows",
+            (Variant::Rows, _, true) => "rows+halves",
+            (Variant::Groups, false, false) => "groups",
+            (Variant::Groups, false, true) => "groups+halves",
+            (Variant::Groups, true, false) => "groups+subgroups",
+            (Variant::Groups, true, true) => "groups+subgroups+halves",
         }
+    }
+
+    /// Every set that differs from all others.
+    pub fn all() -> impl Iterator<Item = Kernels> {
+        let sets = |variant: Variant| {
+            [(false, false), (false, true), (true, false), (true, true)]
+                .map(|(subgroups, halves)| Kernels { variant, extensions: Extensions { subgroups, halves } })
+        };
+        let known = |kernels: &Kernels| kernels.extensions.and(kernels.variant.uses()) == kernels.extensions;
+        Variant::ALL.into_iter().flat_map(sets).filter(known)
+    }
+}
+
+/// On the portable floor.
+impl From<Variant> for Kernels {
+    fn from(variant: Variant) -> Kernels {
+        Kernels { variant, extensions: Extensions::NONE }
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No kernels have this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownKernels {
+    /// What was asked for.
+    pub asked: String,
+}
+
+impl fmt::Display for UnknownKernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there are no kernels {:?}; there are:", self.asked)?;
+        Kernels::all().try_for_each(|kernels| write!(f, " {kernels}"))
+    }
+}
+
+impl std::error::Error for UnknownKernels {}
+
+impl FromStr for Kernels {
+    type Err = UnknownKernels;
+
+    fn from_str(name: &str) -> Result<Kernels, UnknownKernels> {
+        let found = Kernels::all().find(|kernels| kernels.name() == name);
+        found.ok_or_else(|| UnknownKernels { asked: name.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_has_a_name_of_its_own() {
+        assert_eq!(Kernels::all().count(), 6);
+        for kernels in Kernels::all() {
+            assert_eq!(kernels.name().parse(), Ok(kernels));
+        }
+        let error = "rows+subgroups".parse::<Kernels>().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("rows rows+halves groups groups+halves groups+subgroups groups+subgroups+halves")
+        );
+    }
+
+    #[test]
+    fn subgroups_of_no_size_that_kernels_can_fold_are_none() {
+        let mut info = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan);
+        let mut found = |sizes: (u32, u32)| {
+            (info.subgroup_min_size, info.subgroup_max_size) = sizes;
+            Extensions::of(Extensions::FEATURES, &info).subgroups
+        };
+        assert!(found((8, 8)) && found((32, 64)));
+        assert!(!found((64, 128)) && !found((0, 0)) && !found((1, 32)) && !found((12, 24)));
+        assert!(!Extensions::of(wgpu::Features::empty(), &info).subgroups);
     }
 }

@@ -4,7 +4,7 @@ mod gpu;
 
 use agentos_conformance::{Backend, Make, Options, run};
 use agentos_hal::TensorDevice;
-use agentos_wgpu::Variant;
+use agentos_wgpu::{Extensions, Kernels, Variant};
 
 fn rows<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
     Box::new(gpu::device(ADAPTER, Variant::Rows))
@@ -14,18 +14,27 @@ fn groups<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
     Box::new(gpu::device(ADAPTER, Variant::Groups))
 }
 
+/// With all extensions that the adapter has.
+fn extended<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
+    let found = &gpu::found()[ADAPTER];
+    let variant = Variant::Groups;
+    let extensions = Extensions::of(found.features, &found.info).and(variant.uses());
+    Box::new(gpu::device(ADAPTER, Kernels { variant, extensions }))
+}
+
 /// Adapters that a machine may have for these tests.
 const ROWS: [Make; 4] = [rows::<0>, rows::<1>, rows::<2>, rows::<3>];
 const GROUPS: [Make; 4] = [groups::<0>, groups::<1>, groups::<2>, groups::<3>];
+const EXTENDED: [Make; 4] = [extended::<0>, extended::<1>, extended::<2>, extended::<3>];
 
 /// Cases of a line: a software driver takes seconds for each, most of them to compile.
 const CASES: u32 = 2;
 
-fn conform(makes: [Make; 4]) {
+fn conform(makes: [Make; 4], cases: u32) {
     for (adapter, make) in gpu::found().iter().zip(makes) {
         println!("{adapter}");
         let only = std::env::var("AGENTOS_CONFORMANCE_ONLY").ok();
-        let options = Options { cases: CASES, only, ..Options::default() };
+        let options = Options { cases, only, ..Options::default() };
         let table = run(&Backend { name: "wgpu", make, twins: &[] }, &options);
         println!("{table}");
         assert!(table.passed(), "{table}");
@@ -34,10 +43,16 @@ fn conform(makes: [Make; 4]) {
 
 #[test]
 fn kernels_without_barriers_conform_on_every_adapter() {
-    conform(ROWS);
+    conform(ROWS, CASES);
 }
 
 #[test]
 fn kernels_of_workgroups_conform_on_every_adapter() {
-    conform(GROUPS);
+    conform(GROUPS, CASES);
+}
+
+/// One case: they give the bits of the kernels without (`tune.rs`, `matmul/tests`).
+#[test]
+fn kernels_with_all_extensions_conform_on_every_adapter() {
+    conform(EXTENDED, 1);
 }

@@ -52,7 +52,12 @@ fn copy_out(device: &mut WgpuDevice) -> Result<(), PageError> {
 fn limited(adapter: usize, limits: impl Fn(&mut wgpu::Limits)) -> Choice {
     let mut forced = gpu::found()[adapter].limits.clone();
     limits(&mut forced);
-    Choice { adapter: Some(adapter.to_string()), limits: Some(forced), ..Choice::default() }
+    Choice {
+        adapter: Some(adapter.to_string()),
+        kernels: Some(gpu::found()[adapter].variant.into()),
+        limits: Some(forced),
+        ..Choice::default()
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use agentos_kernel::sample::Weighed;
 use agentos_kernel::sched::ready::{Link, VACANT_LINK};
 use agentos_kernel::system::storage::{Rider, Slot, VACANT_RIDER, VACANT_ROW};
 use agentos_kernel::system::{Config, Kernel, Sizes, Storage, StorageError, Vocabulary};
+use agentos_kernel::tool::OpenCall;
 
 /// What a [`Kernel`] borrows.
 pub struct Boot {
@@ -38,6 +39,8 @@ pub struct Boot {
     segment_pages: Vec<PageId>,
     weighed: Vec<Weighed>,
     events: Vec<Record>,
+    calls: Vec<Option<OpenCall>>,
+    masks: Vec<u32>,
     interrupts: Interrupts,
 }
 
@@ -86,6 +89,8 @@ impl Boot {
             segment_pages: vec![PageId(0); sizes.segment_pages],
             weighed: vec![Weighed::default(); sizes.weighed],
             events: vec![VACANT_RECORD; sizes.events],
+            calls: vec![None; sizes.calls],
+            masks: vec![0; sizes.masks],
             interrupts: Interrupts::new(),
             config,
         }
@@ -115,6 +120,8 @@ impl Boot {
             segment_pages: &mut self.segment_pages,
             weighed: &mut self.weighed,
             events: &mut self.events,
+            calls: &mut self.calls,
+            masks: &mut self.masks,
             interrupts: &self.interrupts,
         };
         let vocabulary = Vocabulary { delimiters: &self.delimiters, ends: &self.ends };

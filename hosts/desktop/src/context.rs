@@ -21,6 +21,17 @@ pub struct Purpose {
     pub outcomes: u32,
     /// Candidates per outcome.
     pub candidates: u32,
+    /// Token masks of a step.
+    pub masks: u32,
+    /// Registers that are shown of a row.
+    pub taps: u32,
+    /// Rows of a step that may show them.
+    pub exposed: u32,
+}
+
+impl Purpose {
+    /// Generating text that may be anything.
+    pub const GENERATE: Purpose = Purpose { outcomes: 1, candidates: 64, masks: 0, taps: 0, exposed: 0 };
 }
 
 /// A context longer than the model was trained for.
@@ -68,9 +79,9 @@ pub fn limits(
         segment_pages: pages,
         outcomes: purpose.outcomes.min(CHUNK).min(context),
         candidates: purpose.candidates.min(shape.vocab),
-        masks: 0,
-        taps: 0,
-        exposed: 0,
+        masks: purpose.masks,
+        taps: purpose.taps,
+        exposed: purpose.exposed.min(CHUNK).min(context),
         context,
         pages,
         kv,
@@ -150,7 +161,7 @@ mod tests {
         },
         tied_embedding: true,
     };
-    const PURPOSE: Purpose = Purpose { outcomes: 1, candidates: 64 };
+    const PURPOSE: Purpose = Purpose::GENERATE;
 
     #[test]
     fn any_layout_fits_the_page_memory() {

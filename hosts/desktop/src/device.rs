@@ -5,7 +5,7 @@ use agentos_hal::{Footprint, Inputs, Limits, PrepareError, TensorDevice, WeightS
 use agentos_kernel::model::Model;
 use agentos_opencl::{OpenClDevice, OpenError};
 use agentos_reference::Reference;
-use agentos_wgpu::WgpuDevice;
+use agentos_wgpu::{Kernels, Tuning, WgpuDevice};
 
 use crate::host;
 
@@ -60,6 +60,8 @@ pub struct DeviceOptions {
     pub threads: Option<usize>,
     /// Which kernels.
     pub isa: IsaChoice,
+    /// Which of a GPU's kernels; `None` for those that pay.
+    pub kernels: Option<Kernels>,
     /// What matrix products make of their inputs. The reference keeps them as they are.
     pub activations: Activations,
     /// Whether kernels are to be timed on the device, where it can.
@@ -170,6 +172,7 @@ impl Device {
             Backend::Wgpu => {
                 let choice = agentos_wgpu::Choice {
                     adapter: options.adapter.clone(),
+                    kernels: options.kernels,
                     timestamps: options.timestamps,
                     ..Default::default()
                 };
@@ -234,6 +237,14 @@ impl Device {
     pub fn adapter(&self) -> Option<String> {
         match self {
             Device::Wgpu(device) => Some(device.gpu().info.name.clone()),
+            Device::Cpu(_) | Device::OpenCl(_) | Device::Reference(_) => None,
+        }
+    }
+
+    /// How the kernels of its model were chosen; `None` where there was no choice.
+    pub fn tuning(&self) -> Option<&Tuning> {
+        match self {
+            Device::Wgpu(device) => device.tuning(),
             Device::Cpu(_) | Device::OpenCl(_) | Device::Reference(_) => None,
         }
     }
@@ -326,6 +337,7 @@ mod tests {
             adapter: Some("0".to_owned()),
             threads: Some(1),
             isa: IsaChoice::Auto,
+            kernels: None,
             activations: Activations::Int16,
             timestamps: false,
         };

@@ -1,12 +1,16 @@
 //! From a prompt to what follows it: the loop of one sequence on one device.
 //!
-//! The loop itself allocates nothing. What a caller does with each token is its own affair.
+//! The loop itself allocates nothing, but for what a grammar needs. What a caller does with each token is its
+//! own affair.
 
-use agentos_hal::{Clock, TensorDevice};
+use agentos_grammar::MatchError;
+use agentos_hal::{Candidate, Clock, Row, StepReport, TensorDevice};
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sample::{Choice, Next, Sampler};
-use agentos_kernel::sequence::{Room, Sequence, SequenceError, Tick};
+use agentos_kernel::sequence::{Ask, Room, Sequence, SequenceError, Tick};
 use embedded_io::ErrorKind;
+
+use crate::constraint::Constraint;
 
 /// What is to be generated.
 pub struct Request<'a> {
@@ -20,7 +24,8 @@ pub struct Request<'a> {
     pub is_end: &'a dyn Fn(u32) -> bool,
 }
 
-/// A generated token.
+/// A generated token. One that a grammar left no choice about has a probability of 1, a logit of 0, and no
+/// candidate beside itself: the model was not asked.
 pub struct Generated<'a> {
     /// The token, with what the model thought of it.
     pub choice: Choice,
@@ -33,7 +38,7 @@ pub struct Generated<'a> {
 /// Why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// The model said that it is done.
+    /// The model said that it is done, or nothing can be added by its grammar.
     Stop,
     /// There are as many tokens as were asked for.
     Length,
@@ -75,7 +80,7 @@ pub struct Generation {
 }
 
 /// Why there is no generation, or only the beginning of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GenerateError {
     /// There is nothing to go on from.
     EmptyPrompt,
@@ -88,6 +93,15 @@ pub enum GenerateError {
     },
     /// The kernel or the device cannot go on.
     Sequence(SequenceError),
+    /// The grammar cannot go on.
+    Grammar(MatchError),
+    /// The answer ended before it kept to its grammar: it is worth nothing.
+    Incomplete {
+        /// Why it ended.
+        finish: Finish,
+        /// Tokens generated.
+        tokens: u32,
+    },
     /// Nobody takes what is generated.
     Output(ErrorKind),
 }
@@ -102,6 +116,17 @@ impl std::fmt::Display for GenerateError {
                  larger --ctx (as far as the model was trained for it) would fit"
             ),
             GenerateError::Sequence(error) => error.fmt(f),
+            GenerateError::Grammar(error) => error.fmt(f),
+            GenerateError::Incomplete { finish: Finish::Context, tokens } => write!(
+                f,
+                "the context was full after {tokens} tokens, before the answer was whole; a larger --ctx or a shorter \
+                 prompt may fit"
+            ),
+            GenerateError::Incomplete { tokens, .. } => write!(
+                f,
+                "{tokens} tokens were generated, and the answer is not whole; a larger --max-tokens may fit, or a \
+                 schema that bounds its texts and lists (maxLength, maxItems)"
+            ),
             GenerateError::Output(kind) => write!(f, "cannot write the output: {kind:?}"),
         }
     }
@@ -115,6 +140,12 @@ impl From<SequenceError> for GenerateError {
     }
 }
 
+impl From<MatchError> for GenerateError {
+    fn from(error: MatchError) -> GenerateError {
+        GenerateError::Grammar(error)
+    }
+}
+
 impl From<ErrorKind> for GenerateError {
     fn from(kind: ErrorKind) -> GenerateError {
         GenerateError::Output(kind)
@@ -122,7 +153,8 @@ impl From<ErrorKind> for GenerateError {
 }
 
 /// Computes the prompt in an empty sequence, then generates token by token and shows each to
-/// `on_token` as soon as it is chosen.
+/// `on_token` as soon as it is chosen. With a constraint the answer keeps to its grammar: it is whole, or an
+/// error says that it is not.
 ///
 /// # Errors
 /// Any [`GenerateError`].
@@ -132,36 +164,96 @@ pub fn generate(
     device: &mut dyn TensorDevice,
     clock: &dyn Clock,
     request: &Request<'_>,
+    constraint: Option<&mut Constraint>,
     on_token: &mut dyn FnMut(&Generated<'_>) -> Result<(), ErrorKind>,
 ) -> Result<Generation, GenerateError> {
     let begin = clock.now();
     push_prompt(sequence, pool, request.prompt)?;
-    compute(sequence, device)?;
+    let mut answer = Answer { sequence, pool, request, constraint, on_token, tokens: 0 };
+    answer.compute(device)?;
     let first = clock.now();
-    let (mut tokens, mut last) = (0, first);
+    let mut last = first;
     let finish = loop {
-        let choice = sequence.choose(request.sampler).expect("every token is computed");
-        if tokens > 0 {
+        let choice = answer.sequence.choose(request.sampler).expect("every token is computed");
+        if answer.tokens > 0 {
             last = clock.now();
         }
-        tokens += 1;
-        let is_end = (request.is_end)(choice.token);
-        let next = sequence.next().expect("every token is computed");
-        on_token(&Generated { choice, next, is_end })?;
-        if is_end {
-            break Finish::Stop;
+        if let Some(finish) = answer.say(choice)? {
+            break finish;
         }
-        if tokens >= request.max_tokens {
-            break Finish::Length;
+        if let Some(finish) = answer.say_forced()? {
+            break finish;
         }
-        match sequence.push(&[choice.token], pool) {
-            Ok(()) => compute(sequence, device)?,
-            Err(SequenceError::Full { .. }) => break Finish::Context,
-            Err(error) => return Err(error.into()),
-        }
+        answer.compute(device)?;
     };
+    let tokens = answer.tokens;
+    if answer.constraint.is_some_and(|constraint| !constraint.is_complete()) {
+        return Err(GenerateError::Incomplete { finish, tokens });
+    }
     let timeline = Timeline { begin, first, last };
     Ok(Generation { finish, tokens, timeline })
+}
+
+/// An answer under way.
+struct Answer<'a, 's, 'p> {
+    sequence: &'a mut Sequence<'s>,
+    pool: &'a mut PagePool<'p>,
+    request: &'a Request<'a>,
+    constraint: Option<&'a mut Constraint>,
+    on_token: &'a mut dyn FnMut(&Generated<'_>) -> Result<(), ErrorKind>,
+    tokens: u32,
+}
+
+impl Answer<'_, '_, '_> {
+    /// Says a token that was chosen from what the last step found, and appends it to the context.
+    fn say(&mut self, choice: Choice) -> Result<Option<Finish>, GenerateError> {
+        let is_end = (self.request.is_end)(choice.token);
+        let next = self.sequence.next().expect("every token is computed");
+        self.tokens += 1;
+        (self.on_token)(&Generated { choice, next, is_end })?;
+        self.append(choice.token, is_end)
+    }
+
+    /// Says the tokens that the grammar leaves no choice about. They are computed together.
+    fn say_forced(&mut self) -> Result<Option<Finish>, GenerateError> {
+        let forced = self.constraint.as_deref_mut().map(Constraint::forced).unwrap_or_default();
+        for token in forced {
+            let candidates = &[Candidate { token, logit: 0.0 }];
+            let next = Next { candidates, log_sum_exp: 0.0, entropy: 0.0 };
+            self.tokens += 1;
+            let choice = Choice { token, logit: 0.0, logprob: 0.0 };
+            (self.on_token)(&Generated { choice, next, is_end: false })?;
+            if let Some(finish) = self.append(token, false)? {
+                return Ok(Some(finish));
+            }
+        }
+        Ok(None)
+    }
+
+    fn append(&mut self, token: u32, is_end: bool) -> Result<Option<Finish>, GenerateError> {
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(token)?;
+        }
+        let is_finished = self.constraint.as_ref().is_some_and(|constraint| constraint.is_finished());
+        if is_end || is_finished {
+            return Ok(Some(Finish::Stop));
+        }
+        if self.tokens >= self.request.max_tokens {
+            return Ok(Some(Finish::Length));
+        }
+        match self.sequence.push(&[token], self.pool) {
+            Ok(()) => Ok(None),
+            Err(SequenceError::Full { .. }) => Ok(Some(Finish::Context)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ticks until every token is computed, and what may follow is known as far as the grammar allows it.
+    fn compute(&mut self, device: &mut dyn TensorDevice) -> Result<(), GenerateError> {
+        let mask = self.constraint.as_deref_mut().map(Constraint::mask).transpose()?;
+        let ask = Ask { mask, ..Ask::default() };
+        Ok(compute_with(self.sequence, device, &ask, &mut |_, _| ())?)
+    }
 }
 
 fn push_prompt(
@@ -186,8 +278,21 @@ fn push_prompt(
 /// # Errors
 /// As [`Sequence::tick`].
 pub fn compute(sequence: &mut Sequence<'_>, device: &mut dyn TensorDevice) -> Result<(), SequenceError> {
+    compute_with(sequence, device, &Ask::default(), &mut |_, _| ())
+}
+
+/// [`compute`], which asks for more and shows what each step found.
+///
+/// # Errors
+/// As [`Sequence::tick_with`].
+pub fn compute_with(
+    sequence: &mut Sequence<'_>,
+    device: &mut dyn TensorDevice,
+    ask: &Ask<'_>,
+    observe: &mut dyn FnMut(&[Row], &StepReport<'_>),
+) -> Result<(), SequenceError> {
     loop {
-        match sequence.tick(device)? {
+        match sequence.tick_with(device, ask, observe)? {
             Tick::Ready { .. } | Tick::Idle => return Ok(()),
             Tick::Pending => std::thread::yield_now(),
             Tick::Submitted { .. } | Tick::Prefilled { .. } => {}

@@ -7,7 +7,9 @@
 //! * [`map`] and [`model`]: opening a model file.
 //! * [`text`]: between text and tokens.
 //! * [`device`] and [`host`]: what the kernel runs on; [`choice`]: which device where nobody says.
-//! * [`context`], [`generate`] and [`perplexity`]: running one context.
+//! * [`context`], [`generate`] and [`perplexity`]: running one context; [`constraint`]: one whose answer is held to
+//!   a grammar.
+//! * [`tools`]: which tool is called, and with what.
 //! * [`boot`]: the memory of a kernel that runs many.
 //! * [`team`]: agents that run together.
 //! * [`mod@bench`]: timing it.
@@ -24,6 +26,7 @@ pub mod bench;
 pub mod boot;
 pub mod choice;
 pub mod cli;
+pub mod constraint;
 pub mod context;
 pub mod device;
 pub mod fetch;
@@ -35,3 +38,4 @@ pub mod model;
 pub mod perplexity;
 pub mod team;
 pub mod text;
+pub mod tools;

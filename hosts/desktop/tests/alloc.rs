@@ -22,7 +22,7 @@ use agentos_desktop::host::SystemClock;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::prompt::Chat;
-use agentos_desktop::team::runner::{self, Flow, Machine, Plan, RunClock, Runner};
+use agentos_desktop::team::runner::{self, Flow, Machine, Plan, RunClock, Runner, Tooling};
 use agentos_desktop::team::sink::{JsonLines, Plain, Sink, Style};
 use agentos_desktop::team::{self, Team};
 use agentos_desktop::text::Template;
@@ -83,13 +83,14 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
     let map = ModelMap::open(&path).unwrap();
     let mut index = model::index(&path, &map).unwrap();
     let file = ModelFile::read(&path, &map, &mut index).unwrap();
-    let purpose = Purpose { outcomes: 1, candidates: 64 };
+    let purpose = Purpose::GENERATE;
     let limits = context::limits(&file.model.shape, None, KvType::F16, purpose).unwrap();
     let mut device = Device::open(&DeviceOptions {
         backend,
         adapter: None,
         threads: Some(3),
         isa: IsaChoice::Auto,
+        kernels: None,
         activations: Activations::Int16,
         timestamps: false,
     })
@@ -112,10 +113,15 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
 
     let before = ALLOCATOR.calls.load(Relaxed);
     ALLOCATOR.counts.store(true, Relaxed);
-    let generation =
-        generate::generate(&mut sequence, &mut pool, device.tensor_device(), &clock, &request, &mut |_| {
-            Ok(())
-        });
+    let generation = generate::generate(
+        &mut sequence,
+        &mut pool,
+        device.tensor_device(),
+        &clock,
+        &request,
+        None,
+        &mut |_| Ok(()),
+    );
     ALLOCATOR.counts.store(false, Relaxed);
     assert_eq!(generation.unwrap().finish, Finish::Length);
     ALLOCATOR.calls.load(Relaxed) - before
@@ -154,13 +160,14 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let tokenizer = model::tokenizer(&desk.model(), &vocabulary, shape.vocab).unwrap();
     let template = Template::of(&vocabulary).unwrap();
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
-    let plan = Plan::new(&team, &chat, shape.context, 1).unwrap();
+    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()]).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
     let options = DeviceOptions {
         backend: Backend::Cpu,
         adapter: None,
         threads: Some(2),
         isa: IsaChoice::Auto,
+        kernels: None,
         activations: Activations::Int16,
         timestamps: false,
     };
@@ -174,7 +181,8 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let clock = RunClock::replay();
     let mut weights = file.weights();
     let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
-    let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock);
+    let mut runner =
+        Runner::new(&team, &plan, chat, kernel, machine, clock, Tooling::none(team.agents.len()));
     // The first tick spawns.
     assert_eq!(runner.advance(sink.as_mut()).unwrap(), Flow::Going);
 

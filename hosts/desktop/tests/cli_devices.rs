@@ -3,7 +3,7 @@
 mod cli_support;
 
 use agentos_desktop::choice::{FILE_NAME, Machine};
-use agentos_wgpu::adapters;
+use agentos_wgpu::{Extensions, Kernels, adapters};
 use cli_support::{Desk, run};
 
 #[test]
@@ -19,15 +19,59 @@ fn devices_are_listed_for_people_and_for_programs() {
     for (index, (told, found)) in told.iter().zip(&found).enumerate() {
         assert_eq!((&told["index"], &told["name"]), (&index.into(), &found.info.name.as_str().into()));
         assert_eq!(told["variant"], found.variant.name());
+        let kernels = told["kernels"].as_array().unwrap();
+        assert_eq!(kernels[0], told["variant"]);
+        assert!(kernels.iter().all(|name| name.as_str().unwrap().parse::<Kernels>().is_ok()), "{told}");
         assert!(told["limits"]["binding_bytes"].as_u64() > Some(0), "{told}");
+    }
+    match agentos_opencl::devices() {
+        Ok(found) => {
+            let told = json["opencl"].as_array().unwrap();
+            assert!(
+                told.iter().zip(&found).all(|(told, found)| told["name"] == found.name.as_str()),
+                "{json}"
+            );
+            assert_eq!((told.len(), &json["opencl_error"]), (found.len(), &serde_json::Value::Null));
+        }
+        Err(error) => assert_eq!(json["opencl_error"], error.to_string()),
     }
     assert_eq!(json["fastest"], "cpu", "nothing is remembered here");
     assert_eq!(json["remembered_in"], serde_json::Value::Null);
     let text = desk.agentos(["devices"]).printed();
-    for part in ["cpu ", "kernels ", "wgpu", "fastest    cpu"] {
+    for part in ["cpu ", "kernels ", "wgpu", "opencl", "fastest    cpu"] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     assert!(found.iter().all(|found| text.contains(&found.info.name)), "{text}");
+}
+
+/// Where no desktop runs there is no Wayland server, which is no reason to complain.
+#[test]
+fn drivers_say_nothing_of_a_desktop_that_is_not_there() {
+    let desk = Desk::tiny();
+    for arguments in
+        [&["devices"][..], &["generate", "--backend", "wgpu", "--max-tokens", "1", "--prompt", "x"]]
+    {
+        let mut command = desk.command(arguments);
+        if arguments[0] == "generate" {
+            command.arg("--model").arg(desk.model());
+        }
+        let ran = run(command.env_remove("XDG_RUNTIME_DIR").env_remove("NODEVICE_SELECT"), "");
+        assert!(!ran.stderr.contains("XDG_RUNTIME_DIR"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn kernels_can_be_pinned_and_a_choice_is_told() {
+    let desk = Desk::tiny();
+    let asked = ["--backend", "wgpu", "--max-tokens", "2", "--prompt", "x"];
+    desk.generate(&[&asked[..], &["--kernels", "columns"]].concat(), "")
+        .refuses(2, &["columns", "groups+halves"]);
+    let Some(first) = adapters().into_iter().next() else { return };
+    let tuned = desk.generate(&[&asked[..], &["--adapter", "0"]].concat(), "");
+    let told = tuned.stderr.contains("kernels: ") && tuned.stderr.contains("--kernels pins others");
+    assert_eq!(told, first.extensions != Extensions::NONE, "{}", tuned.stderr);
+    let pinned = desk.generate(&[&asked[..], &["--adapter", "0", "--kernels", "groups"]].concat(), "");
+    assert!(pinned.code == 0 && !pinned.stderr.contains("kernels: "), "{}", pinned.stderr);
 }
 
 #[test]

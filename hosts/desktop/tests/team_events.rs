@@ -13,6 +13,7 @@ use agentos_kernel::interrupt::VectorId;
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::SliceHash;
 use agentos_kernel::sample::Sampler;
+use agentos_kernel::tool::{CallOutcome, CallTimes, ToolId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -120,6 +121,7 @@ fn the_summary_has_what_each_agent_used() {
         first_token_us: 900,
         latency_us: 800,
         worst_latency_us: 900,
+        ..Metrics::default()
     };
     let text =
         "[[agent]]\nname = \"scout\"\nprompt = \"x\"\npriority = 31\nmax_tokens = 48\nmax_seconds = 1\n";
@@ -272,7 +274,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         StateKind::Stopped,
         StateKind::Faulted,
     ]);
-    (agent, state, 0u8..17).prop_map(|(agent, to, kind)| match kind {
+    (agent, state, 0u8..22).prop_map(|(agent, to, kind)| match kind {
         0 => Event::Spawned { agent, parent: None, tokens: 1 },
         1 | 2 => Event::State { agent, from: StateKind::Ready, to },
         3 => Event::Token { agent, address: 0, token: 0, logit: f32::NAN, logprob: f32::NEG_INFINITY },
@@ -288,6 +290,17 @@ fn any_event() -> impl Strategy<Value = Event> {
         14 => Event::Relocated { agent, base: 0, tokens: 8 },
         15 => Event::Restored { agent, tokens: 1, computed: 0 },
         13 => Event::StepEnded { step: 1, good: false, kernel_us: 0 },
+        17 => Event::ToolStarted { agent, number: 1, tool: ToolId(2), attempt: 1 },
+        18 => {
+            let (outcome, times) = (CallOutcome::TimedOut, CallTimes::default());
+            Event::ToolOver { agent, number: 1, outcome, attempts: 1, times }
+        }
+        19 => {
+            let (outcome, times) = (CallOutcome::Done, CallTimes::default());
+            Event::ToolReturned { agent, number: 1, outcome, tokens: 9, times }
+        }
+        20 => Event::ToolResumed { agent, number: 1, times: CallTimes::default(), encode_us: 5 },
+        21 => Event::ToolRestored { agent, number: 2, before: 1, tool: ToolId(2), again: false },
         _ => Event::Lost { count: 1 },
     })
 }

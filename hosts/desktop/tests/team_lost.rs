@@ -2,6 +2,7 @@
 
 mod cli_support;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::task::Poll;
 
@@ -12,10 +13,13 @@ use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team;
 use agentos_desktop::team::prompt::Chat;
-use agentos_desktop::team::runner::{self, Ending, Machine, Plan, RunClock, RunError, Runner, Saving};
+use agentos_desktop::team::runner::{
+    self, Ending, Machine, Plan, RunClock, RunError, Runner, Saving, Stop, Tooling,
+};
 use agentos_desktop::team::sink::{JsonLines, Plain, Sink, Style};
+use agentos_desktop::team::tools::{self, Person};
 use agentos_desktop::text::Template;
-use agentos_fault::{FaultDevice, FaultPlan, Scratch, StepFate, StepInjury};
+use agentos_fault::{CopyFate, CopyFault, FaultDevice, FaultPlan, Scratch, StepFate, StepInjury};
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
     Caps, DeviceError, Footprint, KvType, Limits, ModelShape, PageError, PageId, PrepareError, Program,
@@ -106,10 +110,57 @@ struct Ran {
     prepared: u32,
 }
 
+/// What goes wrong with the device, and what is done with the run meanwhile.
+#[derive(Default)]
+struct Script<'s> {
+    /// Steps in which it is lost.
+    steps: &'s [u64],
+    /// Page operations in which it is lost.
+    copies: &'s [u64],
+    /// How it refuses to be prepared again, the last first.
+    refusals: Vec<PrepareError>,
+    /// Where the run is kept, how much of it, and every how many microseconds.
+    keep: Option<(&'s Path, Contents, u64)>,
+    /// The file that it goes on from.
+    from: Option<&'s Path>,
+    /// Shut down after so many looks; 0: never.
+    looks: u32,
+    /// Page memory is large, and has no arena behind it.
+    no_arena: bool,
+    /// Printed as JSON.
+    json: bool,
+    /// Somebody sits there, and lets everybody go on after so many looks.
+    patience: Option<u32>,
+}
+
+/// Somebody who lets everybody go on after so many looks.
+struct Patient(u32);
+
+impl Person for Patient {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn ask(&mut self, _: &str) {}
+
+    fn answer(&mut self) -> Poll<Option<String>> {
+        self.0 -= 1;
+        if self.0 == 0 { Poll::Ready(Some(String::new())) } else { Poll::Pending }
+    }
+}
+
 /// Runs the team on a device that is lost in these steps and refuses so when it is prepared again.
-fn run(lost: &[u64], refusals: Vec<PrepareError>, json: bool, keep: Option<&Path>) -> Ran {
+fn run(steps: &[u64], refusals: Vec<PrepareError>, json: bool, keep: Option<&Path>) -> Ran {
+    // After every step.
+    let keep = keep.map(|path| (path, Contents::Tokens, 1));
+    run_as(Script { steps, refusals, json, keep, ..Script::default() })
+}
+
+fn run_as(script: Script<'_>) -> Ran {
     let desk = Desk::tiny();
-    let team = team::parse(Path::new("team.toml"), TEAM).unwrap();
+    let large = || TEAM.replace("l1_tokens = 320", "l1_tokens = 1600").replace("l2_mb = 1", "l2_mb = 0");
+    let text = if script.no_arena { large() } else { TEAM.to_owned() };
+    let team = team::parse(Path::new("team.toml"), &text).unwrap();
     let map = ModelMap::open(&desk.model()).unwrap();
     let mut index = model::index(&desk.model(), &map).unwrap();
     let file = ModelFile::read(&desk.model(), &map, &mut index).unwrap();
@@ -118,16 +169,18 @@ fn run(lost: &[u64], refusals: Vec<PrepareError>, json: bool, keep: Option<&Path
     let tokenizer = model::tokenizer(&desk.model(), &vocabulary, shape.vocab).unwrap();
     let template = Template::of(&vocabulary).unwrap();
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
-    let plan = Plan::new(&team, &chat, shape.context, 1).unwrap();
+    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()]).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
 
     let lose = StepFate { injury: Some(StepInjury::Lose), ..StepFate::default() };
-    let script: Vec<(u64, StepFate)> = lost.iter().map(|&step| (step, lose)).collect();
+    let steps: Vec<(u64, StepFate)> = script.steps.iter().map(|&step| (step, lose)).collect();
+    let lose = CopyFate { fault: Some(CopyFault::Lose), ..CopyFate::default() };
+    let copies: Vec<(u64, CopyFate)> = script.copies.iter().map(|&copy| (copy, lose)).collect();
     let mut image = vec![0; page::image_bytes(shape, config.kv)];
     let cpu = CpuDevice::new(SystemMemory::default(), Pool::new(1).unwrap(), Isa::best());
     let scratch = Scratch { image: &mut image, ..Scratch::default() };
-    let inner = FaultDevice::new(cpu, FaultPlan::Script { steps: &script, copies: &[] }, scratch);
-    let mut device = Stubborn { inner, refusals, prepared: 0 };
+    let inner = FaultDevice::new(cpu, FaultPlan::Script { steps: &steps, copies: &copies }, scratch);
+    let mut device = Stubborn { inner, refusals: script.refusals, prepared: 0 };
     let mut weights = file.weights();
     device.prepare(file.model.program, shape, &config.device_limits(shape), &mut weights).unwrap();
 
@@ -136,18 +189,43 @@ fn run(lost: &[u64], refusals: Vec<PrepareError>, json: bool, keep: Option<&Path
     let kernel = boot.kernel(&[0; 32]).unwrap();
     let mut printed = Vec::new();
     let ending = {
-        let mut sink: Box<dyn Sink> = if json {
+        let mut sink: Box<dyn Sink> = if script.json {
             Box::new(JsonLines::new(&mut printed))
         } else {
             Box::new(Plain::new(&team, Style { columns: 80, colours: false }, &mut printed))
         };
         let machine = Machine { device: &mut device, model: file.model, weights: &mut weights };
-        let mut runner = Runner::new(&team, &plan, chat, kernel, machine, RunClock::replay());
-        if let Some(path) = keep {
-            // After every step.
-            runner.keep(Saving::new(path.to_owned(), Contents::Tokens, 1)).unwrap();
+        let mut runner = Runner::new(
+            &team,
+            &plan,
+            chat,
+            kernel,
+            machine,
+            RunClock::replay(),
+            match script.patience {
+                None => Tooling::none(team.agents.len()),
+                Some(looks) => {
+                    let person = Box::new(Patient(looks));
+                    let none = Tooling::none(team.agents.len());
+                    Tooling {
+                        desk: tools::Desk::new(Vec::new(), vec![None; team.agents.len()], person, None),
+                        ..none
+                    }
+                }
+            },
+        );
+        if let Some((path, contents, every_us)) = script.keep {
+            runner.keep(Saving::new(path.to_owned(), contents, every_us)).unwrap();
         }
-        let ending = runner.run(sink.as_mut(), &|| false);
+        if let Some(path) = script.from {
+            runner.restore(path, sink.as_mut()).unwrap();
+        }
+        let looks = Cell::new(0);
+        let interrupted = || {
+            looks.set(looks.get() + 1);
+            looks.get() == script.looks
+        };
+        let ending = runner.run(sink.as_mut(), &Stop { has_come: &interrupted, take_back: &|| () });
         runner.end(sink.as_mut()).unwrap();
         ending
     };
@@ -203,6 +281,56 @@ fn a_run_that_is_kept_survives_a_loss_before_it_is_written() {
     assert!(Aside::create(&path).is_ok() && path.exists());
 }
 
+/// Pages come back from the device while the run is kept: a loss there costs a repetition.
+#[test]
+fn a_device_that_is_lost_while_its_pages_are_kept_costs_no_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let pages = Some((path.as_path(), Contents::Pages, 1));
+    let undisturbed = run_as(Script { json: true, keep: pages, ..Script::default() });
+    // In the first file; soon again; and in a file much later.
+    let copies = [3, 9, 400];
+    let ran = run_as(Script { json: true, keep: pages, copies: &copies, ..Script::default() });
+    assert_eq!(ran.ending.as_ref().unwrap(), &Ending::Done);
+    assert_eq!(ran.events("device_restored").len(), 3);
+    assert_eq!(ran.tokens(), undisturbed.tokens());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half written is left");
+}
+
+/// The device is lost over every page that is to be kept.
+#[test]
+fn a_device_that_never_gives_a_page_ends_the_run_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let copies: Vec<u64> = (0..1000).collect();
+    let keep = Some((path.as_path(), Contents::Pages, 1));
+    let ran = run_as(Script { json: true, keep, copies: &copies, ..Script::default() });
+    let message = ran.ending.unwrap_err().to_string();
+    assert!(message.starts_with("the device was lost 4 times without a step between"), "{message}");
+    // What was kept before there were pages is whole.
+    let then = run_as(Script { json: true, from: Some(&path), ..Script::default() });
+    assert_eq!(then.ending.as_ref().unwrap(), &Ending::Done);
+}
+
+/// A run that was kept in its middle goes on though the device is lost over the first pages of it.
+#[test]
+fn a_device_that_is_lost_while_a_run_is_restored_costs_no_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let undisturbed = run_as(Script { json: true, no_arena: true, ..Script::default() });
+    let keep = Some((path.as_path(), Contents::Pages, u64::MAX));
+    let first = run_as(Script { json: true, no_arena: true, keep, looks: 30, ..Script::default() });
+    assert_eq!(first.ending.as_ref().unwrap(), &Ending::Halted);
+    let from = Some(path.as_path());
+    let then = run_as(Script { json: true, no_arena: true, from, copies: &[0, 4], ..Script::default() });
+    assert_eq!(then.ending.as_ref().unwrap(), &Ending::Done);
+    assert_eq!(then.events("device_restored").len(), 2);
+    assert!(!first.tokens().is_empty() && !then.tokens().is_empty());
+    let mut tokens = [first.tokens(), then.tokens()].concat();
+    tokens.sort();
+    assert_eq!(tokens, undisturbed.tokens());
+}
+
 #[test]
 fn a_device_that_is_lost_every_time_ends_the_run_with_the_reason() {
     let steps: Vec<u64> = (5..100).collect();
@@ -228,4 +356,14 @@ fn a_device_that_stays_away_is_given_up() {
         }
         assert_eq!(ran.prepared, 1 + tries);
     }
+}
+
+#[test]
+fn a_person_may_pause_a_team() {
+    let whole = run(&[], Vec::new(), true, None);
+    let paused = run_as(Script { looks: 40, patience: Some(200), json: true, ..Script::default() });
+    assert_eq!(*paused.ending.as_ref().unwrap(), Ending::Done);
+    let user = paused.events("interrupt").into_iter().filter(|line| line["vector"] == "SIG_USER");
+    assert_eq!(user.count(), 2, "everybody pauses, and goes on");
+    assert_eq!(paused.tokens(), whole.tokens());
 }

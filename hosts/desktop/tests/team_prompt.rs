@@ -83,6 +83,8 @@ fn a_follow_up_is_what_the_template_writes_behind_the_answer() {
     let chat = chat();
     let said = [Message { role: Role::System, content: "Be brief.".to_owned() }, user("Why?")];
     let cut = chat.follow_up(&said, "And then?", None).expect("tokens");
+    let frame = chat.frame(&said).expect("tokens").expect("it is always the same");
+    assert_eq!([&frame.before[..], &chat.text("And then?").expect("tokens"), &frame.after].concat(), cut);
     let expected = "<|im_end|>\n<|im_start|>user\nAnd then?<|im_end|>\n<|im_start|>assistant\n";
     assert_eq!(spelled(&cut), expected);
     let ended = chat.follow_up(&said, "And then?", Some(cut[0])).expect("tokens");

@@ -146,7 +146,7 @@ fn faults_say_what_would_do() {
 #[test]
 fn it_is_a_tool() {
     let mut tool = calculator(&pool()).unwrap();
-    assert_eq!(call(&mut tool, &json!({ "expression": "0.1 + 0.2" })).unwrap(), "0.3");
+    assert_eq!(call(&mut tool, &json!({ "expression": "0.1 + 0.2" })).unwrap(), "0.1 + 0.2 = 0.3");
     let (_, why) = call(&mut tool, &json!({ "expression": "10^10^10" })).unwrap_err();
     assert!(why.contains("larger than"), "{why}");
     for example in tool.descriptor.examples.clone() {

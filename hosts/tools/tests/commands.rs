@@ -81,9 +81,10 @@ fn what_a_command_writes_is_its_result() {
 #[test]
 fn a_command_finds_nothing_of_the_host() {
     let environment = ran("env | sort", RunLimits::default()).unwrap();
-    let names: Vec<&str> =
-        environment.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
-    assert_eq!(names, ["HOME", "LANG", "PATH", "PWD"], "{environment}");
+    let names = environment.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+    // Some shells set variables of their own.
+    let names: Vec<&str> = names.filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name)).collect();
+    assert_eq!(names, ["HOME", "LANG", "PATH"], "{environment}");
     assert_eq!(ran("cat; readlink /proc/self/fd/0", RunLimits::default()).unwrap(), "/dev/null\n");
     // Its standard streams, and the folder that `ls` reads.
     assert_eq!(ran("ls /proc/self/fd | wc -l", RunLimits::default()).unwrap().trim(), "4");
@@ -132,6 +133,19 @@ fn what_a_command_leaves_behind_is_gone_when_it_ends() {
     let left = processes(&folder, &["daemon", "child"]);
     assert_eq!(left.len(), 2);
     assert!(!left.iter().any(|&process| lives(process)));
+}
+
+/// It has the right to end the warden. Its own group ends with it.
+#[test]
+fn a_command_that_ends_its_warden_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tool = shell(folder.path(), RunLimits::default());
+    let script = "echo $$ > self; sleep 600 & echo $! > child; kill -9 $PPID; sleep 600";
+    let (_, why) = call(&mut tool, &json!({ "command": "sh", "arguments": [script] })).unwrap_err();
+    assert!(why.contains("its warden went away"), "{why}");
+    let left = processes(&folder, &["self", "child"]);
+    assert_eq!(left.len(), 2);
+    until("the end of both", || !left.iter().any(|&process| lives(process)));
 }
 
 #[test]

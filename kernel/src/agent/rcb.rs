@@ -7,14 +7,16 @@ use super::{
     Admission, AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Receive, Spec, State,
     Watchdog,
 };
+use crate::checkpoint::CallRecord;
 use crate::layout::Layout;
 use crate::memory::SliceHash;
 use crate::sample::Sampler;
+use crate::tool::{CallNumber, CallTimes};
 
 /// Agents whose end one agent may wait for.
 pub const MOST_WAITS: usize = 8;
 
-/// Tool calls that may be open at once, one inside the other.
+/// Tool calls of one agent that may be open at once.
 pub const MOST_CALLS: usize = 8;
 
 /// What came into an agent's context as slices of others.
@@ -58,6 +60,10 @@ pub struct Metrics {
     pub latency_us: u64,
     /// The worst L_c.
     pub worst_latency_us: u64,
+    /// Tool calls made.
+    pub calls: u64,
+    /// Tokens that came from tools.
+    pub tool_tokens: u64,
 }
 
 impl Metrics {
@@ -90,7 +96,7 @@ pub enum AfterStep {
 }
 
 /// An agent that is being read from a checkpoint, where agents are named by numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Restoring {
     /// Its number.
     pub number: u16,
@@ -100,6 +106,21 @@ pub struct Restoring {
     pub parent: Option<u16>,
     /// Agents whose end it waits for.
     pub waits_for: Vec<u16, MOST_WAITS>,
+    /// Tool calls that were open.
+    pub calls: Vec<CallRecord, MOST_CALLS>,
+}
+
+/// The return from tool calls, for L_c.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resuming {
+    /// The call that was over last.
+    pub number: CallNumber,
+    /// When it was over, in microseconds.
+    pub over_us: u64,
+    /// When the last of the agent's calls was returned, in microseconds.
+    pub returned_us: u64,
+    /// Where its time went.
+    pub times: CallTimes,
 }
 
 /// The Reasoning Control Block.
@@ -131,6 +152,8 @@ pub struct Rcb {
     pub on_end: OnEnd,
     /// How slices of others come into its context.
     pub receive: Receive,
+    /// The host's guard says what its next token may be.
+    pub guarded: bool,
     /// The host's number.
     pub tag: u64,
     /// Pages that its admission reserved in all tiers; 0 while it waits for admission.
@@ -152,9 +175,11 @@ pub struct Rcb {
     /// Attention focus (paper §2.1): the first address of the slice that held most attention in its last
     /// step, the sink not counted; `None` while there are no counts.
     pub focus: Option<u32>,
-    /// Tool calls that are open, the innermost last: their number is the semantic stack depth (paper
-    /// §2.1).
+    /// Tool calls that are open, in the order in which they were made: how many is the semantic stack depth
+    /// (paper §2.1).
     pub calls: Vec<u64, MOST_CALLS>,
+    /// What it goes on from, until its next token: its calls that were returned.
+    pub resuming: Option<Resuming>,
     /// Where the tokens that were put into a step end.
     pub cursor: Cursor,
     /// Where the tokens end whose step was good.
@@ -215,6 +240,7 @@ impl Rcb {
             watchdog: spec.watchdog,
             on_end: spec.on_end,
             receive: spec.receive,
+            guarded: spec.guarded,
             tag: spec.tag,
             reserved: 0,
             tokens: 0,
@@ -225,6 +251,7 @@ impl Rcb {
             received: Received::default(),
             focus: None,
             calls: Vec::new(),
+            resuming: None,
             cursor: start,
             committed: start,
             reached: 0,
@@ -258,7 +285,7 @@ impl Rcb {
         self.lived_us.saturating_add(now_us.saturating_sub(self.spawned_us))
     }
 
-    /// Tool calls that are open, one inside the other (paper §2.1).
+    /// Tool calls that are open (paper §2.1).
     pub fn stack_depth(&self) -> usize {
         self.calls.len()
     }
@@ -276,6 +303,7 @@ impl Rcb {
             watchdog: self.watchdog,
             on_end: self.on_end,
             receive: self.receive,
+            guarded: self.guarded,
             tag: self.tag,
         }
     }

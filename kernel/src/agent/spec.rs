@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Priority;
 use crate::sample::Sampling;
+use crate::tool::ToolSet;
 
 /// What becomes of a context that is longer than page memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,10 @@ pub struct Budget {
     pub time_us: u64,
     /// Pages pinned.
     pub pinned_pages: u32,
+    /// Tool calls.
+    pub calls: u32,
+    /// Tokens that came from tools.
+    pub tool_tokens: u32,
 }
 
 impl Budget {
@@ -62,21 +67,27 @@ impl Budget {
         steps: u64::MAX,
         time_us: u64::MAX,
         pinned_pages: 0,
+        calls: u32::MAX,
+        tool_tokens: u32::MAX,
     };
 }
 
-/// What an agent may do to others.
+/// What an agent may do to others, and outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// It may send messages to other agents.
     pub send: bool,
     /// It may spawn and fork.
     pub spawn: bool,
+    /// Tools that it may call.
+    pub tools: ToolSet,
 }
 
 impl Capabilities {
     /// Everything.
-    pub const ALL: Capabilities = Capabilities { send: true, spawn: true };
+    pub const ALL: Capabilities = Capabilities { send: true, spawn: true, tools: ToolSet::ALL };
+    /// Nothing.
+    pub const NONE: Capabilities = Capabilities { send: false, spawn: false, tools: ToolSet::NONE };
 }
 
 /// When an agent counts as repeating itself, or as making no progress.
@@ -130,6 +141,8 @@ pub struct Spec {
     pub on_end: OnEnd,
     /// How slices of others come into its context.
     pub receive: Receive,
+    /// The host's [`Guard`](crate::guard::Guard) says what its next token may be.
+    pub guarded: bool,
     /// A number that the host knows it by, carried and never read.
     pub tag: u64,
 }

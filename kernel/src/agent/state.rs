@@ -34,6 +34,8 @@ pub enum BlockedOn {
     Agent(AgentId),
     /// The host: a device or a person behind it.
     Host,
+    /// The return of its tool calls.
+    Tool,
 }
 
 /// What a suspended agent does when it is resumed.

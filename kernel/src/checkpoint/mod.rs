@@ -18,7 +18,7 @@ mod error;
 mod record;
 
 pub use error::CheckpointError;
-pub use record::{AgentRecord, Header, MappingRecord, Pages, RECORD_BYTES};
+pub use record::{AgentRecord, CallRecord, Header, MappingRecord, Pages, RECORD_BYTES};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: [u8; 8] = *b"AGENTOS\0";
 
 /// The version of the format that this kernel writes, and the only one that it reads.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Bytes of the hash at the end.
 pub const CHECKSUM_BYTES: usize = 32;

@@ -7,6 +7,7 @@ use crate::agent::{Cursor, MOST_CALLS, MOST_WAITS, Metrics, Received, Spec, Stat
 use crate::memory::Fidelity;
 use crate::memory::pack::Packing;
 use crate::system::Config;
+use crate::tool::Request;
 
 /// Bytes of the longest record.
 pub const RECORD_BYTES: usize = 768;
@@ -107,12 +108,23 @@ pub struct AgentRecord {
     pub turn_over: bool,
     /// Agents whose end it waits for.
     pub waits_for: Vec<u16, MOST_WAITS>,
-    /// Tool calls that are open.
-    pub calls: Vec<u64, MOST_CALLS>,
+    /// Tool calls that are open, in the order in which they were made.
+    pub calls: Vec<CallRecord, MOST_CALLS>,
     /// How long it has lived, in microseconds.
     pub lived_us: u64,
     /// What it used and saw.
     pub metrics: Metrics,
+}
+
+/// A tool call that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Its number.
+    pub number: u64,
+    /// What was asked for.
+    pub request: Request,
+    /// Whether the tool may have done something.
+    pub begun: bool,
 }
 
 /// One mapping, and the slice that it maps.
@@ -152,4 +164,66 @@ pub enum Pages {
         /// The entry of its page table, and behind those its offers.
         entry: u32,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{Admission, Budget, Capabilities};
+    use crate::agent::{AgentId, BlockedOn, MemoryMode, OnEnd, Priority, Receive, Resume, Watchdog};
+    use crate::layout::Layout;
+    use crate::memory::SliceHash;
+    use crate::sample::Sampling;
+    use crate::tool::{Effect, ToolId};
+
+    #[test]
+    fn the_longest_record_fits() {
+        let agent = AgentId { index: u16::MAX, generation: u32::MAX };
+        let sampling =
+            Sampling { top_k: u32::MAX, repeat_window: u32::MAX, seed: u64::MAX, ..Sampling::GREEDY };
+        let request = Request {
+            tool: ToolId(u8::MAX),
+            effect: Effect::Irreversible,
+            timeout_us: u64::MAX,
+            attempts: u8::MAX,
+        };
+        let call = CallRecord { number: u64::MAX, request, begun: true };
+        let layout = Layout { tokens: u32::MAX, slices: u32::MAX, pages: u32::MAX, open: u32::MAX };
+        let record = AgentRecord {
+            state: State::Suspended(Resume::Blocked(BlockedOn::Agent(agent))),
+            parent: Some(u16::MAX),
+            spec: Spec {
+                priority: Priority::HIGHEST,
+                context: u32::MAX,
+                memory: MemoryMode::Bounded { pages: u32::MAX, packed: true },
+                admission: Admission::Wait,
+                sampling,
+                budget: Budget { pinned_pages: u32::MAX, ..Budget::UNBOUNDED },
+                capabilities: Capabilities::ALL,
+                watchdog: Watchdog { period: u16::MAX, repeats: u16::MAX, stall_us: u64::MAX },
+                on_end: OnEnd::Listen,
+                receive: Receive::Mapped,
+                guarded: true,
+                tag: u64::MAX,
+            },
+            admitted: true,
+            tokens: u32::MAX,
+            inbox: u32::MAX,
+            mapped: u32::MAX,
+            offers: u32::MAX,
+            offers_taken: u32::MAX,
+            received: Received { runs: u32::MAX, slices: u32::MAX, tokens: u32::MAX, pages: u32::MAX },
+            committed: Cursor { layout, chain: Some(SliceHash([255; 32])) },
+            reached: u32::MAX,
+            turn_tokens: u32::MAX,
+            turn_over: true,
+            waits_for: Vec::from_array([u16::MAX; MOST_WAITS]),
+            calls: Vec::from_array([call; MOST_CALLS]),
+            lived_us: u64::MAX,
+            metrics: Metrics::default(),
+        };
+        // Fourteen counters of ten bytes each at most stand for one byte each here.
+        let bytes = postcard::to_slice(&record, &mut [0; 2 * RECORD_BYTES]).unwrap().len() + 14 * 9;
+        assert!(bytes <= RECORD_BYTES, "{bytes}");
+    }
 }

@@ -30,10 +30,15 @@ pub(super) fn log(event: &Event) {
         | Event::PagedOut { .. }
         | Event::PagedIn { .. }
         | Event::Message { .. }
+        | Event::ToolStarted { .. }
+        | Event::ToolOver { .. }
+        | Event::ToolReturned { .. }
+        | Event::ToolResumed { .. }
         | Event::Interrupt { .. } => line!(debug, event),
         Event::Booted { .. }
         | Event::Spawned { .. }
         | Event::Restored { .. }
+        | Event::ToolRestored { .. }
         | Event::Finished { .. }
         | Event::Killed { .. } => {
             line!(info, event)

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentId, Fault, Finish, StateKind};
 use crate::interrupt::VectorId;
+use crate::tool::{CallOutcome, CallTimes, ToolId};
 
 /// Something that happened in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,6 +118,67 @@ pub enum Event {
         to: AgentId,
         /// Tokens of it.
         tokens: u32,
+    },
+    /// A tool has begun with a call.
+    ToolStarted {
+        /// Who called.
+        agent: AgentId,
+        /// The call.
+        number: u64,
+        /// The tool.
+        tool: ToolId,
+        /// Which attempt it is, from 1.
+        attempt: u8,
+    },
+    /// A call is over: the host is to return what came of it.
+    ToolOver {
+        /// Who called.
+        agent: AgentId,
+        /// The call.
+        number: u64,
+        /// What came of it.
+        outcome: CallOutcome,
+        /// Attempts that were begun.
+        attempts: u8,
+        /// Where its time went so far.
+        times: CallTimes,
+    },
+    /// What a call came to is in its agent's context.
+    ToolReturned {
+        /// Who called.
+        agent: AgentId,
+        /// The call.
+        number: u64,
+        /// What came of it.
+        outcome: CallOutcome,
+        /// Tokens of the agent's context that it took.
+        tokens: u32,
+        /// Where its time went.
+        times: CallTimes,
+    },
+    /// An agent has said the first token after its calls were returned: with this L_c is over (paper §5.1).
+    ToolResumed {
+        /// The agent.
+        agent: AgentId,
+        /// The call that was over last.
+        number: u64,
+        /// Where that call's time went.
+        times: CallTimes,
+        /// From the return to the token, in microseconds: encoding what came, beside others.
+        encode_us: u64,
+    },
+    /// A call that was open when its agent was saved has a new number.
+    ToolRestored {
+        /// Who called.
+        agent: AgentId,
+        /// The call.
+        number: u64,
+        /// Its number when it was saved.
+        before: u64,
+        /// The tool.
+        tool: ToolId,
+        /// It is made anew; if not, it is over, and nobody knows what came of it.
+        again: bool,
     },
     /// An agent is done.
     Finished {

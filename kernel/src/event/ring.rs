@@ -7,7 +7,7 @@ use super::{Event, Record};
 pub const VACANT_RECORD: Record = Record { number: 0, at_us: 0, event: Event::Lost { count: 0 } };
 
 /// Bytes of the longest frame that [`EventRing::drain_into`] writes.
-pub const FRAME_BYTES: usize = 49;
+pub const FRAME_BYTES: usize = 91;
 
 /// Events that nobody has taken yet. When it is full the oldest goes, and the next one taken says so.
 #[derive(Debug)]
@@ -105,6 +105,7 @@ mod tests {
     use super::*;
     use crate::agent::{AgentId, Finish};
     use crate::interrupt::VectorId;
+    use crate::tool::{CallOutcome, CallTimes, ToolId};
 
     fn event(number: u32) -> Event {
         let agent = AgentId { index: number as u16, generation: number };
@@ -119,7 +120,14 @@ mod tests {
     fn the_longest_record_fits_its_frame() {
         let agent = AgentId { index: u16::MAX, generation: u32::MAX };
         let (logit, logprob) = (f32::MIN, f32::MIN);
+        let times =
+            CallTimes { dispatch_us: u64::MAX, step_us: u64::MAX, device_us: u64::MAX, align_us: u64::MAX };
+        let (number, outcome) = (u64::MAX, CallOutcome::Unknown);
         let longest = [
+            Event::ToolOver { agent, number, outcome, attempts: u8::MAX, times },
+            Event::ToolReturned { agent, number, outcome, tokens: u32::MAX, times },
+            Event::ToolResumed { agent, number, times, encode_us: u64::MAX },
+            Event::ToolRestored { agent, number, before: u64::MAX, tool: ToolId(u8::MAX), again: true },
             Event::Token { agent, address: u32::MAX, token: u32::MAX, logit, logprob },
             Event::Finished { agent, finish: Finish::Shutdown, generated: u64::MAX },
             Event::Spawned { agent, parent: Some(agent), tokens: u32::MAX },

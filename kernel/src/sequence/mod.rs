@@ -4,10 +4,12 @@
 //! follow and [`Sequence::choose`] picks from it. A tick does a bounded amount of work and never
 //! waits, so the same loop runs under an operating system, in a simulator, or on bare metal.
 
+mod ask;
 mod error;
 mod plan;
 mod tables;
 
+pub use ask::Ask;
 pub use error::{Room, SequenceError};
 pub use tables::{SequenceTables, TableSizes, VACANT_CANDIDATE, VACANT_ROW, VACANT_SLICE};
 
@@ -77,6 +79,7 @@ pub struct Sequence<'m> {
     mapped: usize,
     chunk: usize,
     outcomes: usize,
+    exposed: usize,
     /// Where the tokens pushed so far end.
     pushed: Layout,
     /// Where the tokens that were put into a step end.
@@ -117,6 +120,7 @@ impl<'m> Sequence<'m> {
             mapped: bound("mapped pages", tables.pages.len(), limits.segment_pages)?,
             chunk: bound("rows", tables.rows.len(), limits.rows)?,
             outcomes: bound("outcomes", usize::MAX, limits.outcomes)?,
+            exposed: limits.exposed as usize,
             tables,
             pushed: Layout::default(),
             planned: Layout::default(),
@@ -180,7 +184,7 @@ impl<'m> Sequence<'m> {
     /// [`SequenceError::Submit`], [`SequenceError::Device`]. What was computed before stays good,
     /// unless the device was lost: then prepare it again, reset, and push the tokens again.
     pub fn tick(&mut self, device: &mut dyn TensorDevice) -> Result<Tick, SequenceError> {
-        self.tick_observed(device, &mut |_, _| ())
+        self.tick_with(device, &Ask::default(), &mut |_, _| ())
     }
 
     /// [`Sequence::tick`], which shows the rows and the report of a step that is done to `observe`.
@@ -192,13 +196,28 @@ impl<'m> Sequence<'m> {
         device: &mut dyn TensorDevice,
         observe: &mut dyn FnMut(&[Row], &StepReport<'_>),
     ) -> Result<Tick, SequenceError> {
+        self.tick_with(device, &Ask::default(), observe)
+    }
+
+    /// [`Sequence::tick_observed`] that asks the device for more than the next tokens. What a step that is
+    /// submitted again asks for is what this call says.
+    ///
+    /// # Errors
+    /// As [`Sequence::tick`]; the device refuses a mask that is not of its vocabulary, and more than its limits
+    /// have room for.
+    pub fn tick_with(
+        &mut self,
+        device: &mut dyn TensorDevice,
+        ask: &Ask<'_>,
+        observe: &mut dyn FnMut(&[Row], &StepReport<'_>),
+    ) -> Result<Tick, SequenceError> {
         match self.state {
             State::Resting if self.planned == self.pushed => Ok(Tick::Idle),
             State::Resting => {
-                self.plan();
-                self.submit(device)
+                self.plan(ask);
+                self.submit(device, ask)
             }
-            State::Planned => self.submit(device),
+            State::Planned => self.submit(device, ask),
             State::Running => self.poll(device, observe),
             State::Abandoned => self.await_abandoned(device),
         }
@@ -251,14 +270,18 @@ impl<'m> Sequence<'m> {
         self.pushed.pages
     }
 
-    fn submit(&mut self, device: &mut dyn TensorDevice) -> Result<Tick, SequenceError> {
+    fn submit(&mut self, device: &mut dyn TensorDevice, ask: &Ask<'_>) -> Result<Tick, SequenceError> {
+        let rows = &mut self.tables.rows[..self.rows];
+        rows.iter_mut().for_each(|row| ask.put_into(row));
+        let masks = ask.mask.as_slice();
+        let masked = rows.iter().any(|row| row.mask.is_some());
         let step = Step {
             rows: &self.tables.rows[..self.rows],
             spans: &[Span { rows: self.rows as u32, segments: self.planned.slices }],
             segments: &self.tables.slices[..self.planned.slices as usize],
             pages: &self.tables.pages[..self.planned.pages as usize],
-            masks: &[],
-            taps: &[],
+            masks: if masked { masks } else { &[] },
+            taps: ask.taps,
             counters: LayerRange::NONE,
         };
         match device.submit(&step) {

@@ -3,7 +3,7 @@
 
 use agentos_hal::{Row, Segment, Want};
 
-use super::{Room, Sequence, SequenceError, State};
+use super::{Ask, Room, Sequence, SequenceError, State};
 use crate::layout::{Layout, Placement};
 
 impl Sequence<'_> {
@@ -30,15 +30,17 @@ impl Sequence<'_> {
         Ok(end)
     }
 
-    /// Lays out the rows of the next step: as many tokens as a chunk has, and no more wanting rows
-    /// than a step may have.
-    pub(super) fn plan(&mut self) {
+    /// Lays out the rows of the next step: as many tokens as a chunk has, and no more wanting or exposed
+    /// rows than a step may have.
+    pub(super) fn plan(&mut self, ask: &Ask<'_>) {
         self.rows = 0;
-        let mut outcomes = 0;
+        let (mut outcomes, mut exposed) = (0, 0);
         while self.rows < self.chunk && self.planned.tokens < self.pushed.tokens {
             let want = self.want(self.planned.tokens);
             outcomes += usize::from(want != Want::Nothing);
-            if outcomes > self.outcomes {
+            exposed += usize::from(ask.exposes(self.planned.tokens));
+            // Where none may be exposed at all, the device says so of the one row that is.
+            if outcomes > self.outcomes || exposed > self.exposed.max(1) {
                 break;
             }
             let token = self.tables.tokens[self.planned.tokens as usize];

@@ -2,7 +2,7 @@ use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-use agentos_hal::{PageId, StepFault};
+use agentos_hal::{PageId, Reg, StepFault, Tap};
 use proptest::prelude::*;
 
 use super::*;
@@ -253,6 +253,81 @@ fn every_token_behind_the_mark_is_scored_within_the_outcomes_of_a_step() {
     // Ten rows want nothing and four of the others fit a step; the last row wants candidates.
     assert_eq!(steps, [14, 4, 2]);
     assert!(scores.iter().all(|scored| scored.logprob < 0.0));
+}
+
+fn mask_of(tokens: &[u32]) -> Vec<u32> {
+    let mut mask = vec![0; VOCAB.div_ceil(32) as usize];
+    tokens.iter().for_each(|token| mask[*token as usize / 32] |= 1 << (token % 32));
+    mask
+}
+
+#[test]
+fn a_mask_holds_for_what_follows_the_last_token() {
+    let mut host = Host::new(Limits { masks: 1, ..LIMITS }, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    let mask = mask_of(&[7, 299]);
+    let ask = Ask { mask: Some(&mask), ..Ask::default() };
+    sequence.push(&prompt(20), &mut pool).unwrap();
+    device.hitches.push_back(Hitch::Pending);
+    while sequence.tick_with(&mut device, &ask, &mut |_, _| ()).unwrap() != Tick::Idle {}
+    let mut found: Vec<u32> = sequence.next().unwrap().candidates.iter().map(|one| one.token).collect();
+    found.sort_unstable();
+    assert_eq!(found, [7, 299]);
+    let greedy = Sampler::new(Sampling::GREEDY).unwrap();
+    assert!([7, 299].contains(&sequence.choose(&greedy).unwrap().token));
+    // The next token is free again.
+    sequence.push(&[7], &mut pool).unwrap();
+    run(&mut sequence, &mut device);
+    assert_eq!(sequence.next().unwrap().candidates.len(), 3);
+}
+
+#[test]
+fn a_mask_that_does_not_fit_is_refused_and_another_taken() {
+    let mut host = Host::new(Limits { masks: 1, ..LIMITS }, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push(&prompt(3), &mut pool).unwrap();
+    for wrong in [&[1][..], &mask_of(&[])] {
+        let ask = Ask { mask: Some(wrong), ..Ask::default() };
+        let error = sequence.tick_with(&mut device, &ask, &mut |_, _| ()).unwrap_err();
+        assert_eq!(error, SequenceError::Submit(SubmitError::Step(StepFault::Mask { mask: 0 })));
+    }
+    let mask = mask_of(&[5]);
+    let ask = Ask { mask: Some(&mask), ..Ask::default() };
+    while sequence.tick_with(&mut device, &ask, &mut |_, _| ()).unwrap() != Tick::Idle {}
+    assert_eq!(sequence.next().unwrap().candidates[0].token, 5);
+}
+
+#[test]
+fn rows_are_exposed_within_the_limits_of_a_step() {
+    let text = prompt(20);
+    let taps = [Tap::Layer(0, Reg::Hidden), Tap::Final(Reg::Normed)];
+    let mut host = Host::new(Limits { taps: 2, exposed: 3, ..LIMITS }, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push(&text, &mut pool).unwrap();
+    let ask = Ask { taps: &taps, exposed: 5..15, ..Ask::default() };
+    let (mut addresses, mut seen) = (Vec::new(), Vec::new());
+    let mut observe = |rows: &[Row], report: &StepReport<'_>| {
+        addresses.extend(rows.iter().filter(|row| row.expose).map(|row| row.address));
+        seen.extend_from_slice(report.exposed);
+        let shown: Vec<f32> = rows
+            .iter()
+            .filter(|row| row.expose)
+            .flat_map(|row| taps.iter().map(|tap| crate::fake::shown(tap, row)))
+            .collect();
+        assert_eq!(report.exposed, shown);
+    };
+    while sequence.tick_with(&mut device, &ask, &mut observe).unwrap() != Tick::Idle {}
+    assert_eq!(addresses, (5..15).collect::<Vec<_>>());
+    assert_eq!(seen.len(), 20);
+    assert_eq!(device.steps, [8, 3, 3, 6]);
+    // Where none may be exposed the device says so.
+    let mut host = Host::new(Limits { taps: 2, ..LIMITS }, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push(&text, &mut pool).unwrap();
+    let ask = Ask { exposed: 0..20, ..ask };
+    let error = sequence.tick_with(&mut device, &ask, &mut |_, _| ()).unwrap_err();
+    let fault = StepFault::TooMany { what: "exposed", count: 1, limit: 0 };
+    assert_eq!(error, SequenceError::Submit(SubmitError::Step(fault)));
 }
 
 proptest! {

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::layout::Layout;
 use crate::memory::admit::{self, Capacity, Demand, Unfit};
 use crate::sample::Sampler;
+use crate::tool::CallNumber;
 
 impl Kernel<'_> {
     /// Does what an agent (or, with `None`, the host) asks. What is refused changed nothing.
@@ -38,6 +39,12 @@ impl Kernel<'_> {
             Call::Resume(agent) => self.resume(agent).map(|()| Reply::Done),
             Call::Send(agent, tokens) => self.send(caller, agent, tokens).map(|()| Reply::Done),
             Call::Forward(ref forward) => self.forward(forward).map(|()| Reply::Done),
+            Call::Invoke(agent, ref request) => {
+                self.invoke(agent, request).map(|number| Reply::Call(number.0))
+            }
+            Call::Return { call, tokens, fits } => {
+                self.return_call(CallNumber(call), tokens, fits).map(|()| Reply::Done)
+            }
             Call::Wait(agent, other) => self.wait(agent, other).map(|()| Reply::Done),
             Call::SetPriority(agent, priority) => self.set_priority(agent, priority).map(|()| Reply::Done),
             Call::Pin { agent, start, end, keep } => self.pin(agent, start, end, keep).map(|()| Reply::Done),
@@ -62,8 +69,10 @@ impl Kernel<'_> {
             | Call::Suspend(agent)
             | Call::Resume(agent)
             | Call::Wait(agent, _)
+            | Call::Invoke(agent, _)
             | Call::Pin { agent, .. } => (agent == caller, "control of other agents"),
             Call::SetPriority(..) | Call::SetBudget(..) => (false, "control of budgets"),
+            Call::Return { .. } => (false, "returns of tools"),
             Call::Checkpoint(..) | Call::Restore => (false, "checkpoints"),
         };
         if permitted { Ok(()) } else { Err(CallError::NotPermitted { capability }) }
@@ -77,7 +86,12 @@ impl Kernel<'_> {
         if tokens.len() > spec.context as usize {
             return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
         }
-        let (index, rcb) = self.declare(spec)?;
+        // What was given back meanwhile is for those who waited for it.
+        self.admit_waiting();
+        let (index, mut rcb) = self.declare(spec)?;
+        if spec.admission == Admission::Wait && self.is_waited_for(spec.priority) {
+            rcb.reserved = 0;
+        }
         let first = index * self.config.context as usize;
         tokens.copy_to(&mut self.tokens[first..]);
         let id = self.settle_in(index, rcb, None, tokens.len() as u32);
@@ -211,6 +225,11 @@ impl Kernel<'_> {
         self.go_on(index);
     }
 
+    /// Whether somebody who is as urgent waits to be admitted already: nobody who can wait overtakes them.
+    fn is_waited_for(&self, priority: Priority) -> bool {
+        self.agents().any(|rcb| rcb.state == State::New && rcb.effective.level() >= priority.level())
+    }
+
     /// Admits who waits, the most urgent first, as far as they fit.
     pub(super) fn admit_waiting(&mut self) {
         if !core::mem::take(&mut self.vacated) {
@@ -294,6 +313,9 @@ impl Kernel<'_> {
             }
             (State::Suspended(Resume::Blocked(BlockedOn::Host)), _) if rcb.tokens < rcb.context => {
                 self.change(index, State::Blocked(BlockedOn::Host));
+            }
+            (State::Suspended(Resume::Blocked(BlockedOn::Tool)), _) if !rcb.calls.is_empty() => {
+                self.change(index, State::Blocked(BlockedOn::Tool));
             }
             _ => self.go_on(index),
         }

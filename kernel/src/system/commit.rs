@@ -3,7 +3,7 @@
 use agentos_hal::{DeviceError, Mass, PageError};
 
 use super::{Kernel, Report, Tick};
-use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, Resume, State};
+use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, Resume, Resuming, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
@@ -85,6 +85,8 @@ impl Kernel<'_> {
             if rcb.state.is_over() {
                 continue;
             }
+            self.drop_lost_offers(index);
+            let rcb = self.rcb(index);
             let table = self.table(index);
             let lost = table.iter().any(|mapping| self.pager.slice(mapping.slice).computed == 0);
             if !lost {
@@ -196,9 +198,13 @@ impl Kernel<'_> {
             rcb.metrics.latency_us = now_us.saturating_sub(stirred_us);
             rcb.metrics.worst_latency_us = rcb.metrics.worst_latency_us.max(rcb.metrics.latency_us);
         }
-        let (agent, watchdog) = (rcb.id, rcb.watchdog);
+        let (agent, watchdog, resuming) = (rcb.id, rcb.watchdog, rcb.resuming.take());
         let exhausted = rcb.exhausted(now_us);
         self.emit(Event::Token { agent, address, token, logit, logprob });
+        if let Some(Resuming { number, returned_us, times, .. }) = resuming {
+            let encode_us = now_us.saturating_sub(returned_us);
+            self.emit(Event::ToolResumed { agent, number: number.0, times, encode_us });
+        }
         if self.vocabulary.ends.contains(&token) {
             self.finish(index, Finish::Stop);
         } else if let Some(finish) = exhausted {
@@ -312,11 +318,12 @@ impl Kernel<'_> {
             self.pager.release(mapping.slice);
         }
         self.drop_offers(index, 0);
+        self.abandon_calls(index);
         let rcb = self.rcb_mut(index);
         rcb.mapped = 0;
         rcb.received = Received::default();
         rcb.focus = None;
-        rcb.calls.clear();
+        rcb.resuming = None;
         rcb.reserved = 0;
         rcb.inbox = 0;
         rcb.waits_for.clear();

@@ -7,6 +7,9 @@ use crate::layout::SliceLimits;
 use crate::memory::SLICE_PAGES;
 use crate::memory::pack::Packing;
 
+/// Masks that a step may have.
+pub const MOST_MASKS: usize = 64;
+
 /// The sizes of a system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -44,6 +47,12 @@ pub struct Config {
     pub moves_per_tick: u32,
     /// How long a blocked agent holds its pages against the next lower level, in microseconds.
     pub lease_us: u64,
+    /// Tool calls that may be open at once, over all agents.
+    pub calls: u32,
+    /// Masks of guarded agents in a step.
+    pub masks: u32,
+    /// Words of a mask: a bit for each token of the vocabulary. 0 where no agent is guarded.
+    pub mask_words: u32,
     /// The layer whose attention mass tells a bounded agent's relevant slices.
     pub relevance_layer: u32,
     /// How short and how long a slice may be.
@@ -73,6 +82,8 @@ impl Config {
             self.segments >= self.slices_per_agent(),
             "a step holds at least the slices of one agent's context"
         );
+        assert!(self.masks as usize <= MOST_MASKS, "a step has at most 64 masks");
+        assert!((self.masks == 0) == (self.mask_words == 0), "a mask has words");
         let pages = self.slice_limits.worst_pages(self.context);
         let resident = if pages < self.l1_pages { pages } else { self.l1_pages };
         assert!(self.segment_pages >= resident, "a step holds at least the resident pages of one agent");
@@ -106,6 +117,9 @@ impl Config {
             hang_us: 30_000_000,
             moves_per_tick: 256,
             lease_us: 100_000,
+            calls: 0,
+            masks: 0,
+            mask_words: 0,
             relevance_layer: 0,
             slice_limits,
             kv: KvType::F16,
@@ -122,7 +136,7 @@ impl Config {
             segment_pages: self.segment_pages,
             outcomes: spans,
             candidates: self.candidates.min(shape.vocab),
-            masks: 0,
+            masks: self.masks,
             taps: 0,
             exposed: 0,
             context: self.context,

@@ -11,6 +11,7 @@ use crate::memory::slices::{Slice, VACANT_SLICE};
 use crate::memory::table::{Mapping, VACANT_MAPPING};
 use crate::sample::Weighed;
 use crate::sched::ready::{Link, VACANT_LINK};
+use crate::tool::OpenCall;
 
 /// The tables that a kernel works in. The numbers are those of [`Sizes`](super::Sizes), of the arena and
 /// of a page's image:
@@ -42,6 +43,8 @@ use crate::sched::ready::{Link, VACANT_LINK};
 ///     { SIZES.segment_pages },
 ///     { SIZES.weighed },
 ///     { SIZES.events },
+///     { SIZES.calls },
+///     { SIZES.masks },
 /// >;
 ///
 /// static INTERRUPTS: Interrupts = Interrupts::new();
@@ -67,6 +70,8 @@ pub struct Memory<
     const SEGMENT_PAGES: usize,
     const WEIGHED: usize,
     const EVENTS: usize,
+    const CALLS: usize,
+    const MASKS: usize,
 > {
     agents: [Slot; AGENTS],
     links: [Link; AGENTS],
@@ -86,6 +91,8 @@ pub struct Memory<
     segment_pages: [PageId; SEGMENT_PAGES],
     weighed: [Weighed; WEIGHED],
     events: [Record; EVENTS],
+    calls: [Option<OpenCall>; CALLS],
+    masks: [u32; MASKS],
 }
 
 impl<
@@ -105,6 +112,8 @@ impl<
     const SEGMENT_PAGES: usize,
     const WEIGHED: usize,
     const EVENTS: usize,
+    const CALLS: usize,
+    const MASKS: usize,
 >
     Memory<
         AGENTS,
@@ -123,6 +132,8 @@ impl<
         SEGMENT_PAGES,
         WEIGHED,
         EVENTS,
+        CALLS,
+        MASKS,
     >
 {
     /// Empty tables.
@@ -147,6 +158,8 @@ impl<
             segment_pages: [PageId(0); SEGMENT_PAGES],
             weighed: [Weighed::ZERO; WEIGHED],
             events: [VACANT_RECORD; EVENTS],
+            calls: [None; CALLS],
+            masks: [0; MASKS],
         }
     }
 
@@ -172,6 +185,8 @@ impl<
             segment_pages: &mut self.segment_pages,
             weighed: &mut self.weighed,
             events: &mut self.events,
+            calls: &mut self.calls,
+            masks: &mut self.masks,
             interrupts,
         }
     }

@@ -157,6 +157,18 @@ impl Kernel<'_> {
         rcb.offers_taken = rcb.offers_taken.min(keep);
     }
 
+    /// Gives back the first offer that was lost with the device, and those behind it: their tokens are
+    /// computed.
+    pub(super) fn drop_lost_offers(&mut self, index: usize) {
+        let lost = |number: &u32| {
+            let slice = self.mappings[self.offer_place(index, *number)].slice;
+            self.pager.slice(slice).computed == 0
+        };
+        if let Some(first) = (0..self.rcb(index).offers).find(lost) {
+            self.drop_offers(index, first);
+        }
+    }
+
     /// Maps the next slice that was sent to an agent, if its context has come to it. Returns whether it
     /// has.
     pub(super) fn take_offer(&mut self, index: usize) -> bool {

@@ -7,7 +7,7 @@
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
 //!   with whose priority.
-//! * `save`, `restore`: agents to bytes and back.
+//! * `save`, `restore`: agents to bytes and back. `tools`: calls of tools.
 //! * `vectors`: what each interrupt does.
 //! * [`audit`]: whether the books agree.
 
@@ -24,19 +24,24 @@ mod plan;
 mod restore;
 mod room;
 mod save;
+mod tools;
 mod vectors;
 mod waits;
 
 pub use config::Config;
 pub use memory::Memory;
 pub use storage::{Sizes, Storage, Vocabulary};
+pub use vectors::USER_RESUME;
 
 use core::task::Poll;
+
+use heapless::Vec;
 
 use agentos_hal::{Clock, DeviceError, LayerRange, Step, StepReport, SubmitError, TensorDevice};
 
 use crate::agent::{AgentId, Rcb, State, legal};
 use crate::event::{Event, EventRing, Record};
+use crate::guard::Guard;
 use crate::interrupt::{Interrupts, Posted, VectorId};
 use crate::memory::arena::Arena;
 use crate::memory::index::Index;
@@ -49,6 +54,7 @@ use crate::pool::PagePool;
 use crate::sample::Weighed;
 use crate::sched::cost::RowCost;
 use crate::sched::ready::Ready;
+use crate::tool::{Bus, OpenCall};
 use latency::Latencies;
 use storage::{Rider, Slot};
 
@@ -58,6 +64,10 @@ pub struct Devices<'d> {
     pub tensor: &'d mut dyn TensorDevice,
     /// The time.
     pub clock: &'d dyn Clock,
+    /// The tools; [`NoTools`](crate::tool::NoTools) where there are none.
+    pub tools: &'d mut dyn Bus,
+    /// What agents that are guarded may say; [`Unguarded`](crate::guard::Unguarded) where none is.
+    pub guard: &'d mut dyn Guard,
 }
 
 /// What a tick has come to.
@@ -130,6 +140,10 @@ struct StepTables<'m> {
     rider_count: usize,
     segment_count: usize,
     page_count: usize,
+    /// Masks of a word for each 32 tokens of the vocabulary, one behind the other.
+    masks: &'m mut [u32],
+    mask_words: usize,
+    mask_count: usize,
     counters: LayerRange,
 }
 
@@ -164,6 +178,11 @@ pub struct Kernel<'m> {
     tokens: &'m mut [u32],
     inbox: &'m mut [u32],
     mappings: &'m mut [Mapping],
+    calls: &'m mut [Option<OpenCall>],
+    /// The number of the next tool call.
+    next_call: u64,
+    /// When the last step ended, in microseconds.
+    rested_us: u64,
     ready: Ready<'m>,
     pager: Pager<'m>,
     step: StepTables<'m>,
@@ -224,6 +243,7 @@ impl<'m> Kernel<'m> {
         let config = config.checked();
         check(&config, &storage, &packing)?;
         storage.agents.fill(Slot::default());
+        storage.calls.fill(None);
         let arena = Arena::new(
             storage.arena,
             storage.frames,
@@ -248,6 +268,9 @@ impl<'m> Kernel<'m> {
             rider_count: 0,
             segment_count: 0,
             page_count: 0,
+            masks: storage.masks,
+            mask_words: config.mask_words as usize,
+            mask_count: 0,
             counters: LayerRange::NONE,
         };
         let mut kernel = Kernel {
@@ -259,6 +282,9 @@ impl<'m> Kernel<'m> {
             tokens: storage.tokens,
             inbox: storage.inbox,
             mappings: storage.mappings,
+            calls: storage.calls,
+            next_call: 1,
+            rested_us: 0,
             ready: Ready::new(storage.links),
             pager,
             step,
@@ -291,6 +317,9 @@ impl<'m> Kernel<'m> {
     /// step. Never waits.
     pub fn tick(&mut self, devices: &mut Devices<'_>) -> Tick {
         self.now_us = devices.clock.now().micros;
+        if !self.transfer_has_begun() {
+            self.look_at_tools(devices.tools);
+        }
         let tick = match self.phase {
             Phase::Lost => Tick::DeviceLost,
             Phase::Running { since_us } => self.poll(since_us, devices),
@@ -366,6 +395,8 @@ impl<'m> Kernel<'m> {
             return Tick::Pending;
         }
         self.deliver();
+        // Tools begin before the next step does, and work beside it.
+        self.look_at_tools(devices.tools);
         match self.pager.go_on(devices.tensor) {
             Poll::Pending => return Tick::Pending,
             Poll::Ready(Err(error)) => return self.page_failed(error),
@@ -378,7 +409,7 @@ impl<'m> Kernel<'m> {
             return Tick::Pending;
         }
         self.admit_waiting();
-        match self.plan(devices.tensor) {
+        match self.plan(devices.tensor, devices.guard) {
             plan::Planned::Step => self.submit(devices),
             // What was not delivered yet, for there was so much, may give somebody work.
             plan::Planned::Nothing if self.interrupts.is_pending() => Tick::Pending,
@@ -404,7 +435,7 @@ impl<'m> Kernel<'m> {
 
     fn submit(&mut self, devices: &mut Devices<'_>) -> Tick {
         let before = devices.clock.now().micros;
-        let result = devices.tensor.submit(&self.step.as_step());
+        let result = devices.tensor.submit(&self.step.as_step(&self.step.masks()));
         let after = devices.clock.now().micros;
         self.step_kernel_us = self.step_kernel_us.saturating_sub(after.saturating_sub(before));
         match result {
@@ -444,6 +475,7 @@ impl<'m> Kernel<'m> {
                 let device_us = after.saturating_sub(since_us);
                 self.figures.device_us += device_us;
                 self.phase = Phase::Resting;
+                self.rested_us = after;
                 match result.and_then(crate::sequence::finite) {
                     Ok(report) => {
                         self.cost = self.cost.after(rows, device_us);
@@ -538,16 +570,23 @@ impl<'m> Kernel<'m> {
 impl StepTables<'_> {
     fn clear(&mut self) {
         (self.row_count, self.rider_count, self.segment_count, self.page_count) = (0, 0, 0, 0);
+        self.mask_count = 0;
         self.counters = LayerRange::NONE;
     }
 
-    fn as_step(&self) -> Step<'_> {
+    /// The masks of the step, each on its own.
+    fn masks(&self) -> Vec<&[u32], { config::MOST_MASKS }> {
+        let used = &self.masks[..self.mask_count * self.mask_words];
+        used.chunks_exact(self.mask_words.max(1)).collect()
+    }
+
+    fn as_step<'s>(&'s self, masks: &'s [&'s [u32]]) -> Step<'s> {
         Step {
             rows: &self.rows[..self.row_count],
             spans: &self.spans[..self.rider_count],
             segments: &self.segments[..self.segment_count],
             pages: &self.pages[..self.page_count],
-            masks: &[],
+            masks,
             taps: &[],
             counters: self.counters,
         }
@@ -576,6 +615,8 @@ fn check(config: &Config, storage: &Storage<'_>, packing: &Packing) -> Result<()
         ("segment_pages", storage.segment_pages.len(), sizes.segment_pages),
         ("weighed", storage.weighed.len(), sizes.weighed),
         ("events", storage.events.len(), sizes.events),
+        ("calls", storage.calls.len(), sizes.calls),
+        ("masks", storage.masks.len(), sizes.masks),
     ] {
         if found != expected {
             return Err(StorageError { table, found, expected });

@@ -11,6 +11,7 @@ use super::room::Room;
 use super::storage::Rider;
 use crate::agent::{MemoryMode, State};
 use crate::event::Event;
+use crate::guard::{Allowed, Guard};
 use crate::layout::Placement;
 use crate::memory::table::{Fidelity, Mapping, VACANT_MAPPING};
 use crate::memory::{SLICE_PAGES, SliceHash, SliceId, select};
@@ -29,7 +30,7 @@ pub(super) enum Planned {
 }
 
 /// What a whole round of planning shares.
-pub(super) struct Round {
+pub(super) struct Round<'g> {
     /// Rows that the step may still have.
     pub rows: u32,
     /// Pages that are held for more urgent agents.
@@ -38,6 +39,8 @@ pub(super) struct Round {
     pub moves: u32,
     /// Agents behind the one that is asked, in its level.
     pub behind: u32,
+    /// Says what guarded agents may say.
+    pub guard: &'g mut dyn Guard,
 }
 
 /// What came of asking one agent.
@@ -61,13 +64,13 @@ enum Place {
 
 impl Kernel<'_> {
     /// Lays out the next step.
-    pub(super) fn plan(&mut self, device: &mut dyn TensorDevice) -> Planned {
+    pub(super) fn plan(&mut self, device: &mut dyn TensorDevice, guard: &mut dyn Guard) -> Planned {
         self.step.clear();
         self.pager.begin_round();
         let layer = self.config.relevance_layer;
         self.step.counters = LayerRange { start: layer, end: layer + 1 };
         let rows = self.cost.rows_within(self.config.step_target_us, self.config.rows);
-        let mut round = Round { rows, held: 0, moves: self.config.moves_per_tick, behind: 0 };
+        let mut round = Round { rows, held: 0, moves: self.config.moves_per_tick, behind: 0, guard };
         let outcome = match self.suspect() {
             Some(index) => self.ask(index, &mut round, device).map(|_| ()),
             None => self.ask_all(&mut round, device),
@@ -89,7 +92,7 @@ impl Kernel<'_> {
         level.find(|&index| self.rcb(index).strikes > 0)
     }
 
-    fn ask_all(&mut self, round: &mut Round, device: &mut dyn TensorDevice) -> Result<(), PageError> {
+    fn ask_all(&mut self, round: &mut Round<'_>, device: &mut dyn TensorDevice) -> Result<(), PageError> {
         let mut next = self.ready.first();
         let mut level = None;
         while let Some(agent) = next {
@@ -138,7 +141,7 @@ impl Kernel<'_> {
     fn ask(
         &mut self,
         index: usize,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Asked, PageError> {
         self.map_computed(index);
@@ -159,7 +162,7 @@ impl Kernel<'_> {
             Room::Made => (),
             Room::Short(pages) => return Ok(Asked::Short(pages)),
         }
-        let placed = self.place_rows(index, most, round.held, device);
+        let placed = self.place_rows(index, most, round, device);
         // It is not in the step yet, so nobody else would take its rows back.
         let rows = placed.inspect_err(|_| self.go_back(index))?;
         if rows == 0 {
@@ -328,7 +331,7 @@ impl Kernel<'_> {
         &mut self,
         index: usize,
         mut most: u32,
-        held: u32,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<u32, PageError> {
         let mut rows = 0;
@@ -373,16 +376,38 @@ impl Kernel<'_> {
                 id
             };
             if usize::from(self.pager.slice(id).pages) <= offset / PAGE_TOKENS
-                && (self.pager.free() <= held || self.pager.grow(id).is_none())
+                && (self.pager.free() <= round.held || self.pager.grow(id).is_none())
             {
                 break;
             }
+            let Some(mask) = self.allowed(index, round.guard) else { break };
             self.pager.need(id);
             self.pager.plan_token(id);
-            self.place_row(index, id);
+            self.place_row(index, id, mask);
             rows += 1;
         }
         Ok(rows)
+    }
+
+    /// The mask of the next row to place, if it has one; `None` while the row cannot be in a step, because the
+    /// guard does not know yet, or because there is no room for its mask.
+    fn allowed(&mut self, index: usize, guard: &mut dyn Guard) -> Option<Option<u16>> {
+        let rcb = self.rcb(index);
+        let last = rcb.cursor.layout.tokens + 1 == rcb.tokens;
+        if !(rcb.guarded && last && rcb.generates()) {
+            return Some(None);
+        }
+        let id = rcb.id;
+        let (number, words) = (self.step.mask_count, self.step.mask_words);
+        let mask = self.step.masks.get_mut(number * words..(number + 1) * words)?;
+        match guard.next(id, mask) {
+            Allowed::Anything => Some(None),
+            Allowed::NotYet => None,
+            Allowed::Masked => {
+                self.step.mask_count += 1;
+                Some(Some(number as u16))
+            }
+        }
     }
 
     /// Where the next token goes: the entry of the page table and the offset in its slice.
@@ -392,7 +417,7 @@ impl Kernel<'_> {
         (at as usize, layout.open as usize)
     }
 
-    fn place_row(&mut self, index: usize, id: SliceId) {
+    fn place_row(&mut self, index: usize, id: SliceId, mask: Option<u16>) {
         let token = self.log(index)[self.rcb(index).cursor.layout.tokens as usize];
         let Placement { address, offset, place, .. } = self.advance(index);
         let rcb = self.rcb(index);
@@ -403,7 +428,7 @@ impl Kernel<'_> {
         };
         let page = self.pager.slice(id).device_pages()[offset as usize / PAGE_TOKENS];
         self.step.rows[self.step.row_count] =
-            Row { token, address, page, place, offset, want, mask: None, expose: false };
+            Row { token, address, page, place, offset, want, mask, expose: false };
         self.step.row_count += 1;
     }
 

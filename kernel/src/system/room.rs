@@ -36,7 +36,7 @@ impl Kernel<'_> {
         &mut self,
         index: usize,
         most: u32,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Room, PageError> {
         for entry in 0..self.table(index).len() {
@@ -61,7 +61,7 @@ impl Kernel<'_> {
     fn page_in_absent(
         &mut self,
         index: usize,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Option<u32>, PageError> {
         let mut brought = 0;
@@ -102,7 +102,7 @@ impl Kernel<'_> {
     fn bring_in(
         &mut self,
         slice: SliceId,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
         if round.moves == 0 || self.pager.is_paging() {
@@ -116,7 +116,7 @@ impl Kernel<'_> {
     fn page_out_unselected(
         &mut self,
         index: usize,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<(), PageError> {
         let MemoryMode::Bounded { packed, .. } = self.rcb(index).memory else { return Ok(()) };
@@ -145,7 +145,7 @@ impl Kernel<'_> {
         &mut self,
         index: usize,
         entry: usize,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
         if round.moves == 0 || self.pager.is_paging() {
@@ -191,7 +191,7 @@ impl Kernel<'_> {
         &mut self,
         index: usize,
         pages: u32,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<bool, PageError> {
         while self.pager.free() < pages + round.held {
@@ -210,7 +210,7 @@ impl Kernel<'_> {
         &mut self,
         owner: usize,
         slice: SliceId,
-        round: &mut Round,
+        round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
         if round.moves == 0 || self.pager.is_paging() {

@@ -2,11 +2,11 @@
 
 use core::task::Poll;
 
-use agentos_hal::{PAGE_TOKENS, TensorDevice};
+use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
 use heapless::Vec;
 use serde::Serialize;
 
-use super::{Kernel, Transfer};
+use super::{Kernel, Tick, Transfer};
 use crate::agent::{AgentId, Cursor};
 use crate::call::CallError;
 use crate::checkpoint::{
@@ -92,7 +92,9 @@ impl Kernel<'_> {
     /// has to end first, or the device is at work on a page.
     ///
     /// # Errors
-    /// [`CheckpointError::NotBegun`], [`CheckpointError::Page`]; the checkpoint is then given up.
+    /// [`CheckpointError::NotBegun`], [`CheckpointError::Page`]; the checkpoint is then given up. If the device
+    /// was lost, the next tick says so, and a checkpoint can be begun anew behind
+    /// [`Kernel::device_restored`].
     ///
     /// # Panics
     /// Without room for a byte.
@@ -154,8 +156,8 @@ impl Kernel<'_> {
         if at == 0 {
             match self.pager.make_image(slice, page, device) {
                 Poll::Ready(Ok(())) => (),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(PageError::Busy)) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.page_refused(error))),
             }
         }
         let image = self.pager.image(slice, page);
@@ -169,6 +171,15 @@ impl Kernel<'_> {
             Stage::Mapping { entry: entry + 1 }
         };
         Poll::Ready(Ok(count))
+    }
+
+    /// What a page that could not be moved makes of a checkpoint. A device that is gone is the next tick's
+    /// matter.
+    pub(super) fn page_refused(&mut self, error: PageError) -> CheckpointError {
+        if matches!(error, PageError::Lost | PageError::NotPrepared) {
+            let _: Tick = self.lose();
+        }
+        CheckpointError::Page(error)
     }
 
     /// Makes the bytes of the stage that is due, and says what comes after.
@@ -298,7 +309,7 @@ impl Kernel<'_> {
             turn_tokens: rcb.turn_tokens,
             turn_over: rcb.turn_over,
             waits_for: rcb.waits_for.iter().filter_map(|&agent| self.number_of(only, agent)).collect(),
-            calls: rcb.calls.clone(),
+            calls: self.call_records(rcb.id),
             lived_us: rcb.age_us(self.now_us),
             metrics: rcb.metrics,
         }

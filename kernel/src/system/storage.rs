@@ -12,6 +12,7 @@ use crate::memory::slices::Slice;
 use crate::memory::table::Mapping;
 use crate::sample::Weighed;
 use crate::sched::ready::Link;
+use crate::tool::OpenCall;
 
 /// A place for an agent.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +116,10 @@ pub struct Storage<'m> {
     pub weighed: &'m mut [Weighed],
     /// Per event that waits to be drained.
     pub events: &'m mut [Record],
+    /// Per tool call that may be open.
+    pub calls: &'m mut [Option<OpenCall>],
+    /// Per mask of a step and word of a mask.
+    pub masks: &'m mut [u32],
     /// Where hosts post interrupts.
     pub interrupts: &'m Interrupts,
 }
@@ -150,6 +155,10 @@ pub struct Sizes {
     pub weighed: usize,
     /// Length of `events`.
     pub events: usize,
+    /// Length of `calls`.
+    pub calls: usize,
+    /// Length of `masks`.
+    pub masks: usize,
 }
 
 impl Sizes {
@@ -172,6 +181,8 @@ impl Sizes {
             segment_pages: config.segment_pages as usize,
             weighed: config.candidates as usize,
             events: config.events as usize,
+            calls: config.calls as usize,
+            masks: config.masks as usize * config.mask_words as usize,
         }
     }
 
@@ -190,5 +201,7 @@ impl Sizes {
             + self.segment_pages * size_of::<PageId>()
             + self.weighed * size_of::<Weighed>()
             + self.events * size_of::<Record>()
+            + self.calls * size_of::<Option<OpenCall>>()
+            + self.masks * size_of::<u32>()
     }
 }

@@ -29,6 +29,7 @@ mod crowd;
 mod device;
 mod found;
 mod messages;
+mod tools;
 
 const PACKING: Packing = Packing::of(&SHAPE, agentos_hal::KvType::F16);
 
@@ -58,6 +59,8 @@ struct Rig {
     ends: BTreeMap<u64, Finish>,
     tags: BTreeMap<(u16, u32), u64>,
     events: Vec<Event>,
+    bus: tools::Bench,
+    guard: tools::Form,
 }
 
 const CONFIG: Config = Config {
@@ -105,6 +108,8 @@ impl Rig {
             segment_pages: leak(PageId(0), sizes.segment_pages),
             weighed: leak(Weighed::default(), sizes.weighed),
             events: leak(VACANT_RECORD, sizes.events),
+            calls: leak(None, sizes.calls),
+            masks: leak(0, sizes.masks),
             interrupts: Box::leak(Box::new(Interrupts::new())),
         };
         let vocabulary = Vocabulary {
@@ -120,6 +125,8 @@ impl Rig {
             ends: BTreeMap::new(),
             tags: BTreeMap::new(),
             events: Vec::new(),
+            bus: tools::Bench::default(),
+            guard: tools::Form::default(),
         }
     }
 
@@ -147,7 +154,12 @@ impl Rig {
     }
 
     fn tick(&mut self) -> Tick {
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut self.device, clock: &self.clock });
+        let tick = self.kernel.tick(&mut Devices {
+            tensor: &mut self.device,
+            clock: &self.clock,
+            tools: &mut self.bus,
+            guard: &mut self.guard,
+        });
         self.drain();
         self.kernel.audit().unwrap();
         tick
@@ -206,6 +218,7 @@ fn spec(tag: u64, tokens: u32) -> Spec {
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
+        guarded: false,
         tag,
     }
 }

@@ -1,7 +1,7 @@
 //! What each interrupt does.
 
 use super::Kernel;
-use crate::agent::{AgentId, BlockedOn, Finish, Resume, State};
+use crate::agent::{AgentId, BlockedOn, Finish, State};
 use crate::event::Event;
 use crate::interrupt::{Posted, QUEUE_DEPTH, VectorId};
 use crate::watch;
@@ -19,8 +19,7 @@ const fn handler(vector: VectorId) -> Handler {
         VectorId::User => user,
         VectorId::Watchdog => watchdog,
         VectorId::Shutdown => shutdown,
-        VectorId::ToolInvoke => tool_invoke,
-        VectorId::ToolDone | VectorId::ToolTimeout => tool_done,
+        VectorId::ToolInvoke | VectorId::ToolDone | VectorId::ToolTimeout => tool,
         VectorId::PageFault | VectorId::DeviceFault => reported,
         VectorId::SyncDrift | VectorId::PerceptionErr | VectorId::StoreDone | VectorId::StoreErr => reported,
     }
@@ -146,35 +145,8 @@ fn watchdog(kernel: &mut Kernel<'_>, posted: &Posted) {
     }
 }
 
-/// An agent waits for a tool; the payload names the call. Calls beyond the deepest stack are not opened.
-fn tool_invoke(kernel: &mut Kernel<'_>, posted: &Posted) {
-    let Some(index) = kernel.concerned(posted.agent) else { return };
-    let blocked = match kernel.rcb(index).state {
-        State::Ready => State::Blocked(BlockedOn::Host),
-        State::Suspended(Resume::Ready) => State::Suspended(Resume::Blocked(BlockedOn::Host)),
-        state => state,
-    };
-    if kernel.rcb_mut(index).calls.push(posted.payload).is_ok() {
-        kernel.change(index, blocked);
-    }
-}
-
-/// A tool is done, or took too long. The agent goes on when none of its calls is open.
-fn tool_done(kernel: &mut Kernel<'_>, posted: &Posted) {
-    let Some(index) = kernel.concerned(posted.agent) else { return };
-    let rcb = kernel.rcb_mut(index);
-    let before = rcb.calls.len();
-    rcb.calls.retain(|&call| call != posted.payload);
-    if rcb.calls.len() == before || !rcb.calls.is_empty() {
-        return;
-    }
-    match rcb.state {
-        State::Blocked(BlockedOn::Host) => kernel.go_on(index),
-        State::Suspended(Resume::Blocked(BlockedOn::Host)) => {
-            kernel.change(index, State::Suspended(Resume::Ready));
-        }
-        _ => (),
-    }
+fn tool(kernel: &mut Kernel<'_>, posted: &Posted) {
+    kernel.tool_interrupt(posted);
 }
 
 /// No further step begins. Agents stay as they are, so that they can be saved.

@@ -206,8 +206,9 @@ pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) 
         bindings.extend((1..matrices).map(|_| Binding::Write));
     }
     let dtype = weights.info().dtype;
-    let name = format!("{kernel:?} {dtype} {form:?}");
-    (kernel, gpu.named_pipeline(&name, "main", &bindings, || kernel.source(dtype, form)))
+    let extensions = gpu.extensions();
+    let name = format!("{kernel:?} {dtype} {form:?} {}", extensions.halves);
+    (kernel, gpu.named_pipeline(&name, "main", &bindings, || kernel.source(dtype, form, extensions)))
 }
 
 impl Lookup {
@@ -217,7 +218,7 @@ impl Lookup {
     /// When the register is not as wide as the weights: the program was verified.
     pub fn new(gpu: &Gpu, weights: &Weights, out: &Register) -> Lookup {
         assert_eq!((weights.info().cols, weights.matrices.len()), (out.width, 1), "verified widths");
-        let source = Kernel::Embed.source(weights.info().dtype, Form::Plain);
+        let source = Kernel::Embed.source(weights.info().dtype, Form::Plain, gpu.extensions());
         let pipeline = gpu.pipeline(&source, "main", &[Binding::Read, Binding::Read, Binding::Write]);
         let bind = |part: &Part| {
             let sizes = upload(gpu, &sizes(weights, part, &[out]));

@@ -4,7 +4,7 @@ use agentos_hal::{Activation, DType};
 
 use super::format::format_of;
 use super::source::source;
-use crate::Variant;
+use crate::variant::{Extensions, Variant};
 
 /// One kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +104,12 @@ impl Kernel {
     }
 
     /// Its shader for an element type.
-    pub fn source(self, dtype: DType, form: Form) -> String {
+    pub fn source(self, dtype: DType, form: Form, extensions: Extensions) -> String {
         let format = format_of(dtype);
+        let text =
+            |kernel: &str, constants: &[(&str, u32)]| source(&format, form, kernel, constants, extensions);
         match self {
-            Kernel::Embed => {
-                source(&format, form, include_str!("kernel/embed.wgsl"), &[("WIDTH", EMBED_WIDTH)])
-            }
+            Kernel::Embed => text(include_str!("kernel/embed.wgsl"), &[("WIDTH", EMBED_WIDTH)]),
             Kernel::Lone(rows) => {
                 let constants = [
                     ("WIDTH", LONE_WIDTH),
@@ -117,7 +117,7 @@ impl Kernel {
                     ("HALF_COLUMNS", LONE_COLUMNS / 2),
                     ("HEIGHT", rows),
                 ];
-                source(&format, form, include_str!("kernel/lone.wgsl"), &constants)
+                text(include_str!("kernel/lone.wgsl"), &constants)
             }
             Kernel::Few(rows, columns) => {
                 let slices = FEW_INVOCATIONS / columns;
@@ -132,11 +132,11 @@ impl Kernel {
                     ("HEIGHT", rows),
                     ("EIGHTS", 4),
                 ];
-                source(&format, form, include_str!("kernel/few.wgsl"), &constants)
+                text(include_str!("kernel/few.wgsl"), &constants)
             }
             Kernel::Tile(rows) => {
                 let constants = [("HEIGHT", rows), ("RIGHT", 128 * rows), ("COPIES", rows / 2), ("FOURS", 8)];
-                source(&format, form, include_str!("kernel/tile.wgsl"), &constants)
+                text(include_str!("kernel/tile.wgsl"), &constants)
             }
         }
     }

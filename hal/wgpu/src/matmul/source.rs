@@ -5,6 +5,7 @@ use agentos_hal::Activation;
 use super::format::Format;
 use super::kernel::Form;
 use crate::shader;
+use crate::variant::Extensions;
 
 const COMMON: &str = include_str!("decode/common.wgsl");
 const PRODUCT: &str = include_str!("kernel/product.wgsl");
@@ -14,7 +15,13 @@ const PRODUCT: &str = include_str!("kernel/product.wgsl");
 /// Lines between `//: for x in NAME` and `//: end` are repeated for x = 0 … NAME − 1, with `$x` standing for
 /// the number: sums that live in registers must not be an array that is indexed at run time. A NAME of 0 or 1
 /// is a condition.
-pub fn source(format: &Format, form: Form, kernel: &str, constants: &[(&str, u32)]) -> String {
+pub fn source(
+    format: &Format,
+    form: Form,
+    kernel: &str,
+    constants: &[(&str, u32)],
+    extensions: Extensions,
+) -> String {
     let gated = matches!(form, Form::Gated(_));
     let of_form = [
         ("GROUP_CHUNKS", format.group_chunks),
@@ -29,14 +36,23 @@ pub fn source(format: &Format, form: Form, kernel: &str, constants: &[(&str, u32
         Form::Gated(_) => include_str!("store/gated.wgsl"),
         Form::Stacked(_) => include_str!("store/stacked.wgsl"),
     };
+    let halves = shader::halves(extensions);
     let mut text = String::new();
     for (name, value) in &constants {
         text += &format!("const {name}: u32 = {value}u;\n");
     }
     text += &format!("const GELU: bool = {};\n", form == Form::Gated(Activation::Gelu));
-    for part in
-        [shader::STEP, shader::MATH, shader::ACTIVATION, COMMON, format.decode, PRODUCT, store, kernel]
-    {
+    for part in [
+        shader::STEP,
+        shader::MATH,
+        shader::ACTIVATION,
+        COMMON,
+        halves,
+        format.decode,
+        PRODUCT,
+        store,
+        kernel,
+    ] {
         let lines: Vec<&str> = part.lines().collect();
         unroll(&lines, &constants, &mut text);
     }

@@ -1,6 +1,6 @@
 //! Weight matrices in device memory, in as many parts as a binding limit calls for.
 
-use agentos_hal::{PrepareError, Resource, Tensor, TensorInfo};
+use agentos_hal::{DType, PrepareError, Resource, Tensor, TensorInfo};
 
 use super::format::{LANES, format_of};
 use super::pack::pack_strips;
@@ -113,6 +113,11 @@ impl Weights {
                 gpu.queue.submit([]);
             }
         }
+    }
+
+    /// Whether their kernels convert half-precision numbers.
+    pub fn have_halves(&self) -> bool {
+        !matches!(self.info().dtype, DType::F32 | DType::Bf16)
     }
 
     /// How many matrices they are.

@@ -92,7 +92,8 @@ fn score(lane: u32) -> f32 {
 }
 
 @compute @workgroup_size(LANES)
-fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn attend(@builtin(workgroup_id) group: vec3<u32>, lanes: Lanes) {
+    let lane = lane_of(lanes);
     let head = group.x % HEADS;
     let split = group.x / HEADS;
     let row = row_at(group.y);

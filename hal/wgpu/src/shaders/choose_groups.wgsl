@@ -109,7 +109,8 @@ fn before(other: u32, entry: u32) -> bool {
 }
 
 @compute @workgroup_size(LANES)
-fn choose(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn choose(@builtin(workgroup_id) group: vec3<u32>, lanes: Lanes) {
+    let lane = lane_of(lanes);
     let want = group.y;
     if lane == 0u {
         bound = LOWEST;

@@ -4,7 +4,8 @@
 @group(1) @binding(1) var<storage, read_write> blocks: array<vec4<f32>>;
 
 @compute @workgroup_size(LANES)
-fn head_blocks(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn head_blocks(@builtin(workgroup_id) group: vec3<u32>, lanes: Lanes) {
+    let lane = lane_of(lanes);
     let token = group.x * LANES + lane;
     var logit = LOWEST;
     var says = false;

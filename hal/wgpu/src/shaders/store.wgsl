@@ -3,6 +3,8 @@
 // In half precision two tokens share a word of keys. One invocation writes both, or keeps the other one:
 // no two invocations touch the same word, and the store table names no pair of places twice.
 
+// `key_of` gives a key's element: as the register has it, or turned on the way.
+
 @group(1) @binding(0) var<storage, read> keys: array<f32>;
 @group(1) @binding(1) var<storage, read> values: array<f32>;
 @group(1) @binding(2) var<storage, read_write> pages: array<u32>;
@@ -34,14 +36,14 @@ fn half_of(x: f32) -> u32 {
     return sign | (whole + select(0u, 1u, up));
 }
 
-fn store_halves(block: u32, at: u32, pair: u32, rows: vec2<u32>, head: u32, dim: u32) {
+fn store_halves(block: u32, pair: u32, rows: vec2<u32>, head: u32, dim: u32) {
     let word = block + dim * 4u + pair;
     var both = pages[word];
     if rows.x != NONE {
-        both = (both & 0xffff0000u) | half_of(keys[rows.x * KV_STRIDE + at]);
+        both = (both & 0xffff0000u) | half_of(key_of(rows.x, head, dim));
     }
     if rows.y != NONE {
-        both = (both & 0xffffu) | (half_of(keys[rows.y * KV_STRIDE + at]) << 16u);
+        both = (both & 0xffffu) | (half_of(key_of(rows.y, head, dim)) << 16u);
     }
     pages[word] = both;
     // Half of the invocations write the values of either token, two dimensions each.
@@ -56,10 +58,10 @@ fn store_halves(block: u32, at: u32, pair: u32, rows: vec2<u32>, head: u32, dim:
     }
 }
 
-fn store_singles(block: u32, at: u32, place: u32, row: u32, dim: u32) {
+fn store_singles(block: u32, place: u32, row: u32, head: u32, dim: u32) {
     if row != NONE {
-        pages[block + dim * 8u + place] = bitcast<u32>(keys[row * KV_STRIDE + at]);
-        pages[block + HALF_WORDS + place * HEAD_DIM + dim] = bitcast<u32>(values[row * KV_STRIDE + at]);
+        pages[block + dim * 8u + place] = bitcast<u32>(key_of(row, head, dim));
+        pages[block + HALF_WORDS + place * HEAD_DIM + dim] = bitcast<u32>(values[row * KV_STRIDE + head * HEAD_DIM + dim]);
     }
 }
 
@@ -76,9 +78,9 @@ fn store(@builtin(global_invocation_id) id: vec3<u32>) {
     let dim = id.x % HEAD_DIM;
     let block = (page * KV_HEADS + head) * 2u * HALF_WORDS;
     if KV_F16 {
-        store_halves(block, id.x, pair, rows, head, dim);
+        store_halves(block, pair, rows, head, dim);
     } else {
-        store_singles(block, id.x, 2u * pair, rows.x, dim);
-        store_singles(block, id.x, 2u * pair + 1u, rows.y, dim);
+        store_singles(block, 2u * pair, rows.x, head, dim);
+        store_singles(block, 2u * pair + 1u, rows.y, head, dim);
     }
 }

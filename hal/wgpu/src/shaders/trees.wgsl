@@ -1,5 +1,13 @@
-// Folds over a workgroup of LANES invocations, a power of two, in one order. Every invocation gets the
-// result; all have to call.
+// Folds over a workgroup of LANES invocations, a power of two, in one order: neighbours first, then neighbouring
+// pairs, and so on. Every invocation gets the result; all have to call.
+
+struct Lanes {
+    @builtin(local_invocation_index) index: u32,
+}
+
+fn lane_of(lanes: Lanes) -> u32 {
+    return lanes.index;
+}
 
 var<workgroup> leaves: array<vec2<f32>, LANES>;
 
@@ -7,9 +15,9 @@ fn greatest_of(lane: u32, x: f32) -> f32 {
     workgroupBarrier();
     leaves[lane].x = x;
     workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            leaves[lane].x = max(leaves[lane].x, leaves[lane + half].x);
+    for (var apart = 1u; apart < LANES; apart *= 2u) {
+        if (lane & (2u * apart - 1u)) == 0u {
+            leaves[lane].x = max(leaves[lane].x, leaves[lane + apart].x);
         }
         workgroupBarrier();
     }
@@ -20,9 +28,9 @@ fn sum_of(lane: u32, x: vec2<f32>) -> vec2<f32> {
     workgroupBarrier();
     leaves[lane] = x;
     workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half {
-            leaves[lane] += leaves[lane + half];
+    for (var apart = 1u; apart < LANES; apart *= 2u) {
+        if (lane & (2u * apart - 1u)) == 0u {
+            leaves[lane] += leaves[lane + apart];
         }
         workgroupBarrier();
     }

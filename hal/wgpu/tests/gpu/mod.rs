@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "not every test runs a model")]
 pub mod tiny;
 
-use agentos_wgpu::{Choice, Found, Variant, WgpuDevice, adapters};
+use agentos_wgpu::{Choice, Found, Kernels, WgpuDevice, adapters};
 
 /// The adapters of this machine.
 ///
@@ -20,8 +20,9 @@ pub fn found() -> Vec<Found> {
     found
 }
 
-/// Opens the adapter at this position.
-pub fn device(adapter: usize, variant: Variant) -> WgpuDevice {
-    let choice = Choice { adapter: Some(adapter.to_string()), variant: Some(variant), ..Choice::default() };
+/// Opens the adapter at this position, with these kernels.
+pub fn device(adapter: usize, kernels: impl Into<Kernels>) -> WgpuDevice {
+    let kernels = Some(kernels.into());
+    let choice = Choice { adapter: Some(adapter.to_string()), kernels, ..Choice::default() };
     WgpuDevice::open(choice).expect("an adapter that is listed opens")
 }

@@ -89,6 +89,7 @@ pub fn candidates(adapters: &[Found]) -> Vec<DeviceOptions> {
         adapter,
         threads: None,
         isa: IsaChoice::Auto,
+        kernels: None,
         activations: Activations::Int16,
         timestamps: false,
     };
@@ -108,10 +109,11 @@ pub fn measure_all(adapters: &[Found]) -> Vec<Measured> {
         let index: Option<usize> = options.adapter.as_deref().and_then(|index| index.parse().ok());
         let adapter = index.and_then(|index| adapters.get(index)).map(Adapter::of);
         let (caps, outcome) = match Device::open(&options) {
-            Ok(mut device) => (
-                Some(device.tensor_device().caps()),
-                measure(device.tensor_device()).map_err(|e| e.to_string()),
-            ),
+            Ok(mut device) => {
+                let outcome = measure(device.tensor_device()).map_err(|error| error.to_string());
+                // Only now: kernels may be chosen for the model.
+                (Some(device.tensor_device().caps()), outcome)
+            }
             Err(error) => (None, Err(error.to_string())),
         };
         Measured {

@@ -24,7 +24,7 @@ pub struct Bench {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
     /// These works [default: all of the device, up to batch16; those of the kernel take minutes]

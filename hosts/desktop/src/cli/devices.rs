@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use agentos_wgpu::Found;
+use agentos_wgpu::{Extensions, Found, Kernels};
 use clap::Args;
 use serde::Serialize;
 
@@ -31,6 +31,9 @@ pub struct Devices {
 struct Sheet {
     cpu: CpuSheet,
     adapters: Vec<AdapterSheet>,
+    opencl: Vec<OpenClSheet>,
+    /// Why there is no OpenCL device; null where there is one.
+    opencl_error: Option<String>,
     /// What was measured on this machine, now or before; empty where there is only the CPU to choose.
     measured: Vec<Measured>,
     /// The backend of the device that computes where nobody says.
@@ -59,10 +62,28 @@ struct AdapterSheet {
     device: u32,
     /// The kernels that it gets.
     variant: &'static str,
+    /// All that it can run, by the names that `--kernels` takes.
+    kernels: Vec<&'static str>,
     /// Its own memory in bytes; null where the system does not tell.
     memory: Option<u64>,
     limits: Limits,
     features: Features,
+    /// Why it cannot be used; null where it can.
+    error: Option<String>,
+}
+
+/// An OpenCL device.
+#[derive(Debug, Serialize)]
+struct OpenClSheet {
+    name: String,
+    platform: String,
+    driver: String,
+    kind: &'static str,
+    compute_units: u32,
+    memory: u64,
+    buffer_bytes: u64,
+    /// Whether it is the one that `--backend opencl` gets.
+    chosen: bool,
     /// Why it cannot be used; null where it can.
     error: Option<String>,
 }
@@ -102,7 +123,13 @@ impl Devices {
         } else {
             file.as_deref().and_then(|file| choice::read(file, &machine)).unwrap_or_default()
         };
+        let (opencl, opencl_error) = match agentos_opencl::devices() {
+            Ok(devices) => (devices.into_iter().map(opencl).collect(), None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
         let sheet = Sheet {
+            opencl,
+            opencl_error,
             cpu: CpuSheet {
                 name: cpu,
                 threads: device::cores(),
@@ -135,6 +162,7 @@ fn adapter((index, found): (usize, &Found)) -> AdapterSheet {
         vendor: info.vendor,
         device: info.device,
         variant: found.variant.name(),
+        kernels: kernels(found).collect(),
         memory: memory(&info.device_pci_bus_id),
         limits: Limits {
             binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
@@ -149,6 +177,29 @@ fn adapter((index, found): (usize, &Found)) -> AdapterSheet {
             timestamps: feature("TIMESTAMP_QUERY"),
         },
         error: agentos_wgpu::open(&choice).err().map(|error| error.to_string()),
+    }
+}
+
+/// The sets of kernels that an adapter can run, those that it gets first.
+fn kernels(found: &Found) -> impl Iterator<Item = &'static str> {
+    let has = Extensions::of(found.features, &found.info);
+    let mut sets: Vec<Kernels> =
+        Kernels::all().filter(|set| set.extensions.and(has) == set.extensions).collect();
+    sets.sort_by_key(|set| set.variant != found.variant);
+    sets.into_iter().map(Kernels::name)
+}
+
+fn opencl(found: agentos_opencl::Found) -> OpenClSheet {
+    OpenClSheet {
+        name: found.name,
+        platform: found.platform,
+        driver: found.driver,
+        kind: found.kind,
+        compute_units: found.units,
+        memory: found.memory_bytes,
+        buffer_bytes: found.buffer_bytes,
+        chosen: found.chosen,
+        error: found.lacks.map(|lacks| format!("it has no {lacks}")),
     }
 }
 
@@ -176,7 +227,7 @@ impl Sheet {
             let Adapter { name, driver, api } = &one.adapter;
             line(&format!("wgpu {}", one.index), format!("{name} ({}, {api}, {driver})", one.kind));
             let memory = one.memory.map_or(String::new(), |bytes| format!(", memory {}", megabytes(bytes)));
-            line("", format!("kernels {}{memory}", one.variant));
+            line("", format!("kernels {}{memory}", one.kernels.join(", ")));
             let limits = &one.limits;
             line(
                 "",
@@ -205,6 +256,19 @@ impl Sheet {
         }
         if self.adapters.is_empty() {
             line("wgpu", "no Vulkan, Metal or DX12 driver offers an adapter".to_owned());
+        }
+        for one in &self.opencl {
+            line("opencl", format!("{} ({}, {}, {})", one.name, one.kind, one.platform, one.driver));
+            let units = format!("{} compute units", one.compute_units);
+            let memory =
+                format!("memory {}, {} a buffer", megabytes(one.memory), megabytes(one.buffer_bytes));
+            line("", format!("{units}, {memory}{}", if one.chosen { ", chosen" } else { "" }));
+            if let Some(error) = &one.error {
+                line("", format!("cannot be used: {error}"));
+            }
+        }
+        if let Some(error) = &self.opencl_error {
+            line("opencl", error.clone());
         }
         for one in &self.measured {
             let outcome = match (one.ms, &one.error) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use agentos_grammar::{GrammarError, VocabularyError};
 use agentos_kernel::sample::SamplingError;
 use agentos_kernel::sequence::SequenceError;
 use embedded_io::ErrorKind;
@@ -45,6 +46,22 @@ pub enum CliError {
     Sequence(SequenceError),
     /// The generation failed.
     Generate(GenerateError),
+    /// The model's vocabulary cannot be held to a grammar.
+    Vocabulary(VocabularyError),
+    /// No answer can be held to what a file says.
+    Grammar {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: GrammarError,
+    },
+    /// A file is no JSON.
+    NotJson {
+        /// Which.
+        path: PathBuf,
+        /// Where it is wrong, and why.
+        reason: String,
+    },
     /// The benchmark failed.
     Bench(BenchError),
     /// The text is shorter than a window.
@@ -88,6 +105,10 @@ pub enum CliError {
     Signals(std::io::Error),
     /// The program was interrupted.
     Interrupted,
+    /// A tool cannot be had, or its call came to nothing.
+    Tools(String),
+    /// A replay of a team with tools was asked for.
+    ReplayWithTools,
 }
 
 impl CliError {
@@ -115,6 +136,9 @@ impl std::fmt::Display for CliError {
             CliError::Sampling(error) => write!(f, "--{error}"),
             CliError::Sequence(error) => error.fmt(f),
             CliError::Generate(error) => error.fmt(f),
+            CliError::Vocabulary(error) => error.fmt(f),
+            CliError::Grammar { path, error } => write!(f, "{}: {error}", path.display()),
+            CliError::NotJson { path, reason } => write!(f, "{} is not JSON: {reason}", path.display()),
             CliError::Bench(error) => error.fmt(f),
             CliError::TooShort(error) => error.fmt(f),
             CliError::Team(error) => error.fmt(f),
@@ -137,6 +161,11 @@ impl std::fmt::Display for CliError {
             CliError::Closed => f.write_str("standard output is closed"),
             CliError::Signals(source) => write!(f, "cannot listen for interruptions: {source}"),
             CliError::Interrupted => f.write_str("interrupted"),
+            CliError::Tools(reason) => f.write_str(reason),
+            CliError::ReplayWithTools => f.write_str(
+                "--replay cannot be had with tools: what they say is not in the team file; without --replay, or a team \
+                 without [agent.tools], it runs",
+            ),
         }
     }
 }
@@ -166,6 +195,7 @@ from! {
     SamplingError => Sampling,
     SequenceError => Sequence,
     TooShort => TooShort,
+    VocabularyError => Vocabulary,
     TeamError => Team,
 }
 

@@ -28,7 +28,7 @@ pub struct Inspect {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     /// Tokens of context to plan for [default: the model's, at most 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ctx: Option<u32>,
@@ -133,7 +133,7 @@ impl Inspect {
 
     fn sheet(&self, path: &Path, file: &ModelFile<'_>) -> Result<Sheet, CliError> {
         let shape = &file.model.shape;
-        let purpose = Purpose { outcomes: 1, candidates: 64 };
+        let purpose = Purpose::GENERATE;
         let limits = context::limits(shape, self.ctx, self.kv.kv(), purpose)?;
         let mut device = Device::open(&self.compute.device())?;
         let footprint = device.footprint(&file.model, &limits, &mut file.weights())?;

@@ -32,5 +32,13 @@ pub fn prepare<T>(
 fn open(file: &ModelFile<'_>, limits: &Limits, options: &DeviceOptions) -> Result<Prepared, CliError> {
     let mut device = Device::open(options)?;
     let footprint = device.prepare(&file.model, limits, &mut file.weights())?;
+    tell_kernels(&device);
     Ok(Prepared { device, footprint })
+}
+
+/// Says on standard error which kernels a device has, where there was something to choose from.
+pub fn tell_kernels(device: &Device) {
+    if let Some(tuning) = device.tuning() {
+        eprintln!("kernels: {tuning}; --kernels pins others");
+    }
 }

@@ -16,14 +16,19 @@ mod options;
 mod output;
 mod perplexity;
 mod prompt;
+mod quiet;
 mod report;
 mod run;
+mod schema;
 mod stream;
+mod tooling;
+mod tools;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::team::tools::WARDEN;
 use clap::{Parser, Subcommand};
 
 pub use error::CliError;
@@ -50,13 +55,36 @@ enum Command {
     Bench(bench::Bench),
     /// List what can compute on this machine
     Devices(devices::Devices),
+    /// List the tools that agents may be granted, or try one
+    Tools(tools::Tools),
     /// Fetch a model if it is not there, and print its path
     Model(model::Fetch),
 }
 
+impl Command {
+    /// Whether a driver for GPUs may be loaded.
+    fn may_load_drivers(&self) -> bool {
+        let compute = match self {
+            Command::Run(command) => &command.compute,
+            Command::Generate(command) => &command.compute,
+            Command::Inspect(command) => &command.compute,
+            Command::Perplexity(command) => &command.compute,
+            Command::Bench(command) => &command.compute,
+            Command::Devices(_) => return true,
+            Command::Model(_) | Command::Tools(_) => return false,
+        };
+        compute.may_load_drivers()
+    }
+}
+
 /// Runs the program: `start` is when the process began.
 pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments.map(long_hub_option)) {
+    let arguments: Vec<OsString> = arguments.collect();
+    // This process is to stand between the program and a command that it runs.
+    if arguments.get(1).is_some_and(|first| first == WARDEN) {
+        return agentos_tools::run::warden::serve();
+    }
+    let cli = match Cli::try_parse_from(arguments.into_iter().map(long_hub_option)) {
         Ok(cli) => cli,
         Err(error) => {
             // Nothing can be done about a closed standard error.
@@ -64,6 +92,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
+    if cli.command.may_load_drivers() {
+        quiet::hush_drivers();
+    }
     let result = match cli.command {
         Command::Run(command) => command.run(start),
         Command::Generate(command) => command.run(start),
@@ -71,6 +102,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Perplexity(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
+        Command::Tools(command) => command.run(),
         Command::Model(command) => command.run(),
     };
     match result {

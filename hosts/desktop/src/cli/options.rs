@@ -4,10 +4,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use agentos_hal::KvType;
+use agentos_wgpu::Kernels;
 use clap::{Args, ValueEnum};
 
 use super::choose;
 use super::error::CliError;
+use crate::choice::Machine;
 use crate::device::{Activations, Backend, DeviceOptions, IsaChoice};
 use crate::fetch::{self, Choice, Environment, HubSpec, progress};
 use crate::text::MAX_TEXT_BYTES;
@@ -65,12 +67,24 @@ pub struct ComputeOptions {
     /// Which of the CPU's kernels
     #[arg(long, value_enum, default_value = "auto")]
     isa: IsaChoice,
+    /// Which of a GPU's kernels: rows or groups, with +subgroups and +halves [default: those that pay]
+    #[arg(long, value_name = "SET", env = "AGENTOS_KERNELS")]
+    kernels: Option<Kernels>,
     /// What matrix products of quantised weights make of their inputs
     #[arg(long, value_enum, default_value = "int16")]
     activations: Activations,
 }
 
 impl ComputeOptions {
+    /// Whether a driver for GPUs may be loaded for it.
+    pub fn may_load_drivers(&self) -> bool {
+        match (self.backend, &self.adapter) {
+            (Some(backend), _) => backend == Backend::Wgpu,
+            (None, Some(_)) => true,
+            (None, None) => Machine::here().may_have_gpu,
+        }
+    }
+
     /// What a device is opened with. Where no option says which, the fastest is looked up or measured, and
     /// told on standard error.
     pub fn device(&self) -> DeviceOptions {
@@ -90,6 +104,7 @@ impl ComputeOptions {
             adapter,
             threads: self.threads.map(usize::from),
             isa: self.isa,
+            kernels: self.kernels,
             activations: self.activations,
             timestamps: false,
         }

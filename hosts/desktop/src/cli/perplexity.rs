@@ -24,7 +24,7 @@ pub struct Perplexity {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     /// Tokens of a window; the second half of each full one is judged
     #[arg(long, value_name = "N", default_value_t = 512,
           value_parser = clap::value_parser!(u32).range(i64::from(SHORTEST_WINDOW)..))]
@@ -48,7 +48,7 @@ impl Perplexity {
         let map = ModelMap::open(path)?;
         let mut index = model::index(path, &map)?;
         let file = ModelFile::read(path, &map, &mut index)?;
-        let purpose = Purpose { outcomes: CHUNK, candidates: 1 };
+        let purpose = Purpose { outcomes: CHUNK, candidates: 1, ..Purpose::GENERATE };
         let limits = context::limits(&file.model.shape, Some(self.ctx), self.kv.kv(), purpose)?;
         let encode = || {
             let tokenizer = model::tokenizer(path, &file.vocabulary(path)?, file.model.shape.vocab)?;

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use agentos_hal::{Footprint, PAGE_TOKENS};
@@ -14,8 +15,10 @@ use clap::Args;
 
 use super::error::CliError;
 use super::interrupt::Interrupt;
+use super::load;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::prompt;
+use super::tooling::Toolset;
 use crate::boot::{Boot, KernelBytes};
 use crate::device::Device;
 use crate::fetch::progress::megabytes;
@@ -24,8 +27,11 @@ use crate::host::{self, SystemClock};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::prompt::Chat;
-use crate::team::runner::{Ending, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, config};
+use crate::team::runner::{
+    Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, Stop, config,
+};
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
+use crate::team::tools::{Choose, Question, by_likeness};
 use crate::team::{self, Team};
 use crate::text::{Template, Tokenizer};
 
@@ -38,7 +44,7 @@ pub struct Run {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
     /// Print one JSON object per event, and a summary at the end
@@ -67,7 +73,7 @@ pub struct Run {
 
 /// A team's text side: what is there before the device.
 struct Prepared {
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     template: Template,
     delimiters: Vec<Delimiter>,
     plan: Plan,
@@ -90,7 +96,11 @@ impl Run {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let now_s = if self.replay.is_some() { REPLAY_S } else { prompt::now_s() };
-        let prepared = self.prepare(&team, &path, &file, now_s)?;
+        let toolset = Toolset::new(&team)?;
+        if self.replay.is_some() && !toolset.is_empty() {
+            return Err(CliError::ReplayWithTools);
+        }
+        let prepared = self.prepare(&team, &path, &file, now_s, &toolset)?;
         heap::trim();
         let (mut device, memory) = self.open(&file, &prepared.config)?;
         // From here on an interruption ends the run in good order, and its trace with it.
@@ -109,7 +119,8 @@ impl Run {
         };
         let mut weights = file.weights();
         let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
-        let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock);
+        let tooling = toolset.open(&team, &plan.kits, &tokenizer)?;
+        let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock, tooling);
 
         let mut main = self.sink(&team);
         let ending = match &mut trace {
@@ -152,16 +163,53 @@ impl Run {
         path: &Path,
         file: &ModelFile<'_>,
         now_s: i64,
+        toolset: &Toolset,
     ) -> Result<Prepared, CliError> {
         let vocabulary = file.vocabulary(path)?;
         let shape = &file.model.shape;
-        let tokenizer = model::tokenizer(path, &vocabulary, shape.vocab)?;
+        let tokenizer = Arc::new(model::tokenizer(path, &vocabulary, shape.vocab)?);
         let template = Template::of(&vocabulary)?;
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
-        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0))?;
+        let kits = self.kits(team, toolset, file, &tokenizer)?;
+        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0), kits)?;
         let config = config(team, &plan, shape, self.kv.kv())?;
         let delimiters = tokenizer.delimiter_classes();
         Ok(Prepared { tokenizer, template, delimiters, plan, config })
+    }
+
+    /// What each agent has to do with tools. Where one of several is to be chosen, the model is asked.
+    fn kits(
+        &self,
+        team: &Team,
+        toolset: &Toolset,
+        file: &ModelFile<'_>,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<Option<Kit>>, CliError> {
+        let kit = |(index, agent): (usize, &team::Agent)| {
+            let tools = toolset.descriptors(index)?;
+            let chosen = (agent.tools.as_ref()?.choose == Choose::Likeness).then_some(0);
+            Some(Kit { tools, chosen })
+        };
+        let mut kits: Vec<Option<Kit>> = team.agents.iter().enumerate().map(kit).collect();
+        let several =
+            |kit: &Option<Kit>| kit.as_ref().is_some_and(|kit| kit.chosen.is_some() && kit.tools.len() > 1);
+        let undecided: Vec<usize> = (0..kits.len()).filter(|&index| several(&kits[index])).collect();
+        if undecided.is_empty() {
+            return Ok(kits);
+        }
+        let question = |&index: &usize| Question {
+            request: &team.agents[index].prompt,
+            tools: kits[index].as_ref().map_or(&[][..], |kit| &kit.tools),
+        };
+        let questions: Vec<Question<'_>> = undecided.iter().map(question).collect();
+        let mut device = Device::open(&self.compute.device())?;
+        let chosen = by_likeness(&questions, file, tokenizer, &mut device).map_err(CliError::Tools)?;
+        for (index, tool) in undecided.into_iter().zip(chosen) {
+            if let Some(kit) = &mut kits[index] {
+                kit.chosen = Some(tool);
+            }
+        }
+        Ok(kits)
     }
 
     /// Opens the device, unless the team's memory is more than the machine has.
@@ -185,6 +233,7 @@ impl Run {
             }
         }
         let footprint = device.prepare(&file.model, &limits, &mut file.weights())?;
+        load::tell_kernels(&device);
         Ok((device, memory(footprint)))
     }
 
@@ -243,7 +292,8 @@ const COLUMNS: usize = 100;
 
 /// Runs a team and tells how it ended. What was told before a failure is told to its end.
 fn run(runner: &mut Runner<'_>, sink: &mut dyn Sink, interrupt: &Interrupt) -> Result<Ending, RunError> {
-    let ending = runner.run(sink, &|| interrupt.has_come());
+    let ending =
+        runner.run(sink, &Stop { has_come: &|| interrupt.has_come(), take_back: &|| interrupt.hold() });
     if let Err(RunError::Output(_) | RunError::Trace { .. }) = ending {
         return ending;
     }

@@ -185,6 +185,18 @@ pub enum Problem {
         /// Why.
         error: CallError,
     },
+    /// What is granted to an agent means nothing, or two things.
+    Grant {
+        /// What is wrong.
+        error: String,
+    },
+    /// An agent's tools cannot be had.
+    Tools {
+        /// The agent.
+        name: String,
+        /// Why.
+        error: String,
+    },
     /// What an agent is to begin with cannot be encoded.
     Opening {
         /// The agent.
@@ -286,6 +298,8 @@ impl std::fmt::Display for Problem {
                 remedy.iter().try_for_each(|remedy| write!(f, ", and so would [memory] {remedy}"))
             }
             Self::Refused { name, error } => write!(f, "{} is refused: {error}", quoted(name)),
+            Self::Grant { error } => write!(f, "[agent.tools]: {error}"),
+            Self::Tools { name, error } => write!(f, "the tools of {}: {error}", quoted(name)),
             Self::Opening { name, error } => {
                 write!(f, "what {} is to begin with cannot be encoded: {error}", quoted(name))
             }

@@ -9,6 +9,8 @@ use agentos_hal::PAGE_TOKENS;
 use agentos_kernel::agent::{Admission, MemoryMode, Priority};
 use agentos_kernel::memory::admit::LEAST_BOUNDED;
 use agentos_kernel::sample::{Sampler, Sampling, SamplingError};
+use agentos_tools::mcp::Declaration;
+use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::MOST_AGENTS;
@@ -17,8 +19,9 @@ use super::error::{Problem, TeamError, quoted};
 use super::section::{Section, Setting, shown};
 use super::source::{Source, read_team_file};
 use super::spec::{Agent, Memory, Schedule, Team};
+use super::{server_section, tool_section};
 
-const TEAM_KEYS: &[&str] = &["model", "document", "memory", "schedule", "agent"];
+const TEAM_KEYS: &[&str] = &["model", "document", "memory", "schedule", "server", "agent"];
 const DOCUMENT_KEYS: &[&str] = &["text"];
 const MEMORY_KEYS: &[&str] = &["l1_tokens", "l2_mb"];
 const SCHEDULE_KEYS: &[&str] = &["step_ms", "quantum"];
@@ -37,6 +40,8 @@ const AGENT_KEYS: &[&str] = &[
     "admission",
     "copies",
     "sampling",
+    "tools",
+    "response_schema",
 ];
 const SAMPLING_KEYS: &[&str] = &["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"];
 
@@ -81,9 +86,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Team, TeamError> {
     let document = document(&source, &team)?;
     let memory = memory(&team)?;
     let schedule = schedule(&team)?;
-    let declared = declared(&source, &team)?;
+    let servers = server_section::servers(&source, &team)?;
+    let declared = declared(&source, &team, &servers)?;
     let agents = check::agents(&source, declared)?;
-    Ok(Team { path: path.to_owned(), model, document, memory, schedule, agents })
+    Ok(Team { path: path.to_owned(), model, document, memory, schedule, servers, agents })
 }
 
 fn beside(path: &Path, name: &str) -> std::path::PathBuf {
@@ -132,7 +138,11 @@ fn schedule(team: &Section<'_>) -> Result<Schedule, TeamError> {
 }
 
 /// The `[[agent]]` tables, each on its own.
-fn declared(source: &Source<'_>, team: &Section<'_>) -> Result<Vec<Declared>, TeamError> {
+fn declared(
+    source: &Source<'_>,
+    team: &Section<'_>,
+    servers: &[Declaration],
+) -> Result<Vec<Declared>, TeamError> {
     const NAME: &str = "[[agent]]";
     let tables = team.list("agent", "tables that begin with [[agent]]", DeValue::as_table)?;
     if tables.is_empty() {
@@ -140,10 +150,10 @@ fn declared(source: &Source<'_>, team: &Section<'_>) -> Result<Vec<Declared>, Te
         return Err(team.error(at, Problem::NoAgents));
     }
     let section = |table: Setting<_>| Section::new(*source, NAME, table.value, table.at, AGENT_KEYS);
-    tables.into_iter().map(|table| agent(source, &section(table)?)).collect()
+    tables.into_iter().map(|table| agent(source, &section(table)?, servers)).collect()
 }
 
-fn agent(source: &Source<'_>, section: &Section<'_>) -> Result<Declared, TeamError> {
+fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) -> Result<Declared, TeamError> {
     let name = name(section)?;
     let place = source.place(name.at);
     let context = section.whole_u32("context", TOKENS)?;
@@ -168,6 +178,8 @@ fn agent(source: &Source<'_>, section: &Section<'_>) -> Result<Declared, TeamErr
         max_time_us: max_time_us(section)?,
         admission: admission.map_or(Admission::Wait, |admission| admission.value),
         sampling: sampling(section)?,
+        tools: tool_section::tools(source, section, servers)?,
+        response_schema: response_schema(source, section)?,
         place,
         context_place: context.map_or(place, |context| source.place(context.at)),
     };
@@ -198,6 +210,17 @@ fn prompt(source: &Source<'_>, section: &Section<'_>) -> Result<String, TeamErro
             Err(section.error(file.at, Problem::Conflict { key: "prompt_file", with: "prompt", accepted }))
         }
     }
+}
+
+/// The schema of an answer: a file of JSON beside the team file.
+fn response_schema(source: &Source<'_>, section: &Section<'_>) -> Result<Option<Arc<Value>>, TeamError> {
+    let Some(file) = section.words("response_schema")? else { return Ok(None) };
+    let text = source.read_beside(file.at, file.value)?;
+    let schema = serde_json::from_str(&text).map_err(|error| {
+        let found = format!("{} ({error})", quoted(file.value));
+        section.refuse("response_schema", Setting { value: &found, at: file.at }, "a file with a JSON schema")
+    })?;
+    Ok(Some(Arc::new(schema)))
 }
 
 fn memory_mode(section: &Section<'_>) -> Result<MemoryMode, TeamError> {

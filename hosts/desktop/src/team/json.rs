@@ -128,6 +128,87 @@ pub enum LineEvent<'a> {
         /// Why: the names of [`agentos_kernel::agent::Fault`].
         reason: &'static str,
     },
+    /// An agent has written a call, which is made.
+    ToolCalled {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// The tool.
+        tool: String,
+        /// The arguments, as JSON.
+        arguments: String,
+    },
+    /// An agent reads what came of a call.
+    ToolResult {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// The tool.
+        tool: String,
+        /// What came of it: the names of [`agentos_kernel::tool::CallOutcome`].
+        outcome: &'static str,
+        /// What it reads.
+        text: String,
+    },
+    /// A tool has begun with a call.
+    ToolStarted {
+        /// Who called.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// Which attempt it is, from 1.
+        attempt: u8,
+    },
+    /// A tool call is over.
+    ToolOver {
+        /// Who called.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// What came of it: the names of [`agentos_kernel::tool::CallOutcome`].
+        outcome: &'static str,
+        /// Attempts that were begun.
+        attempts: u8,
+        /// Microseconds from the trap to the start of the tool, and from its end to the interrupt: the kernel's.
+        dispatch_us: u64,
+        /// Microseconds from the tool's end to that of the step that was under way.
+        step_us: u64,
+        /// Microseconds with the tool.
+        device_us: u64,
+    },
+    /// What a tool call came to is in its agent's context.
+    ToolReturned {
+        /// Who called.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// Tokens that it took.
+        tokens: u32,
+        /// Microseconds that the alignment took.
+        align_us: u64,
+    },
+    /// An agent has said the first token after its calls were returned.
+    ToolResumed {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The call that was over last.
+        call: u64,
+        /// Microseconds from the return to the token.
+        encode_us: u64,
+    },
+    /// A tool call that was open when its agent was saved goes on under a new number.
+    ToolRestored {
+        /// Who called.
+        agent: Cow<'a, str>,
+        /// The call.
+        call: u64,
+        /// Its number before.
+        before: u64,
+        /// It is made anew; if not, nobody knows what came of it.
+        again: bool,
+    },
     /// An interrupt was delivered.
     Interrupt {
         /// Its vector's name.
@@ -199,6 +280,27 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
         Event::Faulted { agent, fault } => LineEvent::Faulted { agent: of(agent), reason: fault.name() },
         Event::Interrupt { vector, agent, latency_us } => {
             LineEvent::Interrupt { vector: vector.info().name, agent: agent.map(of), latency_us }
+        }
+        Event::ToolStarted { agent, number: call, attempt, .. } => {
+            LineEvent::ToolStarted { agent: of(agent), call, attempt }
+        }
+        Event::ToolOver { agent, number: call, outcome, attempts, times } => LineEvent::ToolOver {
+            agent: of(agent),
+            call,
+            outcome: outcome.name(),
+            attempts,
+            dispatch_us: times.dispatch_us,
+            step_us: times.step_us,
+            device_us: times.device_us,
+        },
+        Event::ToolReturned { agent, number: call, tokens, times, .. } => {
+            LineEvent::ToolReturned { agent: of(agent), call, tokens, align_us: times.align_us }
+        }
+        Event::ToolResumed { agent, number: call, encode_us, .. } => {
+            LineEvent::ToolResumed { agent: of(agent), call, encode_us }
+        }
+        Event::ToolRestored { agent, number: call, before, again, .. } => {
+            LineEvent::ToolRestored { agent: of(agent), call, before, again }
         }
         Event::Lost { count } => LineEvent::Lost { count },
         Event::Booted { .. }

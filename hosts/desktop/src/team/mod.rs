@@ -7,6 +7,7 @@
 //! * [`json`]: what happened, a line of JSON per event.
 //! * [`trace`]: what happened, as a trace to look at.
 //! * [`checkpoint`]: a team in a file.
+//! * [`tools`]: agents that call tools, or answer in a form.
 //! * [`sink`]: telling it while it happens, to a person or a program.
 //!
 //! What must never happen here: that a file which is wrong in one place is run all the same, or
@@ -22,9 +23,12 @@ mod name;
 pub mod prompt;
 pub mod runner;
 mod section;
+mod server_section;
 pub mod sink;
 mod source;
 mod spec;
+mod tool_section;
+pub mod tools;
 pub mod trace;
 
 mod builtin;

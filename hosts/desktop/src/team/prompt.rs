@@ -6,7 +6,11 @@
 //! goes through [`encode_chat`], which lets none of it become a control token.
 
 use super::spec::Team;
-use crate::text::{ChatError, Message, RenderOptions, Role, Template, Tokenizer, encode_chat};
+use serde::{Deserialize, Serialize};
+
+use crate::text::{
+    ChatError, Message, RenderOptions, Role, Special, Template, Tokenizer, TokenizerError, encode_chat,
+};
 
 /// A model's way of conversing.
 #[derive(Clone, Copy)]
@@ -48,6 +52,15 @@ impl From<ChatError> for FollowUpError {
     fn from(error: ChatError) -> FollowUpError {
         FollowUpError::Chat(error)
     }
+}
+
+/// The tokens around a message that follows the model's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The end of the answer, and the beginning of the message.
+    pub before: Vec<u32>,
+    /// The end of the message, and the beginning of the next answer.
+    pub after: Vec<u32>,
 }
 
 /// Somebody's answer.
@@ -130,6 +143,30 @@ impl Chat<'_> {
             return Err(FollowUpError::Unstable);
         }
         Ok(self.behind(rest, end).to_vec())
+    }
+
+    /// What stands around a next message behind the model's answer, if it is the same whatever is said.
+    ///
+    /// # Errors
+    /// Any [`FollowUpError`].
+    pub fn frame(&self, said: &[Message]) -> Result<Option<Frame>, FollowUpError> {
+        const SAMPLES: [&str; 2] = ["The lamp is lit.", "Word by word, 42"];
+        let [one, other] = SAMPLES;
+        let (one_whole, other_whole) = (self.follow_up(said, one, None)?, self.follow_up(said, other, None)?);
+        let (Ok(one), Ok(other)) = (self.text(one), self.text(other)) else { return Ok(None) };
+        let before = one_whole.iter().zip(&other_whole).take_while(|(one, other)| one == other).count();
+        let Some((before, rest)) = one_whole.split_at_checked(before) else { return Ok(None) };
+        let Some(after) = rest.strip_prefix(&one[..]) else { return Ok(None) };
+        let same = [before, &other, after].concat() == other_whole;
+        Ok(same.then(|| Frame { before: before.to_vec(), after: after.to_vec() }))
+    }
+
+    /// The tokens of a text, none of which is a control token.
+    ///
+    /// # Errors
+    /// [`TokenizerError`].
+    pub fn text(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        self.tokenizer.encode(text, Special::AsText)
     }
 
     /// The tokens of the conversation once `answer` and `next` have been said.

@@ -109,6 +109,12 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// True or false; false where the key is absent.
+    pub fn choice_of_truth(&self, key: &'static str) -> Result<bool, TeamError> {
+        let truth = self.typed(key, "true or false", DeValue::as_bool)?;
+        Ok(truth.is_some_and(|truth| truth.value))
+    }
+
     /// A whole number in a range.
     pub fn whole(
         &self,

@@ -8,7 +8,12 @@ use agentos_kernel::agent::{
 };
 use agentos_kernel::sample::Sampling;
 
+use agentos_kernel::tool::{ToolId, ToolSet};
+use agentos_tools::mcp::Declaration;
+use serde_json::Value;
+
 use super::error::{Place, Problem, TeamError};
+use super::tools::ToolUse;
 
 /// A team: agents in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +28,8 @@ pub struct Team {
     pub memory: Memory,
     /// How turns are taken.
     pub schedule: Schedule,
+    /// Servers of tools.
+    pub servers: Vec<Declaration>,
     /// The agents; at least one.
     pub agents: Vec<Agent>,
 }
@@ -70,6 +77,10 @@ pub struct Agent {
     pub admission: Admission,
     /// How its tokens are chosen. Copies have seeds that follow each other.
     pub sampling: Sampling,
+    /// What it may do with tools, if it may call any.
+    pub tools: Option<ToolUse>,
+    /// The JSON schema that its answer keeps to, if it is to keep to one.
+    pub response_schema: Option<Arc<Value>>,
     /// Where it stands in the file.
     pub place: Place,
     /// Where its `context` stands, or else the agent.
@@ -89,7 +100,9 @@ impl Team {
         let agent = &self.agents[index];
         let refuse = |problem| Err(self.error(agent.context_place, problem));
         let name = || agent.name.clone();
-        let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens);
+        let tools = agent.tools.as_ref();
+        let results = tools.map_or(0, ToolUse::context_tokens);
+        let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens) + u64::from(results);
         let context = agent.context.map_or(whole, u64::from);
         if context > u64::from(model_context) {
             return refuse(Problem::BeyondModel { name: name(), context, limit: model_context });
@@ -107,13 +120,15 @@ impl Team {
             budget: Budget {
                 turn_tokens: agent.max_tokens,
                 time_us: agent.max_time_us.unwrap_or(u64::MAX),
+                calls: tools.map_or(0, |tools| tools.calls),
                 ..Budget::UNBOUNDED
             },
             // What agents say to each other goes through the host.
-            capabilities: Capabilities { send: false, spawn: false },
+            capabilities: Capabilities { tools: granted(tools), ..Capabilities::NONE },
             watchdog: Watchdog::OFF,
             on_end: OnEnd::Stop,
             receive: Receive::Copied,
+            guarded: tools.is_some() || agent.response_schema.is_some(),
             tag: index as u64,
         })
     }
@@ -122,4 +137,10 @@ impl Team {
     pub fn error(&self, place: Place, problem: Problem) -> TeamError {
         TeamError { path: self.path.clone(), place: Some(place), problem: Box::new(problem) }
     }
+}
+
+/// The tools of an agent by their numbers, which are their places in its registry.
+fn granted(tools: Option<&ToolUse>) -> ToolSet {
+    let count = tools.map_or(0, |tools| tools.grant.tools.len());
+    (0..count.min(256)).fold(ToolSet::NONE, |set, number| set.with(ToolId(number as u8)))
 }

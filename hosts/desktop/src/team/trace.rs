@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use agentos_kernel::agent::{AgentId, StateKind};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::VectorId;
+use agentos_kernel::tool::CallTimes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -145,6 +146,11 @@ impl<W: Write> Trace<W> {
             | Event::Shared { agent, .. }
             | Event::Relocated { agent, .. }
             | Event::Preempted { agent }
+            | Event::ToolStarted { agent, .. }
+            | Event::ToolOver { agent, .. }
+            | Event::ToolReturned { agent, .. }
+            | Event::ToolResumed { agent, .. }
+            | Event::ToolRestored { agent, .. }
             | Event::PagedOut { agent, .. }
             | Event::PagedIn { agent, .. }
             | Event::Finished { agent, .. }
@@ -251,6 +257,26 @@ fn mark(event: &Event) -> (&'static str, Value) {
         }
         Event::Faulted { fault, .. } => ("faulted", json!({ "reason": fault.name() })),
         Event::Preempted { .. } => ("preempted", Value::Null),
+        Event::ToolStarted { number, tool, attempt, .. } => {
+            ("tool started", json!({ "call": number, "tool": tool.0, "attempt": attempt }))
+        }
+        Event::ToolOver { number, outcome, attempts, .. } => {
+            ("tool over", json!({ "call": number, "outcome": outcome.name(), "attempts": attempts }))
+        }
+        Event::ToolReturned { number, tokens, .. } => {
+            ("tool returned", json!({ "call": number, "tokens": tokens }))
+        }
+        Event::ToolResumed { number, times, encode_us, .. } => {
+            let CallTimes { dispatch_us, step_us, device_us, align_us } = times;
+            let parts = json!({
+                "call": number, "dispatch_us": dispatch_us, "step_us": step_us, "device_us": device_us,
+                "align_us": align_us, "encode_us": encode_us,
+            });
+            ("tool resumed", parts)
+        }
+        Event::ToolRestored { number, before, again, .. } => {
+            ("tool restored", json!({ "call": number, "before": before, "again": again }))
+        }
         _ => unreachable!("everything else has a track's own span or mark"),
     }
 }

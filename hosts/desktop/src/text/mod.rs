@@ -31,6 +31,7 @@ mod vocabulary;
 pub use chat::{ChatError, encode_chat};
 pub use error::TokenizerError;
 pub use stream::{Partial, TokenStream};
+pub use strftime::time_of_day;
 pub use template::{Message, RenderOptions, Role, Template, TemplateError};
 pub use tokenizer::{MAX_TEXT_BYTES, Special, Tokenizer};
 pub use vocabulary::Vocabulary;

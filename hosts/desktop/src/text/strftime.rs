@@ -20,6 +20,11 @@ const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "
 
 const DAY_S: i64 = 86_400;
 
+/// A time (UTC, in seconds since 1970 began) as a result of a tool states it.
+pub fn time_of_day(time_s: i64) -> String {
+    strftime("%Y-%m-%d %H:%M UTC", time_s).expect("all of these are known")
+}
+
 /// Writes a time (UTC, in seconds since 1970 began) as `format` says, in the way of C's `strftime`.
 ///
 /// # Errors

@@ -200,6 +200,11 @@ impl Tokenizer {
         matches!(self.pieces.kind(id), Kind::Control | Kind::Unknown)
     }
 
+    /// Whether a token is text and no more: no control token, and none that a file defines beside them.
+    pub fn is_text(&self, id: u32) -> bool {
+        matches!(self.pieces.kind(id), Kind::Normal | Kind::Byte)
+    }
+
     /// What each token ends, by id: the kernel lays out slices by it. A message ends with a token
     /// that ends a generation.
     pub fn delimiter_classes(&self) -> Vec<Delimiter> {

@@ -49,7 +49,9 @@ pub fn calculate(expression: &str) -> Result<String, Fault> {
 
 fn call(arguments: &Value, _stop: &Stop) -> Result<Vec<u8>, ToolFailure> {
     let expression = arguments["expression"].as_str().unwrap_or_default();
-    calculate(expression).map(String::into_bytes).map_err(ToolFailure::failed)
+    // Small models read a result better with what it is the result of.
+    let equation = |value| format!("{} = {value}", expression.trim()).into_bytes();
+    calculate(expression).map(equation).map_err(ToolFailure::failed)
 }
 
 fn descriptor() -> Descriptor {
@@ -69,6 +71,8 @@ fn descriptor() -> Descriptor {
                 "expression": {
                     "type": "string",
                     "minLength": 1,
+                    // A model that is held to it cannot ramble on in words.
+                    "pattern": "^([-+*/^!%(),. 0-9]|of|mod|sqrt|abs|min|max|round|floor|ceil|gcd|lcm|exp|ln|log|sin|cos|tan|pi|e)+$",
                     "maxLength": EXPRESSION_BYTES,
                     "description": "for example 3 * (17.5 + 2)",
                 },

@@ -17,18 +17,24 @@ pub use search::search_text;
 
 use serde_json::{Value, json};
 
-/// The schema of a path.
+/// The schema of a path. A grammar that is made of it writes no path that begins with no root.
 fn path_schema(roots: &Roots) -> Value {
-    let names = roots.names().join(", ");
-    json!({
+    let names = roots.names();
+    let mut schema = json!({
         "type": "string",
         "minLength": 1,
         "maxLength": 1024,
-        "description": format!("begins with a root, `/` between parts; the roots: {names}"),
-    })
+        "description": format!("begins with a root, `/` between parts; the roots: {}", names.join(", ")),
+    });
+    if !names.is_empty() {
+        let names: Vec<String> = names.iter().map(|name| regex::escape(name)).collect();
+        schema["pattern"] = json!(format!("^({})(/|$)", names.join("|")));
+    }
+    schema
 }
 
 /// The name of the first root, for examples.
 fn first(roots: &Roots) -> String {
-    roots.names().first().cloned().unwrap_or_default()
+    // Where nothing is granted, examples show what a path looks like, and no call of theirs is made.
+    roots.names().first().cloned().unwrap_or_else(|| "files".to_owned())
 }

@@ -113,7 +113,7 @@ impl Guarded {
             })?;
         }
         if let Some(input) = &mut guarded.warden.stdin {
-            input.write_all(spec.line().as_bytes())?;
+            input.write_all(spec.line()?.as_bytes())?;
         }
         Ok(guarded)
     }
@@ -187,13 +187,18 @@ fn descriptor(grant: &Grant, limits: &RunLimits) -> Descriptor {
     let names: Vec<&str> = grant.commands.iter().map(|command| command.name.as_str()).collect();
     let first = names.first().copied().unwrap_or_default();
     let example = |request: String, arguments: Value| Example { request, arguments };
+    // A grammar that is made of it names no other command.
+    let mut command = json!({ "type": "string" });
+    if !names.is_empty() {
+        command["enum"] = json!(names);
+    }
     Descriptor {
         name: "run".to_owned(),
         description: format!("Runs a command and gives what it writes. The commands: {}.", names.join(", ")),
         arguments: json!({
             "type": "object",
             "properties": {
-                "command": { "type": "string", "minLength": 1, "maxLength": 64 },
+                "command": command,
                 "arguments": {
                     "type": "array",
                     "items": { "type": "string", "maxLength": 4096 },

@@ -1,5 +1,6 @@
 //! What the host and a warden tell each other.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,9 +79,10 @@ impl Spec {
         }
     }
 
-    pub fn line(&self) -> String {
-        // Only what is not UTF-8 in a path that was granted could fail, and the warden refuses an empty line.
-        serde_json::to_string(self).unwrap_or_default() + "\n"
+    /// # Errors
+    /// A path that was granted is no UTF-8.
+    pub fn line(&self) -> io::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
     }
 }
 

@@ -2,7 +2,7 @@
 //! tokens and the records before it. Nothing of the kernel is changed here.
 
 use super::{Kernel, Reading, Stop};
-use crate::agent::{MemoryMode, Metrics, State};
+use crate::agent::{BlockedOn, MemoryMode, Metrics, Resume, State};
 use crate::checkpoint::{AgentRecord, CheckpointError, Header, MappingRecord};
 use crate::layout::Layout;
 use crate::memory::SliceHash;
@@ -47,9 +47,20 @@ impl Kernel<'_> {
             && received.tokens <= record.spec.context
             && received.pages <= received.slices * crate::memory::SLICE_PAGES as u32
             && *state != State::Running
+            && waits_for_tools(*state) != record.calls.is_empty()
             && (nothing_mapped || record.admitted && !state.is_over())
             && plausible(&record.metrics);
         if sound { Ok(()) } else { Err(Stop::Nonsense) }
+    }
+
+    /// Whether there is room for an agent's open calls, beside those of the agents that were read before it.
+    pub(super) fn check_calls(&self, agent: u16, calls: usize) -> Result<(), CheckpointError> {
+        let restoring = self.agents().filter_map(|rcb| rcb.restoring.as_ref());
+        let taken: usize = restoring.map(|restoring| restoring.calls.len()).sum();
+        let fits = self.vacant_calls().saturating_sub(taken) as u32;
+        let found = calls as u32;
+        let what = "open tool calls";
+        if found > fits { Err(CheckpointError::TooLarge { agent, what, found, fits }) } else { Ok(()) }
     }
 
     /// Whether a mapping follows from the one before it and from the tokens. Returns the identity of its
@@ -171,6 +182,11 @@ impl Kernel<'_> {
 }
 
 /// Whether counts are so far from the largest that nothing overflows when they go on.
+/// Whether somebody in this state has calls that are open.
+fn waits_for_tools(state: State) -> bool {
+    matches!(state, State::Blocked(BlockedOn::Tool) | State::Suspended(Resume::Blocked(BlockedOn::Tool)))
+}
+
 fn plausible(metrics: &Metrics) -> bool {
     let Metrics {
         generated,

@@ -7,7 +7,7 @@ mod check;
 
 use core::task::Poll;
 
-use agentos_hal::TensorDevice;
+use agentos_hal::{PageError, TensorDevice};
 use serde::de::DeserializeOwned;
 
 use super::save::saved_pages;
@@ -96,7 +96,8 @@ impl Kernel<'_> {
     /// tick the kernel, and hand over the same bytes again.
     ///
     /// # Errors
-    /// Any [`CheckpointError`]; nothing came of it then.
+    /// Any [`CheckpointError`]; nothing came of it then. If the device was lost, the next tick says so, and the
+    /// same bytes can be read behind [`Kernel::device_restored`].
     pub fn write_checkpoint(
         &mut self,
         device: &mut dyn TensorDevice,
@@ -186,9 +187,10 @@ impl Kernel<'_> {
         rcb.reached = record.reached.min(record.tokens);
         (rcb.turn_tokens, rcb.turn_over) = (record.turn_tokens, record.turn_over);
         (rcb.lived_us, rcb.metrics) = (record.lived_us, record.metrics);
-        rcb.calls.clone_from(&record.calls);
-        let (state, parent, waits_for) = (record.state, record.parent, record.waits_for.clone());
-        rcb.restoring = Some(Restoring { number, state, parent, waits_for });
+        let (state, parent) = (record.state, record.parent);
+        let (waits_for, calls) = (record.waits_for.clone(), record.calls.clone());
+        self.check_calls(number, calls.len())?;
+        rcb.restoring = Some(Restoring { number, state, parent, waits_for, calls });
         self.agents[slot].rcb = Some(rcb);
         tokens.copy_to(&mut self.tokens[slot * self.config.context as usize..]);
         inbox.copy_to(&mut self.inbox[slot * self.config.inbox as usize..]);
@@ -293,8 +295,8 @@ impl Kernel<'_> {
                 for (page, image) in images.chunks_exact(image).enumerate().skip(filled) {
                     match self.pager.fill(id, page, image, packed, device) {
                         Poll::Ready(Ok(())) => restorer.filling = Some((id, page + 1)),
-                        Poll::Ready(Err(error)) => return Err(Stop::Error(error.into())),
-                        Poll::Pending => return Err(Stop::Pending),
+                        Poll::Ready(Err(PageError::Busy)) | Poll::Pending => return Err(Stop::Pending),
+                        Poll::Ready(Err(error)) => return Err(Stop::Error(self.page_refused(error))),
                     }
                 }
                 restorer.filling = None;
@@ -369,6 +371,9 @@ impl Kernel<'_> {
                 let slice = self.table(index)[entry].slice;
                 self.pager.publish(slice);
             }
+            for call in &restoring.calls {
+                self.restore_call(index, call);
+            }
             self.set_state(index, restoring.state);
         }
         self.inherit();
@@ -383,7 +388,7 @@ impl Kernel<'_> {
         match state {
             State::Stopped(_) | State::Faulted(_) | State::Suspended(_) => self.change(index, state),
             _ if rcb.reserved == 0 => self.vacated = true,
-            State::Blocked(BlockedOn::Host) => self.change(index, state),
+            State::Blocked(BlockedOn::Host | BlockedOn::Tool) => self.change(index, state),
             State::Blocked(BlockedOn::Agent(_)) if !rcb.waits_for.is_empty() => {
                 self.change(index, State::Blocked(BlockedOn::Agent(rcb.waits_for[0])));
             }

@@ -6,7 +6,7 @@ use crate::checkpoint::{CHECKSUM_BYTES, CheckpointError, Contents, MAGIC, verify
 
 impl Rig {
     /// A checkpoint of one agent or of all, read through a buffer of so many bytes.
-    fn save(&mut self, only: Option<AgentId>, contents: Contents, buffer: usize) -> Vec<u8> {
+    pub(super) fn save(&mut self, only: Option<AgentId>, contents: Contents, buffer: usize) -> Vec<u8> {
         self.call(&Call::Checkpoint(only, contents)).unwrap();
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; buffer]);
         loop {
@@ -19,7 +19,7 @@ impl Rig {
         }
     }
 
-    fn restore(&mut self, bytes: &[u8]) -> Result<u16, CheckpointError> {
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<u16, CheckpointError> {
         self.call(&Call::Restore).unwrap();
         loop {
             match self.kernel.write_checkpoint(&mut self.device, bytes) {
@@ -35,10 +35,45 @@ impl Rig {
         }
     }
 
+    /// Begins a checkpoint of all, and loses the device at the first page after so many pieces; the refusal,
+    /// if there was such a page.
+    fn lose_amid_saving(&mut self, pieces: usize, buffer: usize) -> Option<CheckpointError> {
+        self.call(&Call::Checkpoint(None, Contents::Pages)).unwrap();
+        let (mut read, mut buffer) = (0, vec![0; buffer]);
+        loop {
+            match self.kernel.read_checkpoint(&mut self.device, &mut buffer) {
+                Poll::Ready(Ok(0)) => break,
+                Poll::Ready(Ok(_)) => read += 1,
+                Poll::Ready(Err(error)) => {
+                    assert_eq!(self.tick(), Tick::DeviceLost);
+                    self.come_back();
+                    return Some(error);
+                }
+                Poll::Pending => drop(self.tick()),
+            }
+            if read == pieces + 1 {
+                self.device.copies.push_back(Some(PageError::Lost));
+            }
+        }
+        self.kernel.end_transfer();
+        self.device.copies.clear();
+        None
+    }
+
+    /// The device was lost, and is prepared again.
+    fn come_back(&mut self) {
+        self.device.forget();
+        self.kernel.device_restored();
+        self.kernel.audit().unwrap();
+    }
+
     fn of_tag(&self, tag: u64) -> &Rcb {
         self.kernel.agents().find(|rcb| rcb.tag == tag).expect("an agent of this tag")
     }
 }
+
+/// Agents of [`crowd`] whose contexts follow from their tokens.
+const EXACT: [u64; 5] = [0, 1, 5, 6, 7];
 
 const BOUNDED: MemoryMode = MemoryMode::Bounded { pages: 24, packed: false };
 const PACKED: MemoryMode = MemoryMode::Bounded { pages: 24, packed: true };
@@ -157,6 +192,41 @@ proptest! {
         prop_assert!(other.restore(&bytes[..cut.index(bytes.len())]).is_err());
         prop_assert_eq!(other.kernel.agents().count(), 0);
         prop_assert_eq!(other.restore(&bytes).map(usize::from), Ok(rig.kernel.agents().count()));
+    }
+
+    /// The device is lost at any page that is saved, and again at one that is restored.
+    #[test]
+    fn a_device_that_is_lost_amid_a_checkpoint_costs_work_and_no_agent(
+        ticks in 0usize..260, pieces in 0usize..80, buffer in 100usize..3000
+    ) {
+        let mut undisturbed = crowd(ticks);
+        finish(&mut undisturbed);
+        let mut rig = crowd(ticks);
+        let agents = rig.kernel.agents().count();
+        let refused = rig.lose_amid_saving(pieces, buffer);
+        prop_assert!(refused.is_none_or(|error| error == CheckpointError::Page(PageError::Lost)));
+        let bytes = rig.save(None, Contents::Pages, buffer);
+        // Without an arena, pages come straight into the device.
+        let mut restored = Rig::new(Config { l1_pages: 700, l2_frames: 0, ..ROOMY });
+        restored.device.copies.push_back(Some(PageError::Lost));
+        match restored.restore(&bytes) {
+            Err(error) => {
+                prop_assert_eq!(error, CheckpointError::Page(PageError::Lost));
+                prop_assert_eq!(restored.kernel.agents().count(), 0);
+                prop_assert_eq!(restored.tick(), Tick::DeviceLost);
+                restored.come_back();
+                prop_assert_eq!(restored.restore(&bytes).map(usize::from), Ok(agents));
+            }
+            Ok(found) => prop_assert_eq!(usize::from(found), agents, "no page was saved"),
+        }
+        for rig in [&mut rig, &mut restored] {
+            finish(rig);
+            prop_assert_eq!(rig.kernel.agents().count(), agents);
+            let (found, expected) = (contexts(rig), contexts(&undisturbed));
+            for tag in expected.keys().filter(|tag| EXACT.contains(tag)) {
+                prop_assert!(found[tag] == expected[tag], "agent {}", tag);
+            }
+        }
     }
 
     /// Whoever can make a checksum can write anything before it.
@@ -323,7 +393,10 @@ fn a_foreign_or_older_checkpoint_is_refused_with_the_reason() {
     );
     let mut older = bytes.clone();
     older[MAGIC.len()] = 0;
-    assert_eq!(refused(ROOMY, &older), CheckpointError::Version { found: 0, expected: 1 });
+    assert_eq!(
+        refused(ROOMY, &older),
+        CheckpointError::Version { found: 0, expected: crate::checkpoint::VERSION }
+    );
     assert_eq!(refused(ROOMY, b"GGUF"), CheckpointError::NotACheckpoint);
     assert_eq!(refused(ROOMY, &MAGIC), CheckpointError::Damaged { at: None });
 }

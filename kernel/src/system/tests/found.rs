@@ -412,3 +412,29 @@ fn a_copy_of_what_somebody_gone_computed_finds_room() {
         assert_eq!(rig.texts[&2], expected);
     }
 }
+
+/// Spawns that came while an urgent agent waited took the pages that it waited for.
+#[test]
+fn whoever_waits_to_be_admitted_is_not_overtaken() {
+    let mut rig = Rig::new(Config { l2_frames: 0, ..CONFIG }.checked());
+    let long = |tag, priority| Spec { priority, context: 150, ..spec(tag, 100) };
+    let mut living = std::vec::Vec::new();
+    let urgent = loop {
+        let tag = living.len() as u64;
+        let id = rig.spawn(&long(tag, Priority::NORMAL), &prompt(tag as u32, 20));
+        living.push(id);
+        if rig.stat(id).state == State::New {
+            rig.call(&Call::Kill(living.pop().unwrap())).unwrap();
+            break rig.spawn(&long(50, Priority::HIGHEST), &prompt(50, 20));
+        }
+    };
+    assert_eq!(rig.stat(urgent).state, State::New);
+    rig.call(&Call::Kill(living[0])).unwrap();
+    // What the one who left gave back is the urgent one's, and the next in line waits behind it.
+    let late = rig.spawn(&long(60, Priority::NORMAL), &prompt(60, 20));
+    assert_ne!(rig.stat(urgent).state, State::New);
+    let later = rig.spawn(&long(61, Priority::NORMAL), &prompt(61, 20));
+    assert_eq!((rig.stat(late).state, rig.stat(later).state), (State::New, State::New));
+    rig.run();
+    assert_eq!(rig.texts[&60], alone(&long(60, Priority::NORMAL), &prompt(60, 20)));
+}

@@ -97,6 +97,26 @@ fn what_is_on_its_way_outlives_its_sender() {
     assert!(rig.kernel.pager.slices().all(|(_, slice)| slice.refs == 0 || slice.indexed));
 }
 
+/// What a message brought is gone with the device before it was mapped: its tokens are computed.
+#[test]
+fn slices_that_are_lost_on_their_way_are_computed() {
+    let (mut rig, sender, receiver) = pair(Receive::Mapped, MemoryMode::Exact);
+    // The answer to a first message is under way.
+    rig.call(&Call::Send(receiver, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    rig.ticks(4);
+    rig.call(&Call::Forward(forward(sender, (3, 118), receiver))).unwrap();
+    assert!(rig.kernel.rcb(usize::from(receiver.index)).offers > 0, "the message waits");
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    let stat = rig.stat(receiver);
+    assert_eq!((stat.state, stat.metrics.relocated), (State::Blocked(BlockedOn::Message), 0));
+    let told = rig.kernel.tokens(receiver).to_vec();
+    let sent = [&rig.kernel.tokens(sender)[3..118], &[8, 7]].concat();
+    let from = told.windows(sent.len()).position(|window| window == sent).expect("it was taken");
+    let answer = expected(&rig, receiver, told.len() - from - sent.len());
+    assert_eq!(told[from + sent.len()..], answer);
+}
+
 #[test]
 fn a_bounded_receiver_stays_within_its_quota() {
     let bounded = MemoryMode::Bounded { pages: 24, packed: false };
@@ -126,30 +146,6 @@ fn what_cannot_be_sent_is_refused() {
     let lacks = CallError::NotPermitted { capability: "send" };
     assert_eq!(rig.kernel.call(Some(receiver), &stolen, 0), Err(lacks));
     assert_eq!(rig.kernel.call(Some(sender), &stolen, 0), Ok(Reply::Done));
-}
-
-#[test]
-fn an_agent_waits_while_a_tool_call_is_open() {
-    let mut rig = Rig::new(CONFIG);
-    let agent = rig.spawn(&spec(1, 40), &prompt(1, 30));
-    for _ in 0..9 {
-        let _ = rig.tick();
-    }
-    let post = |rig: &mut Rig, vector, payload| {
-        rig.kernel.interrupts().post(Posted { vector, agent: Some(agent), payload, at_us: 0 }).unwrap();
-        rig.run();
-    };
-    post(&mut rig, VectorId::ToolInvoke, 5);
-    assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Host));
-    let said = rig.texts[&1].len();
-    post(&mut rig, VectorId::ToolInvoke, 6);
-    assert_eq!(rig.kernel.agents().next().unwrap().stack_depth(), 2);
-    // One that nobody opened closes none.
-    post(&mut rig, VectorId::ToolDone, 7);
-    post(&mut rig, VectorId::ToolTimeout, 6);
-    assert_eq!((rig.stat(agent).state, rig.texts[&1].len()), (State::Blocked(BlockedOn::Host), said));
-    post(&mut rig, VectorId::ToolDone, 5);
-    assert_eq!(rig.texts[&1], alone(&spec(1, 40), &prompt(1, 30)));
 }
 
 #[test]

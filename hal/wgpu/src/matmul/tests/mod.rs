@@ -8,7 +8,7 @@ use agentos_hal::{Activation, DType, PrepareError, Resource};
 
 use super::kernel::{Form, Kernel, choose, kernels};
 use super::{RowCount, Weights};
-use crate::Variant;
+use crate::{Extensions, Variant, probe};
 use rig::{Call, Rig, borrowed};
 
 /// Of Σ |scale · code · x| + |min · x|; what the conformance suite allows.
@@ -228,14 +228,43 @@ fn rows_are_exact() {
     }
 }
 
+/// Numbers are converted to the same bits by the device's own instruction, where it passes its probe.
+#[test]
+fn conversions_change_no_bit() {
+    let halves = Extensions { halves: true, ..Extensions::NONE };
+    let Some(rig) = Rig::new(Variant::Rows, |_| ()) else { return };
+    if probe::passes(&rig.0, halves) != Ok(true) {
+        println!("left out: {} converts otherwise", rig.0.info.name);
+        return;
+    }
+    for dtype in DType::ALL {
+        let mut rng = Rng::new(9, dtype.name(), 0);
+        let dims = (33, inner(dtype, &mut rng));
+        // Scales so small that many are subnormal.
+        let tensor = Owned::random(dtype, dims, 0.002, &mut rng);
+        let weights = rig.load(&tensor);
+        let x = numbers(2 * dims.1, &mut rng);
+        let call =
+            Call { x: &x, rows: 2, count: RowCount::Rows, base: None, form: Form::Plain, kernel: None };
+        let [without, with] = [Extensions::NONE, halves].map(|extensions| {
+            rig.0.set_extensions(extensions);
+            rig.product(&weights, &call)
+        });
+        rig.0.set_extensions(Extensions::NONE);
+        assert!(same_bits(&without, &with), "{dtype}");
+    }
+}
+
 /// Every loop of a kernel's text is unrolled.
 #[test]
 fn texts_are_whole() {
     for kernel in Variant::ALL.iter().flat_map(|&variant| kernels(variant)).chain([&Kernel::Embed]) {
         for dtype in DType::ALL {
             for form in [Form::Plain, Form::Gated(Activation::Silu)] {
-                let text = kernel.source(dtype, form);
-                assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
+                for extensions in [Extensions::NONE, Extensions { halves: true, ..Extensions::NONE }] {
+                    let text = kernel.source(dtype, form, extensions);
+                    assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
+                }
             }
         }
     }

@@ -24,7 +24,7 @@ impl Rig {
         // The floor, whatever the adapter has.
         let mut limits = wgpu::Limits::defaults();
         change(&mut limits);
-        match open(&Choice { variant: Some(variant), limits: Some(limits), ..Choice::default() }) {
+        match open(&Choice { kernels: Some(variant.into()), limits: Some(limits), ..Choice::default() }) {
             Ok(gpu) => Some(Rig(gpu)),
             Err(OpenError::NoAdapter) if std::env::var_os("AGENTOS_REQUIRE_GPU").is_none() => {
                 println!("left out: {}", OpenError::NoAdapter);
@@ -103,11 +103,7 @@ impl Rig {
             row[0] = token;
         }
         let step = self.filled(&words);
-        let step = self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &self.0.step_layout,
-            entries: &[wgpu::BindGroupEntry { binding: 0, resource: step.as_entire_binding() }],
-        });
+        let step = self.0.step_group(&step);
         self.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             pass.set_bind_group(0, &step, &[]);

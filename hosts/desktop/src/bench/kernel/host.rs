@@ -53,6 +53,7 @@ pub fn spec(tag: u64, priority: Priority, context: u32, answer: u32) -> Spec {
         watchdog: Watchdog::OFF,
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
+        guarded: false,
         tag,
     }
 }
@@ -123,7 +124,12 @@ impl<'h, 'm> Host<'h, 'm> {
     /// # Errors
     /// [`BenchError::Stopped`] when it can do no more.
     pub fn tick(&mut self) -> Result<Tick, BenchError> {
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.device, clock: &self.clock });
+        let tick = self.kernel.tick(&mut Devices {
+            tensor: &mut *self.device,
+            clock: &self.clock,
+            tools: &mut agentos_kernel::tool::NoTools,
+            guard: &mut agentos_kernel::guard::Unguarded,
+        });
         while self.kernel.next_event().is_some() {}
         match tick {
             Tick::DeviceLost | Tick::Halted => return Err(BenchError::Stopped(tick)),

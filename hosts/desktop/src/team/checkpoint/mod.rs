@@ -23,7 +23,7 @@ use crate::team::runner::Roster;
 pub const MAGIC: [u8; 8] = *b"AGTEAM\0\0";
 
 /// The version that is written, and the only one that is read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Bytes of magic, version and length.
 const HEAD: usize = MAGIC.len() + 2 + 4;
@@ -53,6 +53,7 @@ pub fn fingerprint(team: &Team) -> [u8; 32] {
         let said = (&agent.name, &agent.system, &agent.prompt, &agent.after);
         let declared = (agent.memory, agent.max_tokens, agent.context, agent.max_time_us, agent.sampling);
         hash.update(format!("{said:?} {declared:?} {:?}\n", agent.priority));
+        hash.update(format!("{:?} {:?}\n", agent.tools, agent.response_schema));
     }
     hash.finalize().into()
 }

@@ -20,12 +20,13 @@ mod run;
 mod save;
 mod size;
 mod summary;
+mod tools;
 
 pub use clock::RunClock;
 pub use error::{MemoryUse, RunError};
 pub use machine::Machine;
-pub use plan::{Plan, Planned};
+pub use plan::{Kit, Plan, Planned};
 pub use roster::{Member, Phase, Roster, Tiers};
-pub use run::{Ending, Flow, Runner};
+pub use run::{Ending, Flow, Runner, Stop, Tooling};
 pub use save::Saving;
 pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use agentos_kernel::agent::Spec;
 
+use agentos_tools::Descriptor;
+
 use crate::team::prompt::{Answer, Chat, opening};
+use crate::team::tools::words;
 use crate::team::{Problem, Team, TeamError};
+use crate::text::{Message, Role};
 
 /// A team with what its agents open with.
 pub struct Plan {
@@ -16,6 +20,17 @@ pub struct Plan {
     pub model_context: u32,
     /// What every sampling seed of the file is moved by.
     pub seed: u64,
+    /// What each agent has to do with tools, in the order of the file.
+    pub kits: Vec<Option<Kit>>,
+}
+
+/// What an agent has to do with tools.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    /// What is known of its tools, by their numbers.
+    pub tools: Vec<Descriptor>,
+    /// The one that was chosen for it; `None` where it chooses itself.
+    pub chosen: Option<usize>,
 }
 
 /// What an agent will need.
@@ -26,6 +41,8 @@ pub struct Planned {
     pub spec: Spec,
     /// Most tokens of its answer.
     pub answer: u32,
+    /// The tool that it calls, by its number in its registry, where that was chosen for it.
+    pub tool: Option<usize>,
     /// Tokens by which its opening may still be longer: an answer's text may come back from the tokenizer
     /// in more tokens than it was said in.
     pub slack: u32,
@@ -40,8 +57,14 @@ impl Plan {
     ///
     /// # Errors
     /// [`Problem::Opening`], and those of [`Team::spec`].
-    pub fn new(team: &Team, chat: &Chat<'_>, model_context: u32, seed: u64) -> Result<Plan, TeamError> {
-        let mut plan = Plan { agents: Vec::with_capacity(team.agents.len()), model_context, seed };
+    pub fn new(
+        team: &Team,
+        chat: &Chat<'_>,
+        model_context: u32,
+        seed: u64,
+        kits: Vec<Option<Kit>>,
+    ) -> Result<Plan, TeamError> {
+        let mut plan = Plan { agents: Vec::with_capacity(team.agents.len()), model_context, seed, kits };
         for index in 0..team.agents.len() {
             let planned = plan.look_at(team, index, chat)?;
             plan.agents.push(planned);
@@ -53,7 +76,7 @@ impl Plan {
         let agent = &team.agents[index];
         let tokens = match self.same_as_before(team, index) {
             Some(tokens) => tokens,
-            None => encode(team, index, &vec![""; agent.after.len()], chat)?.into(),
+            None => self.encode(team, index, &vec![""; agent.after.len()], chat)?.into(),
         };
         let most_said = |index: usize| {
             let agent = &team.agents[index];
@@ -64,6 +87,7 @@ impl Plan {
         Ok(Planned {
             opening: agent.after.is_empty().then_some(tokens),
             answer: most_said(index),
+            tool: self.kits[index].as_ref().and_then(|kit| kit.chosen),
             slack: told.saturating_mul(REPLACEMENT),
             spec,
         })
@@ -73,7 +97,10 @@ impl Plan {
     fn same_as_before(&self, team: &Team, index: usize) -> Option<Arc<[u32]>> {
         let before = &team.agents[index.checked_sub(1)?];
         let agent = &team.agents[index];
-        let same = agent.after.is_empty() && agent.system == before.system && agent.prompt == before.prompt;
+        let same = agent.after.is_empty()
+            && agent.system == before.system
+            && agent.prompt == before.prompt
+            && agent.tools == before.tools;
         self.agents.last().filter(|_| same)?.opening.clone()
     }
 
@@ -86,18 +113,49 @@ impl Plan {
         spec.sampling.seed = moved(spec.sampling.seed, self.seed, index);
         Ok(spec)
     }
+
+    /// The conversation that an agent opens with when the others have answered this, and what it is asked.
+    pub fn conversation(&self, team: &Team, index: usize, said: &[&str]) -> (Vec<Message>, String) {
+        let agent = &team.agents[index];
+        let names = agent.after.iter().map(|&other| team.agents[other].name.as_str());
+        let answers: Vec<Answer<'_>> = names.zip(said).map(|(name, &text)| Answer { name, text }).collect();
+        let mut messages = opening(team, index, &answers);
+        let request = messages.last().map_or(String::new(), |message| message.content.clone());
+        match &self.kits[index] {
+            None => (),
+            Some(Kit { tools, chosen: Some(chosen) }) => {
+                if let Some(message) = messages.last_mut() {
+                    message.content = words::arguments_wanted(&tools[*chosen], &request);
+                }
+            }
+            Some(Kit { tools, chosen: None }) => offer(&mut messages, words::tools_offered(tools.iter())),
+        }
+        (messages, request)
+    }
+
+    /// The tokens of [`Plan::conversation`].
+    ///
+    /// # Errors
+    /// [`Problem::Opening`].
+    pub fn encode(
+        &self,
+        team: &Team,
+        index: usize,
+        said: &[&str],
+        chat: &Chat<'_>,
+    ) -> Result<Vec<u32>, TeamError> {
+        let agent = &team.agents[index];
+        chat.encode(&self.conversation(team, index, said).0)
+            .map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
+    }
 }
 
-/// The tokens that an agent opens with when the others have answered this.
-///
-/// # Errors
-/// [`Problem::Opening`].
-pub fn encode(team: &Team, index: usize, said: &[&str], chat: &Chat<'_>) -> Result<Vec<u32>, TeamError> {
-    let agent = &team.agents[index];
-    let names = agent.after.iter().map(|&other| team.agents[other].name.as_str());
-    let answers: Vec<Answer<'_>> = names.zip(said).map(|(name, &text)| Answer { name, text }).collect();
-    chat.encode(&opening(team, index, &answers))
-        .map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
+/// Puts what is said of tools into the system message.
+fn offer(messages: &mut Vec<Message>, text: String) {
+    match messages.first_mut() {
+        Some(Message { role: Role::System, content }) => content.extend(["\n\n", &text]),
+        _ => messages.insert(0, Message { role: Role::System, content: text }),
+    }
 }
 
 /// The sampling seed of an agent in a run with a seed. Seed 0 leaves the file's seeds as they are; any

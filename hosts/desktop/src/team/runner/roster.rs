@@ -5,6 +5,7 @@ use agentos_kernel::agent::AgentId;
 use serde::{Deserialize, Serialize};
 
 use crate::team::Team;
+use crate::team::tools::Caller;
 use crate::text::Partial;
 
 /// A team under way: its agents in the order of the file.
@@ -21,6 +22,8 @@ pub struct Member {
     pub phase: Phase,
     /// What it has said, if somebody waits for it.
     pub answer: Option<String>,
+    /// How far it is with its tool calls, if it may make any, or answers in a form.
+    pub caller: Option<Caller>,
     /// How far the text of its tokens has come.
     pub partial: Partial,
     /// Pages of it in each tier at most.
@@ -98,6 +101,7 @@ impl Roster {
         let member = |index| Member {
             phase: Phase::Held,
             answer: waited_for(index).then(|| String::with_capacity(answer_bytes(index))),
+            caller: None,
             partial: Partial::continuing(longest),
             peak: Tiers::default(),
             spawned_us: 0,

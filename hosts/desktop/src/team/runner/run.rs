@@ -5,19 +5,21 @@ use agentos_kernel::agent::{AgentId, Priority};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::{Posted, VectorId};
-use agentos_kernel::system::{Devices, Kernel, Tick};
+use agentos_kernel::system::{Devices, Kernel, Tick, USER_RESUME};
+use agentos_perception::ControlStrings;
 use embedded_hal::delay::DelayNs;
 
 use super::clock::RunClock;
 use super::error::RunError;
 use super::machine::Machine;
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
 use super::{lend, summary};
 use crate::team::json::Summary;
 use crate::team::prompt::Chat;
 use crate::team::sink::{Refusal, Sink, Told};
+use crate::team::tools::{Callers, Desk, Nobody};
 use crate::team::{Names, Problem, Team, TeamError};
 
 /// A team on a kernel.
@@ -35,7 +37,9 @@ pub struct Runner<'r> {
     /// Each agent's slot in the kernel, and its index in the team. No slot is used twice.
     pub(super) slots: Vec<Option<usize>>,
     /// What a token makes whole.
-    text: String,
+    pub(super) text: String,
+    /// A person has paused everybody.
+    paused: bool,
     pub(super) began_us: u64,
     /// Somebody was done or refused: others may be due.
     ended: bool,
@@ -45,6 +49,42 @@ pub struct Runner<'r> {
     pub(super) losses: u32,
     /// Where the run is kept.
     pub(super) saving: Option<Saving>,
+    /// The tools.
+    pub(super) desk: Desk,
+    /// Who calls them.
+    pub(super) callers: Callers,
+    /// What must not be said in a context.
+    pub(super) controls: ControlStrings,
+}
+
+/// How a person stops a run.
+pub struct Stop<'s> {
+    /// Whether somebody has asked for it.
+    pub has_come: &'s dyn Fn() -> bool,
+    /// It was understood as a pause: the next time counts anew.
+    pub take_back: &'s dyn Fn(),
+}
+
+/// What agents of a team call, and in which forms they speak.
+pub struct Tooling {
+    /// The tools.
+    pub desk: Desk,
+    /// The forms.
+    pub callers: Callers,
+    /// The model's control strings.
+    pub controls: ControlStrings,
+}
+
+impl Tooling {
+    /// That of a team without tools and forms.
+    pub fn none(agents: usize) -> Tooling {
+        let no_controls: [&str; 0] = [];
+        Tooling {
+            desk: Desk::new(Vec::new(), vec![None; agents], Box::new(Nobody), None),
+            callers: Callers::default(),
+            controls: ControlStrings::new(no_controls).expect("none are short enough"),
+        }
+    }
 }
 
 /// How a run goes on.
@@ -83,7 +123,9 @@ impl<'r> Runner<'r> {
         kernel: Kernel<'r>,
         machine: Machine<'r>,
         clock: RunClock,
+        tooling: Tooling,
     ) -> Runner<'r> {
+        let Tooling { desk, callers, controls } = tooling;
         let longest = chat.tokenizer.longest_piece();
         let answer_bytes = |index: usize| (plan.agents[index].answer as usize).saturating_mul(longest);
         let began_us = clock.now().micros;
@@ -98,27 +140,39 @@ impl<'r> Runner<'r> {
             slots: vec![None; team.agents.len()],
             // Bytes that begin no character become three each.
             text: String::with_capacity(3 * (longest + 4)),
+            paused: false,
             peak: Tiers::default(),
             began_us,
             ended: true,
             idle: 0,
             losses: 0,
             saving: None,
+            desk,
+            callers,
+            controls,
             clock,
         }
     }
 
-    /// Runs the team to its end, or until `interrupted`: then the step that is under way ends, and no other
-    /// begins.
+    /// Runs the team to its end. Interrupted where somebody sits at a terminal, every agent pauses until that
+    /// person lets them go on; interrupted again, or where nobody is, the step that is under way ends, and no
+    /// other begins.
     ///
     /// # Errors
     /// Any [`RunError`].
-    pub fn run(&mut self, sink: &mut dyn Sink, interrupted: &dyn Fn() -> bool) -> Result<Ending, RunError> {
+    pub fn run(&mut self, sink: &mut dyn Sink, stop: &Stop<'_>) -> Result<Ending, RunError> {
         let mut told = false;
         loop {
-            if !told && interrupted() {
-                self.shut_down();
-                told = true;
+            if !told && (stop.has_come)() {
+                if !self.paused && self.desk.ask_to_go_on() {
+                    self.pause(true);
+                    (stop.take_back)();
+                } else {
+                    self.shut_down();
+                    told = true;
+                }
+            } else if self.paused && self.desk.may_go_on() {
+                self.pause(false);
             }
             if let Flow::Over(ending) = self.advance(sink)? {
                 self.save(sink)?;
@@ -137,7 +191,12 @@ impl<'r> Runner<'r> {
         if std::mem::take(&mut self.ended) {
             self.spawn_due(sink)?;
         }
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.machine.device, clock: &self.clock });
+        let tick = self.kernel.tick(&mut Devices {
+            tensor: &mut *self.machine.device,
+            clock: &self.clock,
+            tools: &mut self.desk,
+            guard: &mut self.callers,
+        });
         self.drain(sink)?;
         self.measure(tick, sink)?;
         sink.flush()?;
@@ -149,10 +208,21 @@ impl<'r> Runner<'r> {
             Tick::DeviceLost => self.recover(sink)?,
             Tick::Idle if self.ended => (),
             Tick::Idle if !self.roster.any_alive() => return Ok(Flow::Over(Ending::Done)),
-            Tick::Idle if self.idle > MOST_IDLE && !self.time_runs() => return Err(self.stuck()),
+            Tick::Idle if self.idle > MOST_IDLE && !self.paused && !self.time_runs() && !self.calls_run() => {
+                return Err(self.stuck());
+            }
             Tick::Idle | Tick::Pending => self.clock.delay_us(PAUSE_US),
         }
         Ok(Flow::Going)
+    }
+
+    /// Everybody pauses (SIG_USER), or goes on.
+    fn pause(&mut self, pause: bool) {
+        self.paused = pause;
+        let payload = if pause { 0 } else { USER_RESUME };
+        let at_us = self.clock.now().micros;
+        // A queue that is full says so by a delivery of its own.
+        let _ = self.kernel.interrupts().post(Posted { vector: VectorId::User, agent: None, payload, at_us });
     }
 
     /// No step begins any more.
@@ -204,7 +274,7 @@ impl<'r> Runner<'r> {
             None => {
                 let said = |&other: &usize| self.roster.members[other].answer.as_deref().unwrap_or_default();
                 let said: Vec<&str> = agent.after.iter().map(said).collect();
-                plan::encode(self.team, index, &said, &self.chat)?.into()
+                self.plan.encode(self.team, index, &said, &self.chat)?.into()
             }
         };
         let opening = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
@@ -226,6 +296,7 @@ impl<'r> Runner<'r> {
         };
         self.names.insert(id, &agent.name);
         self.slots[usize::from(id.index)] = Some(index);
+        self.begin_caller(index, id, tokens.len() as u32);
         let member = &mut self.roster.members[index];
         (member.phase, member.spawned_us) = (Phase::Alive(id), now_us);
         Ok(())
@@ -269,6 +340,9 @@ impl<'r> Runner<'r> {
                 self.note(index, &record);
             }
             sink.event(&Told { record: &record, member, text: &self.text, names: &self.names })?;
+            if let Some(index) = member {
+                self.note_for_tools(index, &record, sink)?;
+            }
         }
         Ok(())
     }
@@ -321,6 +395,11 @@ impl<'r> Runner<'r> {
         self.team.agents.iter().enumerate().any(timed)
     }
 
+    /// Whether a tool is at work, or a person is asked.
+    fn calls_run(&self) -> bool {
+        self.kernel.agents().any(|rcb| rcb.stack_depth() > 0)
+    }
+
     fn stuck(&self) -> RunError {
         let members = self.roster.members.iter().zip(&self.team.agents);
         let alive = members.filter(|(member, _)| matches!(member.phase, Phase::Alive(_)));
@@ -339,6 +418,11 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::Relocated { agent, .. }
         | Event::Restored { agent, .. }
         | Event::Preempted { agent }
+        | Event::ToolStarted { agent, .. }
+        | Event::ToolOver { agent, .. }
+        | Event::ToolReturned { agent, .. }
+        | Event::ToolResumed { agent, .. }
+        | Event::ToolRestored { agent, .. }
         | Event::PagedOut { agent, .. }
         | Event::PagedIn { agent, .. }
         | Event::Finished { agent, .. }

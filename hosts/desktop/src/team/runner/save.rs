@@ -43,13 +43,22 @@ impl Saving {
     }
 }
 
-/// What became of a checkpoint while a step ended.
+/// What became of a checkpoint, or of the wait for the step before it.
 #[must_use]
 enum Held {
-    /// It is under way.
+    /// It is under way, or written.
     Kept,
     /// The device was lost: it has to begin anew.
     GivenUp,
+}
+
+/// What becomes of a checkpoint that the kernel gave up: where the device was lost, the kernel's next tick
+/// says so, and it begins anew.
+fn given_up(error: CheckpointError) -> Result<Held, Problem> {
+    match error {
+        CheckpointError::Page(PageError::Lost | PageError::NotPrepared) => Ok(Held::GivenUp),
+        error => Err(Problem::Kernel(error)),
+    }
 }
 
 /// Why nothing is written.
@@ -97,18 +106,25 @@ impl Runner<'_> {
         saved
     }
 
+    /// Writes the run to its file; anew, where the device is lost meanwhile.
     fn save_as(&mut self, saving: &mut Saving, sink: &mut dyn Sink) -> Result<(), RunError> {
+        while let Held::GivenUp = self.try_to_save(saving, sink)? {}
+        Ok(())
+    }
+
+    fn try_to_save(&mut self, saving: &mut Saving, sink: &mut dyn Sink) -> Result<Held, RunError> {
         let refuse = |problem| RunError::from(CheckpointFileError { path: saving.path.clone(), problem });
         self.begin_save(saving).map_err(refuse)?;
         // The step that is under way ends first, and what it means is told.
         let first = loop {
             match self.kernel.read_checkpoint(&mut *self.machine.device, &mut saving.piece) {
                 Poll::Ready(Ok(count)) => break count,
-                Poll::Ready(Err(error)) => return Err(refuse(Problem::Kernel(error))),
-                Poll::Pending => match self.tick_held(sink)? {
-                    Held::Kept => (),
-                    Held::GivenUp => self.begin_save(saving).map_err(refuse)?,
-                },
+                Poll::Ready(Err(error)) => return given_up(error).map_err(refuse),
+                Poll::Pending => {
+                    if let Held::GivenUp = self.tick_held(sink)? {
+                        return Ok(Held::GivenUp);
+                    }
+                }
             }
         };
         let state = State {
@@ -120,13 +136,12 @@ impl Runner<'_> {
         let path = saving.path.clone();
         let written = checkpoint::write(&path, &state, |out| self.write_pieces(saving, first, out));
         self.kernel.end_transfer();
-        written.map_err(|failure| {
-            let problem = match failure {
-                Failure::Io(source) => Problem::Write(source),
-                Failure::Kernel(error) => Problem::Kernel(error),
-            };
-            CheckpointFileError { path, problem }.into()
-        })
+        let held = match written {
+            Ok(()) => Ok(Held::Kept),
+            Err(Failure::Io(source)) => Err(Problem::Write(source)),
+            Err(Failure::Kernel(error)) => given_up(error),
+        };
+        held.map_err(|problem| CheckpointFileError { path, problem }.into())
     }
 
     fn begin_save(&mut self, saving: &Saving) -> Result<(), Problem> {
@@ -158,7 +173,12 @@ impl Runner<'_> {
     /// Lets the kernel end what is under way while it begins nothing. Where the device is lost meanwhile,
     /// it is prepared again, and what was being written or read is given up.
     fn tick_held(&mut self, sink: &mut dyn Sink) -> Result<Held, RunError> {
-        let tick = self.kernel.tick(&mut Devices { tensor: &mut *self.machine.device, clock: &self.clock });
+        let tick = self.kernel.tick(&mut Devices {
+            tensor: &mut *self.machine.device,
+            clock: &self.clock,
+            tools: &mut self.desk,
+            guard: &mut self.callers,
+        });
         self.drain(sink)?;
         if tick == Tick::DeviceLost {
             self.kernel.end_transfer();
@@ -182,23 +202,36 @@ impl Runner<'_> {
         if state.replay != self.replay() {
             return Err(refuse(Problem::OtherReplay { found: state.replay }));
         }
-        let now_us = self.clock.now().micros;
-        self.kernel.call(None, &Call::Restore, now_us).map_err(|error| refuse(Problem::Call(error)))?;
         let agents = loop {
-            match self.kernel.write_checkpoint(&mut *self.machine.device, &bytes) {
-                Poll::Ready(Ok(agents)) => break agents,
-                Poll::Ready(Err(error)) => return Err(refuse(Problem::Kernel(error))),
-                Poll::Pending => match self.tick_held(sink)? {
-                    Held::Kept => (),
-                    Held::GivenUp => {
-                        return Err(refuse(Problem::Kernel(CheckpointError::Page(PageError::Lost))));
-                    }
-                },
+            if let Some(agents) = self.try_to_restore(&bytes, sink, &refuse)? {
+                break agents;
             }
         };
         self.take_over(state).map_err(refuse)?;
         self.drain(sink)?;
         Ok(agents)
+    }
+
+    /// Reads the kernel's checkpoint; `None` where the device is lost meanwhile, and nothing came of it.
+    fn try_to_restore(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn Sink,
+        refuse: &dyn Fn(Problem) -> RunError,
+    ) -> Result<Option<u16>, RunError> {
+        let now_us = self.clock.now().micros;
+        self.kernel.call(None, &Call::Restore, now_us).map_err(|error| refuse(Problem::Call(error)))?;
+        loop {
+            match self.kernel.write_checkpoint(&mut *self.machine.device, bytes) {
+                Poll::Ready(Ok(agents)) => return Ok(Some(agents)),
+                Poll::Ready(Err(error)) => return given_up(error).map(|_| None).map_err(refuse),
+                Poll::Pending => {
+                    if let Held::GivenUp = self.tick_held(sink)? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
     }
 
     /// Takes over where the run was, with the names that the kernel gave the agents now.
@@ -228,6 +261,10 @@ impl Runner<'_> {
             };
             self.names.insert(rcb.id, &self.team.agents[index].name);
             self.slots[usize::from(rcb.id.index)] = Some(index);
+        }
+        let resumed: Vec<_> = self.kernel.agents().map(|rcb| (rcb.id, rcb.tag as usize)).collect();
+        for (id, index) in resumed {
+            self.resume_caller(index, id);
         }
         let agrees = |(member, known): (&Member, &bool)| member.id().is_some() == *known;
         if self.roster.members.iter().zip(&known).all(agrees) { Ok(()) } else { Err(Problem::Contradiction) }

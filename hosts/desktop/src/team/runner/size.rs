@@ -2,10 +2,11 @@
 
 use agentos_hal::page::{PAGE_TOKENS, image_bytes};
 use agentos_hal::{KvType, ModelShape};
-use agentos_kernel::agent::{MemoryMode, Spec};
+use agentos_kernel::agent::{MOST_CALLS, MemoryMode, Spec};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::admit::{Capacity, Demand, LEAST_BOUNDED, SPARE_PAGES, Unfit, admit};
 use agentos_kernel::system::Config;
+use agentos_kernel::system::config::MOST_MASKS;
 
 use super::plan::Plan;
 use crate::team::{Memory, Problem, Team, TeamError};
@@ -42,7 +43,16 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
     let longest = longest.max().unwrap_or(1).min(plan.model_context);
     let sizes = sizes(demands.len() as u16, longest, tiers, kv);
     let (step_ms, quantum) = (team.schedule.step_ms, team.schedule.quantum);
+    let guarded = plan.agents.iter().filter(|agent| agent.spec.guarded).count();
+    let open = |agent: &super::Planned| {
+        u32::from(agent.spec.guarded) * agent.spec.budget.calls.min(MOST_CALLS as u32)
+    };
+    let masks = guarded.min(MOST_MASKS) as u32;
     Ok(Config {
+        // One that is beyond the budget is opened too, to be answered.
+        calls: plan.agents.iter().map(|agent| open(agent) + u32::from(agent.spec.guarded)).sum(),
+        masks,
+        mask_words: if masks > 0 { shape.mask_words() as u32 } else { 0 },
         candidates: plan
             .agents
             .iter()

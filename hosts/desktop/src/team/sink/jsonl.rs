@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write};
 
-use super::{DeviceNews, Refusal, Sink, Told};
+use super::{DeviceNews, Refusal, Sink, Told, ToolNews};
 use crate::team::json::{Line, LineEvent, Summary, line};
 use crate::team::runner::RunError;
 
@@ -46,6 +46,20 @@ impl<W: Write> Sink for JsonLines<W> {
                 Line { at_us, event: LineEvent::DeviceRestored { tries, took_us } }
             }
         })
+    }
+
+    fn tool(&mut self, news: &ToolNews<'_>) -> Result<(), RunError> {
+        let (at_us, event) = match *news {
+            ToolNews::Called { name, at_us, call, tool, arguments, .. } => {
+                let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
+                (at_us, LineEvent::ToolCalled { agent: name.into(), call, tool, arguments })
+            }
+            ToolNews::Result { name, at_us, call, tool, outcome, text, .. } => {
+                let (tool, text) = (tool.to_owned(), text.to_owned());
+                (at_us, LineEvent::ToolResult { agent: name.into(), call, tool, outcome, text })
+            }
+        };
+        self.write(&Line { at_us, event })
     }
 
     fn flush(&mut self) -> Result<(), RunError> {

@@ -47,6 +47,43 @@ pub struct Refusal<'a> {
     pub at_us: u64,
 }
 
+/// What an agent has to do with a tool. Texts are as the agent has them: what came from outside is escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolNews<'a> {
+    /// It has written a call, which is made.
+    Called {
+        /// Its index in the team.
+        member: usize,
+        /// Its name.
+        name: &'a str,
+        /// When, in microseconds on the run's clock.
+        at_us: u64,
+        /// The call.
+        call: u64,
+        /// The tool.
+        tool: &'a str,
+        /// The arguments, as JSON.
+        arguments: &'a str,
+    },
+    /// It reads what came of a call.
+    Result {
+        /// Its index in the team.
+        member: usize,
+        /// Its name.
+        name: &'a str,
+        /// When, in microseconds on the run's clock.
+        at_us: u64,
+        /// The call.
+        call: u64,
+        /// The tool.
+        tool: &'a str,
+        /// What came of it: the names of [`agentos_kernel::tool::CallOutcome`].
+        outcome: &'static str,
+        /// What it reads.
+        text: &'a str,
+    },
+}
+
 /// What became of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceNews {
@@ -82,6 +119,12 @@ pub trait Sink {
     /// Something became of the device.
     fn device(&mut self, news: &DeviceNews) -> Result<(), RunError>;
 
+    /// An agent calls a tool, or has its result.
+    fn tool(&mut self, news: &ToolNews<'_>) -> Result<(), RunError> {
+        let _ = news;
+        Ok(())
+    }
+
     /// So many pages of page memory are in use.
     fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {
         let _ = (at_us, pages);
@@ -112,6 +155,11 @@ impl Sink for Both<'_> {
     fn device(&mut self, news: &DeviceNews) -> Result<(), RunError> {
         self.0.device(news)?;
         self.1.device(news)
+    }
+
+    fn tool(&mut self, news: &ToolNews<'_>) -> Result<(), RunError> {
+        self.0.tool(news)?;
+        self.1.tool(news)
     }
 
     fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::table::table;
 use super::wrap::Wrap;
-use super::{DeviceNews, Refusal, Sink, Told};
+use super::{DeviceNews, Refusal, Sink, Told, ToolNews};
 use crate::team::Team;
 use crate::team::json::Summary;
 use crate::team::runner::RunError;
@@ -100,6 +100,19 @@ const DOES: char = '·';
 /// Columns between names and lines.
 const MARGIN: usize = 3;
 
+/// Characters of a call or a result that a line shows.
+const SHOWN_CHARS: usize = 240;
+
+/// A text in one line, cut where it is long.
+fn one_line(text: &str) -> String {
+    let line: Vec<&str> = text.split_whitespace().collect();
+    let line = line.join(" ");
+    match line.char_indices().nth(SHOWN_CHARS) {
+        None => line,
+        Some((end, _)) => format!("{}…", &line[..end]),
+    }
+}
+
 fn write_line(
     out: &mut impl Write,
     style: Style,
@@ -133,6 +146,17 @@ impl<W: Write> Sink for Plain<W> {
                 self.note(member, format_args!("taken out of service ({})", fault.name()))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn tool(&mut self, news: &ToolNews<'_>) -> Result<(), RunError> {
+        match *news {
+            ToolNews::Called { member, tool, arguments, .. } => {
+                self.note(member, format_args!("calls {tool} with {}", one_line(arguments)))
+            }
+            ToolNews::Result { member, tool, outcome, text, .. } => {
+                self.note(member, format_args!("{tool} {outcome}: {}", one_line(text)))
+            }
         }
     }
 

@@ -1,0 +1,111 @@
+//! The tools of a team, made ready for a run.
+
+use std::sync::Arc;
+
+use agentos_perception::ControlStrings;
+use agentos_tools::mcp::Hub;
+use agentos_tools::{Descriptor, Registry};
+
+use crate::constraint;
+use crate::team::runner::{Kit, Tooling};
+use crate::team::tools::{Callers, Desk, Nobody, Person, Terminal, kit, means};
+use crate::team::{Problem, Team, TeamError};
+use crate::text::Tokenizer;
+
+/// The tools of a team's agents.
+pub struct Toolset {
+    registries: Vec<Registry>,
+    /// The registry of each agent, by its index in the team.
+    of: Vec<Option<usize>>,
+    person: Box<dyn Person>,
+    servers: Option<Hub>,
+}
+
+impl Toolset {
+    /// Builds what the agents of a team are granted. Agents that are granted the same share it.
+    ///
+    /// # Errors
+    /// [`Problem::Tools`].
+    pub fn new(team: &Team) -> Result<Toolset, TeamError> {
+        let (mut registries, mut of) = (Vec::new(), Vec::with_capacity(team.agents.len()));
+        let uses = team.agents.iter().any(|agent| agent.tools.is_some());
+        let means = uses.then(means);
+        let hub = match uses && !team.servers.is_empty() {
+            true => Some(Hub::new(|| ()).map_err(|error| {
+                let name = team.agents[0].name.clone();
+                team.error(team.agents[0].place, Problem::Tools { name, error: error.to_string() })
+            })?),
+            false => None,
+        };
+        for (index, agent) in team.agents.iter().enumerate() {
+            let (Some(tools), Some(means)) = (&agent.tools, &means) else {
+                of.push(None);
+                continue;
+            };
+            let same = |&other: &usize| {
+                team.agents[other].tools.as_ref().is_some_and(|its| its.grant == tools.grant)
+            };
+            let number = match (0..index).find(same) {
+                Some(other) => of[other],
+                None => {
+                    let refuse =
+                        |error| team.error(agent.place, Problem::Tools { name: agent.name.clone(), error });
+                    registries.push(kit(tools, means, &team.servers, hub.as_ref()).map_err(refuse)?);
+                    Some(registries.len() - 1)
+                }
+            };
+            of.push(number);
+        }
+        let person: Box<dyn Person> = match Terminal::open() {
+            Some(terminal) => Box::new(terminal),
+            None => Box::new(Nobody),
+        };
+        Ok(Toolset { registries, of, person, servers: hub })
+    }
+
+    /// Whether any agent has tools.
+    pub fn is_empty(&self) -> bool {
+        self.registries.is_empty()
+    }
+
+    /// What is known of an agent's tools, by their numbers.
+    pub fn descriptors(&self, member: usize) -> Option<Vec<Descriptor>> {
+        let registry = &self.registries[self.of[member]?];
+        Some(registry.descriptors().cloned().collect())
+    }
+
+    /// The tools at a desk, and the forms of all who call them or answer in a form.
+    ///
+    /// # Errors
+    /// [`Problem::Tools`]: a form cannot be had.
+    pub fn open(
+        self,
+        team: &Team,
+        kits: &[Option<Kit>],
+        tokenizer: &Arc<Tokenizer>,
+    ) -> Result<Tooling, TeamError> {
+        let controls = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_control(id));
+        let controls = controls.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned());
+        let controls = ControlStrings::new(controls);
+        let first = team.agents[0].place;
+        let wrong = |place, name: &str, error: String| {
+            team.error(place, Problem::Tools { name: name.to_owned(), error })
+        };
+        let controls = controls.map_err(|error| wrong(first, &team.agents[0].name, error.to_string()))?;
+        let held = |agent: &&crate::team::Agent| agent.tools.is_some() || agent.response_schema.is_some();
+        let mut callers = Callers::default();
+        if let Some(agent) = team.agents.iter().find(held) {
+            let vocabulary = constraint::vocabulary(tokenizer)
+                .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
+            callers = Callers::new(team.agents.len(), vocabulary);
+        }
+        for (index, agent) in team.agents.iter().enumerate().filter(|(_, agent)| held(agent)) {
+            let tools = kits[index].as_ref().map_or(&[][..], |kit| &kit.tools[..]);
+            callers
+                .enrol(index, tools.iter(), agent.response_schema.as_deref())
+                .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
+        }
+        let desk = Desk::new(self.registries, self.of, self.person, self.servers);
+        Ok(Tooling { desk, callers, controls })
+    }
+}

@@ -1,0 +1,142 @@
+//! `[agent.tools]` of the team file: which tools an agent may call, and what they reach.
+//!
+//! ```toml
+//! [agent.tools]
+//! use = ["calculator", "read_file", "run"]
+//! choose = "likeness"            # or "model"
+//! policy = "granted"             # or "ask"
+//! calls = 2
+//! tokens = 192
+//! roots = [{ name = "docs", folder = "docs" }]
+//! hosts = ["127.0.0.1:8080"]
+//! commands = [{ name = "count", program = "/usr/bin/wc", options = ["-l"], folder = "docs" }]
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use agentos_tools::Grant;
+use agentos_tools::grant::{Arguments, CommandGrant, HostGrant, RootGrant};
+use agentos_tools::mcp::Declaration;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{Problem, TeamError, quoted};
+use super::name::nearest;
+use super::section::{Section, Setting};
+use super::source::Source;
+use super::tools::{Choose, Policy, TOOL_NAMES, ToolUse};
+
+const TOOL_KEYS: &[&str] = &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands"];
+const ROOT_KEYS: &[&str] = &["name", "folder"];
+const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arguments", "folder"];
+
+/// Tokens of a result: a header and a little more at the least.
+const RESULT_TOKENS: std::ops::RangeInclusive<u32> = 32..=1 << 16;
+
+/// Reads `[agent.tools]`, if an agent has it.
+pub(super) fn tools(
+    source: &Source<'_>,
+    agent: &Section<'_>,
+    servers: &[Declaration],
+) -> Result<Option<ToolUse>, TeamError> {
+    let Some(section) = agent.section("tools", "[agent.tools]", TOOL_KEYS)? else { return Ok(None) };
+    let at = section.at;
+    let tools = names(&section, servers)?;
+    let chooses = [("likeness", Choose::Likeness), ("model", Choose::Model)];
+    let choose = section.choice("choose", &chooses, "\"likeness\" or \"model\"")?;
+    let policies = [("granted", Policy::Granted), ("ask", Policy::Ask)];
+    let policy = section.choice("policy", &policies, "\"granted\" or \"ask\"")?;
+    let calls = section.whole_u32("calls", 1..=1024)?;
+    let tokens = section.whole_u32("tokens", RESULT_TOKENS)?;
+    let grant = Grant {
+        tools,
+        roots: roots(source, &section)?,
+        commands: commands(source, &section)?,
+        hosts: hosts(&section)?,
+    };
+    grant.check().map_err(|error| section.error(at, Problem::Grant { error: error.to_string() }))?;
+    Ok(Some(ToolUse {
+        grant,
+        choose: choose.map_or(Choose::Likeness, |choose| choose.value),
+        policy: policy.map_or(Policy::Granted, |policy| policy.value),
+        calls: calls.map_or(ToolUse::CALLS, |calls| calls.value),
+        tokens: tokens.map_or(ToolUse::TOKENS, |tokens| tokens.value),
+    }))
+}
+
+fn names(section: &Section<'_>, servers: &[Declaration]) -> Result<Vec<String>, TeamError> {
+    let names = section.list("use", "a list of names of tools", DeValue::as_str)?;
+    if names.is_empty() {
+        return Err(section.missing("use"));
+    }
+    let served = |name: &str| {
+        let server = name.split_once('.').map(|(server, _)| server);
+        servers.iter().any(|declared| Some(declared.name.as_str()) == server)
+    };
+    let known = |name: Setting<&str>| match TOOL_NAMES.contains(&name.value) || served(name.value) {
+        true => Ok(name.value.to_owned()),
+        false => {
+            let meant = nearest(name.value, TOOL_NAMES.iter().copied());
+            let meant = meant.map_or(String::new(), |meant| format!("; {meant:?} may be meant"));
+            let accepted = format!("one of {}, or SERVER.TOOL of a [[server]]{meant}", TOOL_NAMES.join(", "));
+            let found = quoted(name.value);
+            Err(section.refuse("use", Setting { value: &found, at: name.at }, &accepted))
+        }
+    };
+    names.into_iter().map(known).collect()
+}
+
+fn roots(source: &Source<'_>, section: &Section<'_>) -> Result<Vec<RootGrant>, TeamError> {
+    let root = |table: Setting<&DeTable<'_>>| {
+        let root = Section::new(*source, "a root", table.value, table.at, ROOT_KEYS)?;
+        let name = root.words("name")?.ok_or_else(|| root.missing("name"))?;
+        let folder = root.words("folder")?.ok_or_else(|| root.missing("folder"))?;
+        Ok(RootGrant { name: name.value.to_owned(), folder: beside(source, folder)? })
+    };
+    let tables =
+        section.list("roots", "tables like { name = \"docs\", folder = \"docs\" }", DeValue::as_table)?;
+    tables.into_iter().map(root).collect()
+}
+
+fn hosts(section: &Section<'_>) -> Result<Vec<HostGrant>, TeamError> {
+    let host = |text: Setting<&str>| {
+        text.value.parse().map_err(|_| {
+            let found = quoted(text.value);
+            let accepted = "a host like \"example.org\", \"127.0.0.1:8080\" or \"[::1]:8080\"";
+            section.refuse("hosts", Setting { value: &found, at: text.at }, accepted)
+        })
+    };
+    section.list("hosts", "a list of hosts", DeValue::as_str)?.into_iter().map(host).collect()
+}
+
+fn commands(source: &Source<'_>, section: &Section<'_>) -> Result<Vec<CommandGrant>, TeamError> {
+    let command = |table: Setting<&DeTable<'_>>| {
+        let command = Section::new(*source, "a command", table.value, table.at, COMMAND_KEYS)?;
+        let name = command.words("name")?.ok_or_else(|| command.missing("name"))?;
+        let program = command.words("program")?.ok_or_else(|| command.missing("program"))?;
+        let folder = command.words("folder")?.ok_or_else(|| command.missing("folder"))?;
+        let texts = |key| -> Result<Vec<String>, TeamError> {
+            let texts = command.list(key, "a list of texts", DeValue::as_str)?;
+            Ok(texts.into_iter().map(|text| text.value.to_owned()).collect())
+        };
+        let any = command.choice_of_truth("any_arguments")?;
+        Ok(CommandGrant {
+            name: name.value.to_owned(),
+            program: PathBuf::from(program.value),
+            before: texts("before")?,
+            arguments: match any {
+                true => Arguments::Any,
+                false => Arguments::Plain { options: texts("options")? },
+            },
+            folder: beside(source, folder)?,
+        })
+    };
+    let tables = section.list("commands", "tables with a name, a program and a folder", DeValue::as_table)?;
+    tables.into_iter().map(command).collect()
+}
+
+/// A folder that is named relative to the team file's.
+fn beside(source: &Source<'_>, name: Setting<&str>) -> Result<PathBuf, TeamError> {
+    let path = source.path.parent().unwrap_or(Path::new("")).join(name.value);
+    std::path::absolute(&path)
+        .map_err(|error| source.error(name.at, Problem::Read { path, message: error.to_string() }))
+}

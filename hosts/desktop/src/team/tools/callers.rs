@@ -1,0 +1,235 @@
+//! All agents that call tools or answer in a form, and what the kernel's guard says of them.
+
+use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Matcher, Vocabulary};
+use agentos_kernel::agent::AgentId;
+use agentos_kernel::guard::{Allowed, Guard};
+use agentos_tools::Descriptor;
+use serde_json::Value;
+
+use super::caller::{Caller, Stage};
+use super::words;
+
+/// The forms that an agent's words may be held to.
+struct Forms {
+    /// For each of its tools, that of the arguments.
+    arguments: Vec<Grammar>,
+    /// That of a call which names its tool; `None` without tools.
+    call: Option<Grammar>,
+    /// That of its answer.
+    answer: Option<Grammar>,
+    /// The names of its tools.
+    names: Vec<String>,
+}
+
+/// A form that cannot be had.
+#[derive(Debug)]
+pub struct FormError {
+    /// Whose it is: a tool's name, or `None` for the answer's.
+    pub tool: Option<String>,
+    /// What is wrong with it.
+    pub error: GrammarError,
+}
+
+impl std::fmt::Display for FormError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.tool {
+            Some(tool) => write!(f, "the arguments of the tool {tool}: {}", self.error),
+            None => write!(f, "the form of the answer: {}", self.error),
+        }
+    }
+}
+
+impl std::error::Error for FormError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// A call that an agent has written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The tool, by its number at the desk.
+    pub tool: usize,
+    /// Its arguments, as JSON.
+    pub arguments: String,
+}
+
+/// All agents that call tools or answer in a form.
+#[derive(Default)]
+pub struct Callers {
+    vocabulary: Option<Vocabulary>,
+    forms: Vec<Option<Forms>>,
+    matchers: Vec<Option<Matcher>>,
+    /// Who lives in a slot of the kernel, by the index in the team.
+    members: Vec<Option<(AgentId, usize)>>,
+}
+
+impl Callers {
+    /// For a team of so many agents, on a model with these tokens.
+    pub fn new(agents: usize, vocabulary: Vocabulary) -> Callers {
+        Callers {
+            vocabulary: Some(vocabulary),
+            forms: (0..agents).map(|_| None).collect(),
+            matchers: (0..agents).map(|_| None).collect(),
+            members: Vec::new(),
+        }
+    }
+
+    /// Makes the forms of an agent ready: of its tools, and of its answer.
+    ///
+    /// # Errors
+    /// [`FormError`].
+    pub fn enrol<'d>(
+        &mut self,
+        member: usize,
+        tools: impl Iterator<Item = &'d Descriptor> + Clone,
+        answer: Option<&Value>,
+    ) -> Result<(), FormError> {
+        let Some(vocabulary) = &self.vocabulary else { return Ok(()) };
+        let of = |tool: &Descriptor| {
+            Grammar::json_schema(vocabulary, &tool.arguments)
+                .map_err(|error| FormError { tool: Some(tool.name.clone()), error })
+        };
+        let callables: Vec<Callable<'_>> =
+            tools.clone().map(|tool| Callable { name: &tool.name, arguments: &tool.arguments }).collect();
+        let call = match &callables[..] {
+            [] => None,
+            callables => Some(Grammar::call(vocabulary, callables).map_err(|error| FormError {
+                tool: Some(callables.iter().map(|callable| callable.name).collect::<Vec<_>>().join(", ")),
+                error,
+            })?),
+        };
+        let form = |schema| {
+            Grammar::json_schema(vocabulary, schema).map_err(|error| FormError { tool: None, error })
+        };
+        self.forms[member] = Some(Forms {
+            arguments: tools.clone().map(of).collect::<Result<_, _>>()?,
+            call,
+            answer: answer.map(form).transpose()?,
+            names: tools.map(|tool| tool.name.clone()).collect(),
+        });
+        Ok(())
+    }
+
+    /// An agent has a slot of the kernel from now on.
+    pub fn settle(&mut self, agent: AgentId, member: usize) {
+        let slot = usize::from(agent.index);
+        if self.members.len() <= slot {
+            self.members.resize(slot + 1, None);
+        }
+        self.members[slot] = Some((agent, member));
+    }
+
+    /// Holds an agent to the form of its stage from here on: `said` are the tokens that it has said in it.
+    ///
+    /// # Errors
+    /// [`MatchError`]: what it has said is not of the form.
+    pub fn hold(&mut self, member: usize, stage: &Stage, said: &[u32]) -> Result<(), MatchError> {
+        let forms = self.forms[member].as_ref();
+        let grammar = match stage {
+            Stage::Writing { tool: Some(tool), .. } => forms.and_then(|forms| forms.arguments.get(*tool)),
+            Stage::Writing { tool: None, .. } => forms.and_then(|forms| forms.call.as_ref()),
+            Stage::Answering { .. } => forms.and_then(|forms| forms.answer.as_ref()),
+            _ => None,
+        };
+        let mut matcher = grammar.map(Grammar::matcher);
+        if let Some(matcher) = &mut matcher {
+            said.iter().try_for_each(|&token| matcher.accept(token))?;
+        }
+        self.matchers[member] = matcher;
+        Ok(())
+    }
+
+    /// An agent has said a token, whose text is `text`; `log` is its context with it, and `decode` makes
+    /// text of tokens. Returns the call that is whole with it. The stage goes on with what it says.
+    ///
+    /// # Errors
+    /// [`MatchError`], from a guard that was not asked.
+    pub fn said(
+        &mut self,
+        member: usize,
+        caller: &mut Caller,
+        (token, text): (u32, &str),
+        log: &[u32],
+        decode: &dyn Fn(&[u32]) -> String,
+    ) -> Result<Option<Written>, MatchError> {
+        match caller.stage {
+            Stage::Writing { tool, from } => {
+                let Some(matcher) = &mut self.matchers[member] else { return Ok(None) };
+                matcher.accept(token)?;
+                if !matcher.is_complete() {
+                    return Ok(None);
+                }
+                self.matchers[member] = None;
+                let text = decode(&log[(from as usize).min(log.len())..]);
+                Ok(match tool {
+                    Some(tool) => Some(Written { tool, arguments: text }),
+                    None => self.named(member, &text),
+                })
+            }
+            Stage::Answering { .. } => {
+                let Some(matcher) = &mut self.matchers[member] else { return Ok(None) };
+                matcher.accept(token).map(|()| None)
+            }
+            Stage::Free => {
+                caller.tail.push_str(text);
+                if caller.tail.contains(words::OPENS) {
+                    caller.tail.clear();
+                    caller.stage = Stage::Writing { tool: None, from: log.len() as u32 };
+                    self.hold(member, &caller.stage, &[])?;
+                } else {
+                    keep_end(&mut caller.tail, words::OPENS.len());
+                }
+                Ok(None)
+            }
+            Stage::Calling(_) | Stage::Done => Ok(None),
+        }
+    }
+
+    /// The call of `{"name": …, "arguments": …}`.
+    fn named(&self, member: usize, text: &str) -> Option<Written> {
+        let call: Value = serde_json::from_str(text).ok()?;
+        let names = &self.forms[member].as_ref()?.names;
+        let tool = names.iter().position(|name| call["name"] == **name)?;
+        Some(Written { tool, arguments: call["arguments"].to_string() })
+    }
+}
+
+/// Keeps the last characters of a text: at least so many bytes, where there are.
+fn keep_end(text: &mut String, bytes: usize) {
+    let mut from = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(from) {
+        from -= 1;
+    }
+    text.drain(..from);
+}
+
+impl Guard for Callers {
+    fn next(&mut self, agent: AgentId, mask: &mut [u32]) -> Allowed {
+        let Some(Some((id, member))) = self.members.get(usize::from(agent.index)) else {
+            return Allowed::Anything;
+        };
+        if *id != agent {
+            return Allowed::Anything;
+        }
+        match &mut self.matchers[*member] {
+            None => Allowed::Anything,
+            // What fails here fails again with the next token, where it is told.
+            Some(matcher) => matcher.mask(mask).map_or(Allowed::Anything, |()| Allowed::Masked),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keep_end;
+
+    #[test]
+    fn the_end_of_a_text_is_kept_in_whole_characters() {
+        let mut text = "a→→b".to_owned();
+        keep_end(&mut text, 3);
+        assert_eq!(text, "→b");
+        keep_end(&mut text, 99);
+        assert_eq!(text, "→b");
+    }
+}

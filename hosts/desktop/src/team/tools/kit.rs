@@ -1,0 +1,84 @@
+//! The tools that an agent is granted, built.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use agentos_tools::http::HttpLimits;
+use agentos_tools::mcp::{Declaration, Hub};
+use agentos_tools::run::{RunLimits, Warden};
+use agentos_tools::sensor::{StandIn, sensor};
+use agentos_tools::toolbox::{Means, toolbox};
+use agentos_tools::{Pool, PoolLimits, Registry, Tool};
+
+use super::use_::ToolUse;
+
+/// Names of the tools that a team file may name.
+pub const TOOL_NAMES: [&str; 8] =
+    ["calculator", "clock", "http_get", "list_files", "read_file", "run", "search_text", "sensor"];
+
+/// The word by which this program starts itself as the warden of a command.
+pub const WARDEN: &str = "__warden";
+
+/// Threads that tools run on, and calls that may wait for one.
+const POOL: PoolLimits = PoolLimits { threads: NonZeroUsize::new(4).unwrap(), queue: 64 };
+
+/// What all tools of this program need.
+pub fn means() -> Means {
+    Means {
+        pool: Pool::new(POOL, || ()),
+        now: Arc::new(SystemTime::now),
+        http: HttpLimits::default(),
+        run: RunLimits::default(),
+        warden: warden(),
+    }
+}
+
+fn warden() -> Warden {
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("agentos"));
+    Warden { program, arguments: vec![OsString::from(WARDEN)] }
+}
+
+/// The tools that an agent is granted, in the order in which its grant names them.
+///
+/// # Errors
+/// What cannot be had of them, in words.
+pub fn kit(
+    tools: &ToolUse,
+    means: &Means,
+    servers: &[Declaration],
+    hub: Option<&Hub>,
+) -> Result<Registry, String> {
+    let mut registry = toolbox(&tools.grant, means).map_err(|error| error.to_string())?;
+    for name in &tools.grant.tools {
+        if let Some(tool) = own(name, means) {
+            registry.add(tool?).map_err(|error| error.to_string())?;
+        }
+    }
+    for server in servers {
+        let mine = |name: &str| name.split_once('.').is_some_and(|(of, _)| of == server.name);
+        let wanted: Vec<&String> = tools.grant.tools.iter().filter(|name| mine(name)).collect();
+        let (Some(hub), false) = (hub, wanted.is_empty()) else { continue };
+        let refuse = |error: &dyn std::fmt::Display| format!("the server {}: {error}", server.name);
+        let offered = hub.connect(server.clone()).map_err(|error| refuse(&error))?.tools;
+        let names: Vec<String> = offered.iter().map(|tool| tool.descriptor.name.clone()).collect();
+        if let Some(missing) = wanted.iter().find(|name| !names.contains(name)) {
+            return Err(refuse(&format!("it has no tool {missing}; it has {}", names.join(", "))));
+        }
+        for tool in offered.into_iter().filter(|tool| wanted.contains(&&tool.descriptor.name)) {
+            registry.add(tool).map_err(|error| refuse(&error))?;
+        }
+    }
+    Ok(registry)
+}
+
+/// The tools that this program adds to those of the toolbox.
+fn own(name: &str, means: &Means) -> Option<Result<Tool, String>> {
+    match name {
+        // No sensor is at hand on most desktops; this one says that it stands in for one.
+        "sensor" => Some(sensor(StandIn::sensor(), &means.pool).map_err(|error| error.to_string())),
+        _ => None,
+    }
+}

@@ -1,0 +1,49 @@
+//! What an agent's section of the team file says about tools.
+
+use agentos_tools::Grant;
+
+/// Who decides that a tool is called, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choose {
+    /// The host: the one whose example requests are most like the agent's prompt.
+    Likeness,
+    /// The model: it writes a call where it wants one.
+    Model,
+}
+
+/// Who decides that a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// What is granted is done.
+    Granted,
+    /// A person is shown each call with its arguments, and says.
+    Ask,
+}
+
+/// What an agent may do with tools, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolUse {
+    /// What it is granted.
+    pub grant: Grant,
+    /// Who decides that a tool is called, and which.
+    pub choose: Choose,
+    /// Who decides that a call is made.
+    pub policy: Policy,
+    /// Calls in all.
+    pub calls: u32,
+    /// Tokens that one result may take.
+    pub tokens: u32,
+}
+
+impl ToolUse {
+    /// Calls where the file does not say.
+    pub const CALLS: u32 = 2;
+    /// Tokens of a result where the file does not say.
+    pub const TOKENS: u32 = 192;
+
+    /// Tokens of a context that calls may take beyond what the agent says itself: results, and what stands
+    /// around them.
+    pub fn context_tokens(&self) -> u32 {
+        self.calls.saturating_mul(self.tokens.saturating_add(super::words::AROUND_TOKENS))
+    }
+}

@@ -1,0 +1,85 @@
+//! What agents are told about tools and their results. Everything that is quoted goes through the chat
+//! template as text: none of it can become a control token.
+
+use agentos_kernel::tool::CallOutcome;
+use agentos_tools::Descriptor;
+use serde_json::Value;
+
+/// Tokens that may stand around a result: its turn, and what the agent is asked to do with it.
+pub const AROUND_TOKENS: u32 = 160;
+
+/// Tokens of the line above a result that says where it is from.
+pub const HEADER_TOKENS: u32 = 64;
+
+/// Before and after a call that a model writes by itself (Hermes and Qwen write calls so).
+pub const OPENS: &str = "<tool_call>";
+/// Behind such a call.
+pub const CLOSES: &str = "</tool_call>";
+
+/// What an agent is asked for whom the tool was chosen: the arguments of the call, by example.
+pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
+    let mut text =
+        format!("The tool {}: {}\nWrite the arguments of a call as JSON.\n\n", tool.name, tool.description);
+    // Where there is nothing to fill in, examples of nothing make a small model say nothing.
+    let fills = tool.arguments["properties"].as_object().is_some_and(|properties| !properties.is_empty());
+    for example in tool.examples.iter().filter(|_| fills) {
+        text.extend(["Request: ", &example.request, "\nArguments: ", &compact(&example.arguments), "\n\n"]);
+    }
+    text + "Request: " + request + "\nArguments:"
+}
+
+/// What a system message says of tools that an agent calls by itself.
+pub fn tools_offered<'d>(tools: impl Iterator<Item = &'d Descriptor>) -> String {
+    let mut text = "You may call these tools:\n".to_owned();
+    for tool in tools {
+        text.extend([
+            "- ",
+            &tool.name,
+            ": ",
+            &tool.description,
+            " Arguments: ",
+            &compact(&tool.arguments),
+            "\n",
+        ]);
+    }
+    text + "To call one, write "
+        + OPENS
+        + "{\"name\": NAME, \"arguments\": ARGUMENTS}"
+        + CLOSES
+        + " and nothing else."
+}
+
+/// What an agent reads when a call is over: the result, aligned, and what it was asked.
+pub fn result(aligned: &str, request: &str) -> String {
+    format!("The result is:\n{aligned}\n\nNow answer in plain words, with this result: {request}")
+}
+
+/// What it reads when the output broke the tool's own schema, and it may call once more.
+pub fn repair(tool: &Descriptor, reason: &str, request: &str) -> String {
+    format!(
+        "{reason}\n\nThe output of {} was not of its form. Call it once more.\n\n{}",
+        tool.name,
+        arguments_wanted(tool, request)
+    )
+}
+
+/// What it reads where a call came to nothing and the tool itself gave no reason.
+pub fn reason(outcome: CallOutcome, tool: &Descriptor) -> String {
+    match outcome {
+        CallOutcome::Done => String::new(),
+        CallOutcome::Refused => "the call was refused".to_owned(),
+        CallOutcome::Failed => "the call did not work".to_owned(),
+        CallOutcome::Output => format!("the output was longer than {} bytes; the rest is missing", tool.output_bytes),
+        CallOutcome::TimedOut => format!("no result within {} s; the call was given up", tool.timeout.as_secs_f32()),
+        CallOutcome::Gone => "the tool is not there any more".to_owned(),
+        CallOutcome::Budget => "no more calls may be made; answer with what is known".to_owned(),
+        CallOutcome::Unknown => {
+            "the system was stopped during the call, which was not made again: whether it had an effect is not known"
+                .to_owned()
+        }
+    }
+}
+
+fn compact(value: &Value) -> String {
+    value.to_string()
+}

@@ -1,0 +1,164 @@
+//! Agents that call tools and answer in forms, on a small model that says anything it is allowed to.
+
+mod cli_support;
+mod team_support;
+
+use cli_support::{Desk, Tiny};
+use serde_json::Value;
+use team_support::Lines;
+
+fn desk() -> Desk {
+    Desk::new(&Tiny { context: 2048, ..Tiny::default() }.gguf())
+}
+
+const KEEPER: &str = r#"
+[[agent]]
+name = "keeper"
+prompt = "How warm is it?"
+max_tokens = 30
+tools = { use = ["sensor"], calls = 1 }
+
+[[agent]]
+name = "other"
+prompt = "Who are you?"
+max_tokens = 30
+"#;
+
+fn one<'l>(lines: &'l Lines, event: &str, agent: &str) -> &'l Value {
+    let found = lines.of_agent(event, agent);
+    assert_eq!(found.len(), 1, "{event}: {found:?}");
+    found[0]
+}
+
+#[test]
+fn a_call_is_told_from_the_trap_to_the_token_after_it() {
+    let desk = desk();
+    let lines = Lines::of(&desk.team(KEEPER, &["--json"]));
+    let of = |event: &str| one(&lines, event, "keeper");
+    assert_eq!(
+        (&of("tool_called")["tool"], &of("tool_called")["arguments"]),
+        (&"sensor".into(), &"{}".into())
+    );
+    assert_eq!(of("tool_over")["outcome"], "done");
+    let text = of("tool_result")["text"].as_str().unwrap();
+    assert!(text.starts_with("[tool \"sensor\"") && text.contains("software stand-in"), "{text}");
+    for (event, part) in [
+        ("tool_over", "dispatch_us"),
+        ("tool_over", "device_us"),
+        ("tool_returned", "align_us"),
+        ("tool_resumed", "encode_us"),
+    ] {
+        assert!(of(event)[part].is_u64(), "{event} {part}");
+    }
+    let place = |event: &str| lines.0.iter().position(|line| line["event"] == event).unwrap();
+    let order = ["tool_called", "tool_started", "tool_over", "tool_result", "tool_returned", "tool_resumed"];
+    assert!(order.windows(2).all(|pair| place(pair[0]) < place(pair[1])), "{order:?}");
+    // What was called is what it said first; then it goes on in words.
+    assert!(lines.text("keeper").starts_with("{}"), "{}", lines.text("keeper"));
+    assert_eq!(lines.agent("keeper")["reason"], "length");
+    // The other one says what it says without the keeper.
+    let alone = Lines::of(&desk.team(KEEPER.split("\n\n").last().unwrap(), &["--json"]));
+    assert_eq!(lines.ids("other"), alone.ids("other"));
+}
+
+#[test]
+fn a_person_reads_calls_and_results() {
+    let ran = desk().team(KEEPER, &[]);
+    let printed = ran.printed();
+    assert!(printed.contains("keeper · calls sensor with {}"), "{printed}");
+    assert!(printed.contains("keeper · sensor done: [tool \"sensor\""), "{printed}");
+}
+
+#[test]
+fn a_call_that_a_person_has_to_agree_to_is_refused_where_nobody_is() {
+    let team = KEEPER.replace("calls = 1", "calls = 1, policy = \"ask\"");
+    let lines = Lines::of(&desk().team(&team, &["--json"]));
+    assert_eq!(one(&lines, "tool_over", "keeper")["outcome"], "refused");
+    let text = one(&lines, "tool_result", "keeper")["text"].as_str().unwrap();
+    assert!(text.contains("a person has to agree to the call, and nobody is there"), "{text}");
+    assert_eq!(lines.agent("keeper")["reason"], "length", "it goes on");
+}
+
+#[test]
+fn an_answer_keeps_to_its_form() {
+    let desk = desk();
+    std::fs::write(
+        desk.path("form.json"),
+        r#"{"type": "object", "properties": {"level": {"enum": ["low", "high"]}, "ok": {"type": "boolean"}},
+            "required": ["level", "ok"], "additionalProperties": false}"#,
+    )
+    .unwrap();
+    let team = "[[agent]]\nname = \"ann\"\nprompt = \"Is it well?\"\nmax_tokens = 60\nresponse_schema = \"form.json\"\n";
+    let lines = Lines::of(&desk.team(team, &["--json"]));
+    let answer: Value = serde_json::from_str(&lines.text("ann")).expect("it is JSON");
+    assert!(
+        answer["ok"].is_boolean() && ["low", "high"].contains(&answer["level"].as_str().unwrap()),
+        "{answer}"
+    );
+    assert_eq!(lines.agent("ann")["reason"], "stop");
+}
+
+#[test]
+fn tools_that_cannot_be_had_are_refused_with_the_place() {
+    let agent = "[[agent]]\nname = \"ann\"\nprompt = \"Hello\"\n";
+    for (tools, reason) in [
+        ("tools = { use = [\"calculater\"] }", ":4:18: use is \"calculater\""),
+        ("tools = { use = [] }", "use"),
+        ("tools = { use = [\"clock\"], hosts = [\"http://x/\"] }", "a host like \"example.org\""),
+        ("tools = { use = [\"clock\", \"clock\"] }", "two tools are named \"clock\""),
+        (
+            "tools = { use = [\"read_file\"], roots = [{ name = \"..\", folder = \"x\" }] }",
+            "is no name of a root",
+        ),
+        ("tools = { use = [\"read_file\"], roots = [{ name = \"d\", folder = \"gone\" }] }", "gone"),
+        ("tools = { use = [\"clock\"], tokens = 3 }", "a whole number from 32"),
+        ("tools = { use = [\"clock\"], colour = 3 }", "colour"),
+        ("response_schema = \"none.json\"", "none.json"),
+        (
+            "tools = { use = [\"gone.tool\"] }\n[[server]]\nname = \"gone\"\ncommand = [\"./no-such-server\"]",
+            "the server gone: ",
+        ),
+        ("[[server]]\nname = \"clock\"\nurl = \"http://127.0.0.1:1/\"", "no tool's own name"),
+        ("[[server]]\nname = \"x\"", "command or url"),
+    ] {
+        let refused = desk().team(&format!("{agent}{tools}\n"), &[]);
+        assert_ne!(refused.code, 0, "{tools}");
+        assert!(refused.stderr.contains(reason), "{tools}: {}", refused.stderr);
+    }
+    let refused = desk().team(KEEPER, &["--replay", "1"]);
+    assert!(refused.stderr.contains("--replay cannot be had with tools"), "{}", refused.stderr);
+}
+
+#[test]
+fn tools_are_listed_shown_and_tried_by_hand() {
+    let desk = desk();
+    let list = desk.agentos(["tools"]).printed();
+    assert!(list.contains("calculator    Computes") && list.contains("read_file"), "{list}");
+    let shown = desk.agentos(["tools", "calculator", "--json"]).json();
+    assert_eq!(shown["arguments"]["required"][0], "expression");
+    let call = |arguments: &[&str]| desk.agentos([&["tools"], arguments].concat());
+    assert_eq!(
+        call(&["calculator", "--call", r#"{"expression": "0.1 + 0.2"}"#]).printed(),
+        "0.1 + 0.2 = 0.3\n"
+    );
+    desk.put("docs.txt", b"red\x1b[31m");
+    let root = format!("here={}", desk.path("").display());
+    let read = call(&["read_file", "--root", &root, "--call", r#"{"path": "here/docs.txt"}"#]).printed();
+    assert!(read.contains("red") && !read.contains('\x1b'), "{read:?}");
+    // The program stands between itself and what it runs.
+    let count = ["run", "--command", "count=/usr/bin/wc", "--call"];
+    let counted = call(&[&count[..], &[r#"{"command": "count", "arguments": ["docs.txt"]}"#]].concat());
+    assert!(counted.printed().contains("docs.txt"));
+    let refused = call(&[&count[..], &[r#"{"command": "count", "arguments": ["/etc/passwd"]}"#]].concat());
+    assert!(refused.code != 0 && refused.stderr.contains("/etc/passwd"), "{}", refused.stderr);
+    for (arguments, reason) in [
+        (&["calculator", "--call", "{}"][..], "expression"),
+        (&["calculator", "--call", "no"], "JSON"),
+        (&["calculater"], "calculator"),
+        (&["read_file", "--call", r#"{"path": "docs/../x"}"#], ""),
+    ] {
+        let refused = call(arguments);
+        assert_ne!(refused.code, 0, "{arguments:?}");
+        assert!(refused.stderr.contains(reason), "{arguments:?}: {}", refused.stderr);
+    }
+}

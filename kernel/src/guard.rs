@@ -1,0 +1,35 @@
+//! What may come next in an answer, where the host wants it in a form.
+
+use crate::agent::AgentId;
+
+/// What may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Any token.
+    Anything,
+    /// The tokens whose bits are set in the mask, which is at least one.
+    Masked,
+    /// It is not known yet: the agent waits, others go on.
+    NotYet,
+}
+
+/// Tells for agents that are declared as guarded what their next token may be: the mask of a grammar.
+///
+/// The answer must be a function of the agent's context alone. Then neither timing nor neighbours change
+/// what it says. It is asked again when a step has failed, or had no room.
+pub trait Guard {
+    /// What may follow an agent's context, of which all tokens are known to the host. `mask` has a bit for
+    /// each token of the vocabulary, as [`Step::masks`](agentos_hal::Step::masks); it is written whole where
+    /// the answer is [`Allowed::Masked`].
+    fn next(&mut self, agent: AgentId, mask: &mut [u32]) -> Allowed;
+}
+
+/// Allows everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unguarded;
+
+impl Guard for Unguarded {
+    fn next(&mut self, _: AgentId, _: &mut [u32]) -> Allowed {
+        Allowed::Anything
+    }
+}

