@@ -81,7 +81,7 @@ impl Program {
     /// The last that it said on its standard error, with nothing in it hidden.
     pub(super) fn last_words(&self) -> String {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        visible(String::from_utf8_lossy(&words).trim()).0
+        visible(String::from_utf8_lossy(&words).trim()).0.replace('\n', " / ")
     }
 
     /// Waits a little for what it says while it ends.
@@ -109,7 +109,7 @@ impl Program {
         self.hear().await;
         let said = self.last_words();
         let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        if said.is_empty() { status } else { format!("{status}; it last said {said:?}") }
+        if said.is_empty() { status } else { format!("{status}; it last said: {said}") }
     }
 
     #[cfg(unix)]

@@ -123,7 +123,7 @@ impl fmt::Display for McpError {
 }
 
 fn said(f: &mut fmt::Formatter<'_>, last_words: &str) -> fmt::Result {
-    if last_words.is_empty() { Ok(()) } else { write!(f, "; it last said {last_words:?}") }
+    if last_words.is_empty() { Ok(()) } else { write!(f, "; it last said: {last_words}") }
 }
 
 impl std::error::Error for McpError {}

@@ -28,6 +28,9 @@ const STEADY: Duration = Duration::from_secs(60);
 /// How long telling a server that a call is given up may take.
 const TELLING: Duration = Duration::from_secs(1);
 
+/// How long after a broken connection the server counts as still there.
+const LOST: Duration = Duration::from_millis(500);
+
 /// What is asked of a keeper.
 pub(super) enum Order {
     /// Make a call.
@@ -149,7 +152,8 @@ impl Keeper {
                     None => break End::Unwanted,
                 },
                 Some(done) = tasks.join_next() => {
-                    if let Ok(call) = done {
+                    // Another call may have come to have its number, which then still listens.
+                    if let Ok(call) = done && givers_up.get(&call).is_some_and(oneshot::Sender::is_closed) {
                         givers_up.remove(&call);
                     }
                 }
@@ -184,7 +188,7 @@ async fn unwanted(orders: &mut UnboundedReceiver<Order>, hub: &mut watch::Receiv
     }
 }
 
-/// Makes a call; none when it was given up, or its server ended.
+/// Makes a call; none when it was given up.
 async fn make(
     peer: &Peer<RoleClient>,
     tool: String,
@@ -203,14 +207,14 @@ async fn make(
     let mut handle: RequestHandle<RoleClient> = tokio::select! {
         sent = peer.send_cancellable_request(request, PeerRequestOptions::no_options()) => match sent {
             Ok(handle) => handle,
-            Err(error) => return answered(Err(error)),
+            Err(error) => return answered(Err(error)).await,
         },
         _ = &mut given_up => return None,
         () = tokio::time::sleep_until(deadline) => return slow(),
     };
     let over = tokio::select! {
         answer = &mut handle.rx => {
-            return answered(answer.unwrap_or(Err(ServiceError::TransportClosed)));
+            return answered(answer.unwrap_or(Err(ServiceError::TransportClosed))).await;
         }
         _ = &mut given_up => None,
         () = tokio::time::sleep_until(deadline) => slow(),
@@ -219,10 +223,13 @@ async fn make(
     over
 }
 
-/// The outcome of a call that was answered. Of one whose server ended the keeper knows more.
-fn answered(answer: Result<ServerResult, ServiceError>) -> Option<Outcome> {
-    match answer {
-        Err(ServiceError::TransportClosed) => None,
-        answer => Some(outcome(answer)),
+/// The outcome of a call that was answered, or lost. When the server ended the keeper knows more, ends the task
+/// that waits here, and tells itself.
+async fn answered(answer: Result<ServerResult, ServiceError>) -> Option<Outcome> {
+    if let Err(ServiceError::TransportClosed) = answer {
+        tokio::time::sleep(LOST).await;
+        let why = "the connection broke before an answer came, or the answer was too large";
+        return Some(Err(Failure::new(PeripheralError::Gone, why)));
     }
+    Some(outcome(answer))
 }
