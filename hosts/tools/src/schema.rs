@@ -141,7 +141,9 @@ mod tests {
     fn a_refusal_says_where_and_what_would_fit() {
         let why = refusal(r#"{"path":"a","lines":{"from":0}}"#);
         assert!(why.starts_with("/lines/from: 0 is less than the minimum of 1"), "{why}");
-        assert!(why.contains(r#"what fits: {"minimum":1,"type":"integer"}"#), "{why}");
+        // Which key comes first is a matter of how the JSON library is built.
+        let fits = why.split_once("what fits: ").map_or("", |(_, fits)| fits);
+        assert!(fits.contains(r#""minimum":1"#) && fits.contains(r#""type":"integer""#), "{why}");
         assert!(refusal(r#"{"path":5}"#).starts_with("/path: 5 is not of type \"string\""));
         assert!(refusal(r#"{}"#).starts_with("the top: \"path\" is a required property"));
         assert!(refusal(r#"{"path":"a","x":1}"#).contains("'x' was unexpected"));

@@ -84,7 +84,7 @@ mod tests {
             ContentBlock::image("QUJD".repeat(100), "image/png"),
             ContentBlock::embedded_text("file:///a", "two"),
         ];
-        let text = "one\n(a image of type image/png, about 300 bytes, which is not shown)\ntwo";
+        let text = "one\n(an image of type image/png, about 300 bytes, which is not shown)\ntwo";
         let answer = ServerResult::CallToolResult(CallToolResult::success(parts.clone()));
         assert_eq!(outcome(Ok(answer)), Ok(text.as_bytes().to_vec()));
         let answer = ServerResult::CallToolResult(CallToolResult::error(parts));
