@@ -86,13 +86,13 @@ impl Kernel<'_> {
         if tokens.len() > spec.context as usize {
             return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
         }
-        // What was given back meanwhile is for those who waited for it, if they are as urgent.
-        if self.is_waited_for(spec.priority) {
-            self.admit_waiting();
-        }
         let (index, mut rcb) = self.declare(spec)?;
         if spec.admission == Admission::Wait && self.is_waited_for(spec.priority) {
-            rcb.reserved = 0;
+            // What was given back meanwhile is for those who waited for it, if they are as urgent.
+            self.admit_waiting();
+            let overtakes = self.is_waited_for(spec.priority);
+            let fits = self.fits(spec.context, spec.memory).ok().filter(|_| !overtakes);
+            rcb.reserved = fits.unwrap_or(0);
         }
         let first = index * self.config.context as usize;
         tokens.copy_to(&mut self.tokens[first..]);
