@@ -62,9 +62,4 @@ impl Caller {
     pub fn new(stage: Stage, said: Vec<Message>, frame: Option<Frame>, request: &str) -> Caller {
         Caller { stage, said, frame, request: request.to_owned(), tail: String::new(), repairs: 0 }
     }
-
-    /// Whether the guard holds what it says to a form.
-    pub fn is_held(&self) -> bool {
-        matches!(self.stage, Stage::Writing { .. } | Stage::Answering { .. })
-    }
 }
