@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::failure::ToolFailure;
@@ -19,6 +19,15 @@ const PATTERN_BYTES: usize = 1 << 20;
 pub struct Schema {
     validator: Validator,
     source: Value,
+}
+
+/// What a schema refers to outside itself is not fetched, whatever the library was built to fetch.
+struct Offline;
+
+impl Retrieve for Offline {
+    fn retrieve(&self, _: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err("nothing is fetched that a schema refers to".into())
+    }
 }
 
 /// A schema that is none.
@@ -44,7 +53,8 @@ impl Schema {
     /// matched in linear time.
     pub fn new(source: &Value) -> Result<Schema, SchemaError> {
         let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
-        let built = jsonschema::options().offline().with_pattern_options(patterns).build(source);
+        let built =
+            jsonschema::options().with_retriever(Offline).with_pattern_options(patterns).build(source);
         let validator = built.map_err(|error| SchemaError {
             what: format!("{} (at {} of the schema)", error, place(error.instance_path().as_str())),
         })?;

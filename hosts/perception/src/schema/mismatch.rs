@@ -86,7 +86,7 @@ fn fits(kind: &Kind, error: &ValidationError<'_>) -> String {
             let names: Vec<&str> = unexpected.iter().map(String::as_str).collect();
             format!("an object without {}", names_of(&names))
         }
-        Kind::Enum { options } => match &**options {
+        Kind::Enum { options } => match options {
             Value::Array(options) => {
                 let some: Vec<String> =
                     options.iter().take(MAX_NAMES).map(|o| shortened(&o.to_string())).collect();

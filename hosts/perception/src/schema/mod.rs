@@ -10,7 +10,7 @@ pub mod work;
 use std::fmt;
 
 use jsonschema::error::ValidationError;
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
 use serde_json::Value;
 
 use crate::provenance::{Grouped, quoted};
@@ -32,6 +32,15 @@ pub struct Schema {
     validator: Validator,
     /// The schema itself, where the work for a value has to be counted first.
     counted: Option<Value>,
+}
+
+/// What a schema refers to outside itself is not fetched, whatever the library was built to fetch.
+struct Offline;
+
+impl Retrieve for Offline {
+    fn retrieve(&self, _: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err("nothing is fetched that a schema refers to".into())
+    }
 }
 
 /// Why a schema is refused.
@@ -72,8 +81,11 @@ impl Schema {
             at: error.instance_path().to_string(),
             message: shortened(&error.to_string()),
         };
-        let validator =
-            jsonschema::options().offline().with_pattern_options(patterns).build(schema).map_err(broken)?;
+        let validator = jsonschema::options()
+            .with_retriever(Offline)
+            .with_pattern_options(patterns)
+            .build(schema)
+            .map_err(broken)?;
         Ok(Schema { validator, counted: refers.then(|| schema.clone()) })
     }
 
