@@ -12,10 +12,21 @@ use crate::process::{Failure, Repository, output_of, shown};
 /// # Errors
 /// [`Failure::Start`], [`Failure::Exit`] when it does not compile, [`Failure::Answer`].
 pub fn build(repository: &Repository) -> Result<PathBuf, Failure> {
-    let package = ["--package", "agentos-desktop", "--bin", "agentos"];
-    let mut cargo = repository.cargo(&["build", "--release"]);
+    // Packages get the features that the whole workspace asks of them, so that its tests find them built.
+    program_of(repository.cargo(&["build", "--release", "--workspace", "--bin", "agentos"]))
+}
+
+/// Builds the program and all tests, and returns the program's path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with_tests(repository: &Repository) -> Result<PathBuf, Failure> {
+    program_of(repository.cargo(&["test", "--release", "--workspace", "--no-run"]))
+}
+
+fn program_of(mut cargo: Command) -> Result<PathBuf, Failure> {
     // The messages say where the program went: a user's own settings may have moved it.
-    cargo.args(package).arg("--message-format=json-render-diagnostics");
+    cargo.arg("--message-format=json-render-diagnostics");
     let messages = output_of(&mut cargo)?;
     executable(&String::from_utf8_lossy(&messages))
         .ok_or_else(|| Failure::Answer { command: shown(&cargo), expected: "path of the program agentos" })
@@ -26,7 +37,7 @@ fn executable(messages: &str) -> Option<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "agentos")
+        .filter(|message| message["target"]["name"] == "agentos" && message["profile"]["test"] != true)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
@@ -55,7 +66,8 @@ mod tests {
     fn the_program_is_found_among_cargos_messages() {
         let messages = r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}
 not json
-{"reason":"compiler-artifact","target":{"name":"agentos"},"executable":"/t/release/agentos"}
+{"reason":"compiler-artifact","target":{"name":"agentos"},"profile":{"test":true},"executable":"/t/release/deps/agentos-1"}
+{"reason":"compiler-artifact","target":{"name":"agentos"},"profile":{"test":false},"executable":"/t/release/agentos"}
 {"reason":"build-finished","success":true}"#;
         assert_eq!(executable(messages), Some(PathBuf::from("/t/release/agentos")));
         assert_eq!(executable("{}"), None);

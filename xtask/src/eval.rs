@@ -41,8 +41,8 @@ pub fn eval(repository: &Repository, suite: &Suite) -> Outcome {
 }
 
 /// Built as tests are, so that whoever ran those has most of it.
-const RUN: [&str; 9] =
-    ["run", "--quiet", "--profile", "test", "--package", "agentos-tests", "--example", "tools", "--"];
+const RUN: [&str; 8] =
+    ["run", "--quiet", "--release", "--package", "agentos-tests", "--example", "tools", "--"];
 
 const PACKAGE: &str = "bfcl-eval==2026.3.23";
 const WHEEL: &str = "bfcl_eval-2026.3.23-py3-none-any.whl";

@@ -19,15 +19,8 @@ pub const LINKS_HERE: bool = cfg!(target_os = "linux");
 /// # Errors
 /// [`Failure::Exit`] when it does not compile or link, or when the test fails.
 pub fn check(repository: &Repository) -> Outcome {
-    let mut cargo = repository.cargo(&[
-        "rustc",
-        "--profile",
-        "test",
-        "--package",
-        "agentos-kernel",
-        "--features",
-        "defmt",
-    ]);
+    let mut cargo =
+        repository.cargo(&["rustc", "--release", "--package", "agentos-kernel", "--features", "defmt"]);
     cargo.args(["--test", "logging", "--message-format=json-render-diagnostics", "--"]);
     // defmt's texts have addresses from 1 on, which a program that may lie anywhere cannot name.
     let script = repository.root.join("kernel/tests/logging.x");
@@ -52,9 +45,9 @@ mod tests {
     #[test]
     fn the_program_is_found_among_cargos_messages() {
         let messages = r#"{"target":{"name":"agentos_kernel"},"executable":null}
-{"target":{"name":"logging"},"executable":"/t/debug/deps/logging-1"}
+{"target":{"name":"logging"},"executable":"/t/release/deps/logging-1"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/debug/deps/logging-1")));
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/release/deps/logging-1")));
         assert_eq!(executable(r#"{"executable":null}"#), None);
     }
 }

@@ -16,8 +16,7 @@ pub struct Options {
     pub from: u64,
 }
 
-/// Runs the simulator on all cores: optimised, with the checks of a test build. It is built with the
-/// profile of tests, so that whoever ran those has built it.
+/// Runs the simulator on all cores.
 ///
 /// # Errors
 /// [`Failure::Exit`] when a seed breaks something; what it was is printed.
@@ -32,7 +31,7 @@ pub fn sim(repository: &Repository, options: &Options) -> Outcome {
 /// # Errors
 /// [`Failure::Found`] when it finds nothing; [`Failure::Answer`] when it fails and names no seed.
 pub fn finds_planted(repository: &Repository) -> Outcome {
-    let mut cargo = repository.cargo(&["test", "--quiet", "--workspace", "--test", "sim"]);
+    let mut cargo = repository.cargo(&["test", "--release", "--quiet", "--workspace", "--test", "sim"]);
     cargo.args(["--features", "agentos-kernel/planted-bug"]);
     let (output, status) = output_and_status(&mut cargo)?;
     let output = String::from_utf8_lossy(&output);
@@ -46,8 +45,8 @@ pub fn finds_planted(repository: &Repository) -> Outcome {
     }
 }
 
-const SIMULATOR: [&str; 9] =
-    ["run", "--quiet", "--profile", "test", "--package", "agentos-tests", "--example", "sim", "--"];
+const SIMULATOR: [&str; 8] =
+    ["run", "--quiet", "--release", "--package", "agentos-tests", "--example", "sim", "--"];
 
 fn seeds(from: u64, count: u64) -> [String; 2] {
     [from.to_string(), count.to_string()]

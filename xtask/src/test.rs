@@ -9,7 +9,7 @@ use crate::results::Counts;
 use crate::stage::Stages;
 use crate::{agentos, drivers, freestanding, logging, memory, model, sim, tidy};
 
-/// Gets the model and software drivers for the GPU backends, runs all tests of the workspace, measures the
+/// Builds everything, gets the model and software drivers for the GPU backends, runs all tests of the workspace, measures the
 /// shipped program's memory, runs what the kernel logs, sees that the simulator finds a planted mistake, links
 /// the core without an operating system and checks the rules of the repository. With filters only the tests
 /// whose names contain one of them. The last line says how many passed and failed; a stage that fails without
@@ -21,7 +21,14 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
     let mut stages = Stages::default();
     let mut counts = Counts::default();
     let mut program = None;
-    stages.run("model", || model::ensure(program.insert(agentos::build(repository)?)));
+    stages.run("build", || {
+        program = Some(agentos::build_with_tests(repository)?);
+        Ok(())
+    });
+    match &program {
+        Some(program) => stages.run("model", || model::ensure(program)),
+        None => stages.leave_out("model", "there is no program to get it with"),
+    }
     drivers::ensure(repository, &mut stages);
     stages.run("tests", || workspace_tests(repository, filters, &mut counts));
     if filters.is_empty() {
@@ -56,7 +63,7 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
 
 /// Runs cargo's tests, shows their output as it comes and counts their closing lines.
 fn workspace_tests(repository: &Repository, filters: &[String], counts: &mut Counts) -> Outcome {
-    let mut cargo = repository.cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
+    let mut cargo = repository.cargo(&["test", "--release", "--workspace", "--no-fail-fast", "--"]);
     cargo.args(filters).stdout(Stdio::piped());
     let mut child = cargo.spawn().map_err(|source| not_started(&cargo, source))?;
     let output = child.stdout.take().expect("the output was asked for");

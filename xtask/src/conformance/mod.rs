@@ -13,7 +13,7 @@ use selection::Selection;
 pub struct Options {
     #[command(flatten)]
     selection: Selection,
-    /// Builds as for tests: sooner ready, slower, and not what is shipped. For work on a backend.
+    /// Builds with the profile for development: not what is shipped, and slower. For work on a backend.
     #[arg(long)]
     dev: bool,
 }
