@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(found.title.as_deref(), Some("A <page>"));
         let expected = "Use\n\nOne two three & four\n\nfive\n\n- a\n- b\n\nh | i\n1 | 2\n\n  x\n\n  y\n\nend";
         assert_eq!(joined(&found.blocks), expected);
-        let Place::Characters { bytes, line: 1 } = &found.blocks[2].place else { panic!() };
+        let Place::Characters { bytes, line: 2 } = &found.blocks[2].place else { panic!() };
         assert!(text[bytes.start as usize..bytes.end as usize].starts_with("five"));
     }
 

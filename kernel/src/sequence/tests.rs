@@ -245,7 +245,11 @@ fn a_context_goes_back_to_where_a_slice_ended() {
     for _ in 0..2 {
         sequence.push(&text[20..], &mut pool).unwrap();
         assert_eq!(run(&mut sequence, &mut device).last(), Some(&Tick::Ready { rows: 4 }));
-        told.push((sequence.tokens().to_vec(), sequence.slices().to_vec(), sequence.next().unwrap().log_sum_exp));
+        told.push((
+            sequence.tokens().to_vec(),
+            sequence.slices().to_vec(),
+            sequence.next().unwrap().log_sum_exp,
+        ));
         assert_eq!(sequence.rewind(20, &mut pool), 20);
         assert_eq!((pool.free(), sequence.page_ids(), sequence.computed()), (free, &pages[..], 20));
         assert!(sequence.next().is_none());
