@@ -44,6 +44,7 @@ pub mod report;
 pub mod rope;
 pub mod shape;
 pub mod step;
+pub mod store;
 pub mod walk;
 pub mod weight;
 
@@ -62,4 +63,5 @@ pub use report::{Candidate, Mass, Outcome, StepReport};
 pub use rope::{Pairing, Rope, RopeScaling};
 pub use shape::{ModelShape, ShapeError};
 pub use step::{LayerRange, Row, Segment, Span, Step, StepFault, Tap, Want};
+pub use store::{ColdStore, Entry, NoStore, StoreError, StoreKey};
 pub use weight::{Tensor, TensorInfo, WeightError, WeightId, WeightRole, WeightSource};

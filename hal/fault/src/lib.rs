@@ -7,6 +7,7 @@
 //!   say that it breaks it: a delayed device is a slow one, a lost one has nothing left.
 //! * [`FaultPeripheral`] does the same to a peripheral: what happens to a call is a function of the seed and
 //!   the call's number.
+//! * [`RamStore`] is a cold store in memory, and [`FaultStore`] makes any cold store fail.
 //! * With an empty plan it is not there: every call goes to the wrapped device as it came.
 //!
 //! What must never happen here: an allocation, `unsafe`, a fault that is not counted in [`Injected`],
@@ -22,6 +23,7 @@ mod peripheral;
 mod plan;
 mod poison;
 mod scratch;
+mod store;
 
 pub use device::FaultDevice;
 pub use injected::Injected;
@@ -29,3 +31,4 @@ pub use peripheral::{CallFate, CallOdds, FaultPeripheral};
 pub use plan::{CopyFate, CopyFault, FaultPlan, PerMille, StepFate, StepInjury};
 pub use poison::{Number, Poison};
 pub use scratch::Scratch;
+pub use store::{FaultStore, RamSlot, RamStore, StoreFate, StoreInjected, StoreOdds, VACANT_RAM_SLOT};

@@ -122,6 +122,8 @@ pub(crate) enum Stream {
     CopyDelay,
     Call,
     CallDelay,
+    Store,
+    StoreDelay,
 }
 
 impl FaultPlan<'_> {

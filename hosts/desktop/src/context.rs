@@ -66,11 +66,8 @@ pub fn limits(
     kv: KvType,
     purpose: Purpose,
 ) -> Result<Limits, ContextError> {
-    let trained = shape.context;
-    let context = asked.unwrap_or(trained.min(DEFAULT_CONTEXT));
-    if context > trained {
-        return Err(ContextError { asked: context, trained });
-    }
+    let context = asked.unwrap_or(shape.context.min(DEFAULT_CONTEXT));
+    fits(shape, context)?;
     let pages = SliceLimits::DEFAULT.worst_pages(context);
     Ok(Limits {
         rows: CHUNK.min(context),
@@ -86,6 +83,15 @@ pub fn limits(
         pages,
         kv,
     })
+}
+
+/// Whether the model was trained for a context of so many tokens.
+///
+/// # Errors
+/// [`ContextError`].
+pub fn fits(shape: &ModelShape, tokens: u32) -> Result<(), ContextError> {
+    let trained = shape.context;
+    if tokens > trained { Err(ContextError { asked: tokens, trained }) } else { Ok(()) }
 }
 
 /// What a [`Sequence`] and its [`PagePool`] borrow: made once, so that nothing is allocated after.

@@ -33,6 +33,7 @@ pub mod fetch;
 pub mod generate;
 pub mod heap;
 pub mod host;
+pub mod knowledge;
 pub mod map;
 pub mod model;
 pub mod perplexity;

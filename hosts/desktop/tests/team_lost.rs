@@ -169,7 +169,8 @@ fn run_as(script: Script<'_>) -> Ran {
     let tokenizer = model::tokenizer(&desk.model(), &vocabulary, shape.vocab).unwrap();
     let template = Template::of(&vocabulary).unwrap();
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
-    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()]).unwrap();
+    let kits = (vec![None; team.agents.len()], vec![None; team.agents.len()]);
+    let plan = Plan::new(&team, &chat, shape.context, 1, kits).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
 
     let lose = StepFate { injury: Some(StepInjury::Lose), ..StepFate::default() };

@@ -7,6 +7,7 @@
 mod ask;
 mod error;
 mod plan;
+mod rewind;
 mod tables;
 
 pub use ask::Ask;

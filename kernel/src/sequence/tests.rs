@@ -232,6 +232,41 @@ fn what_is_pushed_while_a_step_runs_is_computed_after_it() {
     assert_eq!(run(&mut sequence, &mut device).last(), Some(&Tick::Ready { rows: 2 }));
 }
 
+#[test]
+fn a_context_goes_back_to_where_a_slice_ended() {
+    let mut host = Host::new(LIMITS, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    // The tenth token of every ten ends a sentence.
+    let text: Vec<u32> = (1..=40).collect();
+    sequence.push(&text[..20], &mut pool).unwrap();
+    run(&mut sequence, &mut device);
+    let (free, pages) = (pool.free(), sequence.page_ids().to_vec());
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        sequence.push(&text[20..], &mut pool).unwrap();
+        assert_eq!(run(&mut sequence, &mut device).last(), Some(&Tick::Ready { rows: 4 }));
+        told.push((
+            sequence.tokens().to_vec(),
+            sequence.slices().to_vec(),
+            sequence.next().unwrap().log_sum_exp,
+        ));
+        assert_eq!(sequence.rewind(20, &mut pool), 20);
+        assert_eq!((pool.free(), sequence.page_ids(), sequence.computed()), (free, &pages[..], 20));
+        assert!(sequence.next().is_none());
+        assert_eq!(sequence.tick(&mut device), Ok(Tick::Idle));
+    }
+    assert_eq!(told[0], told[1]);
+    // Inside a slice, beyond what is computed, or while a step runs, there is nothing to go back to.
+    assert_eq!(sequence.rewind(15, &mut pool), 0);
+    assert_eq!((sequence.tokens().len(), sequence.page_ids().len()), (0, 0));
+    sequence.push(&text, &mut pool).unwrap();
+    assert_eq!(sequence.rewind(10, &mut pool), 0);
+    sequence.push(&text, &mut pool).unwrap();
+    let _ = sequence.tick(&mut device).unwrap();
+    assert_eq!(sequence.rewind(0, &mut pool), 0);
+    assert_eq!(sequence.tokens().len(), 0);
+}
+
 /// Scores of a text from an address on, and the rows of each step.
 fn score(text: &[u32], from: u32, chunk: u32) -> (Vec<Scored>, Vec<usize>) {
     let mut host = Host::new(LIMITS, chunk);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use agentos_grammar::{GrammarError, VocabularyError};
+use agentos_hal::PrepareError;
 use agentos_kernel::sample::SamplingError;
 use agentos_kernel::sequence::SequenceError;
 use embedded_io::ErrorKind;
@@ -12,6 +13,7 @@ use crate::context::ContextError;
 use crate::device::OpenDeviceError;
 use crate::fetch::FetchError;
 use crate::generate::GenerateError;
+use crate::knowledge::library::LibraryError;
 use crate::map::OpenError;
 use crate::model::{LoadError, TextError};
 use crate::perplexity::TooShort;
@@ -105,6 +107,10 @@ pub enum CliError {
     Signals(std::io::Error),
     /// The program was interrupted.
     Interrupted,
+    /// The library does not do what it is asked.
+    Library(LibraryError),
+    /// The model's file lacks a tensor.
+    Weights(PrepareError),
     /// A tool cannot be had, or its call came to nothing.
     Tools(String),
     /// A replay of a team with tools was asked for.
@@ -161,6 +167,8 @@ impl std::fmt::Display for CliError {
             CliError::Closed => f.write_str("standard output is closed"),
             CliError::Signals(source) => write!(f, "cannot listen for interruptions: {source}"),
             CliError::Interrupted => f.write_str("interrupted"),
+            CliError::Library(error) => error.fmt(f),
+            CliError::Weights(error) => error.fmt(f),
             CliError::Tools(reason) => f.write_str(reason),
             CliError::ReplayWithTools => f.write_str(
                 "--replay cannot be had with tools: what they say is not in the team file; without --replay, or a team \
@@ -197,6 +205,7 @@ from! {
     TooShort => TooShort,
     VocabularyError => Vocabulary,
     TeamError => Team,
+    LibraryError => Library,
 }
 
 impl From<RunError> for CliError {

@@ -8,8 +8,10 @@ mod choose;
 mod devices;
 mod error;
 mod generate;
+mod ingest;
 mod inspect;
 mod interrupt;
+mod knowledge;
 mod load;
 mod model;
 mod options;
@@ -17,6 +19,7 @@ mod output;
 mod perplexity;
 mod prompt;
 mod quiet;
+mod recall;
 mod report;
 mod run;
 mod schema;
@@ -29,6 +32,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::team::tools::WARDEN;
+use agentos_documents::apart::READER;
 use clap::{Parser, Subcommand};
 
 pub use error::CliError;
@@ -47,6 +51,10 @@ enum Command {
     Run(run::Run),
     /// Answer a prompt, or go on with a text
     Generate(generate::Generate),
+    /// Enter documents into a collection: they are read and computed once
+    Ingest(ingest::Ingest),
+    /// Show which passages of a collection a question would get, and why
+    Recall(recall::Recall),
     /// Show what a model file holds, and what running it takes
     Inspect(inspect::Inspect),
     /// Measure how well a model foretells a text
@@ -67,6 +75,8 @@ impl Command {
         let compute = match self {
             Command::Run(command) => &command.compute,
             Command::Generate(command) => &command.compute,
+            Command::Ingest(command) => &command.compute,
+            Command::Recall(command) => &command.compute,
             Command::Inspect(command) => &command.compute,
             Command::Perplexity(command) => &command.compute,
             Command::Bench(command) => &command.compute,
@@ -84,6 +94,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
     if arguments.get(1).is_some_and(|first| first == WARDEN) {
         return agentos_tools::run::warden::serve();
     }
+    // This process is to read one document, which may be hostile.
+    if arguments.get(1).is_some_and(|first| first == READER) {
+        return agentos_documents::apart::serve();
+    }
     let cli = match Cli::try_parse_from(arguments.into_iter().map(long_hub_option)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -98,6 +112,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
     let result = match cli.command {
         Command::Run(command) => command.run(start),
         Command::Generate(command) => command.run(start),
+        Command::Ingest(command) => command.run(),
+        Command::Recall(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),
         Command::Bench(command) => command.run(),

@@ -15,6 +15,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::interrupt::Interrupt;
+use super::knowledge::{self, LibraryOptions};
 use super::load;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::prompt;
@@ -47,6 +48,8 @@ pub struct Run {
     pub(super) compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
+    #[command(flatten)]
+    library: LibraryOptions,
     /// Print one JSON object per event, and a summary at the end
     #[arg(long)]
     json: bool,
@@ -171,9 +174,11 @@ impl Run {
         let template = Template::of(&vocabulary)?;
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
         let kits = self.kits(team, toolset, file, &tokenizer)?;
-        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0), kits)?;
-        let config = config(team, &plan, shape, self.kv.kv())?;
         let delimiters = tokenizer.delimiter_classes();
+        let compute = (&self.compute, self.kv.kv());
+        let given = knowledge::given(team, &self.library, file, (&tokenizer, &delimiters), compute)?;
+        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0), (kits, given))?;
+        let config = config(team, &plan, shape, self.kv.kv())?;
         Ok(Prepared { tokenizer, template, delimiters, plan, config })
     }
 

@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 use super::MOST_AGENTS;
 use super::check::{self, Declared};
 use super::error::{Problem, TeamError, quoted};
+use super::knowledge::KnowledgeUse;
 use super::section::{Section, Setting, shown};
 use super::source::{Source, read_team_file};
 use super::spec::{Agent, Memory, Schedule, Team};
@@ -41,6 +42,8 @@ const AGENT_KEYS: &[&str] = &[
     "copies",
     "sampling",
     "tools",
+    "knowledge",
+    "knowledge_tokens",
     "response_schema",
 ];
 const SAMPLING_KEYS: &[&str] = &["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"];
@@ -179,6 +182,7 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
         admission: admission.map_or(Admission::Wait, |admission| admission.value),
         sampling: sampling(section)?,
         tools: tool_section::tools(source, section, servers)?,
+        knowledge: knowledge(section)?,
         response_schema: response_schema(source, section)?,
         place,
         context_place: context.map_or(place, |context| source.place(context.at)),
@@ -210,6 +214,29 @@ fn prompt(source: &Source<'_>, section: &Section<'_>) -> Result<String, TeamErro
             Err(section.error(file.at, Problem::Conflict { key: "prompt_file", with: "prompt", accepted }))
         }
     }
+}
+
+/// The collections that an agent is granted, and how much of them it is given.
+fn knowledge(section: &Section<'_>) -> Result<Option<KnowledgeUse>, TeamError> {
+    const ACCEPTED: &str = "a list of names of collections";
+    let names = section.list("knowledge", ACCEPTED, DeValue::as_str)?;
+    if let Some(empty) = names.iter().find(|name| name.value.trim().is_empty()) {
+        return Err(section.refuse("knowledge", Setting { value: "an empty name", at: empty.at }, ACCEPTED));
+    }
+    let tokens = section.whole_u32("knowledge_tokens", KnowledgeUse::TOKENS)?;
+    if names.is_empty() {
+        return match tokens {
+            None => Ok(None),
+            Some(tokens) => {
+                let accepted = "knowledge_tokens together with knowledge";
+                let problem = Problem::Conflict { key: "knowledge_tokens", with: "no knowledge", accepted };
+                Err(section.error(tokens.at, problem))
+            }
+        };
+    }
+    let collections = names.into_iter().map(|name| name.value.to_owned()).collect();
+    let tokens = tokens.map_or(KnowledgeUse::DEFAULT_TOKENS, |tokens| tokens.value);
+    Ok(Some(KnowledgeUse { collections, tokens }))
 }
 
 /// The schema of an answer: a file of JSON beside the team file.

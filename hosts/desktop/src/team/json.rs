@@ -209,6 +209,13 @@ pub enum LineEvent<'a> {
         /// It is made anew; if not, nobody knows what came of it.
         again: bool,
     },
+    /// An agent was given passages to read, the one that fits its prompt best last.
+    Knowledge {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The passages.
+        passages: Vec<LinePassage>,
+    },
     /// An interrupt was delivered.
     Interrupt {
         /// Its vector's name.
@@ -237,6 +244,21 @@ pub enum LineEvent<'a> {
     },
     /// The end of the run.
     Summary(Box<Summary>),
+}
+
+/// A passage that an agent was given.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LinePassage {
+    /// The collection.
+    pub collection: String,
+    /// The file of its document.
+    pub path: String,
+    /// Where it stands in it.
+    pub place: String,
+    /// Its tokens.
+    pub tokens: usize,
+    /// How well it fits the prompt.
+    pub score: f64,
 }
 
 /// Which way pages went.

@@ -8,6 +8,7 @@
 //! * [`trace`]: what happened, as a trace to look at.
 //! * [`checkpoint`]: a team in a file.
 //! * [`tools`]: agents that call tools, or answer in a form.
+//! * [`knowledge`]: what agents are given to read.
 //! * [`sink`]: telling it while it happens, to a person or a program.
 //!
 //! What must never happen here: that a file which is wrong in one place is run all the same, or
@@ -19,6 +20,7 @@ pub mod checkpoint;
 mod error;
 mod file;
 pub mod json;
+pub mod knowledge;
 mod name;
 pub mod prompt;
 pub mod runner;

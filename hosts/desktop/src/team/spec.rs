@@ -13,6 +13,7 @@ use agentos_tools::mcp::Declaration;
 use serde_json::Value;
 
 use super::error::{Place, Problem, TeamError};
+use super::knowledge::KnowledgeUse;
 use super::tools::ToolUse;
 
 /// A team: agents in the order of the file.
@@ -79,6 +80,8 @@ pub struct Agent {
     pub sampling: Sampling,
     /// What it may do with tools, if it may call any.
     pub tools: Option<ToolUse>,
+    /// What it is given to read, if it is granted any collection.
+    pub knowledge: Option<KnowledgeUse>,
     /// The JSON schema that its answer keeps to, if it is to keep to one.
     pub response_schema: Option<Arc<Value>>,
     /// Where it stands in the file.

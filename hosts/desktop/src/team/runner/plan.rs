@@ -7,6 +7,7 @@ use agentos_kernel::agent::Spec;
 
 use agentos_tools::Descriptor;
 
+use crate::team::knowledge::Given;
 use crate::team::prompt::{Answer, Chat, opening};
 use crate::team::tools::words;
 use crate::team::{Problem, Team, TeamError};
@@ -22,6 +23,8 @@ pub struct Plan {
     pub seed: u64,
     /// What each agent has to do with tools, in the order of the file.
     pub kits: Vec<Option<Kit>>,
+    /// What each agent is given to read, in the order of the file.
+    pub knowledge: Vec<Option<Given>>,
 }
 
 /// What an agent has to do with tools.
@@ -62,9 +65,10 @@ impl Plan {
         chat: &Chat<'_>,
         model_context: u32,
         seed: u64,
-        kits: Vec<Option<Kit>>,
+        (kits, knowledge): (Vec<Option<Kit>>, Vec<Option<Given>>),
     ) -> Result<Plan, TeamError> {
-        let mut plan = Plan { agents: Vec::with_capacity(team.agents.len()), model_context, seed, kits };
+        let mut plan =
+            Plan { agents: Vec::with_capacity(team.agents.len()), model_context, seed, kits, knowledge };
         for index in 0..team.agents.len() {
             let planned = plan.look_at(team, index, chat)?;
             plan.agents.push(planned);
@@ -100,6 +104,7 @@ impl Plan {
         let same = agent.after.is_empty()
             && agent.system == before.system
             && agent.prompt == before.prompt
+            && agent.knowledge == before.knowledge
             && agent.tools == before.tools;
         self.agents.last().filter(|_| same)?.opening.clone()
     }
@@ -133,7 +138,7 @@ impl Plan {
         (messages, request)
     }
 
-    /// The tokens of [`Plan::conversation`].
+    /// The tokens of [`Plan::conversation`], behind what the agent is given to read.
     ///
     /// # Errors
     /// [`Problem::Opening`].
@@ -145,8 +150,12 @@ impl Plan {
         chat: &Chat<'_>,
     ) -> Result<Vec<u32>, TeamError> {
         let agent = &team.agents[index];
-        chat.encode(&self.conversation(team, index, said).0)
-            .map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
+        let messages = self.conversation(team, index, said).0;
+        let encoded = match &self.knowledge[index] {
+            None => chat.encode(&messages),
+            Some(given) => given.encode(&messages, chat),
+        };
+        encoded.map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
     }
 }
 

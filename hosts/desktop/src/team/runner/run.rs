@@ -18,7 +18,7 @@ use super::save::Saving;
 use super::{lend, summary};
 use crate::team::json::Summary;
 use crate::team::prompt::Chat;
-use crate::team::sink::{Refusal, Sink, Told};
+use crate::team::sink::{KnowledgeNews, Refusal, Sink, Told};
 use crate::team::tools::{Callers, Desk, Nobody};
 use crate::team::{Names, Problem, Team, TeamError};
 
@@ -253,7 +253,13 @@ impl<'r> Runner<'r> {
     fn spawn_due(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
         while let Some(due) = self.roster.due(self.team) {
             let (index, outcome) = match due {
-                Due::Spawn(index) => (index, self.spawn(index)),
+                Due::Spawn(index) => {
+                    let outcome = self.spawn(index);
+                    if outcome.is_ok() {
+                        self.tell_knowledge(index, sink)?;
+                    }
+                    (index, outcome)
+                }
                 Due::Refuse(index, other) => (index, Err(self.no_answer(index, other))),
             };
             if let Err(error) = outcome {
@@ -265,6 +271,13 @@ impl<'r> Runner<'r> {
             }
         }
         self.drain(sink)
+    }
+
+    /// Tells what an agent was given to read.
+    fn tell_knowledge(&self, index: usize, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let Some(given) = &self.plan.knowledge[index] else { return Ok(()) };
+        let (name, at_us) = (self.team.agents[index].name.as_str(), self.clock.now().micros);
+        sink.knowledge(&KnowledgeNews { member: index, name, at_us, passages: &given.passages })
     }
 
     fn spawn(&mut self, index: usize) -> Result<(), TeamError> {

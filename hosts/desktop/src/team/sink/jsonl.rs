@@ -2,8 +2,9 @@
 
 use std::io::{BufWriter, Write};
 
-use super::{DeviceNews, Refusal, Sink, Told, ToolNews};
-use crate::team::json::{Line, LineEvent, Summary, line};
+use super::{DeviceNews, KnowledgeNews, Refusal, Sink, Told, ToolNews};
+use crate::team::json::{Line, LineEvent, LinePassage, Summary, line};
+use crate::team::knowledge::GivenPassage;
 use crate::team::runner::RunError;
 
 /// Bytes that wait to be written at most.
@@ -60,6 +61,21 @@ impl<W: Write> Sink for JsonLines<W> {
             }
         };
         self.write(&Line { at_us, event })
+    }
+
+    fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {
+        let given = |passage: &GivenPassage| LinePassage {
+            collection: passage.collection.clone(),
+            path: passage.path.clone(),
+            place: passage.place.clone(),
+            tokens: passage.tokens.len(),
+            score: passage.score,
+        };
+        let passages = news.passages.iter().map(given).collect();
+        self.write(&Line {
+            at_us: news.at_us,
+            event: LineEvent::Knowledge { agent: news.name.into(), passages },
+        })
     }
 
     fn flush(&mut self) -> Result<(), RunError> {

@@ -18,6 +18,7 @@ pub use trace_file::TraceFile;
 use agentos_kernel::event::Record;
 
 use super::json::Summary;
+use super::knowledge::GivenPassage;
 use super::name::Names;
 use super::runner::RunError;
 
@@ -84,6 +85,19 @@ pub enum ToolNews<'a> {
     },
 }
 
+/// What an agent was given to read when it was spawned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KnowledgeNews<'a> {
+    /// Its index in the team.
+    pub member: usize,
+    /// Its name.
+    pub name: &'a str,
+    /// When, in microseconds on the run's clock.
+    pub at_us: u64,
+    /// The passages, in the order of its prompt.
+    pub passages: &'a [GivenPassage],
+}
+
 /// What became of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceNews {
@@ -125,6 +139,12 @@ pub trait Sink {
         Ok(())
     }
 
+    /// An agent was given passages to read.
+    fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {
+        let _ = news;
+        Ok(())
+    }
+
     /// So many pages of page memory are in use.
     fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {
         let _ = (at_us, pages);
@@ -160,6 +180,11 @@ impl Sink for Both<'_> {
     fn tool(&mut self, news: &ToolNews<'_>) -> Result<(), RunError> {
         self.0.tool(news)?;
         self.1.tool(news)
+    }
+
+    fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {
+        self.0.knowledge(news)?;
+        self.1.knowledge(news)
     }
 
     fn l1_pages(&mut self, at_us: u64, pages: u32) -> Result<(), RunError> {

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::table::table;
 use super::wrap::Wrap;
-use super::{DeviceNews, Refusal, Sink, Told, ToolNews};
+use super::{DeviceNews, KnowledgeNews, Refusal, Sink, Told, ToolNews};
 use crate::team::Team;
 use crate::team::json::Summary;
 use crate::team::runner::RunError;
@@ -158,6 +158,16 @@ impl<W: Write> Sink for Plain<W> {
                 self.note(member, format_args!("{tool} {outcome}: {}", one_line(text)))
             }
         }
+    }
+
+    fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {
+        if news.passages.is_empty() {
+            return self.note(news.member, format_args!("finds nothing to read"));
+        }
+        news.passages.iter().try_for_each(|passage| {
+            let what = format_args!("reads {} {} ({:.2})", passage.path, passage.place, passage.score);
+            self.note(news.member, what)
+        })
     }
 
     fn refused(&mut self, refusal: &Refusal<'_>) -> Result<(), RunError> {

@@ -1,0 +1,290 @@
+//! `agentos ingest`: documents into a collection, computed once.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use agentos_documents::Limits;
+use clap::Args;
+use serde::Serialize;
+
+use super::error::CliError;
+use super::interrupt::Interrupt;
+use super::knowledge::{LibraryOptions, Reading};
+use super::load;
+use super::options::{ComputeOptions, KvOptions, ModelOptions};
+use super::output;
+use crate::context::Tables;
+use crate::fetch::progress::{self, Progress, Quiet};
+use crate::host::StdConsole;
+use crate::knowledge::compute::{self, Computer, Layers};
+use crate::knowledge::ingest::{Entered, Seen, Shelf};
+use crate::knowledge::library::{Access, LibraryError, Settings};
+use crate::knowledge::passage::{Cutter, Lengths};
+use crate::knowledge::prefix;
+use crate::knowledge::walk::{Found, Walk, walk};
+use crate::map::ModelMap;
+use crate::model::{self, ModelFile};
+
+/// `agentos ingest`.
+#[derive(Args, Debug)]
+pub struct Ingest {
+    /// Files, and folders with files: text, Markdown, HTML and PDF
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The collection that they go into
+    #[arg(long, value_name = "NAME", default_value = "documents")]
+    collection: String,
+    #[command(flatten)]
+    library: LibraryOptions,
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    pub(super) compute: ComputeOptions,
+    #[command(flatten)]
+    kv: KvOptions,
+    /// Remove documents whose files are gone from these paths
+    #[arg(long)]
+    prune: bool,
+    /// Gigabytes that the library may take; beyond, what was least looked at goes
+    #[arg(long, value_name = "GB", default_value_t = 16.0, value_parser = gigabytes)]
+    limit: f64,
+    /// Print one JSON object per file, and a summary at the end
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is told of a file.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum News<'a> {
+    Entered { path: &'a Path, passages: usize, tokens: usize, replaced: bool },
+    Unchanged { path: &'a Path },
+    Refused { path: &'a Path, reason: String },
+    Removed { path: &'a Path },
+    Summary(Summary),
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Summary {
+    entered: usize,
+    unchanged: usize,
+    refused: usize,
+    removed: usize,
+    passages: usize,
+    tokens: usize,
+    compute_s: f64,
+    library_bytes: u64,
+}
+
+impl Ingest {
+    pub fn run(&self) -> Result<(), CliError> {
+        let found = walk(&self.paths).map_err(|(path, source)| CliError::Read { path, source })?;
+        let path = self.model.path()?;
+        let interrupt = Interrupt::listen().map_err(CliError::Signals)?;
+        let map = ModelMap::open(&path)?;
+        let mut index = model::index(&path, &map)?;
+        let file = ModelFile::read(&path, &map, &mut index)?;
+        let reading = Reading::new(&path, &file)?;
+        let access = Access::Write { max_bytes: (self.limit * 1e9) as u64 };
+        let mut library = self.library.open(&file, self.kv.kv(), access)?;
+        let settings = library.settings_or(&self.collection, || {
+            let frame = prefix::frame(&reading.chat(), &reading.delimiters)?;
+            let Layers { relevance, topic } = Layers::of(&file.model.shape);
+            Ok(Settings { frame, relevance_layer: relevance, topic_layer: topic })
+        })?;
+        interrupt.hold();
+        let reader = std::env::current_exe()
+            .map_err(|source| CliError::Read { path: PathBuf::from("this program"), source })?;
+        let shelf = Shelf {
+            library: &mut library,
+            collection: &self.collection,
+            settings: &settings,
+            limits: Limits::DEFAULT,
+            reader: &reader,
+            stored_beginning: None,
+        };
+        let mut work = Work { command: self, shelf, summary: Summary::default(), interrupt: &interrupt };
+        let changed = work.look(&found)?;
+        if !changed.is_empty() {
+            work.enter(&changed, &file, &reading)?;
+        }
+        if self.prune {
+            work.prune(&found)?;
+        }
+        work.end()
+    }
+}
+
+/// A run under way.
+struct Work<'w> {
+    command: &'w Ingest,
+    shelf: Shelf<'w>,
+    summary: Summary,
+    interrupt: &'w Interrupt,
+}
+
+impl Work<'_> {
+    /// Which of the files are to be entered.
+    fn look<'f>(&mut self, walk: &'f Walk) -> Result<Vec<&'f Found>, CliError> {
+        for (path, error) in &walk.refused {
+            self.refuse(path, error.to_string())?;
+        }
+        let mut changed = Vec::new();
+        for found in &walk.files {
+            self.go_on()?;
+            match self.shelf.see(found)? {
+                Seen::Changed => changed.push(found),
+                Seen::Refused(error) => self.refuse(&found.path, error.to_string())?,
+                Seen::Unchanged => {
+                    self.summary.unchanged += 1;
+                    self.tell(&News::Unchanged { path: &found.path }, None)?;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Enters files, with a bar that counts their bytes.
+    fn enter(&mut self, changed: &[&Found], file: &ModelFile<'_>, reading: &Reading) -> Result<(), CliError> {
+        let shape = file.model.shape;
+        let kv = self.command.kv.kv();
+        let before = &self.shelf.settings.frame.before;
+        let limits = compute::limits(&shape, kv, before.len(), Lengths::DEFAULT.most)?;
+        let (mut prepared, ()) = load::prepare(file, &limits, &self.command.compute.device(), || Ok(()))?;
+        let mut tables = Tables::new(limits, reading.delimiters.clone());
+        let (mut sequence, mut pool) = tables.start()?;
+        let device = prepared.device.tensor_device();
+        let layers = self.shelf.settings.layers();
+        let before = before.clone();
+        let mut computer = Computer::new(&mut sequence, &mut pool, device, (shape, kv), layers, &before);
+        let cutter = Cutter::new(&reading.tokenizer, &reading.delimiters, Lengths::DEFAULT)?;
+        let mut progress: Box<dyn Progress> =
+            if self.command.json { Box::new(Quiet) } else { progress::for_stderr() };
+        let bytes = |found: &Found| std::fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
+        let total = changed.iter().map(|found| bytes(found)).sum();
+        progress.begin(&format!("{} documents", changed.len()), total);
+        for found in changed {
+            let entered = self.enter_one(found, &cutter, &mut computer, progress.as_mut());
+            if entered.is_err() {
+                progress.finish();
+            }
+            entered?;
+            progress.advance(bytes(found));
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    fn enter_one(
+        &mut self,
+        found: &Found,
+        cutter: &Cutter<'_>,
+        computer: &mut Computer<'_, '_, '_>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), CliError> {
+        self.go_on()?;
+        let read = match self.shelf.read(found) {
+            Ok(read) => read,
+            Err(error) => {
+                self.summary.refused += 1;
+                let reason = error.to_string();
+                return self.tell(&News::Refused { path: &found.path, reason }, Some(progress));
+            }
+        };
+        let passages = cutter.cut(&read.document, &found.name)?;
+        let began = Instant::now();
+        let interrupt = self.interrupt;
+        let goes_on = || !interrupt.has_come();
+        let entered = self.shelf.enter(found, &read, passages, computer, &goes_on);
+        self.summary.compute_s += began.elapsed().as_secs_f64();
+        let Entered { passages, tokens, replaced } = entered.map_err(interrupted)?;
+        self.summary.entered += 1;
+        self.summary.passages += passages;
+        self.summary.tokens += tokens;
+        self.tell(&News::Entered { path: &found.path, passages, tokens, replaced }, Some(progress))
+    }
+
+    /// Removes the documents that lie at or below the paths and were not found there.
+    fn prune(&mut self, walk: &Walk) -> Result<(), CliError> {
+        let collection = self.command.collection.as_str();
+        for document in self.shelf.library.store.documents(collection).map_err(LibraryError::from)? {
+            let path = Path::new(&document.path);
+            let is_found = walk.files.binary_search_by(|found| found.path.as_path().cmp(path)).is_ok();
+            if is_found || !walk.roots.iter().any(|root| path.starts_with(root)) {
+                continue;
+            }
+            self.go_on()?;
+            let store = &self.shelf.library.store;
+            store.remove_document(collection, &document.path).map_err(LibraryError::from)?;
+            self.summary.removed += 1;
+            self.tell(&News::Removed { path }, None)?;
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<(), CliError> {
+        self.summary.library_bytes = self.shelf.library.store.stats().bytes;
+        let summary = self.summary;
+        if self.command.json {
+            return output::write_json(&mut StdConsole(std::io::stdout().lock()), &News::Summary(summary));
+        }
+        let rate = summary.tokens as f64 / summary.compute_s.max(1e-9);
+        let computed = if summary.tokens > 0 {
+            format!("; {} passages, {} tokens at {rate:.0} a second", summary.passages, summary.tokens)
+        } else {
+            String::new()
+        };
+        let text = format!(
+            "{} documents entered, {} unchanged, {} refused, {} removed{computed}; the library has {}\n",
+            summary.entered,
+            summary.unchanged,
+            summary.refused,
+            summary.removed,
+            progress::megabytes(summary.library_bytes),
+        );
+        output::write_all(&mut StdConsole(std::io::stdout().lock()), &text)
+    }
+
+    fn go_on(&self) -> Result<(), CliError> {
+        if self.interrupt.has_come() { Err(CliError::Interrupted) } else { Ok(()) }
+    }
+
+    fn refuse(&mut self, path: &Path, reason: String) -> Result<(), CliError> {
+        self.summary.refused += 1;
+        self.tell(&News::Refused { path, reason }, None)
+    }
+
+    /// Tells a person of what is worth a line, and a program of everything.
+    fn tell(&self, news: &News<'_>, progress: Option<&mut dyn Progress>) -> Result<(), CliError> {
+        if self.command.json {
+            return output::write_json(&mut StdConsole(std::io::stdout().lock()), news);
+        }
+        let line = match news {
+            News::Refused { path, reason } => format!("left out {}: {reason}", path.display()),
+            News::Removed { path } => format!("removed {}", path.display()),
+            News::Entered { .. } | News::Unchanged { .. } | News::Summary(_) => return Ok(()),
+        };
+        let mut harmless = String::new();
+        output::push_harmless(&line, &mut harmless);
+        match progress {
+            Some(progress) => progress.note(&harmless),
+            None => eprintln!("{harmless}"),
+        }
+        Ok(())
+    }
+}
+
+fn interrupted(error: LibraryError) -> CliError {
+    match error {
+        LibraryError::Interrupted => CliError::Interrupted,
+        error => error.into(),
+    }
+}
+
+/// A size of a library.
+fn gigabytes(text: &str) -> Result<f64, String> {
+    let gigabytes: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let fits = (0.01..=1e6).contains(&gigabytes);
+    if fits { Ok(gigabytes) } else { Err("a number from 0.01 to 1000000 would fit".to_owned()) }
+}

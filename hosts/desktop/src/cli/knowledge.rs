@@ -1,0 +1,175 @@
+//! What the commands about knowledge share.
+
+use std::path::{Path, PathBuf};
+
+use agentos_hal::rope::MOST_PAIRS;
+use agentos_hal::weight::rope_factors;
+use agentos_hal::{KvType, Limits, TensorDevice};
+use agentos_kernel::layout::Delimiter;
+use clap::Args;
+
+use super::error::CliError;
+use super::load;
+use super::options::ComputeOptions;
+use super::prompt;
+use crate::context::Tables;
+use crate::fetch::Environment;
+use crate::knowledge;
+use crate::knowledge::catalogue::{Catalogue, Hit};
+use crate::knowledge::compute::Computer;
+
+use crate::knowledge::library::{self, Access, Library, LibraryError, Settings};
+use crate::knowledge::recall::{QUERY_ROWS, QUESTION_TOKENS, within};
+use crate::knowledge::relevance::Relevance;
+use crate::model::{self, ModelFile};
+use crate::team::Team;
+use crate::team::knowledge::{Given, GivenPassage, KnowledgeUse};
+use crate::team::prompt::Chat;
+use crate::text::{Special, Template, Tokenizer};
+
+/// Where the library is.
+#[derive(Args, Clone, Debug)]
+pub struct LibraryOptions {
+    /// The library's file [default: one for each model, in the cache folder]
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+}
+
+impl LibraryOptions {
+    /// Opens the library of a model.
+    pub fn open(&self, file: &ModelFile<'_>, kv: KvType, access: Access) -> Result<Library, CliError> {
+        let identity = model::identity(file);
+        let path = match &self.store {
+            Some(path) => path.clone(),
+            None => library::default_path(Environment::from_process().home.as_deref(), &identity, kv)?,
+        };
+        Ok(Library::open(&path, &identity, &file.model.shape, kv, access)?)
+    }
+}
+
+/// A model's text side.
+pub struct Reading {
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What each token ends.
+    pub delimiters: Vec<Delimiter>,
+    template: Template,
+    now_s: i64,
+}
+
+impl Reading {
+    /// That of a model's file.
+    pub fn new(path: &Path, file: &ModelFile<'_>) -> Result<Reading, CliError> {
+        let vocabulary = file.vocabulary(path)?;
+        let tokenizer = model::tokenizer(path, &vocabulary, file.model.shape.vocab)?;
+        let delimiters = tokenizer.delimiter_classes();
+        Ok(Reading { delimiters, template: Template::of(&vocabulary)?, tokenizer, now_s: prompt::now_s() })
+    }
+
+    /// Its tokens.
+    pub fn tokens(&self) -> (&Tokenizer, &[Delimiter]) {
+        (&self.tokenizer, &self.delimiters)
+    }
+
+    /// Its way of conversing.
+    pub fn chat(&self) -> Chat<'_> {
+        Chat { template: &self.template, tokenizer: &self.tokenizer, now_s: self.now_s }
+    }
+}
+
+/// Passages of each collection that are looked at for an agent.
+const CANDIDATES: usize = 32;
+
+/// What each agent of a team is given to read, found by its prompt. Nothing is opened where nobody is granted anything.
+pub fn given(
+    team: &Team,
+    options: &LibraryOptions,
+    file: &ModelFile<'_>,
+    (tokenizer, delimiters): (&Tokenizer, &[Delimiter]),
+    (compute, kv): (&ComputeOptions, KvType),
+) -> Result<Vec<Option<Given>>, CliError> {
+    let mut given = vec![None; team.agents.len()];
+    let granted: Vec<(usize, &KnowledgeUse)> = team
+        .agents
+        .iter()
+        .enumerate()
+        .filter_map(|(index, agent)| Some((index, agent.knowledge.as_ref()?)))
+        .collect();
+    if granted.is_empty() {
+        return Ok(given);
+    }
+    let library = options.open(file, kv, Access::Read)?;
+    let mut names: Vec<&str> =
+        granted.iter().flat_map(|(_, grant)| grant.collections.iter().map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut shelves = Vec::with_capacity(names.len());
+    for &name in &names {
+        shelves.push((name, library.settings(name)?, Catalogue::load(&library, name, tokenizer)?));
+    }
+    let before = shelves.iter().map(|(_, settings, _)| settings.frame.before.len()).max().unwrap_or(0);
+    let limits = knowledge::compute::limits(&file.model.shape, kv, before, QUESTION_TOKENS)?;
+    let (mut prepared, ()) = load::prepare(file, &limits, &compute.device(), || Ok(()))?;
+    for (index, grant) in granted {
+        let prompt = &team.agents[index].prompt;
+        let mut found: Vec<(&str, &Settings, Hit<'_>)> = Vec::new();
+        for (name, settings, catalogue) in &shelves {
+            if grant.collections.iter().any(|granted| granted == name) {
+                let device = prepared.device.tensor_device();
+                let relevance =
+                    relevance(prompt, file, (tokenizer, delimiters), settings, (device, limits, kv))?;
+                let hits = catalogue.find(prompt, &relevance, CANDIDATES);
+                found.extend(hits.into_iter().map(|hit| (*name, settings, hit)));
+            }
+        }
+        found.sort_by(|one, other| other.2.score.total.total_cmp(&one.2.score.total));
+        let sizes: Vec<(usize, f64)> =
+            found.iter().map(|(_, _, hit)| (hit.passage.tokens.len(), hit.score.total)).collect();
+        let taken = within(&sizes, grant.tokens as usize);
+        // Passages of several collections stand behind the beginning of the first one's.
+        let Some((_, settings, _)) = taken.first().map_or(found.first(), |&first| found.get(first)) else {
+            continue;
+        };
+        let passage = |number: usize| {
+            let (collection, _, hit) = &found[number];
+            GivenPassage {
+                collection: (*collection).to_owned(),
+                path: hit.passage.path.clone(),
+                place: hit.passage.place.clone(),
+                tokens: hit.passage.tokens.clone(),
+                score: hit.score.total,
+            }
+        };
+        let passages = taken.into_iter().map(passage).collect();
+        given[index] = Some(Given { frame: settings.frame.clone(), passages });
+    }
+    Ok(given)
+}
+
+/// What the model would look for: its queries at the question's end, behind the collection's beginning. The device was
+/// prepared with these limits, and keeps nothing of it.
+pub fn relevance(
+    question: &str,
+    file: &ModelFile<'_>,
+    (tokenizer, delimiters): (&Tokenizer, &[Delimiter]),
+    settings: &Settings,
+    (device, limits, kv): (&mut dyn TensorDevice, Limits, KvType),
+) -> Result<Relevance, CliError> {
+    let mut tokens = tokenizer.encode(question, Special::AsText)?;
+    let rest = tokens.len().saturating_sub(QUESTION_TOKENS);
+    tokens.drain(..rest);
+    if tokens.is_empty() {
+        return Err(CliError::EmptyPrompt);
+    }
+    let shape = file.model.shape;
+    let mut tables = Tables::new(limits, delimiters.to_vec());
+    let (mut sequence, mut pool) = tables.start()?;
+    let before = &settings.frame.before;
+    let mut computer =
+        Computer::new(&mut sequence, &mut pool, device, (shape, kv), settings.layers(), before);
+    let queries = computer.queries(&tokens, QUERY_ROWS).map_err(LibraryError::from)?;
+    let mut buffer = [0.0; MOST_PAIRS];
+    let factors = rope_factors(&shape, &mut file.weights(), &mut buffer).map_err(CliError::Weights)?;
+    let frequencies: Vec<f64> = shape.rope.frequencies(factors).collect();
+    Ok(Relevance::new(&queries, &shape, &frequencies))
+}

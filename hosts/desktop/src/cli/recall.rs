@@ -1,0 +1,148 @@
+//! `agentos recall`: what would be mapped for a question, and why.
+
+use agentos_hal::ColdStore;
+use clap::Args;
+use serde_json::json;
+
+use super::error::CliError;
+use super::knowledge::{LibraryOptions, Reading, relevance};
+use super::load;
+use super::options::{ComputeOptions, KvOptions, ModelOptions};
+use super::output;
+use crate::host::StdConsole;
+use crate::knowledge::catalogue::{Catalogue, Hit};
+use crate::knowledge::compute;
+use crate::knowledge::library::{Access, Library, Settings};
+use crate::knowledge::recall::QUESTION_TOKENS;
+use crate::map::ModelMap;
+use crate::model::{self, ModelFile};
+
+/// `agentos recall`.
+#[derive(Args, Debug)]
+pub struct Recall {
+    /// The collection
+    collection: String,
+    /// What is asked
+    query: String,
+    /// Passages to show at most
+    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    top: u16,
+    #[command(flatten)]
+    library: LibraryOptions,
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    pub(super) compute: ComputeOptions,
+    #[command(flatten)]
+    kv: KvOptions,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Recall {
+    pub fn run(&self) -> Result<(), CliError> {
+        let path = self.model.path()?;
+        let map = ModelMap::open(&path)?;
+        let mut index = model::index(&path, &map)?;
+        let file = ModelFile::read(&path, &map, &mut index)?;
+        let reading = Reading::new(&path, &file)?;
+        let library = self.library.open(&file, self.kv.kv(), Access::Read)?;
+        let settings = library.settings(&self.collection)?;
+        let catalogue = Catalogue::load(&library, &self.collection, &reading.tokenizer)?;
+        let (shape, kv) = (file.model.shape, self.kv.kv());
+        let limits = compute::limits(&shape, kv, settings.frame.before.len(), QUESTION_TOKENS)?;
+        let (mut prepared, ()) = load::prepare(&file, &limits, &self.compute.device(), || Ok(()))?;
+        let device = prepared.device.tensor_device();
+        let relevance = relevance(&self.query, &file, reading.tokens(), &settings, (device, limits, kv))?;
+        let hits = catalogue.find(&self.query, &relevance, usize::from(self.top));
+        let text = if self.json {
+            let value = self.as_json(&catalogue, &hits, &library, &settings);
+            format!("{value}\n")
+        } else {
+            self.as_text(&catalogue, &hits, &library, &settings)
+        };
+        let mut harmless = String::new();
+        output::push_harmless(&text, &mut harmless);
+        output::write_all(&mut StdConsole(std::io::stdout().lock()), &harmless)
+    }
+
+    fn as_json(
+        &self,
+        catalogue: &Catalogue,
+        hits: &[Hit<'_>],
+        library: &Library,
+        settings: &Settings,
+    ) -> serde_json::Value {
+        let words: Vec<_> = catalogue
+            .weigh(&self.query)
+            .into_iter()
+            .map(|word| json!({ "word": word.word, "weight": word.weight }))
+            .collect();
+        let passages: Vec<_> = hits.iter().map(|hit| passage(hit, library)).collect();
+        json!({
+            "collection": self.collection,
+            "query": self.query,
+            "passages_searched": catalogue.passages().len(),
+            "prefix_tokens": settings.frame.before.len(),
+            "rare_words": words,
+            "passages": passages,
+        })
+    }
+
+    fn as_text(
+        &self,
+        catalogue: &Catalogue,
+        hits: &[Hit<'_>],
+        library: &Library,
+        settings: &Settings,
+    ) -> String {
+        let words: Vec<String> = catalogue.weigh(&self.query).into_iter().map(|word| word.word).collect();
+        let mut text = format!(
+            "{} passages behind a shared beginning of {} tokens; rare words: {}\n",
+            catalogue.passages().len(),
+            settings.frame.before.len(),
+            if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+        );
+        for (rank, hit) in hits.iter().enumerate() {
+            let stored = stored(hit, library);
+            text += &format!(
+                "\n{}. {:.3} = words {:.3} + relevance {:.3}   {} {}\n   {} tokens in {} slices, {stored} of them in the \
+                 library\n",
+                rank + 1,
+                hit.score.total,
+                hit.score.words,
+                hit.score.relevance,
+                hit.passage.path,
+                hit.passage.place,
+                hit.passage.tokens.len(),
+                hit.passage.slices.len(),
+            );
+            for line in hit.passage.text.lines() {
+                text += &format!("   │ {line}\n");
+            }
+        }
+        text
+    }
+}
+
+/// How many of a passage's slices need not be computed.
+fn stored(hit: &Hit<'_>, library: &Library) -> usize {
+    hit.passage.keys.iter().filter(|key| library.store.find(key).is_some()).count()
+}
+
+fn passage(hit: &Hit<'_>, library: &Library) -> serde_json::Value {
+    let known = hit.passage;
+    json!({
+        "path": known.path,
+        "place": known.place,
+        "bytes": [known.bytes.start, known.bytes.end],
+        "score": hit.score.total,
+        "words": hit.score.words,
+        "relevance": hit.score.relevance,
+        "tokens": known.tokens.len(),
+        "slices": known.slices,
+        "slices_stored": stored(hit, library),
+        "text": known.text,
+    })
+}

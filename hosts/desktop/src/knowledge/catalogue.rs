@@ -1,0 +1,129 @@
+//! A collection in memory, as much of it as finding takes.
+
+use std::collections::HashMap;
+
+use agentos_hal::StoreKey;
+use agentos_store::PassageId;
+use half::f16;
+
+use super::library::{Library, LibraryError};
+use super::recall::{Score, best, scores};
+use super::relevance::Relevance;
+use super::words::{Weighed, Words};
+use crate::text::Tokenizer;
+
+/// A passage of a collection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// Its name in the store.
+    pub id: PassageId,
+    /// The file of its document.
+    pub path: String,
+    /// Where it stands in it, for a reader.
+    pub place: String,
+    /// Where it stands in it, in bytes; empty where its kind of document has none.
+    pub bytes: std::ops::Range<u64>,
+    /// Its tokens: the header that names its source first.
+    pub tokens: Vec<u32>,
+    /// What they say.
+    pub text: String,
+    /// Its slices' names in the store.
+    pub keys: Vec<StoreKey>,
+    /// Their lengths in tokens.
+    pub slices: Vec<u32>,
+}
+
+/// A passage that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit<'c> {
+    /// The passage.
+    pub passage: &'c Known,
+    /// Why.
+    pub score: Score,
+}
+
+/// The passages of a collection, and what finds them.
+pub struct Catalogue {
+    passages: Vec<Known>,
+    /// The mean keys of all slices, one passage behind another.
+    mean_keys: Vec<f32>,
+    key_width: usize,
+    words: Words,
+}
+
+impl Catalogue {
+    /// Reads a collection.
+    ///
+    /// # Errors
+    /// [`LibraryError::Store`].
+    pub fn load(
+        library: &Library,
+        collection: &str,
+        tokenizer: &Tokenizer,
+    ) -> Result<Catalogue, LibraryError> {
+        let mut passages = Vec::new();
+        for document in library.store.documents(collection)? {
+            for (number, passage) in (0..).zip(library.store.passages(document.number)?) {
+                let text = tokenizer.decode(&passage.tokens).trim_end().to_owned();
+                passages.push(Known {
+                    id: PassageId { document: document.number, passage: number },
+                    path: document.path.clone(),
+                    place: passage.place,
+                    bytes: passage.bytes,
+                    tokens: passage.tokens,
+                    text,
+                    keys: passage.slices.iter().map(|slice| slice.key).collect(),
+                    slices: passage.slices.iter().map(|slice| u32::from(slice.tokens)).collect(),
+                });
+            }
+        }
+        let schemas = library.store.schemas(collection)?;
+        let key_width = schemas.mean_keys.width();
+        let rows: HashMap<(PassageId, u8), usize> = schemas
+            .places
+            .iter()
+            .enumerate()
+            .map(|(row, place)| ((place.passage, place.slice), row))
+            .collect();
+        let mut mean_keys = Vec::with_capacity(schemas.mean_keys.numbers().len());
+        for passage in &passages {
+            for slice in 0..passage.slices.len() {
+                match rows.get(&(passage.id, slice as u8)) {
+                    Some(&row) => {
+                        mean_keys.extend(schemas.mean_keys.row(row).iter().copied().map(f16::to_f32))
+                    }
+                    // Somebody changed the collection between two looks: it is found by its words.
+                    None => mean_keys.extend(std::iter::repeat_n(0.0, key_width)),
+                }
+            }
+        }
+        let words = Words::of(passages.iter().map(|passage| passage.text.as_str()));
+        Ok(Catalogue { passages, mean_keys, key_width, words })
+    }
+
+    /// The passages that a question is about, the best first: at most so many.
+    pub fn find(&self, question: &str, relevance: &Relevance, most: usize) -> Vec<Hit<'_>> {
+        let lengths = self.passages.iter().flat_map(|passage| passage.slices.iter().copied());
+        let keys = self.mean_keys.chunks_exact(self.key_width.max(1));
+        let slices: Vec<(u32, &[f32])> = lengths.zip(keys).collect();
+        let mut end = 0;
+        let end_of = |passage: &Known| {
+            end += passage.slices.len();
+            end.min(slices.len())
+        };
+        let ends: Vec<usize> = self.passages.iter().map(end_of).collect();
+        let scores = scores(question, relevance, &self.words, &slices, &ends);
+        let hit = |passage: usize| Hit { passage: &self.passages[passage], score: scores[passage] };
+        best(&scores, most).into_iter().map(hit).collect()
+    }
+
+    /// The words of a question by which passages are told apart, the rarest first.
+    pub fn weigh(&self, question: &str) -> Vec<Weighed> {
+        self.words.weigh(question)
+    }
+
+    /// All passages.
+    pub fn passages(&self) -> &[Known] {
+        &self.passages
+    }
+}

@@ -1,0 +1,19 @@
+//! Knowledge: documents that are read once and found again by what a question asks (paper §2.2, L3).
+//!
+//! * [`walk`]: which files a command line means.
+//! * [`passage`]: documents are cut into passages, groups of whole slices.
+//! * [`prefix`]: what all passages of a collection stand behind.
+//! * [`compute`]: their keys and values, computed once.
+//! * [`library`], [`ingest`]: where they are kept, and how they get there.
+//! * [`relevance`], [`words`], [`recall`], [`catalogue`]: what finds them again.
+
+pub mod catalogue;
+pub mod compute;
+pub mod ingest;
+pub mod library;
+pub mod passage;
+pub mod prefix;
+pub mod recall;
+pub mod relevance;
+pub mod walk;
+pub mod words;

@@ -1,0 +1,108 @@
+//! Documents into a library, and out of it again, by the program's commands.
+
+mod cli_support;
+mod knowledge_support;
+mod team_support;
+
+use std::path::PathBuf;
+
+use cli_support::{Desk, Tiny};
+use knowledge_support::{agentos, desk, ingest};
+use serde_json::Value;
+use team_support::Lines;
+
+fn counts(lines: &Lines) -> [u64; 4] {
+    ["entered", "unchanged", "refused", "removed"].map(|key| lines.summary()[key].as_u64().unwrap())
+}
+
+fn recall(desk: &Desk, question: &str) -> Value {
+    agentos(desk, &["recall", "island", question, "--json"]).json()
+}
+
+fn best(desk: &Desk, question: &str) -> (String, String) {
+    let found = recall(desk, question);
+    let text = |key: &str| found["passages"][0][key].as_str().unwrap().to_owned();
+    let path = PathBuf::from(text("path"));
+    (path.file_name().unwrap().to_string_lossy().into_owned(), text("text"))
+}
+
+#[test]
+fn documents_are_entered_once_and_found_again() {
+    let desk = desk();
+    let first = ingest(&desk, &[]);
+    assert_eq!(counts(&first), [3, 0, 1, 0]);
+    let refused = first.events("refused");
+    assert!(refused[0]["reason"].as_str().unwrap().contains("PNG image"), "{refused:?}");
+    assert_eq!(counts(&ingest(&desk, &[])), [0, 3, 1, 0]);
+
+    let (file, text) = best(&desk, "Who is the skipper of the ferry?");
+    assert_eq!(file, "boat.html");
+    assert!(text.starts_with("[document \"deep/boat.html\" line 1]\n"), "{text}");
+    assert!(text.contains("Quillon"), "{text}");
+    let found = recall(&desk, "How tall is the tower?");
+    let passage = &found["passages"][0];
+    assert!(passage["text"].as_str().unwrap().contains("38 meters"), "{passage}");
+    assert_eq!(
+        passage["slices_stored"].as_u64().unwrap() as usize,
+        passage["slices"].as_array().unwrap().len()
+    );
+    assert!(passage["score"].as_f64().unwrap() > 0.5);
+}
+
+#[test]
+fn what_changed_is_entered_anew_and_what_is_gone_goes() {
+    let desk = desk();
+    let _ = ingest(&desk, &[]);
+    desk.put("docs/notes.txt", b"Bread costs seven crowns now, and the baker is called Ottoline.\n");
+    std::fs::remove_file(desk.path("docs/light.md")).unwrap();
+    let again = ingest(&desk, &[]);
+    assert_eq!(counts(&again), [1, 1, 1, 0]);
+    assert_eq!(again.events("entered")[0]["replaced"], true);
+    assert!(best(&desk, "Who is the baker Ottoline?").1.contains("seven crowns"));
+    assert!(best(&desk, "whale oil lamp").1.contains("whale"));
+    assert_eq!(counts(&ingest(&desk, &["--prune"])), [0, 2, 1, 1]);
+    let left = recall(&desk, "whale oil lamp");
+    let texts = left["passages"].to_string();
+    assert!(!texts.contains("whale"), "{texts}");
+    // A file that is only touched is not computed again.
+    let text = std::fs::read(desk.path("docs/notes.txt")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    desk.put("docs/notes.txt", &text);
+    assert_eq!(counts(&ingest(&desk, &[])), [0, 2, 1, 0]);
+}
+
+#[test]
+fn a_team_reads_what_its_prompts_are_about() {
+    let desk = desk();
+    let _ = ingest(&desk, &[]);
+    let team = "[[agent]]\nname = \"asker\"\nprompt = \"Who is the skipper of the ferry?\"\nmax_tokens = 4\n\
+                knowledge = [\"island\"]\nknowledge_tokens = 400\n\
+                [[agent]]\nname = \"other\"\nprompt = \"Hello\"\nmax_tokens = 4\n";
+    let store = desk.path("library.redb");
+    let ran = desk.team(team, &["--json", "--store", store.to_str().unwrap()]);
+    let lines = Lines::of(&ran);
+    let told = lines.events("knowledge");
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["agent"], "asker");
+    let passages = told[0]["passages"].as_array().unwrap();
+    assert!(passages.last().unwrap()["path"].as_str().unwrap().ends_with("boat.html"), "{passages:?}");
+    let spawned = lines.of_agent("spawned", "asker")[0]["tokens"].as_u64().unwrap();
+    assert!(spawned > passages.iter().map(|passage| passage["tokens"].as_u64().unwrap()).sum());
+    let plain = desk.team(team, &["--store", store.to_str().unwrap()]).printed();
+    assert!(plain.contains("· reads ") && plain.contains("boat.html line 1"), "{plain}");
+}
+
+#[test]
+fn refusals_say_what_would_fit() {
+    let desk = desk();
+    let _ = ingest(&desk, &[]);
+    agentos(&desk, &["recall", "iland", "x"]).refuses(1, &["no collection \"iland\"", "it has island"]);
+    agentos(&desk, &["ingest", "nowhere"]).refuses(1, &["nowhere"]);
+    let other = desk.put("other.gguf", &Tiny { context: 2048, ..Tiny::default() }.gguf());
+    let store = desk.path("library.redb");
+    let arguments =
+        ["recall", "island", "x", "--model", other.to_str().unwrap(), "--store", store.to_str().unwrap()];
+    desk.agentos(arguments).refuses(1, &["another"]);
+    let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nknowledge_tokens = 100\n";
+    desk.team(team, &[]).refuses(1, &["knowledge_tokens together with knowledge"]);
+}

@@ -1,0 +1,391 @@
+//! A store: what a caller has of it, beside the two threads that wait for the file.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::task::Poll;
+use std::thread::JoinHandle;
+
+use agentos_hal::{ColdStore, Entry, PAGE_TOKENS, StoreError, StoreKey};
+
+use crate::engine::{Engine, Failure};
+use crate::error::OpenError;
+use crate::index::Shared;
+use crate::knowledge;
+use crate::medium::{Access, FileMedium, Medium};
+use crate::options::{Kind, Options};
+use crate::owner;
+use crate::reader::{Loaded, Reader};
+use crate::stats::Stats;
+use crate::writer::{Job, Put, Writer};
+
+/// Jobs that can wait for the thread that writes.
+const QUEUE: usize = 256;
+/// Results that can wait to be told; before they are, nothing more is taken.
+const RESULTS: usize = 1024;
+/// Slices that were read and are kept, so that their pages can be fetched one by one.
+const LOADED: usize = 4;
+
+/// A store of slices and of knowledge, in a file.
+///
+/// As a [`ColdStore`] it never waits. What it offers beside that, about collections, waits for the file, and is
+/// meant for hosts. When it is dropped it first writes what it was given.
+pub struct Store {
+    kind: Kind,
+    options: Options,
+    pub(crate) engine: Arc<Engine>,
+    shared: Arc<Shared>,
+    reader: Reader,
+    /// The slice that is read just now.
+    fetching: Option<StoreKey>,
+    /// Slices that were read, the latest last.
+    loaded: Vec<Loaded>,
+    /// Memory of one that is not needed any more.
+    spare: Vec<u8>,
+    /// The slice that is being handed over.
+    assembly: Option<Assembly>,
+    /// Jobs that were given to the thread that writes.
+    jobs: u64,
+    writer: Option<(SyncSender<Job>, JoinHandle<()>)>,
+}
+
+struct Assembly {
+    key: StoreKey,
+    entry: Entry,
+    images: Vec<u8>,
+}
+
+impl Store {
+    /// Opens the store in a file, or makes one where there is no file. No other program writes to it meanwhile.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path, kind: Kind, options: Options) -> Result<Store, OpenError> {
+        create(path, &kind)?;
+        let medium = Box::new(FileMedium::new(path));
+        let store = Store::open_on(medium, kind, options).map_err(|error| match error {
+            OpenError::InUse { .. } => OpenError::InUse { by: owner::of(path) },
+            other => other,
+        })?;
+        owner::claim(path);
+        Ok(store)
+    }
+
+    /// Opens the store in a file to read only, also while another program writes to it. Slices and collections
+    /// that come after that are not seen.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_read_only(path: &Path, kind: Kind) -> Result<Store, OpenError> {
+        let engine = Engine::open(Box::new(FileMedium::new(path)), kind, Access::Read, false)?;
+        Store::start(engine, kind, Options::default(), Access::Read)
+    }
+
+    /// Opens the store on a medium, or makes one on an empty medium.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_on(medium: Box<dyn Medium>, kind: Kind, options: Options) -> Result<Store, OpenError> {
+        let engine = Engine::open(medium, kind, Access::Write, options.verify)?;
+        Store::start(engine, kind, options, Access::Write)
+    }
+
+    fn start(engine: Engine, kind: Kind, options: Options, access: Access) -> Result<Store, OpenError> {
+        let engine = Arc::new(engine);
+        let index = engine.read(|transaction| knowledge::load(transaction, &kind.packing));
+        let shared = Arc::new(Shared::new(index.map_err(failed_index)?));
+        let reader =
+            Reader::start(Arc::clone(&engine), Arc::clone(&shared), kind.packing).map_err(OpenError::Io)?;
+        let writer = match access {
+            Access::Read => None,
+            Access::Write => {
+                let writer = Writer::new(Arc::clone(&engine), Arc::clone(&shared), kind.packing, options);
+                let (jobs, waiting) = sync_channel(QUEUE);
+                let thread = std::thread::Builder::new().name("store writer".to_owned());
+                Some((jobs, thread.spawn(move || writer.run(&waiting)).map_err(OpenError::Io)?))
+            }
+        };
+        Ok(Store {
+            kind,
+            options,
+            engine,
+            shared,
+            reader,
+            fetching: None,
+            loaded: Vec::with_capacity(LOADED + 1),
+            spare: Vec::new(),
+            assembly: None,
+            jobs: 0,
+            writer,
+        })
+    }
+
+    /// What the store is made for.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// What the store holds, and what it did.
+    pub fn stats(&self) -> Stats {
+        let index = self.shared.index();
+        Stats {
+            slices: index.len() as u64,
+            bytes: index.bytes(),
+            max_bytes: self.options.max_bytes,
+            reopened: self.engine.opened() - 1,
+            ..index.stats
+        }
+    }
+
+    /// Notes the attention mass that a slice drew of late: what is looked at stays longer.
+    pub fn weigh(&self, key: &StoreKey, mass: f32) {
+        self.shared.index().weigh(key, mass);
+    }
+
+    /// Waits until all that was handed over is durable or refused, and told by [`ColdStore::poll`].
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`], [`StoreError::ReadOnly`].
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.ask(|_| ())
+    }
+
+    /// Has the thread that writes do something, after all that it was asked for before, and waits for it.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Writer) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (jobs, _) = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        let (answer, answered) = sync_channel(1);
+        // Whoever asked is waiting, so the answer is taken.
+        let command = move |writer: &mut Writer| drop(answer.send(act(writer)));
+        jobs.send(Job::Command(Box::new(command))).map_err(|_| StoreError::Gone)?;
+        answered.recv().map_err(|_| StoreError::Gone)
+    }
+
+    /// Drops a slice that is being handed over.
+    fn drop_assembly(&mut self) {
+        if let Some(assembly) = self.assembly.take() {
+            self.shared.index().queued_bytes -= self.bytes_of(assembly.entry);
+        }
+    }
+
+    fn bytes_of(&self, entry: Entry) -> usize {
+        usize::from(entry.pages) * self.kind.packing.image_bytes()
+    }
+
+    /// Gives a job to the thread that writes, or gives it back.
+    fn give(&mut self, job: Job) -> Result<Option<Job>, StoreError> {
+        let (jobs, _) = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        match jobs.try_send(job) {
+            Ok(()) => {
+                self.jobs += 1;
+                Ok(None)
+            }
+            Err(TrySendError::Full(job)) => Ok(Some(job)),
+            Err(TrySendError::Disconnected(_)) => Err(StoreError::Gone),
+        }
+    }
+
+    /// Begins to take a slice, if there is room for one more on its way.
+    fn begin(&mut self, key: &StoreKey, entry: Entry) -> Poll<()> {
+        self.drop_assembly();
+        let bytes = self.bytes_of(entry);
+        let mut index = self.shared.index();
+        let is_full = index.queued_bytes > 0 && index.queued_bytes + bytes > self.options.queue_bytes;
+        if is_full || index.done.len() >= RESULTS {
+            return Poll::Pending;
+        }
+        index.queued_bytes += bytes;
+        self.assembly = Some(Assembly { key: *key, entry, images: Vec::with_capacity(bytes) });
+        Poll::Ready(())
+    }
+
+    /// Takes what the thread that reads has read.
+    fn take_answers(&mut self) -> Option<StoreError> {
+        let mut failure = None;
+        while let Some(answer) = self.reader.answer() {
+            let asked = self.fetching.take_if(|key| *key == answer.key).is_some();
+            match answer.result {
+                Ok(loaded) => {
+                    self.loaded.push(loaded);
+                    if self.loaded.len() > LOADED {
+                        self.spare = self.loaded.remove(0).images;
+                    }
+                }
+                Err(error) => {
+                    self.lost(&answer.key, error);
+                    failure = asked.then_some(error).or(failure);
+                }
+            }
+        }
+        failure
+    }
+
+    /// A slice that cannot be read as it was written must not be found again.
+    fn lost(&mut self, key: &StoreKey, error: StoreError) {
+        let mut index = self.shared.index();
+        match error {
+            StoreError::Corrupt => {
+                index.stats.corrupt += 1;
+                index.remove(key);
+                if self.writer.is_some() {
+                    index.doomed.push(*key);
+                }
+            }
+            StoreError::Missing => index.remove(key),
+            _ => {}
+        }
+    }
+}
+
+impl ColdStore for Store {
+    fn find(&self, key: &StoreKey) -> Option<Entry> {
+        self.shared.index().get(key).map(|record| record.entry())
+    }
+
+    fn put(&mut self, key: &StoreKey, entry: Entry, page: u8, image: &[u8]) -> Poll<Result<(), StoreError>> {
+        if self.writer.is_none() {
+            return Poll::Ready(Err(StoreError::ReadOnly));
+        }
+        let expected = self.kind.packing.image_bytes();
+        if image.len() != expected {
+            return Poll::Ready(Err(StoreError::Length { found: image.len(), expected }));
+        }
+        if usize::from(entry.tokens).div_ceil(PAGE_TOKENS) != usize::from(entry.pages) || page >= entry.pages
+        {
+            return Poll::Ready(Err(StoreError::Missing));
+        }
+        if page == 0 && self.begin(key, entry).is_pending() {
+            return Poll::Pending;
+        }
+        let next = usize::from(page) * expected;
+        let follows = |a: &Assembly| a.key == *key && a.entry == entry && a.images.len() == next;
+        let Some(mut assembly) = self.assembly.take_if(|assembly| follows(assembly)) else {
+            self.drop_assembly();
+            return Poll::Ready(Err(StoreError::Missing));
+        };
+        assembly.images.extend_from_slice(image);
+        if page + 1 < entry.pages {
+            self.assembly = Some(assembly);
+            return Poll::Ready(Ok(()));
+        }
+        let put = Put { key: *key, entry, images: assembly.images, number: self.jobs };
+        match self.give(Job::Put(put)) {
+            Ok(None) => Poll::Ready(Ok(())),
+            Ok(Some(Job::Put(Put { mut images, .. }))) => {
+                images.truncate(next);
+                self.assembly = Some(Assembly { key: *key, entry, images });
+                Poll::Pending
+            }
+            Ok(Some(_)) => unreachable!("a job comes back as it went"),
+            Err(error) => {
+                self.shared.index().queued_bytes -= self.bytes_of(entry);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn get(&mut self, key: &StoreKey, page: u8, image: &mut [u8]) -> Poll<Result<(), StoreError>> {
+        let expected = self.kind.packing.image_bytes();
+        if image.len() != expected {
+            return Poll::Ready(Err(StoreError::Length { found: image.len(), expected }));
+        }
+        let failure = self.take_answers();
+        if self.find(key).is_none() {
+            let gone = failure.filter(|failure| *failure == StoreError::Corrupt);
+            return Poll::Ready(Err(gone.unwrap_or(StoreError::Missing)));
+        }
+        if let Some(loaded) = self.loaded.iter().find(|loaded| loaded.key == *key) {
+            if page >= loaded.entry.pages {
+                return Poll::Ready(Err(StoreError::Missing));
+            }
+            image.copy_from_slice(&loaded.images[usize::from(page) * expected..][..expected]);
+            if page + 1 == loaded.entry.pages {
+                self.shared.index().touch(key);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(failure) = failure {
+            return Poll::Ready(Err(failure));
+        }
+        if self.fetching != Some(*key) {
+            match self.reader.ask(*key, std::mem::take(&mut self.spare)) {
+                Ok(None) => self.fetching = Some(*key),
+                Ok(Some(spare)) => self.spare = spare,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {
+        if self.assembly.as_ref().is_some_and(|assembly| assembly.key == *key) {
+            self.drop_assembly();
+        }
+        self.loaded.retain(|loaded| loaded.key != *key);
+        let (number, shared) = (self.jobs, Arc::clone(&self.shared));
+        // The thread that writes must not be done with it before it is noted.
+        let mut index = shared.index();
+        if self.give(Job::Delete { key: *key, number })?.is_some() {
+            return Err(StoreError::Busy);
+        }
+        index.delete(*key, number);
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Option<(StoreKey, Result<(), StoreError>)> {
+        self.shared.index().done.pop_front()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some((jobs, thread)) = self.writer.take() {
+            drop(jobs);
+            // A panic there was told where it happened; nothing is left to do.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Makes an empty store where there is no file: beside it first, so that a crash leaves none or a whole one.
+fn create(path: &Path, kind: &Kind) -> Result<(), OpenError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > 0 => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(OpenError::Io(error)),
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::Builder::new().prefix(".store").tempfile_in(folder).map_err(OpenError::Io)?;
+    drop(Engine::open(Box::new(FileMedium::new(file.path())), *kind, Access::Write, false)?);
+    let placed = match OpenOptions::new().write(true).open(path) {
+        // An empty file is nobody's store.
+        Ok(_) => file.persist(path).map_err(|error| error.error),
+        Err(_) => file.persist_noclobber(path).map_err(|error| error.error),
+    };
+    match placed {
+        // Another program was faster, and its store is as good.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        placed => placed.map(|_| sync(folder)).map_err(OpenError::Io),
+    }
+}
+
+/// Makes the name of a new file durable, where folders are files.
+fn sync(folder: &Path) {
+    if let Ok(folder) = std::fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+fn failed_index(failure: Failure) -> OpenError {
+    match failure {
+        Failure::Io | Failure::Full => OpenError::Io(io::Error::other("the list of slices cannot be read")),
+        Failure::Corrupt | Failure::Gone => {
+            OpenError::Damaged("its list of slices is not what was written".to_owned())
+        }
+    }
+}
