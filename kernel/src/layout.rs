@@ -18,6 +18,8 @@ pub enum Delimiter {
     Sentence,
     /// A line.
     Line,
+    /// A line, with a blank one after it.
+    Paragraph,
     /// A message of a conversation.
     Message,
 }
@@ -143,6 +145,7 @@ mod tests {
             8 => Just(Delimiter::None),
             1 => Just(Delimiter::Sentence),
             1 => Just(Delimiter::Line),
+            1 => Just(Delimiter::Paragraph),
             1 => Just(Delimiter::Message),
         ];
         proptest::collection::vec(token, 0..400)

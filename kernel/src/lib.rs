@@ -9,6 +9,7 @@
 //! * [`sequence`]: one context on a device, computed in chunks and then token by token.
 //! * [`sample`] and [`random`]: choosing the next token.
 //! * [`score`]: judging a text.
+//! * [`slicing`]: where topics end, and what finds a slice by what it says.
 //! * [`system`]: many agents on one device, and all that belongs to it: [`agent`], [`memory`],
 //!   [`sched`], [`interrupt`], [`event`], [`call`], [`tool`], [`guard`], [`checkpoint`] and [`watch`].
 //!
@@ -49,6 +50,7 @@ pub mod sample;
 pub mod sched;
 pub mod score;
 pub mod sequence;
+pub mod slicing;
 pub mod system;
 pub mod tool;
 pub mod watch;

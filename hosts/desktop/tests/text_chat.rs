@@ -232,7 +232,7 @@ fn the_default_model_s_tokens_have_classes() {
         ("<|endoftext|>", Delimiter::Message),
         ("<|im_start|>", Delimiter::None),
         ("\n", Delimiter::Line),
-        ("\n\n", Delimiter::Line),
+        ("\n\n", Delimiter::Paragraph),
         (".", Delimiter::Sentence),
         ("?", Delimiter::Sentence),
         (" the", Delimiter::None),

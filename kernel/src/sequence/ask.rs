@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use agentos_hal::{Row, Tap, Want};
+use agentos_hal::{LayerRange, Row, Tap, Want};
 
 /// What a tick asks of the device beside the tokens themselves; by default nothing.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Ask<'a> {
     pub taps: &'a [Tap],
     /// Addresses of the rows that are exposed.
     pub exposed: Range<u32>,
+    /// The layers in which attention's entropy and mass are counted.
+    pub counters: LayerRange,
 }
 
 impl Ask<'_> {

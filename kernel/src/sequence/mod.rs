@@ -17,7 +17,7 @@ pub use tables::{SequenceTables, TableSizes, VACANT_CANDIDATE, VACANT_ROW, VACAN
 use core::task::Poll;
 
 use agentos_hal::{
-    DeviceError, LayerRange, Limits, Row, Segment, Span, Step, StepReport, SubmitError, TensorDevice,
+    DeviceError, Limits, PageId, Row, Segment, Span, Step, StepReport, SubmitError, TensorDevice,
 };
 
 use crate::layout::{Delimiter, Layout, SliceLimits};
@@ -271,6 +271,11 @@ impl<'m> Sequence<'m> {
         self.pushed.pages
     }
 
+    /// The pages of [`Sequence::slices`], in order; each slice begins on a page of its own.
+    pub fn page_table(&self) -> &[PageId] {
+        &self.tables.pages[..self.planned.pages as usize]
+    }
+
     fn submit(&mut self, device: &mut dyn TensorDevice, ask: &Ask<'_>) -> Result<Tick, SequenceError> {
         let rows = &mut self.tables.rows[..self.rows];
         rows.iter_mut().for_each(|row| ask.put_into(row));
@@ -283,7 +288,7 @@ impl<'m> Sequence<'m> {
             pages: &self.tables.pages[..self.planned.pages as usize],
             masks: if masked { masks } else { &[] },
             taps: ask.taps,
-            counters: LayerRange::NONE,
+            counters: ask.counters,
         };
         match device.submit(&step) {
             Ok(()) => {

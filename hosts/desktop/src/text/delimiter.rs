@@ -2,11 +2,12 @@
 
 use agentos_kernel::layout::Delimiter;
 
-/// The class of a token by its bytes: a line end, or the end of a sentence with what may close it
+/// The class of a token by its bytes: one or two line ends, or the end of a sentence with what may close it
 /// (quotes, brackets, spaces). A point after a digit ends nothing: `3.` may go on as `3.14`.
 pub(crate) fn class(bytes: &[u8]) -> Delimiter {
-    if bytes.ends_with(b"\n") {
-        return Delimiter::Line;
+    if let Some(line) = bytes.strip_suffix(b"\n") {
+        let before = line.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
+        return if before == Some(&b'\n') { Delimiter::Paragraph } else { Delimiter::Line };
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Delimiter::None;
@@ -30,8 +31,11 @@ mod tests {
         for text in [".", "?", "!\"", " end.", "。", "。」", ".) ", "..."] {
             assert_eq!(class(text.as_bytes()), Delimiter::Sentence, "{text:?}");
         }
-        for text in ["\n", ".\n", "\n\n", "  \n"] {
+        for text in ["\n", ".\n", "  \n", "\r\n"] {
             assert_eq!(class(text.as_bytes()), Delimiter::Line, "{text:?}");
+        }
+        for text in ["\n\n", ".\n\n", "\r\n\r\n", "\n  \n", "\n\n\n"] {
+            assert_eq!(class(text.as_bytes()), Delimiter::Paragraph, "{text:?}");
         }
         for text in ["a", ",", "1.", " ", "\"", "a.b", "\n "] {
             assert_eq!(class(text.as_bytes()), Delimiter::None, "{text:?}");
