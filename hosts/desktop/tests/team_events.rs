@@ -70,6 +70,18 @@ fn a_line_says_what_happened_by_name() {
             json!({"event": "paged", "agent": "scout", "direction": "in", "pages": 2}),
         ),
         (
+            Event::PageFault { agent, base: 96, tokens: 16 },
+            json!({"event": "page_fault", "agent": "scout", "base": 96, "tokens": 16}),
+        ),
+        (
+            Event::Replayed { agent, base: 320, tokens: 25 },
+            json!({"event": "replayed", "agent": "scout", "base": 320, "tokens": 25}),
+        ),
+        (
+            Event::Thrashing { working: 90, pages: 64 },
+            json!({"event": "thrashing", "working": 90, "pages": 64}),
+        ),
+        (
             Event::Message { from: None, to: stranger, tokens: 4 },
             json!({"event": "message", "from": null, "to": "7.2", "tokens": 4}),
         ),
@@ -118,6 +130,8 @@ fn the_summary_has_what_each_agent_used() {
         preemptions: 2,
         paged_out: 3,
         paged_in: 1,
+        faults: 2,
+        replays: 1,
         first_token_us: 900,
         latency_us: 800,
         worst_latency_us: 900,
@@ -159,6 +173,7 @@ fn the_summary_has_what_each_agent_used() {
             "name": "scout", "priority": 31, "reason": "stop", "tokens": 104, "generated": 5,
             "first_token_us": 900, "latency_us": 800, "worst_latency_us": 900, "preemptions": 2,
             "recomputed": 10, "shared": 64, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
+            "faults": 2, "replays": 1,
             "utilization": 0.75,
             "budget": {
                 "tokens": 5, "max_tokens": 48, "steps": 6, "max_steps": null,

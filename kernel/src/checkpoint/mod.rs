@@ -4,9 +4,10 @@
 //!
 //! 1. [`MAGIC`], and [`VERSION`] as two bytes;
 //! 2. a [`Header`]: what results depend on;
-//! 3. per agent an [`AgentRecord`], its tokens and its inbox as words, then per mapping of its page table,
-//!    and per slice that was sent to it, a [`MappingRecord`] and the images of its pages (see
-//!    `agentos_hal::page`), unless an earlier mapping has them;
+//! 3. per agent an [`AgentRecord`], its tokens and its inbox as words, the queries of its latest rows as the
+//!    words of their numbers, then per mapping of its page table, and per slice that was sent to it, a
+//!    [`MappingRecord`], the slice's schema and the images of its pages (see `agentos_hal::page`), unless an
+//!    earlier mapping has them;
 //! 4. the blake3 hash of all of this.
 //!
 //! Identities of slices are not in it: they follow from the tokens, and are made from them when it is read.
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: [u8; 8] = *b"AGENTOS\0";
 
 /// The version of the format that this kernel writes, and the only one that it reads.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Bytes of the hash at the end.
 pub const CHECKSUM_BYTES: usize = 32;

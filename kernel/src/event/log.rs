@@ -29,6 +29,8 @@ pub(super) fn log(event: &Event) {
         | Event::Preempted { .. }
         | Event::PagedOut { .. }
         | Event::PagedIn { .. }
+        | Event::PageFault { .. }
+        | Event::Replayed { .. }
         | Event::Message { .. }
         | Event::ToolStarted { .. }
         | Event::ToolOver { .. }
@@ -43,7 +45,7 @@ pub(super) fn log(event: &Event) {
         | Event::Killed { .. } => {
             line!(info, event)
         }
-        Event::Lost { .. } => line!(warn, event),
+        Event::Thrashing { .. } | Event::Lost { .. } => line!(warn, event),
         Event::Faulted { .. } => line!(error, event),
     }
 }

@@ -6,6 +6,8 @@
 //! * [`table`]: semantic page tables.
 //! * [`arena`]: the second tier (L2), frames for page images.
 //! * [`pack`]: page images as int8 with a scale per token and head.
+//! * [`schema`]: what stays of a slice when it is not resident: its mean key.
+//! * [`relevance`]: how relevant slices are to what an agent looks for.
 //! * [`pager`]: all of these together: sharing, copying on write, moving between tiers.
 //! * `audit`: whether their books agree.
 //! * [`admit`], [`evict`], [`select`]: who may come, whose pages go, what a bounded agent keeps; pure.
@@ -18,6 +20,8 @@ pub mod hash;
 pub mod index;
 pub mod pack;
 pub mod pager;
+pub mod relevance;
+pub mod schema;
 pub mod select;
 pub mod slices;
 pub mod table;

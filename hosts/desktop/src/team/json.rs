@@ -96,6 +96,31 @@ pub enum LineEvent<'a> {
         /// Pages.
         pages: u32,
     },
+    /// A slice that a question looks for was left out of what its agent attends to, and is brought in.
+    PageFault {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The slice's first address.
+        base: u32,
+        /// Its tokens.
+        tokens: u32,
+    },
+    /// A question is computed again, with what it looks for.
+    Replayed {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// From this address on.
+        base: u32,
+        /// Tokens.
+        tokens: u32,
+    },
+    /// What the running agents take turns with no longer fits page memory.
+    Thrashing {
+        /// Pages of it.
+        working: u32,
+        /// Pages of page memory.
+        pages: u32,
+    },
     /// A message arrived.
     Message {
         /// Who sent it; null for the host.
@@ -295,6 +320,9 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
         Event::PagedIn { agent, pages } => {
             LineEvent::Paged { agent: of(agent), direction: Direction::In, pages }
         }
+        Event::PageFault { agent, base, tokens } => LineEvent::PageFault { agent: of(agent), base, tokens },
+        Event::Replayed { agent, base, tokens } => LineEvent::Replayed { agent: of(agent), base, tokens },
+        Event::Thrashing { working, pages } => LineEvent::Thrashing { working, pages },
         Event::Message { from, to, tokens } => LineEvent::Message { from: from.map(of), to: of(to), tokens },
         Event::Finished { agent, finish, generated } => {
             LineEvent::Finished { agent: of(agent), reason: finish.name(), generated }
@@ -403,6 +431,10 @@ pub struct AgentSummary {
     pub paged_out: u64,
     /// Pages that came back.
     pub paged_in: u64,
+    /// Slices that its questions looked for and that were left out of what it attends to.
+    pub faults: u64,
+    /// Times that a question was computed again for their sake.
+    pub replays: u64,
     /// Contextual utilisation η: rows that brought new content, of all rows.
     pub utilization: f32,
     /// What it used of what it may use.
@@ -453,6 +485,8 @@ impl AgentSummary {
             l2_pages: peak.l2,
             paged_out: metrics.paged_out,
             paged_in: metrics.paged_in,
+            faults: metrics.faults,
+            replays: metrics.replays,
             utilization: metrics.utilization(),
             budget: BudgetUse {
                 tokens: metrics.generated,

@@ -132,6 +132,10 @@ impl<W: Write> Trace<W> {
                 let args = json!({ "agents": agents, "l1_pages": l1_pages, "l2_pages": l2_pages });
                 self.instant("booted", (Group::Device, STEPS), args)
             }
+            Event::Thrashing { working, pages } => {
+                let args = json!({ "working": working, "pages": pages });
+                self.instant("thrashing", (Group::Device, STEPS), args)
+            }
             Event::Lost { count } => {
                 self.instant("events lost", (Group::Device, STEPS), json!({ "count": count }))
             }
@@ -153,6 +157,8 @@ impl<W: Write> Trace<W> {
             | Event::ToolRestored { agent, .. }
             | Event::PagedOut { agent, .. }
             | Event::PagedIn { agent, .. }
+            | Event::PageFault { agent, .. }
+            | Event::Replayed { agent, .. }
             | Event::Finished { agent, .. }
             | Event::Faulted { agent, .. } => {
                 let track = self.agent(agent, names)?;
@@ -252,6 +258,8 @@ fn mark(event: &Event) -> (&'static str, Value) {
         Event::Relocated { base, tokens, .. } => ("relocated", json!({ "base": base, "tokens": tokens })),
         Event::PagedOut { pages, .. } => ("paged out", json!({ "pages": pages })),
         Event::PagedIn { pages, .. } => ("paged in", json!({ "pages": pages })),
+        Event::PageFault { base, tokens, .. } => ("page fault", json!({ "base": base, "tokens": tokens })),
+        Event::Replayed { base, tokens, .. } => ("replayed", json!({ "base": base, "tokens": tokens })),
         Event::Finished { finish, generated, .. } => {
             ("finished", json!({ "reason": finish.name(), "generated": generated }))
         }

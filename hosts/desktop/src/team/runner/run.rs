@@ -438,11 +438,17 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::ToolRestored { agent, .. }
         | Event::PagedOut { agent, .. }
         | Event::PagedIn { agent, .. }
+        | Event::PageFault { agent, .. }
+        | Event::Replayed { agent, .. }
         | Event::Finished { agent, .. }
         | Event::Faulted { agent, .. }
         | Event::Killed { agent } => Some(agent),
         Event::Message { to, .. } => Some(to),
         Event::Interrupt { agent, .. } => agent,
-        Event::Booted { .. } | Event::StepBegun { .. } | Event::StepEnded { .. } | Event::Lost { .. } => None,
+        Event::Booted { .. }
+        | Event::Thrashing { .. }
+        | Event::StepBegun { .. }
+        | Event::StepEnded { .. }
+        | Event::Lost { .. } => None,
     }
 }
