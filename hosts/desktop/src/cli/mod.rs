@@ -20,6 +20,7 @@ mod quiet;
 mod report;
 mod run;
 mod schema;
+mod store;
 mod stream;
 mod tooling;
 mod tools;
