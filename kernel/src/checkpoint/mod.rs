@@ -10,6 +10,9 @@
 //!    earlier mapping has them;
 //! 4. the blake3 hash of all of this.
 //!
+//! A slice that is in the cold store alone is not in it, nor what comes behind that slice: it is looked for in the store
+//! again, or computed again to the same bits.
+//!
 //! Identities of slices are not in it: they follow from the tokens, and are made from them when it is read.
 //! So no checkpoint can give a slice the identity of other tokens. That what is in the pages was computed
 //! from these tokens nobody can check without computing it again: whoever restores a checkpoint trusts

@@ -31,6 +31,8 @@ pub(super) fn log(event: &Event) {
         | Event::PagedIn { .. }
         | Event::PageFault { .. }
         | Event::Replayed { .. }
+        | Event::Recalled { .. }
+        | Event::Stored { .. }
         | Event::Message { .. }
         | Event::ToolStarted { .. }
         | Event::ToolOver { .. }
@@ -45,7 +47,11 @@ pub(super) fn log(event: &Event) {
         | Event::Killed { .. } => {
             line!(info, event)
         }
-        Event::Thrashing { .. } | Event::Lost { .. } => line!(warn, event),
+        Event::Thrashing { .. }
+        | Event::Lost { .. }
+        | Event::RecallFailed { .. }
+        | Event::StoreFailed { .. }
+        | Event::StoreSlow { .. } => line!(warn, event),
         Event::Faulted { .. } => line!(error, event),
     }
 }

@@ -8,6 +8,7 @@
 //! * [`pack`]: page images as int8 with a scale per token and head.
 //! * [`schema`]: what stays of a slice when it is not resident: its mean key.
 //! * [`relevance`]: how relevant slices are to what an agent looks for.
+//! * [`cold`]: what comes from and goes to the cold store (L3).
 //! * [`pager`]: all of these together: sharing, copying on write, moving between tiers.
 //! * `audit`: whether their books agree.
 //! * [`admit`], [`evict`], [`select`]: who may come, whose pages go, what a bounded agent keeps; pure.
@@ -15,6 +16,7 @@
 pub mod admit;
 pub mod arena;
 mod audit;
+pub mod cold;
 pub mod evict;
 pub mod hash;
 pub mod index;

@@ -3,7 +3,7 @@
 //! * [`config`]: all sizes, one checked value.
 //! * [`storage`]: the tables that a host lends. [`memory`]: all of them as one value.
 //! * `plan`: who is in the next step, and with which rows.
-//! * `room`: page memory for those who are.
+//! * `room`: page memory for those who are. [`cold`]: what the cold store has and gets.
 //! * `paging`: what bounded agents attend to.
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
@@ -13,6 +13,7 @@
 //! * [`audit`]: whether the books agree.
 
 pub mod audit;
+pub mod cold;
 pub mod config;
 pub mod latency;
 pub mod memory;
@@ -39,7 +40,9 @@ use core::task::Poll;
 
 use heapless::Vec;
 
-use agentos_hal::{Clock, DeviceError, LayerRange, Reg, Step, StepReport, SubmitError, Tap, TensorDevice};
+use agentos_hal::{
+    Clock, ColdStore, DeviceError, LayerRange, Reg, Step, StepReport, SubmitError, Tap, TensorDevice,
+};
 
 use crate::agent::{AgentId, Rcb, State, legal};
 use crate::event::{Event, EventRing, Record};
@@ -71,6 +74,9 @@ pub struct Devices<'d> {
     pub tools: &'d mut dyn Bus,
     /// What agents that are guarded may say; [`Unguarded`](crate::guard::Unguarded) where none is.
     pub guard: &'d mut dyn Guard,
+    /// What slices outlive the system in; [`NoStore`](agentos_hal::NoStore) where there is none. Used only where
+    /// [`Config::cold_slices`] is not 0.
+    pub store: &'d mut dyn ColdStore,
 }
 
 /// What a tick has come to.
@@ -170,6 +176,10 @@ pub struct Figures {
     pub promised: u32,
     /// Pages in use.
     pub usage: Usage,
+    /// Where agents found the slices that they looked for.
+    pub hits: cold::Hits,
+    /// What came from the cold store and went to it.
+    pub store: cold::StoreFigures,
 }
 
 /// The kernel.
@@ -201,6 +211,7 @@ pub struct Kernel<'m> {
     interrupts: &'m Interrupts,
     policy: Policy,
     cost: RowCost,
+    keeper: cold::Keeper,
     phase: Phase,
     now_us: u64,
     pinned: u32,
@@ -314,6 +325,7 @@ impl<'m> Kernel<'m> {
             interrupts: storage.interrupts,
             policy: Policy::Relevance,
             cost: RowCost::UNKNOWN,
+            keeper: cold::Keeper::default(),
             phase: Phase::Resting,
             now_us: 0,
             pinned: 0,
@@ -342,6 +354,7 @@ impl<'m> Kernel<'m> {
         self.now_us = devices.clock.now().micros;
         if !self.transfer_has_begun() {
             self.look_at_tools(devices.tools);
+            self.look_at_store(devices.store);
         }
         let tick = match self.phase {
             Phase::Lost => Tick::DeviceLost,
@@ -394,7 +407,8 @@ impl<'m> Kernel<'m> {
     /// Figures of the whole system.
     pub fn figures(&self) -> Figures {
         let promised = self.agents.iter().filter_map(|slot| slot.rcb.as_ref()).map(|rcb| rcb.reserved).sum();
-        Figures { promised, usage: self.pager.usage(), ..self.figures }
+        let (usage, hits, store) = (self.pager.usage(), self.keeper.hits, self.store_figures());
+        Figures { promised, usage, hits, store, ..self.figures }
     }
 
     /// Times from what made agents ready to their first step after it.
@@ -432,6 +446,11 @@ impl<'m> Kernel<'m> {
                 Poll::Ready(Ok(())) => (),
             }
         }
+        match self.move_cold(devices, !self.shutdown && self.transfer.is_none()) {
+            Poll::Pending => return Tick::Pending,
+            Poll::Ready(Err(error)) => return self.page_failed(error),
+            Poll::Ready(Ok(())) => (),
+        }
         if self.shutdown {
             return Tick::Halted;
         }
@@ -439,10 +458,11 @@ impl<'m> Kernel<'m> {
             return Tick::Pending;
         }
         self.admit_waiting();
-        match self.plan(devices.tensor, devices.guard) {
+        match self.plan(devices.tensor, devices.guard, devices.store) {
             plan::Planned::Step => self.submit(devices),
-            // What was not delivered yet, for there was so much, may give somebody work.
-            plan::Planned::Nothing if self.interrupts.is_pending() => Tick::Pending,
+            // What was not delivered yet, for there was so much, may give somebody work; and what is to be stored
+            // is not durable yet.
+            plan::Planned::Nothing if self.interrupts.is_pending() || self.is_storing() => Tick::Pending,
             plan::Planned::Nothing => Tick::Idle,
             plan::Planned::Paging => Tick::Pending,
             plan::Planned::Failed(error) => {
@@ -637,7 +657,7 @@ fn check(config: &Config, storage: &Storage<'_>, packing: &Packing) -> Result<()
         ("pages", storage.pages.len(), sizes.pages),
         ("frames", storage.frames.len(), sizes.frames),
         ("arena", storage.arena.len(), arena),
-        ("image", storage.image.len(), packing.image_bytes()),
+        ("image", storage.image.len(), config.image_bytes(packing)),
         ("rows", storage.rows.len(), sizes.rows),
         ("spans", storage.spans.len(), sizes.spans),
         ("riders", storage.riders.len(), sizes.spans),

@@ -145,6 +145,15 @@ impl<W: Write> Trace<W> {
                 self.end(track, Value::Null)?;
                 self.begin(state_name(StateKind::New), track, Value::Null)
             }
+            Event::Stored { waiting } => {
+                self.instant("stored", (Group::Device, STEPS), json!({ "waiting": waiting }))
+            }
+            Event::StoreFailed { fault } => {
+                self.instant("not stored", (Group::Device, STEPS), json!({ "reason": fault.name() }))
+            }
+            Event::StoreSlow { slow } => {
+                self.instant("store", (Group::Device, STEPS), json!({ "slow": slow }))
+            }
             Event::Token { agent, .. }
             | Event::Sealed { agent, .. }
             | Event::Shared { agent, .. }
@@ -159,6 +168,8 @@ impl<W: Write> Trace<W> {
             | Event::PagedIn { agent, .. }
             | Event::PageFault { agent, .. }
             | Event::Replayed { agent, .. }
+            | Event::Recalled { agent, .. }
+            | Event::RecallFailed { agent, .. }
             | Event::Finished { agent, .. }
             | Event::Faulted { agent, .. } => {
                 let track = self.agent(agent, names)?;
@@ -260,6 +271,12 @@ fn mark(event: &Event) -> (&'static str, Value) {
         Event::PagedIn { pages, .. } => ("paged in", json!({ "pages": pages })),
         Event::PageFault { base, tokens, .. } => ("page fault", json!({ "base": base, "tokens": tokens })),
         Event::Replayed { base, tokens, .. } => ("replayed", json!({ "base": base, "tokens": tokens })),
+        Event::Recalled { tokens, pages, load_us, .. } => {
+            ("recalled", json!({ "tokens": tokens, "pages": pages, "load_us": load_us }))
+        }
+        Event::RecallFailed { tokens, fault, .. } => {
+            ("not recalled", json!({ "tokens": tokens, "reason": fault.name() }))
+        }
         Event::Finished { finish, generated, .. } => {
             ("finished", json!({ "reason": finish.name(), "generated": generated }))
         }

@@ -209,6 +209,7 @@ fn plausible(metrics: &Metrics) -> bool {
         rows,
         recomputed,
         shared,
+        recalled,
         relocated,
         steps,
         preemptions,
@@ -220,7 +221,7 @@ fn plausible(metrics: &Metrics) -> bool {
         ..
     } = *metrics;
     let paging = [paged_out, paged_in, faults, replays, replayed];
-    [generated, rows, recomputed, shared, relocated, steps, preemptions]
+    [generated, rows, recomputed, shared, recalled, relocated, steps, preemptions]
         .iter()
         .chain(&paging)
         .all(|&count| count < 1 << 62)

@@ -196,6 +196,7 @@ impl<'r> Runner<'r> {
             clock: &self.clock,
             tools: &mut self.desk,
             guard: &mut self.callers,
+            store: &mut *self.machine.store,
         });
         self.drain(sink)?;
         self.measure(tick, sink)?;
@@ -440,6 +441,8 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::PagedIn { agent, .. }
         | Event::PageFault { agent, .. }
         | Event::Replayed { agent, .. }
+        | Event::Recalled { agent, .. }
+        | Event::RecallFailed { agent, .. }
         | Event::Finished { agent, .. }
         | Event::Faulted { agent, .. }
         | Event::Killed { agent } => Some(agent),
@@ -449,6 +452,9 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::Thrashing { .. }
         | Event::StepBegun { .. }
         | Event::StepEnded { .. }
+        | Event::Stored { .. }
+        | Event::StoreFailed { .. }
+        | Event::StoreSlow { .. }
         | Event::Lost { .. } => None,
     }
 }
