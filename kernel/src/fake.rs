@@ -1,7 +1,8 @@
 //! A device that has page memory but no arithmetic: what a row stores and finds is a hash of what was
 //! stored of the tokens that it can see, with their addresses. Steps are checked as a real device checks them. What must not
 //! change a result (who else is in the step, where pages are) does not enter the hash; what was
-//! computed wrongly, or is missing, does.
+//! computed wrongly, or is missing, does. Queries and keys say of which kind a token is, so that like finds
+//! like, and a little of what was seen.
 
 use core::task::Poll;
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::vec::Vec;
 use agentos_hal::page::PageId;
 use agentos_hal::{
     Candidate, Caps, DeviceError, Footprint, KvType, Limits, Mass, ModelShape, Outcome, PAGE_TOKENS,
-    PageError, Pairing, PrepareError, Program, Rope, RopeScaling, Row, Segment, Step, StepReport,
+    PageError, Pairing, PrepareError, Program, Reg, Rope, RopeScaling, Row, Segment, Step, StepReport,
     SubmitError, Tap, TensorDevice, Want, WeightSource,
 };
 
@@ -56,6 +57,12 @@ pub const LIMITS: Limits = Limits {
     kv: KvType::F16,
 };
 
+/// What is stored of a token: a hash of what it saw, its offset, and the token.
+type Stored = (u32, u32, u32);
+
+/// Kinds of tokens that queries and keys tell apart: the dimensions that are not rotated.
+pub const KINDS: u32 = 6;
+
 pub struct FakeDevice {
     /// What `submit` answers before it takes a step.
     pub refusals: VecDeque<SubmitError>,
@@ -68,7 +75,7 @@ pub struct FakeDevice {
     /// Rows of every step taken.
     pub steps: Vec<usize>,
     limits: Limits,
-    memory: Vec<[Option<(u32, u32)>; PAGE_TOKENS]>,
+    memory: Vec<[Option<Stored>; PAGE_TOKENS]>,
     mass: Vec<Mass>,
     running: bool,
     outcomes: Vec<Outcome>,
@@ -109,8 +116,8 @@ impl FakeDevice {
             for offset in (0..len).take_while(|offset| base + offset < end) {
                 let page = mine[offset as usize / PAGE_TOKENS].0 as usize;
                 let found = self.memory[page][offset as usize % PAGE_TOKENS];
-                let found = if self.careless { found.or(Some((0, 0))) } else { found };
-                let (token, stored) = found.expect("stored");
+                let found = if self.careless { found.or(Some((0, 0, 0))) } else { found };
+                let (token, stored, _) = found.expect("stored");
                 assert!(stored == offset || self.careless, "a key is rotated by its offset");
                 for word in [token, base + offset] {
                     hash = (hash ^ word).wrapping_mul(0x0100_0193).rotate_left(11);
@@ -136,13 +143,18 @@ impl FakeDevice {
                 let row_of = &step.rows[row as usize];
                 // As keys and values do, what is stored of a token depends on all that it sees.
                 let before = self.seen(segments, mine, row_of.address);
-                let stored = Some((row_of.token ^ before.rotate_left(7), row_of.offset));
+                let stored = Some((row_of.token ^ before.rotate_left(7), row_of.offset, row_of.token));
                 self.memory[row_of.page.0 as usize][usize::from(row_of.place)] = stored;
                 let seen = self.seen(segments, mine, row_of.address + 1);
                 let mask = row_of.mask.map(|mask| step.masks[usize::from(mask)]);
                 self.find(row, row_of, seen, mask);
                 if row_of.expose {
-                    self.exposed.extend(step.taps.iter().map(|tap| shown(tap, row_of)));
+                    for tap in step.taps {
+                        match tap.reg() {
+                            Reg::Query => self.exposed.extend(heading(row_of.token, seen, 4.0)),
+                            _ => self.exposed.push(shown(tap, row_of)),
+                        }
+                    }
                 }
             }
             let rows = &step.rows[first_row as usize..(first_row + span.rows) as usize];
@@ -178,6 +190,15 @@ pub fn mass(segment: &Segment, rows: &[Row]) -> Mass {
     let mixed = |row: &Row| row.token.wrapping_mul(2_654_435_761) ^ (segment.base * 40_503);
     let peak = |row: &Row| mixed(row).is_multiple_of(16);
     Mass(seen.map(|row| if peak(row) { 10_000 } else { 1 }).sum())
+}
+
+/// A query or a key: the kind of its token, and a little of what it saw.
+fn heading(token: u32, seen: u32, strength: f32) -> [f32; 8] {
+    core::array::from_fn(|dimension| match (dimension as u32).checked_sub(2) {
+        Some(kind) if kind == token % KINDS => strength,
+        Some(kind) => ((seen >> (4 * kind)) % 16) as f32 / 64.0,
+        None => 0.0,
+    })
 }
 
 /// What a tap shows of a row: one number instead of a register's row.
@@ -249,10 +270,11 @@ impl TensorDevice for FakeDevice {
         if let Some(hitch) = self.copy_hitch() {
             return hitch;
         }
-        for (bytes, token) in image.chunks_exact_mut(8).zip(&self.memory[page.0 as usize]) {
-            let (token, offset) = token.unwrap_or((u32::MAX, u32::MAX));
-            bytes[..4].copy_from_slice(&token.to_le_bytes());
-            bytes[4..].copy_from_slice(&offset.to_le_bytes());
+        for (bytes, stored) in image.chunks_exact_mut(12).zip(&self.memory[page.0 as usize]) {
+            let (hash, offset, token) = stored.unwrap_or((u32::MAX, u32::MAX, u32::MAX));
+            for (bytes, word) in bytes.chunks_exact_mut(4).zip([hash, offset, token]) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -261,10 +283,10 @@ impl TensorDevice for FakeDevice {
         if let Some(hitch) = self.copy_hitch() {
             return hitch;
         }
-        for (bytes, token) in image.chunks_exact(8).zip(&mut self.memory[page.0 as usize]) {
-            let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
-            let found = (word(&bytes[..4]), word(&bytes[4..]));
-            *token = (found.1 != u32::MAX).then_some(found);
+        for (bytes, stored) in image.chunks_exact(12).zip(&mut self.memory[page.0 as usize]) {
+            let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+            let found = (word(0), word(4), word(8));
+            *stored = (found.1 != u32::MAX).then_some(found);
         }
         Poll::Ready(Ok(()))
     }
@@ -281,11 +303,20 @@ impl TensorDevice for FakeDevice {
 
     fn summarise(
         &mut self,
-        _: PageId,
+        page: PageId,
         _: u32,
-        _: usize,
-        _: agentos_hal::device::PageSummary<'_>,
+        tokens: usize,
+        summary: agentos_hal::device::PageSummary<'_>,
     ) -> Poll<Result<(), PageError>> {
-        unreachable!("nobody asks for summaries yet")
+        if let Some(hitch) = self.copy_hitch() {
+            return hitch;
+        }
+        summary.mean_key.fill(0.0);
+        for stored in &self.memory[page.0 as usize][..tokens] {
+            let (hash, _, token) = stored.unwrap_or_else(|| panic!("nothing is stored in {page:?}"));
+            let key = heading(token, hash, 6.0);
+            summary.mean_key.iter_mut().zip(key).for_each(|(mean, x)| *mean += x / tokens as f32);
+        }
+        Poll::Ready(Ok(()))
     }
 }

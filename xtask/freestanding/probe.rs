@@ -71,6 +71,7 @@ type KernelMemory = Memory<
     { SIZES.segment_pages },
     { SIZES.weighed },
     { SIZES.events }, { SIZES.calls }, { SIZES.masks },
+    { SIZES.schemas }, { SIZES.queries }, { SIZES.scratch },
 >;
 
 /// Bytes of the device, and of the largest tensor.

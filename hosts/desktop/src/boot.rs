@@ -41,6 +41,9 @@ pub struct Boot {
     events: Vec<Record>,
     calls: Vec<Option<OpenCall>>,
     masks: Vec<u32>,
+    schemas: Vec<f32>,
+    queries: Vec<f32>,
+    scratch: Vec<f32>,
     interrupts: Interrupts,
 }
 
@@ -91,6 +94,9 @@ impl Boot {
             events: vec![VACANT_RECORD; sizes.events],
             calls: vec![None; sizes.calls],
             masks: vec![0; sizes.masks],
+            schemas: vec![0.0; sizes.schemas],
+            queries: vec![0.0; sizes.queries],
+            scratch: vec![0.0; sizes.scratch],
             interrupts: Interrupts::new(),
             config,
         }
@@ -122,6 +128,9 @@ impl Boot {
             events: &mut self.events,
             calls: &mut self.calls,
             masks: &mut self.masks,
+            schemas: &mut self.schemas,
+            queries: &mut self.queries,
+            scratch: &mut self.scratch,
             interrupts: &self.interrupts,
         };
         let vocabulary = Vocabulary { delimiters: &self.delimiters, ends: &self.ends };

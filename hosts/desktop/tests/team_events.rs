@@ -85,6 +85,18 @@ fn a_line_says_what_happened_by_name() {
         ),
         (Event::StoreSlow { slow: true }, json!({"event": "store_slow", "slow": true})),
         (
+            Event::PageFault { agent, base: 96, tokens: 16 },
+            json!({"event": "page_fault", "agent": "scout", "base": 96, "tokens": 16}),
+        ),
+        (
+            Event::Replayed { agent, base: 320, tokens: 25 },
+            json!({"event": "replayed", "agent": "scout", "base": 320, "tokens": 25}),
+        ),
+        (
+            Event::Thrashing { working: 90, pages: 64 },
+            json!({"event": "thrashing", "working": 90, "pages": 64}),
+        ),
+        (
             Event::Message { from: None, to: stranger, tokens: 4 },
             json!({"event": "message", "from": null, "to": "7.2", "tokens": 4}),
         ),
@@ -134,6 +146,8 @@ fn the_summary_has_what_each_agent_used() {
         preemptions: 2,
         paged_out: 3,
         paged_in: 1,
+        faults: 2,
+        replays: 1,
         first_token_us: 900,
         latency_us: 800,
         worst_latency_us: 900,
@@ -168,14 +182,15 @@ fn the_summary_has_what_each_agent_used() {
     };
     let event = LineEvent::Summary(Box::new(summary));
     let line = serde_json::to_value(Line { at_us: 6_000, event }).expect("JSON");
-    let expected = json!({
+    let mut expected = json!({
         "at_us": 6000, "event": "summary", "steps": 6, "rows": 40, "seed": 7,
         "time_us": 5500, "device_us": 5000, "kernel_us": 40, "generated": 5,
-        "l1": {"pages": 128, "peak": 100}, "l2": {"pages": 0, "peak": 0}, "store": null,
+        "l1": {"pages": 128, "peak": 100}, "l2": {"pages": 0, "peak": 0},
         "agents": [{
             "name": "scout", "priority": 31, "reason": "stop", "tokens": 104, "generated": 5,
             "first_token_us": 900, "latency_us": 800, "worst_latency_us": 900, "preemptions": 2,
-            "recomputed": 10, "shared": 64, "recalled": 32, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
+            "recomputed": 10, "shared": 64, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
+            "faults": 2, "replays": 1,
             "utilization": 0.75,
             "budget": {
                 "tokens": 5, "max_tokens": 48, "steps": 6, "max_steps": null,
@@ -183,6 +198,8 @@ fn the_summary_has_what_each_agent_used() {
             }
         }]
     });
+    // More keys than the macro takes at once.
+    (expected["store"], expected["agents"][0]["recalled"]) = (Value::Null, json!(32));
     assert_eq!(line, expected);
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::checkpoint::CallRecord;
 use crate::layout::Layout;
 use crate::memory::SliceHash;
-use crate::sample::Sampler;
+use crate::sample::{Choice, Sampler};
 use crate::tool::{CallNumber, CallTimes};
 
 /// Agents whose end one agent may wait for.
@@ -66,6 +66,12 @@ pub struct Metrics {
     pub calls: u64,
     /// Tokens that came from tools.
     pub tool_tokens: u64,
+    /// Slices that a question looked for and that were left out of what its agent attends to.
+    pub faults: u64,
+    /// Times that a question was computed again for their sake.
+    pub replays: u64,
+    /// Rows of those questions.
+    pub replayed: u64,
 }
 
 impl Metrics {
@@ -84,7 +90,20 @@ pub struct Cursor {
     /// Identity of the sealed slices before it; `None` once a slice was mapped, dropped or packed
     /// that would not have come out the same here.
     pub chain: Option<SliceHash>,
+    /// Where a bounded agent's question would be computed again from: a beginning of a slice.
+    pub mark: Layout,
 }
+
+impl Cursor {
+    /// The beginning of a context.
+    pub const fn start(root: SliceHash) -> Cursor {
+        let layout = Layout { tokens: 0, slices: 0, pages: 0, open: 0 };
+        Cursor { layout, chain: Some(root), mark: layout }
+    }
+}
+
+/// That no question waits for its answer's first token.
+pub const ANSWERED: u32 = u32::MAX;
 
 /// A change that waits for the end of the step in which the agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +209,23 @@ pub struct Rcb {
     pub committed: Cursor,
     /// Most tokens that were ever computed of it: what is computed again below counts as such.
     pub reached: u32,
+    /// Where what it is to answer begins; [`ANSWERED`] from the first token of the answer on.
+    pub question: u32,
+    /// How often that was computed again.
+    pub replays: u32,
+    /// An answer's first token that is not said yet: whether its question found all that it looked for is
+    /// being decided.
+    pub held: Option<Choice>,
+    /// Queries of its rows that were noted since it last went back.
+    pub queries: u32,
+    /// Entries of its page table, from the first, whose slices have schemas.
+    pub known: u32,
+    /// Choices of what it attends to.
+    pub choices: u32,
+    /// Pages of the slices that its last few choices selected.
+    pub working: u32,
+    /// Slices that it does not attend to may be in page memory.
+    pub idle: bool,
     /// Tokens generated since the last message.
     pub turn_tokens: u32,
     /// Its answer is over: its last token is computed together with the message that comes behind it.
@@ -229,7 +265,7 @@ pub struct Rcb {
 impl Rcb {
     /// The block of an agent that nothing was computed for yet.
     pub fn new(id: AgentId, spec: &Spec, sampler: Sampler, root: SliceHash, now_us: u64) -> Rcb {
-        let start = Cursor { layout: Layout::default(), chain: Some(root) };
+        let start = Cursor::start(root);
         Rcb {
             id,
             parent: None,
@@ -260,6 +296,14 @@ impl Rcb {
             cursor: start,
             committed: start,
             reached: 0,
+            question: 0,
+            replays: 0,
+            held: None,
+            queries: 0,
+            known: 0,
+            choices: 0,
+            working: 0,
+            idle: false,
             turn_tokens: 0,
             turn_over: false,
             turn_rows: 0,
@@ -314,9 +358,14 @@ impl Rcb {
         }
     }
 
-    /// Whether there are tokens that are in no step yet and belong into one.
+    /// Whether there are tokens that are in no step yet and belong into one, or will be.
     pub const fn has_work(&self) -> bool {
-        !self.turn_over && self.cursor.layout.tokens < self.tokens
+        !self.turn_over && self.cursor.layout.tokens < self.tokens || self.held.is_some()
+    }
+
+    /// Something came for it to answer, from an address on.
+    pub const fn ask(&mut self, from: u32) {
+        (self.question, self.replays) = (from, 0);
     }
 
     /// The budget that is used up, if one is.

@@ -4,9 +4,10 @@
 //!
 //! 1. [`MAGIC`], and [`VERSION`] as two bytes;
 //! 2. a [`Header`]: what results depend on;
-//! 3. per agent an [`AgentRecord`], its tokens and its inbox as words, then per mapping of its page table,
-//!    and per slice that was sent to it, a [`MappingRecord`] and the images of its pages (see
-//!    `agentos_hal::page`), unless an earlier mapping has them;
+//! 3. per agent an [`AgentRecord`], its tokens and its inbox as words, the queries of its latest rows as the
+//!    words of their numbers, then per mapping of its page table, and per slice that was sent to it, a
+//!    [`MappingRecord`], the slice's schema and the images of its pages (see `agentos_hal::page`), unless an
+//!    earlier mapping has them;
 //! 4. the blake3 hash of all of this.
 //!
 //! A slice that is in the cold store alone is not in it, nor what comes behind that slice: it is looked for in the store

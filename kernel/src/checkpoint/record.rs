@@ -7,6 +7,7 @@ use crate::agent::{Cursor, MOST_CALLS, MOST_WAITS, Metrics, Received, Spec, Stat
 use crate::memory::Fidelity;
 use crate::memory::pack::Packing;
 use crate::system::Config;
+use crate::system::config::Paging;
 use crate::tool::Request;
 
 /// Bytes of the longest record.
@@ -34,6 +35,12 @@ pub struct Header {
     pub candidates: u32,
     /// The layer by which slices are relevant.
     pub relevance_layer: u32,
+    /// How bounded agents page; `None` without mean keys.
+    pub paging: Option<Paging>,
+    /// Numbers of a slice's mean key and of a row's query.
+    pub widths: (u32, u32),
+    /// Tokens beyond which addresses are compacted.
+    pub trained_context: u32,
     /// Agents that follow.
     pub agents: u16,
 }
@@ -51,6 +58,11 @@ impl Header {
             packed_bytes: packing.packed_bytes() as u32,
             candidates: config.candidates,
             relevance_layer: config.relevance_layer,
+            paging: config.attention.map(|_| config.paging),
+            widths: config
+                .attention
+                .map_or((0, 0), |attention| (attention.key_width() as u32, attention.query_width() as u32)),
+            trained_context: config.trained_context,
             agents: 0,
         }
     }
@@ -69,6 +81,10 @@ impl Header {
             Some("number of candidates")
         } else if self.relevance_layer != system.relevance_layer {
             Some("layer by which slices are relevant")
+        } else if (self.paging, self.widths) != (system.paging, system.widths) {
+            Some("paging of bounded agents")
+        } else if self.trained_context != system.trained_context {
+            Some("trained context")
         } else {
             None
         }
@@ -102,6 +118,14 @@ pub struct AgentRecord {
     pub committed: Cursor,
     /// Most tokens that were ever computed of it.
     pub reached: u32,
+    /// Where what it is to answer begins.
+    pub question: u32,
+    /// How often that was computed again.
+    pub replays: u32,
+    /// Choices of what it attends to.
+    pub choices: u32,
+    /// Queries of its rows that were noted. The last of them follow its inbox, if it has mappings.
+    pub queries: u32,
     /// Tokens generated since the last message.
     pub turn_tokens: u32,
     /// Its answer is over.
@@ -142,6 +166,10 @@ pub struct MappingRecord {
     pub mass: u64,
     /// The address at which it last was relevant.
     pub relevant: u32,
+    /// The number of the last choice that selected it.
+    pub chosen: u32,
+    /// Tokens whose keys its schema is the sum of. If there are any, it follows, before its pages.
+    pub schema: u8,
     /// Tokens that the slice has when it is sealed.
     pub sealed: Option<u8>,
     /// Tokens of it that are computed.
@@ -214,8 +242,12 @@ mod tests {
             offers: u32::MAX,
             offers_taken: u32::MAX,
             received: Received { runs: u32::MAX, slices: u32::MAX, tokens: u32::MAX, pages: u32::MAX },
-            committed: Cursor { layout, chain: Some(SliceHash([255; 32])) },
+            committed: Cursor { layout, chain: Some(SliceHash([255; 32])), mark: layout },
             reached: u32::MAX,
+            question: u32::MAX,
+            replays: u32::MAX,
+            choices: u32::MAX,
+            queries: u32::MAX,
             turn_tokens: u32::MAX,
             turn_over: true,
             waits_for: Vec::from_array([u16::MAX; MOST_WAITS]),
@@ -223,8 +255,8 @@ mod tests {
             lived_us: u64::MAX,
             metrics: Metrics::default(),
         };
-        // Fifteen counters of ten bytes each at most stand for one byte each here.
-        let bytes = postcard::to_slice(&record, &mut [0; 2 * RECORD_BYTES]).unwrap().len() + 15 * 9;
+        // Eighteen counters of ten bytes each at most stand for one byte each here.
+        let bytes = postcard::to_slice(&record, &mut [0; 2 * RECORD_BYTES]).unwrap().len() + 18 * 9;
         assert!(bytes <= RECORD_BYTES, "{bytes}");
     }
 }

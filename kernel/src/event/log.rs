@@ -31,6 +31,8 @@ pub(super) fn log(event: &Event) {
         | Event::PagedIn { .. }
         | Event::Recalled { .. }
         | Event::Stored { .. }
+        | Event::PageFault { .. }
+        | Event::Replayed { .. }
         | Event::Message { .. }
         | Event::ToolStarted { .. }
         | Event::ToolOver { .. }
@@ -45,7 +47,8 @@ pub(super) fn log(event: &Event) {
         | Event::Killed { .. } => {
             line!(info, event)
         }
-        Event::Lost { .. }
+        Event::Thrashing { .. }
+        | Event::Lost { .. }
         | Event::RecallFailed { .. }
         | Event::StoreFailed { .. }
         | Event::StoreSlow { .. } => line!(warn, event),

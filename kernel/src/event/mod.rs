@@ -146,6 +146,32 @@ pub enum Event {
         /// Whether it is slower than computing.
         slow: bool,
     },
+    /// A slice that an agent's question looks for was left out of what it attends to, and is brought in.
+    PageFault {
+        /// The agent.
+        agent: AgentId,
+        /// The slice's first address.
+        base: u32,
+        /// Its tokens.
+        tokens: u32,
+    },
+    /// A question is computed again, with all slices that it looks for.
+    Replayed {
+        /// The agent.
+        agent: AgentId,
+        /// The address from which on.
+        base: u32,
+        /// Rows that are computed again.
+        tokens: u32,
+    },
+    /// What the running agents take turns with no longer fits page memory. Whoever waits to be admitted waits
+    /// on until it does.
+    Thrashing {
+        /// Pages of all working sets.
+        working: u32,
+        /// Pages of page memory.
+        pages: u32,
+    },
     /// A message arrived in an agent's context.
     Message {
         /// Who sent it; `None`: the host.

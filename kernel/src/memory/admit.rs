@@ -62,6 +62,13 @@ pub enum Unfit {
         /// The least that would do.
         least: u32,
     },
+    /// Its quota is more than the model was trained to attend to.
+    Beyond {
+        /// Pages of the quota.
+        pages: u32,
+        /// The most that the model attends to.
+        most: u32,
+    },
 }
 
 impl core::fmt::Display for Unfit {
@@ -80,6 +87,10 @@ impl core::fmt::Display for Unfit {
             Unfit::Quota { pages, least } => {
                 write!(f, "a quota of {pages} pages is too small to work in; {least} would fit")
             }
+            Unfit::Beyond { pages, most } => write!(
+                f,
+                "a quota of {pages} pages is more than the model was trained to attend to; {most} would fit"
+            ),
         }
     }
 }

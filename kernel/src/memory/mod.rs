@@ -7,6 +7,8 @@
 //! * [`arena`]: the second tier (L2), frames for page images.
 //! * [`pack`]: page images as int8 with a scale per token and head.
 //! * [`cold`]: what comes from and goes to the cold store (L3).
+//! * [`schema`]: what stays of a slice when it is not resident: its mean key.
+//! * [`relevance`]: how relevant slices are to what an agent looks for.
 //! * [`pager`]: all of these together: sharing, copying on write, moving between tiers.
 //! * `audit`: whether their books agree.
 //! * [`admit`], [`evict`], [`select`]: who may come, whose pages go, what a bounded agent keeps; pure.
@@ -20,6 +22,8 @@ pub mod hash;
 pub mod index;
 pub mod pack;
 pub mod pager;
+pub mod relevance;
+pub mod schema;
 pub mod select;
 pub mod slices;
 pub mod table;

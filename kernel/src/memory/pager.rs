@@ -13,6 +13,7 @@ use super::cold::Cold;
 use super::hash::SliceHash;
 use super::index::Index;
 use super::pack::Packing;
+use super::schema::Schemas;
 use super::slices::{Kept, Place, SLICE_PAGES, Slice, SliceId, SliceTable};
 use crate::pool::PagePool;
 
@@ -56,6 +57,7 @@ pub struct Pager<'m> {
     packing: Packing,
     /// One page's image on its way to or from a packed frame.
     image: &'m mut [u8],
+    schemas: Schemas<'m>,
     moving: Option<Move>,
     pub(super) cold: Cold<'m>,
     round: u64,
@@ -70,10 +72,11 @@ impl<'m> Pager<'m> {
         arena: Arena<'m>,
         packing: Packing,
         image: &'m mut [u8],
+        schemas: Schemas<'m>,
     ) -> Pager<'m> {
         let (image, others) = image.split_at_mut(packing.image_bytes());
         let cold = Cold::new(others);
-        Pager { slices, index, pool, arena, packing, image, moving: None, cold, round: 0 }
+        Pager { slices, index, pool, arena, packing, image, schemas, moving: None, cold, round: 0 }
     }
 
     /// A slice.
@@ -250,7 +253,10 @@ impl<'m> Pager<'m> {
     ) -> Result<Option<SliceId>, PageError> {
         let slice = self.slices.get_mut(id);
         if slice.refs == 1 && !slice.indexed {
-            (slice.planned, slice.computed) = (tokens, tokens);
+            (slice.planned, slice.computed, slice.schema) = (tokens, tokens, 0);
+            // What it becomes is said when it is sealed again.
+            (slice.hash, slice.sealed) = (None, None);
+            self.schemas.forget(id);
             return Ok(Some(id));
         }
         let from = *self.slices.get(id);
@@ -337,21 +343,81 @@ impl<'m> Pager<'m> {
         to: Place,
         device: &mut dyn TensorDevice,
     ) -> Poll<Result<Moved, PageError>> {
-        assert!(self.moving.is_none(), "one slice is moved at a time");
+        assert!(!self.is_paging(), "one slice is moved at a time");
         self.moving = Some(Move { slice, to, copied: 0 });
         self.go_on(device)
     }
 
-    /// Whether the device is at work on a page.
+    /// Whether the device is at work on a page or on a schema.
     pub fn is_paging(&self) -> bool {
-        self.moving.is_some() || self.cold.is_copying()
+        self.moving.is_some() || self.schemas.is_summing() || self.cold.is_copying()
     }
 
-    /// Goes on with the move that is under way, if there is one.
+    /// Whether slices have schemas.
+    pub fn has_schemas(&self) -> bool {
+        self.schemas.any()
+    }
+
+    /// The sum of a slice's keys, as far as [`Slice::schema`] says.
+    pub fn schema(&self, id: SliceId) -> &[f32] {
+        self.schemas.row(id)
+    }
+
+    /// A schema that was kept elsewhere: where it is put, of so many tokens.
+    pub fn restore_schema(&mut self, id: SliceId, tokens: u8) -> &mut [f32] {
+        self.slices.get_mut(id).schema = tokens;
+        self.schemas.row_mut(id)
+    }
+
+    /// Makes the schema of the first `tokens` tokens of a slice in page memory. While it is pending nothing
+    /// else is moved, and [`Pager::go_on`] goes on with it.
     ///
     /// # Errors
-    /// As [`TensorDevice::copy_in`] and [`TensorDevice::copy_out`]; the slice stays where it was.
+    /// As [`TensorDevice::summarise`].
+    pub fn make_schema(
+        &mut self,
+        id: SliceId,
+        tokens: u8,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<(), PageError>> {
+        loop {
+            match self.go_on_summing(device) {
+                Poll::Ready(Ok(())) => (),
+                other => return other,
+            }
+            let slice = self.slices.get(id);
+            let before = slice.schema;
+            if before >= tokens {
+                return Poll::Ready(Ok(()));
+            }
+            let page = slice.device_pages()[usize::from(before) / PAGE_TOKENS];
+            self.schemas.begin(id, page, (tokens - before).min(PAGE_TOKENS as u8), before);
+        }
+    }
+
+    fn go_on_summing(&mut self, device: &mut dyn TensorDevice) -> Poll<Result<(), PageError>> {
+        match self.schemas.go_on(device) {
+            Poll::Ready(Ok(Some((id, tokens)))) => {
+                self.slices.get_mut(id).schema = tokens;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(None)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Goes on with what is under way, if there is something.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_in`], [`TensorDevice::copy_out`] and [`TensorDevice::summarise`]; a slice
+    /// stays where it was.
     pub fn go_on(&mut self, device: &mut dyn TensorDevice) -> Poll<Result<Moved, PageError>> {
+        match self.go_on_summing(device) {
+            Poll::Ready(Ok(())) => (),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        }
         let Some(mut moving) = self.moving else { return Poll::Ready(Ok(Moved::Pages(0))) };
         let count = usize::from(self.slices.get(moving.slice).pages);
         while moving.copied < count {
@@ -517,9 +583,12 @@ impl<'m> Pager<'m> {
             self.forget_if_unwanted(moving.slice);
         }
         self.lose_cold();
+        self.schemas.lose_device();
         while self.reclaim_any_resident() {}
         let resident = |slice: &Slice| slice.refs > 0 && slice.resident();
-        self.slices.for_each_mut(resident, |slice| (slice.planned, slice.computed) = (0, 0));
+        self.slices.for_each_mut(resident, |slice| {
+            (slice.planned, slice.computed, slice.schema) = (0, 0, 0);
+        });
     }
 
     fn reclaim_any_resident(&mut self) -> bool {
@@ -554,6 +623,7 @@ impl<'m> Pager<'m> {
 
     pub(super) fn discard(&mut self, id: SliceId) {
         self.forget_identity(id);
+        self.schemas.forget(id);
         let slice = *self.slices.get(id);
         self.cold.count -= u32::from(slice.is_cold());
         self.give(slice.place, usize::from(slice.pages));

@@ -1,18 +1,37 @@
-//! Which slices a bounded agent keeps: a pure function of its own page table, so that what it sees
-//! depends on its quota and on nobody else.
+//! Which slices a bounded agent attends to: a pure function of its own page table, so that what it sees
+//! depends on its tokens and its quota and on nobody else.
 //!
-//! The first slice is the sink that attention returns to and always stays. Half of the quota is for
-//! the latest slices. Of the rest, those go first that were relevant longest ago (paper algorithm 2,
-//! with relevance for recency). A policy that brings slices back sets `selected` again; the pager does
-//! the rest.
+//! The first slice is the sink that attention returns to and always stays, as does what is being written.
+//! Then come the latest slices, within a share of the quota, what is pinned, and then the rest by rank
+//! (paper algorithm 2, with relevance for recency).
 
-use super::slices::SliceId;
 use super::table::Mapping;
 
-/// A policy that marks what the next rows attend to. It is called when a slice begins, with the table
-/// before it, and `pages_of` says how many pages a slice has; the selected ones may have at most `quota`
-/// pages together.
-pub type Policy = fn(table: &mut [Mapping], pages_of: &dyn Fn(SliceId) -> u32, quota: u32);
+/// By what slices are ranked that are neither pinned nor among the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// By the softmax of the agent's last queries with their mean keys (see
+    /// [`relevance`](super::relevance)). Where there are no mean keys, [`Policy::Recency`].
+    Relevance,
+    /// By when they last held much attention. What is left out holds none, and never comes back: the
+    /// heavy-hitter baseline.
+    Recency,
+    /// By their addresses: a window behind the sink.
+    Window,
+}
+
+/// What a choice has to keep to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Room {
+    /// Pages that the selected slices may have together.
+    pub pages: u32,
+    /// Pages of the latest slices that stay whatever their rank.
+    pub window: u32,
+    /// The first entry of those behind it, all of which stay.
+    pub kept: usize,
+    /// What a selected slice's score is multiplied by: another has to be better by this to take its place.
+    pub hysteresis: f32,
+}
 
 /// A slice is relevant while it holds more than this share of the mass that an even distribution would
 /// give it, in quarters.
@@ -30,78 +49,166 @@ pub fn note_relevance(table: &mut [Mapping], address: u32) {
     }
 }
 
-/// Keeps the sink, the latest slices within half of the quota, what is pinned, and then what was
-/// relevant last.
-pub fn least_recently_relevant(table: &mut [Mapping], pages_of: &dyn Fn(SliceId) -> u32, quota: u32) {
-    let selected = table.iter().filter(|mapping| mapping.selected);
-    let mut used: u32 = selected.map(|mapping| pages_of(mapping.slice)).sum();
-    while used > quota {
-        let recent = recent_from(table, pages_of, quota / 2);
-        let oldest = (1..recent)
-            .filter(|&index| table[index].selected && !table[index].pinned)
-            .min_by_key(|&index| (table[index].relevant, table[index].base));
-        // A quota holds the sink and two slices of any length, so only pins can use it up.
-        let Some(index) = oldest.or_else(|| (1..table.len()).find(|&index| table[index].selected)) else {
+/// Selects what the next rows attend to. Returns how many slices are new among the selected, which
+/// [`Mapping::came`] says of each.
+pub fn select(table: &mut [Mapping], policy: Policy, room: Room) -> u32 {
+    let all: u32 = table.iter().map(|mapping| u32::from(mapping.pages)).sum();
+    let wants_all = all <= room.pages;
+    table.iter_mut().for_each(|mapping| mapping.wanted = wants_all);
+    if !wants_all {
+        let left = keep(table, room);
+        fill(table, policy, room, left);
+    }
+    let mut new = 0;
+    for mapping in table {
+        mapping.came = mapping.wanted && !mapping.selected;
+        mapping.selected = mapping.wanted;
+        new += u32::from(mapping.came);
+    }
+    new
+}
+
+/// Wants what stays whatever its rank; returns the pages that are left.
+fn keep(table: &mut [Mapping], room: Room) -> u32 {
+    let mut left = room.pages;
+    let mut want = |mapping: &mut Mapping, must: bool| {
+        let pages = u32::from(mapping.pages);
+        let fits = mapping.wanted || must || pages <= left;
+        if fits && !mapping.wanted {
+            left = left.saturating_sub(pages);
+            mapping.wanted = true;
+        }
+        fits
+    };
+    let (before, kept) = table.split_at_mut(room.kept.min(table.len()));
+    for mapping in kept {
+        want(mapping, true);
+    }
+    if let Some(sink) = before.first_mut() {
+        want(sink, true);
+    }
+    for mapping in before.iter_mut().rev().filter(|mapping| mapping.pinned) {
+        want(mapping, false);
+    }
+    let mut window = room.window;
+    for mapping in before.iter_mut().rev() {
+        match window.checked_sub(u32::from(mapping.pages)) {
+            Some(rest) if want(mapping, false) => window = rest,
+            _ => break,
+        }
+    }
+    left
+}
+
+/// Wants the others by their rank, as long as one fits.
+fn fill(table: &mut [Mapping], policy: Policy, room: Room, mut left: u32) {
+    let rank = |mapping: &Mapping| match policy {
+        Policy::Relevance => {
+            let score = mapping.score * if mapping.selected { room.hysteresis } else { 1.0 };
+            // Of numbers that are not negative the greater one has the greater bits.
+            (u64::from(score.max(0.0).to_bits()), mapping.base)
+        }
+        Policy::Recency if !mapping.selected => (0, 0),
+        Policy::Recency => (u64::from(mapping.relevant) + 1, mapping.base),
+        Policy::Window => (0, mapping.base),
+    };
+    loop {
+        let fits = |mapping: &&mut Mapping| !mapping.wanted && u32::from(mapping.pages) <= left;
+        let best = table.iter_mut().filter(fits).max_by_key(|mapping| rank(mapping));
+        let Some(best) = best else { return };
+        let gone = policy != Policy::Relevance && !best.selected;
+        if gone {
+            // Nothing is left that still is selected.
             return;
-        };
-        table[index].selected = false;
-        used -= pages_of(table[index].slice);
+        }
+        best.wanted = true;
+        left -= u32::from(best.pages);
     }
 }
 
-/// The first of the latest entries that together have at most `pages` pages.
-fn recent_from(table: &[Mapping], pages_of: &dyn Fn(SliceId) -> u32, pages: u32) -> usize {
-    let mut used = 0;
-    let mut first = table.len();
-    while first > 0 {
-        used += pages_of(table[first - 1].slice);
-        if used > pages {
-            break;
+/// Links every entry to the selected one behind it (see [`Mapping::next`]).
+pub fn link(table: &mut [Mapping]) {
+    let mut next = table.len() as u32;
+    for (entry, mapping) in table.iter_mut().enumerate().rev() {
+        mapping.next = next;
+        if mapping.selected {
+            next = entry as u32;
         }
-        first -= 1;
     }
-    first
 }
 
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
 
+    use proptest::prelude::*;
+
     use super::super::table::VACANT_MAPPING;
     use super::*;
 
-    fn table(relevant: &[u32]) -> Vec<Mapping> {
-        let entry = |(index, &relevant): (usize, &u32)| Mapping {
+    fn table(scores: &[u32], pages: u8) -> Vec<Mapping> {
+        let entry = |(index, &score): (usize, &u32)| Mapping {
             base: index as u32 * 16,
-            relevant,
+            relevant: score,
+            score: score as f32,
+            pages,
             ..VACANT_MAPPING
         };
-        relevant.iter().enumerate().map(entry).collect()
+        scores.iter().enumerate().map(entry).collect()
     }
 
     fn selected(table: &[Mapping]) -> Vec<usize> {
         (0..table.len()).filter(|&index| table[index].selected).collect()
     }
 
+    fn room(table: &[Mapping], pages: u32, window: u32) -> Room {
+        Room { pages, window, kept: table.len() - 1, hysteresis: 1.5 }
+    }
+
     #[test]
     fn the_sink_the_latest_and_the_relevant_stay() {
-        let mut table = table(&[0, 5, 90, 10, 20, 30, 0, 0]);
-        least_recently_relevant(&mut table, &|_| 2, 10);
-        // Ten pages: five slices. The last two fit half of the quota.
-        assert_eq!(selected(&table), [0, 2, 5, 6, 7]);
+        for policy in [Policy::Relevance, Policy::Recency] {
+            let mut table = table(&[0, 5, 90, 10, 20, 30, 0, 0], 2);
+            let room = room(&table, 10, 3);
+            assert_eq!(select(&mut table, policy, room), 0);
+            // Ten pages: five slices. The last two are the one that is written and the window.
+            assert_eq!(selected(&table), [0, 2, 5, 6, 7], "{policy:?}");
+        }
+        let mut table = table(&[0, 5, 90, 10, 20, 30, 0, 0], 2);
+        let room = room(&table, 10, 3);
+        select(&mut table, Policy::Window, room);
+        assert_eq!(selected(&table), [0, 4, 5, 6, 7]);
     }
 
     #[test]
     fn what_is_pinned_outlives_what_was_relevant() {
-        let mut table = table(&[0, 1, 90, 80, 0, 0]);
+        let mut table = table(&[0, 1, 90, 80, 0, 0], 1);
         table[1].pinned = true;
-        least_recently_relevant(&mut table, &|_| 1, 4);
+        let room = room(&table, 4, 2);
+        select(&mut table, Policy::Recency, room);
         assert_eq!(selected(&table), [0, 1, 4, 5]);
     }
 
     #[test]
+    fn only_relevance_brings_back_and_only_for_what_is_clearly_better() {
+        for (score, found) in [(31, [0, 3, 4]), (46, [0, 1, 4])] {
+            let mut table = table(&[0, score, 10, 30, 0], 1);
+            table[1].selected = false;
+            let room = room(&table, 3, 0);
+            let new = select(&mut table, Policy::Relevance, room);
+            assert_eq!((selected(&table), new), (found.to_vec(), u32::from(score == 46)));
+        }
+        for policy in [Policy::Recency, Policy::Window] {
+            let mut table = table(&[0, 99, 10, 30, 0], 1);
+            table[1].selected = false;
+            let room = room(&table, 4, 0);
+            assert_eq!((select(&mut table, policy, room), selected(&table)), (0, [0, 2, 3, 4].to_vec()));
+        }
+    }
+
+    #[test]
     fn relevance_is_a_share_of_the_mass() {
-        let mut table = table(&[0, 0, 0, 0]);
+        let mut table = table(&[0, 0, 0, 0], 1);
         for (mapping, mass) in table.iter_mut().zip([1000, 10, 300, 90]) {
             mapping.mass = mass;
         }
@@ -110,5 +217,36 @@ mod tests {
         assert_eq!(relevant, [77, 0, 77, 0]);
         note_relevance(&mut table, 99);
         assert!(table.iter().all(|mapping| mapping.relevant != 99 && mapping.mass == 0));
+    }
+
+    proptest! {
+        /// Whatever the scores: no more pages than there is room for, the sink and what is written among them,
+        /// and nothing left out that would fit and is more relevant than what is in.
+        #[test]
+        fn the_room_is_kept_and_used(
+            slices in proptest::collection::vec((0u32..50, 1u8..=8, any::<bool>()), 2..60),
+            pages in 24u32..64, window in 0u32..12
+        ) {
+            let mut table = table(&slices.iter().map(|slice| slice.0).collect::<Vec<_>>(), 0);
+            for (mapping, &(_, pages, selected)) in table.iter_mut().zip(&slices) {
+                (mapping.pages, mapping.selected) = (pages, selected);
+            }
+            let room = room(&table, pages, window);
+            let before = selected(&table);
+            let new = select(&mut table, Policy::Relevance, room);
+            let used: u32 =
+                table.iter().filter(|mapping| mapping.selected).map(|mapping| u32::from(mapping.pages)).sum();
+            prop_assert!(used <= pages);
+            prop_assert!(table[0].selected && table[table.len() - 1].selected);
+            let came = selected(&table).iter().filter(|entry| !before.contains(entry)).count();
+            prop_assert_eq!(new as usize, came);
+            let out = table.iter().filter(|mapping| !mapping.selected);
+            prop_assert!(out.clone().all(|mapping| u32::from(mapping.pages) > pages - used));
+            link(&mut table);
+            let linked: Vec<usize> =
+                core::iter::successors(Some(0), |&entry: &usize| Some(table.get(entry)?.next as usize))
+                    .take_while(|&entry| entry < table.len()).collect();
+            prop_assert_eq!(linked, selected(&table));
+        }
     }
 }

@@ -63,6 +63,8 @@ pub struct Slice {
     pub hash: Option<SliceHash>,
     /// Whether the index names it.
     pub indexed: bool,
+    /// Tokens whose keys its schema is the sum of.
+    pub schema: u8,
     /// The planning round in which a step last needed it.
     pub needed: u64,
     /// Where a walk over all mappings met it first: an agent's number and an entry.
@@ -88,6 +90,7 @@ pub const VACANT_SLICE: Slice = Slice {
     place: Place::EMPTY,
     hash: None,
     indexed: false,
+    schema: 0,
     needed: 0,
     met: None,
     kept: Kept::No,

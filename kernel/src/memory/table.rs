@@ -26,12 +26,24 @@ pub struct Mapping {
     pub fidelity: Fidelity,
     /// It is among those that the next rows attend to.
     pub selected: bool,
+    /// It is to be among them: what a choice that is under way has come to.
+    pub wanted: bool,
+    /// It was not among them before the last choice.
+    pub came: bool,
     /// It stays in page memory.
     pub pinned: bool,
     /// Attention mass that it received since the last slice was sealed (`agentos_hal::Mass`).
     pub mass: u64,
     /// The address at which it last was relevant.
     pub relevant: u32,
+    /// Pages that its tokens took at the last choice.
+    pub pages: u8,
+    /// The share of attention that the last choice expected of it.
+    pub score: f32,
+    /// The number of the last choice that selected it.
+    pub chosen: u32,
+    /// The entry of the selected one behind it; not below the table's length where there is none.
+    pub next: u32,
 }
 
 /// An entry that is not in use: what a table of mappings starts with.
@@ -40,7 +52,13 @@ pub const VACANT_MAPPING: Mapping = Mapping {
     base: 0,
     fidelity: Fidelity::Exact,
     selected: true,
+    wanted: true,
+    came: false,
     pinned: false,
     mass: 0,
     relevant: 0,
+    pages: 0,
+    score: 0.0,
+    chosen: 0,
+    next: u32::MAX,
 };

@@ -12,6 +12,8 @@ use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::Event;
 use crate::layout::Layout;
 use crate::memory::admit::{self, Capacity, Demand, Unfit};
+use crate::memory::relevance::KEPT;
+use crate::memory::select;
 use crate::memory::slices::Place;
 use crate::sample::Sampler;
 use crate::tool::CallNumber;
@@ -88,12 +90,15 @@ impl Kernel<'_> {
             return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
         }
         let (index, mut rcb) = self.declare(spec)?;
-        if spec.admission == Admission::Wait && self.is_waited_for(spec.priority) {
+        let thrashing = self.is_thrashing();
+        if spec.admission == Admission::Wait && (thrashing || self.is_waited_for(spec.priority)) {
             // What was given back meanwhile is for those who waited for it, if they are as urgent.
             self.admit_waiting();
             let overtakes = self.is_waited_for(spec.priority);
-            let fits = self.fits(spec.context, spec.memory).ok().filter(|_| !overtakes);
+            let fits = self.fits(spec.context, spec.memory).ok().filter(|_| !overtakes && !thrashing);
             rcb.reserved = fits.unwrap_or(0);
+            // Who waits only for others to page less is looked at again at every step.
+            self.vacated |= thrashing;
         }
         let first = index * self.config.context as usize;
         tokens.copy_to(&mut self.tokens[first..]);
@@ -124,7 +129,12 @@ impl Kernel<'_> {
         // The same memory, or what the child sees would not be what its parent saw.
         rcb.memory = source.memory;
         rcb.received = source.received;
+        (rcb.question, rcb.replays, rcb.choices) = (source.question, source.replays, source.choices);
+        // The last row is computed again, with the same query.
+        rcb.queries = source.queries.saturating_sub(source.committed.layout.tokens - cursor.layout.tokens);
         let slices = cursor.layout.slices as usize;
+        rcb.idle = true;
+        rcb.known = source.known.min(slices as u32 - u32::from(cursor.layout.open > 0));
         let (context, per_agent) = (self.config.context as usize, self.config.slices_per_agent() as usize);
         self.tokens.copy_within(from * context..from * context + tokens as usize, index * context);
         self.mappings.copy_within(from * per_agent..from * per_agent + slices, index * per_agent);
@@ -135,6 +145,11 @@ impl Kernel<'_> {
             mapping.pinned = false;
             let slice = mapping.slice;
             self.pager.retain(slice);
+        }
+        select::link(self.table_mut(index));
+        if let Some(attention) = self.config.attention {
+            let width = KEPT * attention.query_width();
+            self.queries.copy_within(from * width..(from + 1) * width, index * width);
         }
         self.fork_offers(from, index);
         self.begin(index);
@@ -161,7 +176,7 @@ impl Kernel<'_> {
             (Some(_), None) => Some(self.root),
             (None, _) => None,
         };
-        Cursor { layout, chain }
+        Cursor { layout, chain, mark: after.mark }
     }
 
     /// The name that the next agent has; `None` while every slot is taken.
@@ -176,8 +191,12 @@ impl Kernel<'_> {
             return Err(CallError::Shutdown);
         }
         let sampler = Sampler::new(spec.sampling)?;
-        if spec.context > self.config.context || spec.context == 0 {
-            return Err(CallError::Context { declared: spec.context, most: self.config.context });
+        let most = match spec.memory {
+            MemoryMode::Exact => self.config.context.min(self.config.trained_context),
+            MemoryMode::Bounded { .. } => self.config.context,
+        };
+        if spec.context > most || spec.context == 0 {
+            return Err(CallError::Context { declared: spec.context, most });
         }
         let id = self.vacancy().ok_or(CallError::AgentsFull { slots: self.config.agents })?;
         let mut rcb = Rcb::new(id, spec, sampler, self.root, self.now_us);
@@ -198,6 +217,12 @@ impl Kernel<'_> {
 
     pub(super) fn fits(&self, context: u32, memory: MemoryMode) -> Result<u32, Unfit> {
         let promised = self.agents().map(|rcb| rcb.reserved).sum();
+        if let MemoryMode::Bounded { pages, .. } = memory {
+            let most = self.config.trained_context / PAGE_TOKENS as u32;
+            if pages > most && context > self.config.trained_context {
+                return Err(Unfit::Beyond { pages, most });
+            }
+        }
         // Pins stay, so no working set may count on their pages.
         let pins = self.pin_limit();
         let capacity =
@@ -235,9 +260,10 @@ impl Kernel<'_> {
 
     /// Admits who waits, the most urgent first, as far as they fit.
     pub(super) fn admit_waiting(&mut self) {
-        if !core::mem::take(&mut self.vacated) {
+        if !self.vacated || self.is_thrashing() {
             return;
         }
+        self.vacated = false;
         loop {
             let waiting = |rcb: &&Rcb| rcb.state == State::New;
             let urgency =

@@ -3,17 +3,19 @@
 use agentos_hal::{DeviceError, Mass, PageError};
 
 use super::{Kernel, Report, Tick};
-use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, Resume, Resuming, State};
+use crate::agent::{
+    ANSWERED, AfterStep, BlockedOn, Cursor, Fault, Finish, MemoryMode, OnEnd, Received, Resume, Resuming,
+    State,
+};
 use crate::event::Event;
 use crate::interrupt::VectorId;
-use crate::layout::Layout;
 use crate::sample::{Choice, Next};
 use crate::watch;
 
 impl Kernel<'_> {
     /// The step is good: its rows are computed, and answers go on by a token.
     pub(super) fn commit(&mut self, report: &Report<'_>) {
-        let mut outcome = 0;
+        let (mut outcome, mut shown) = (0, report.exposed);
         for number in 0..self.step.rider_count {
             let rider = self.step.riders[number];
             let index = usize::from(rider.agent);
@@ -22,6 +24,11 @@ impl Kernel<'_> {
                 self.keep_mass(index, mass);
             }
             self.commit_rows(index, rider.rows);
+            if let Some(attention) = self.config.attention {
+                let (own, rest) = shown.split_at(rider.exposed as usize * attention.query_width());
+                self.note_queries(index, own);
+                shown = rest;
+            }
             if rider.wants {
                 let found = &report.outcomes[outcome];
                 let next = Next {
@@ -34,6 +41,7 @@ impl Kernel<'_> {
             }
             self.leave_step(index);
         }
+        self.unsettled = self.config.attention.is_some();
         self.ended(true);
     }
 
@@ -80,8 +88,10 @@ impl Kernel<'_> {
     /// Page memory is gone: agents go back to what is left of them in the arena.
     pub(super) fn recover(&mut self) {
         self.pager.lose_device();
+        self.unsettled = false;
         for index in 0..self.agents.len() {
-            let Some(rcb) = &self.agents[index].rcb else { continue };
+            let Some(rcb) = &mut self.agents[index].rcb else { continue };
+            rcb.held = None;
             if rcb.state.is_over() {
                 continue;
             }
@@ -107,10 +117,10 @@ impl Kernel<'_> {
             // What it saw cannot be made again from its tokens alone.
             return self.fault(index, Fault::PagesLost);
         }
-        let start = Cursor { layout: Layout::default(), chain: Some(self.root) };
+        let start = Cursor::start(self.root);
         let rcb = self.rcb_mut(index);
         (rcb.cursor, rcb.committed) = (start, start);
-        rcb.strikes = 0;
+        (rcb.strikes, rcb.queries, rcb.known) = (0, 0, 0);
         // Whoever listens goes on listening: its context is computed when a message comes. Its attention counts
         // anew too.
         for mapping in self.table_mut(index) {
@@ -131,7 +141,10 @@ impl Kernel<'_> {
         let slices = self.rcb(index).cursor.layout.slices as usize;
         let table = &mut self.table_mut(index)[..slices];
         let mut focus = None;
-        for (mapping, mass) in table.iter_mut().filter(|mapping| mapping.selected).zip(mass) {
+        let mut next = 0;
+        for mass in mass {
+            let mapping = &mut table[next];
+            next = mapping.next as usize;
             mapping.mass = mapping.mass.saturating_add(mass.0);
             // What falls to the sink says nothing of what the agent attends to.
             if mapping.base > 0 && focus.is_none_or(|(most, _)| mass.0 > most) {
@@ -186,7 +199,16 @@ impl Kernel<'_> {
         let rcb = self.agents[index].rcb.as_ref().expect("the slot is taken");
         let address = rcb.tokens;
         let past = &self.tokens[first..first + address as usize];
-        let Choice { token, logit, logprob } = rcb.sampler.choose(next, past, address, self.weighed);
+        let choice = rcb.sampler.choose(next, past, address, self.weighed);
+        self.answer(index, choice);
+    }
+
+    /// An agent says a token.
+    pub(super) fn say(&mut self, index: usize, choice: Choice) {
+        let first = index * self.config.context as usize;
+        let Choice { token, logit, logprob } = choice;
+        let rcb = self.rcb(index);
+        let address = rcb.tokens;
         let room = address < rcb.context;
         if room {
             self.tokens[first + address as usize] = token;
@@ -194,6 +216,7 @@ impl Kernel<'_> {
         let now_us = self.now_us;
         let rcb = self.rcb_mut(index);
         rcb.tokens += u32::from(room);
+        rcb.question = ANSWERED;
         rcb.turn_tokens += 1;
         rcb.metrics.generated += 1;
         if rcb.metrics.first_token_us == 0 {
@@ -326,6 +349,7 @@ impl Kernel<'_> {
         self.abandon_calls(index);
         let rcb = self.rcb_mut(index);
         rcb.mapped = 0;
+        (rcb.known, rcb.working, rcb.held) = (0, 0, None);
         rcb.received = Received::default();
         rcb.focus = None;
         rcb.resuming = None;
@@ -333,6 +357,12 @@ impl Kernel<'_> {
         rcb.inbox = 0;
         rcb.waits_for.clear();
         self.vacated = true;
+        // What it shared with others may be theirs alone now.
+        for slot in self.agents.iter_mut() {
+            if let Some(rcb) = &mut slot.rcb {
+                rcb.idle = matches!(rcb.memory, MemoryMode::Bounded { .. });
+            }
+        }
     }
 
     fn ended(&mut self, good: bool) {

@@ -2,21 +2,56 @@
 //! kernel follows from it.
 
 use agentos_hal::{KvType, Limits, ModelShape};
+use serde::{Deserialize, Serialize};
 
 use crate::layout::SliceLimits;
 use crate::memory::SLICE_PAGES;
 use crate::memory::pack::Packing;
+use crate::memory::relevance::{Attention, KEPT};
 
 /// Masks that a step may have.
 pub const MOST_MASKS: usize = 64;
 
+/// How bounded agents page. What they say depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paging {
+    /// The share of a quota that the latest slices have, in percent.
+    pub window_percent: u32,
+    /// The share of a quota that is left free when slices are chosen, in percent: a new choice is made when
+    /// it is used up.
+    pub headroom_percent: u32,
+    /// What a slice's share of attention is multiplied by when it is selected already, in percent.
+    pub hysteresis_percent: u32,
+    /// Tokens beyond which slices count as equally far.
+    pub far: u32,
+    /// How often a question is computed again when a slice that it looks for was left out, at most.
+    pub replays: u32,
+    /// Tokens before an answer that are computed again at most; never more than a quarter of the quota.
+    pub replay_tokens: u32,
+}
+
+impl Paging {
+    /// What suits the models that were tried.
+    pub const DEFAULT: Paging = Paging {
+        window_percent: 25,
+        headroom_percent: 12,
+        hysteresis_percent: 125,
+        far: 512,
+        replays: 1,
+        replay_tokens: 128,
+    };
+}
+
 /// The sizes of a system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {
     /// Agents at once.
     pub agents: u16,
     /// Most tokens that the context of one agent may have.
     pub context: u32,
+    /// Tokens of context that the model was trained for: an exact agent has no more. A bounded one may, and
+    /// from there on what it attends to is mapped without gaps.
+    pub trained_context: u32,
     /// Tokens that may wait for one agent.
     pub inbox: u32,
     /// Pages of page memory (L1).
@@ -55,8 +90,13 @@ pub struct Config {
     pub masks: u32,
     /// Words of a mask: a bit for each token of the vocabulary. 0 where no agent is guarded.
     pub mask_words: u32,
-    /// The layer whose attention mass tells a bounded agent's relevant slices.
+    /// The layer whose attention tells a bounded agent's relevant slices.
     pub relevance_layer: u32,
+    /// What relevance is computed with; `None` where no agent is bounded, or where slices are chosen without
+    /// it.
+    pub attention: Option<Attention>,
+    /// How bounded agents page.
+    pub paging: Paging,
     /// How short and how long a slice may be.
     pub slice_limits: SliceLimits,
     /// Element type of page memory.
@@ -89,7 +129,24 @@ impl Config {
         let pages = self.slice_limits.worst_pages(self.context);
         let resident = if pages < self.l1_pages { pages } else { self.l1_pages };
         assert!(self.segment_pages >= resident, "a step holds at least the resident pages of one agent");
+        assert!(self.trained_context > 0, "no size is 0");
+        assert!(
+            self.paging.window_percent + self.paging.headroom_percent <= 100,
+            "the latest slices and what is left free are parts of one quota"
+        );
         self
+    }
+
+    /// The same with bounded agents that page by relevance, as a model's attention at a layer tells it, and
+    /// whose contexts may be longer than it was trained for.
+    #[must_use]
+    pub const fn with_relevance(self, shape: &ModelShape, layer: u32) -> Config {
+        Config {
+            attention: Some(Attention::of(shape)),
+            relevance_layer: layer,
+            trained_context: shape.context,
+            ..self
+        }
     }
 
     /// The sizes for `agents` contexts of `context` tokens with page memory for `l1_tokens`, and an arena
@@ -104,6 +161,7 @@ impl Config {
         Config {
             agents,
             context,
+            trained_context: context,
             inbox: context,
             l1_pages,
             l2_frames,
@@ -124,6 +182,8 @@ impl Config {
             masks: 0,
             mask_words: 0,
             relevance_layer: 0,
+            attention: None,
+            paging: Paging::DEFAULT,
             slice_limits,
             kv: KvType::F16,
         }
@@ -140,9 +200,9 @@ impl Config {
             outcomes: spans,
             candidates: self.candidates.min(shape.vocab),
             masks: self.masks,
-            taps: 0,
-            exposed: 0,
-            context: self.context,
+            taps: u32::from(self.attention.is_some()),
+            exposed: if self.attention.is_some() { self.rows.min(spans * KEPT as u32) } else { 0 },
+            context: self.context.min(self.trained_context),
             pages: self.l1_pages,
             kv: self.kv,
         }

@@ -45,6 +45,9 @@ use crate::tool::OpenCall;
 ///     { SIZES.events },
 ///     { SIZES.calls },
 ///     { SIZES.masks },
+///     { SIZES.schemas },
+///     { SIZES.queries },
+///     { SIZES.scratch },
 /// >;
 ///
 /// static INTERRUPTS: Interrupts = Interrupts::new();
@@ -72,6 +75,9 @@ pub struct Memory<
     const EVENTS: usize,
     const CALLS: usize,
     const MASKS: usize,
+    const SCHEMAS: usize,
+    const QUERIES: usize,
+    const SCRATCH: usize,
 > {
     agents: [Slot; AGENTS],
     links: [Link; AGENTS],
@@ -93,6 +99,9 @@ pub struct Memory<
     events: [Record; EVENTS],
     calls: [Option<OpenCall>; CALLS],
     masks: [u32; MASKS],
+    schemas: [f32; SCHEMAS],
+    queries: [f32; QUERIES],
+    scratch: [f32; SCRATCH],
 }
 
 impl<
@@ -114,6 +123,9 @@ impl<
     const EVENTS: usize,
     const CALLS: usize,
     const MASKS: usize,
+    const SCHEMAS: usize,
+    const QUERIES: usize,
+    const SCRATCH: usize,
 >
     Memory<
         AGENTS,
@@ -134,6 +146,9 @@ impl<
         EVENTS,
         CALLS,
         MASKS,
+        SCHEMAS,
+        QUERIES,
+        SCRATCH,
     >
 {
     /// Empty tables.
@@ -160,6 +175,9 @@ impl<
             events: [VACANT_RECORD; EVENTS],
             calls: [None; CALLS],
             masks: [0; MASKS],
+            schemas: [0.0; SCHEMAS],
+            queries: [0.0; QUERIES],
+            scratch: [0.0; SCRATCH],
         }
     }
 
@@ -187,6 +205,9 @@ impl<
             events: &mut self.events,
             calls: &mut self.calls,
             masks: &mut self.masks,
+            schemas: &mut self.schemas,
+            queries: &mut self.queries,
+            scratch: &mut self.scratch,
             interrupts,
         }
     }

@@ -6,7 +6,7 @@
 //! it is mapped: the open slice ends early, and no row is computed for what the slice holds.
 
 use super::Kernel;
-use crate::agent::{AgentId, MemoryMode, Receive, Received, State};
+use crate::agent::{AgentId, Receive, Received, State};
 use crate::call::{CallError, Forward, Tokens};
 use crate::event::Event;
 use crate::interrupt::VectorId;
@@ -181,6 +181,14 @@ impl Kernel<'_> {
         }
         let offers = self.rcb(index).offers;
         let offer = self.mappings[self.offer_place(index, 0)];
+        let wanted = u32::from(self.pager.slice(offer.slice).pages);
+        if self.lacks_room(index, wanted) {
+            // Before it is mapped: more than its quota might never become resident.
+            if !self.knows_its_slices(index) {
+                return false;
+            }
+            self.choose_slices(index, wanted, usize::MAX);
+        }
         let (first, last) = (self.offer_place(index, offers - 1), self.offer_place(index, 0));
         self.mappings.copy_within(first..last, first + 1);
         let slice = self.pager.slice(offer.slice);
@@ -196,16 +204,14 @@ impl Kernel<'_> {
         rcb.cursor.layout.open = 0;
         // What comes after is not what the whole context would have given.
         rcb.cursor.chain = None;
+        // What is mapped cannot be computed again.
+        rcb.cursor.mark = rcb.cursor.layout;
         rcb.committed = rcb.cursor;
         rcb.reached = rcb.reached.max(base + tokens);
         rcb.metrics.relocated += u64::from(tokens);
         let agent = rcb.id;
         let entry = rcb.mapped as usize - 1;
-        self.table_mut(index)[entry] = Mapping { relevant: base, ..offer };
-        if let MemoryMode::Bounded { pages, .. } = self.rcb(index).memory {
-            // At once: more than its quota might never become resident.
-            self.keep_within(index, pages, 0);
-        }
+        self.table_mut(index)[entry] = Mapping { relevant: base, next: entry as u32 + 1, ..offer };
         self.emit(Event::Relocated { agent, base, tokens });
         true
     }
@@ -226,6 +232,7 @@ impl Kernel<'_> {
         rcb.inbox = 0;
         if taken > 0 {
             (rcb.turn_tokens, rcb.turn_over) = (0, false);
+            rcb.ask(tokens);
         }
         let agent = rcb.id;
         if taken < waiting {

@@ -4,6 +4,7 @@
 //! * [`storage`]: the tables that a host lends. [`memory`]: all of them as one value.
 //! * `plan`: who is in the next step, and with which rows.
 //! * `room`: page memory for those who are. [`cold`]: what the cold store has and gets.
+//! * `paging`: what bounded agents attend to.
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
 //!   with whose priority.
@@ -21,6 +22,7 @@ pub mod storage;
 mod calls;
 mod commit;
 mod messages;
+mod paging;
 mod plan;
 mod restore;
 mod room;
@@ -38,7 +40,9 @@ use core::task::Poll;
 
 use heapless::Vec;
 
-use agentos_hal::{Clock, ColdStore, DeviceError, LayerRange, Step, StepReport, SubmitError, TensorDevice};
+use agentos_hal::{
+    Clock, ColdStore, DeviceError, LayerRange, Reg, Step, StepReport, SubmitError, Tap, TensorDevice,
+};
 
 use crate::agent::{AgentId, Rcb, State, legal};
 use crate::event::{Event, EventRing, Record};
@@ -48,7 +52,8 @@ use crate::memory::arena::Arena;
 use crate::memory::index::Index;
 use crate::memory::pack::Packing;
 use crate::memory::pager::{Pager, Usage};
-use crate::memory::select::{self, Policy};
+use crate::memory::schema::Schemas;
+use crate::memory::select::Policy;
 use crate::memory::slices::SliceTable;
 use crate::memory::{Mapping, SliceHash};
 use crate::pool::PagePool;
@@ -148,6 +153,9 @@ struct StepTables<'m> {
     masks: &'m mut [u32],
     mask_words: usize,
     mask_count: usize,
+    /// What is asked of the rows that are exposed.
+    tap: [Tap; 1],
+    exposed: u32,
     counters: LayerRange,
 }
 
@@ -195,6 +203,10 @@ pub struct Kernel<'m> {
     pager: Pager<'m>,
     step: StepTables<'m>,
     weighed: &'m mut [Weighed],
+    /// Per agent, the queries of its latest rows.
+    queries: &'m mut [f32],
+    /// What relevance is computed in.
+    scratch: &'m mut [f32],
     events: EventRing<'m>,
     interrupts: &'m Interrupts,
     policy: Policy,
@@ -205,6 +217,10 @@ pub struct Kernel<'m> {
     pinned: u32,
     /// An interrupt of the kernel's own found its queue full.
     unposted: bool,
+    /// A step is over, and what it means for the bounded agents in it is not known yet.
+    unsettled: bool,
+    /// Working sets were more than page memory holds when that was last looked at.
+    thrashing: bool,
     /// Pages were given back: who waits for admission may fit now.
     vacated: bool,
     shutdown: bool,
@@ -259,6 +275,8 @@ impl<'m> Kernel<'m> {
             (packing.image_bytes(), config.l2_frames),
             (packing.packed_bytes(), config.packed_frames),
         );
+        let key = config.attention.map_or(0, |attention| attention.key_width());
+        let (mean, scratch) = storage.scratch.split_at_mut(key);
         let pager = Pager::new(
             SliceTable::new(storage.slices),
             Index::new(storage.index),
@@ -266,6 +284,7 @@ impl<'m> Kernel<'m> {
             arena,
             packing,
             storage.image,
+            Schemas::new(storage.schemas, mean, config.relevance_layer),
         );
         let step = StepTables {
             rows: storage.rows,
@@ -280,6 +299,8 @@ impl<'m> Kernel<'m> {
             masks: storage.masks,
             mask_words: config.mask_words as usize,
             mask_count: 0,
+            tap: [Tap::Layer(config.relevance_layer, Reg::Query)],
+            exposed: 0,
             counters: LayerRange::NONE,
         };
         let mut kernel = Kernel {
@@ -298,15 +319,19 @@ impl<'m> Kernel<'m> {
             pager,
             step,
             weighed: storage.weighed,
+            queries: storage.queries,
+            scratch,
             events: EventRing::new(storage.events),
             interrupts: storage.interrupts,
-            policy: select::least_recently_relevant,
+            policy: Policy::Relevance,
             cost: RowCost::UNKNOWN,
             keeper: cold::Keeper::default(),
             phase: Phase::Resting,
             now_us: 0,
             pinned: 0,
             unposted: false,
+            unsettled: false,
+            thrashing: false,
             vacated: false,
             shutdown: false,
             transfer: None,
@@ -391,7 +416,7 @@ impl<'m> Kernel<'m> {
         &self.dispatch
     }
 
-    /// Replaces the policy by which bounded agents keep slices.
+    /// Replaces the policy by which bounded agents keep slices. An agent keeps to one from its spawn on.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
@@ -419,6 +444,13 @@ impl<'m> Kernel<'m> {
             Poll::Ready(Err(error)) => return self.page_failed(error),
             Poll::Ready(Ok(())) => (),
         }
+        if self.unsettled {
+            match self.settle(devices.tensor) {
+                Poll::Pending => return Tick::Pending,
+                Poll::Ready(Err(error)) => return self.page_failed(error),
+                Poll::Ready(Ok(())) => (),
+            }
+        }
         if self.shutdown {
             return Tick::Halted;
         }
@@ -443,7 +475,7 @@ impl<'m> Kernel<'m> {
     /// Whether a checkpoint may be written or read: no step and no move is under way, and no interrupt
     /// waits that may be delivered. Those that come after it has begun wait for its end.
     fn at_rest(&self) -> bool {
-        let resting = self.phase == Phase::Resting && !self.pager.is_paging();
+        let resting = self.phase == Phase::Resting && !self.pager.is_paging() && !self.unsettled;
         resting && (self.transfer_has_begun() || !self.interrupts.is_pending())
     }
 
@@ -588,7 +620,7 @@ impl<'m> Kernel<'m> {
 impl StepTables<'_> {
     fn clear(&mut self) {
         (self.row_count, self.rider_count, self.segment_count, self.page_count) = (0, 0, 0, 0);
-        self.mask_count = 0;
+        (self.mask_count, self.exposed) = (0, 0);
         self.counters = LayerRange::NONE;
     }
 
@@ -605,7 +637,7 @@ impl StepTables<'_> {
             segments: &self.segments[..self.segment_count],
             pages: &self.pages[..self.page_count],
             masks,
-            taps: &[],
+            taps: if self.exposed > 0 { &self.tap } else { &[] },
             counters: self.counters,
         }
     }
@@ -635,6 +667,9 @@ fn check(config: &Config, storage: &Storage<'_>, packing: &Packing) -> Result<()
         ("events", storage.events.len(), sizes.events),
         ("calls", storage.calls.len(), sizes.calls),
         ("masks", storage.masks.len(), sizes.masks),
+        ("schemas", storage.schemas.len(), sizes.schemas),
+        ("queries", storage.queries.len(), sizes.queries),
+        ("scratch", storage.scratch.len(), sizes.scratch),
     ] {
         if found != expected {
             return Err(StorageError { table, found, expected });

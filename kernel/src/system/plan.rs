@@ -4,6 +4,8 @@
 //! as are left, but for one that every agent behind it in its level may need to go on. What a more
 //! urgent agent could not get yet is held back from the less urgent.
 
+use core::task::Poll;
+
 use agentos_hal::{ColdStore, LayerRange, PAGE_TOKENS, PageError, Row, Segment, Span, TensorDevice, Want};
 
 use super::Kernel;
@@ -14,7 +16,7 @@ use crate::event::Event;
 use crate::guard::{Allowed, Guard};
 use crate::layout::Placement;
 use crate::memory::table::{Fidelity, Mapping, VACANT_MAPPING};
-use crate::memory::{SLICE_PAGES, SliceHash, SliceId, select};
+use crate::memory::{SLICE_PAGES, SliceHash, SliceId};
 
 /// What came of planning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +57,6 @@ enum Asked {
     LeftOut,
     /// It has nothing to compute that is not being computed already.
     Nothing,
-}
-
-/// What there is to place a row in.
-enum Place {
-    Here,
-    /// Not in this step.
-    NotNow,
 }
 
 impl Kernel<'_> {
@@ -159,6 +154,11 @@ impl Kernel<'_> {
             self.come_to_rest(index);
             return Ok(Asked::Nothing);
         }
+        let due = self.is_choice_due(index);
+        let ready = self.knows_its_slices(index);
+        if due && ready {
+            self.choose_slices(index, 1, usize::MAX);
+        }
         // All but a row for each agent behind it in its level: a long prompt does not hold up its
         // equals' answers.
         let most = round.rows.saturating_sub(round.behind).max(1).min(self.step_room(index));
@@ -168,6 +168,14 @@ impl Kernel<'_> {
         match self.make_resident(index, most, round, device)? {
             Room::Made => (),
             Room::Short(pages) => return Ok(Asked::Short(pages)),
+        }
+        if !ready {
+            // Slices that were sent to it: a choice may need them at the next row.
+            match self.make_schemas(index, device) {
+                Poll::Ready(Ok(())) if self.knows_its_slices(index) && !due => (),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(())) | Poll::Pending => return Ok(Asked::Nothing),
+            }
         }
         let placed = self.place_rows(index, most, round, device);
         // It is not in the step yet, so nobody else would take its rows back.
@@ -182,12 +190,18 @@ impl Kernel<'_> {
     /// Rows of an agent for which the step's tables have room.
     fn step_room(&self, index: usize) -> u32 {
         let table = self.table(index);
-        let slice_pages = |mapping: &Mapping| u32::from(self.pager.slice(mapping.slice).pages);
-        let pages: u32 = table.iter().filter(|mapping| mapping.selected).map(slice_pages).sum();
+        let (mut pages, mut selected) = (0, 0);
+        for entry in self.selected(index) {
+            pages += u32::from(self.pager.slice(table[entry].slice).pages);
+            selected += 1;
+        }
+        // Slices behind its cursor, if it went back.
+        let behind = table.len() as u32 - self.rcb(index).cursor.layout.slices.min(table.len() as u32);
+        let mapped = selected + behind;
         let pages_left = (self.step.pages.len() - self.step.page_count) as u32;
         let segments_left = (self.step.segments.len() - self.step.segment_count) as u32;
         let (Some(pages), Some(segments)) =
-            (pages_left.checked_sub(pages), segments_left.checked_sub(table.len() as u32))
+            (pages_left.checked_sub(pages), segments_left.checked_sub(mapped))
         else {
             return 0;
         };
@@ -196,8 +210,15 @@ impl Kernel<'_> {
             return 0;
         }
         // A row on the page that is begun takes no other; the one behind it may.
-        let begun = !self.rcb(index).cursor.layout.open.is_multiple_of(PAGE_TOKENS as u32);
-        segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(u32::from(begun)))
+        let at = self.rcb(index).cursor.layout;
+        let begun = !at.open.is_multiple_of(PAGE_TOKENS as u32);
+        let room =
+            segments.max(1).saturating_mul(self.config.slice_limits.min()).min(pages.max(u32::from(begun)));
+        // Addresses within the trained context are what they are, and those beyond are not: no step has both.
+        match self.config.trained_context.checked_sub(at.tokens) {
+            Some(rows) if rows > 0 => room.min(rows),
+            _ => room,
+        }
     }
 
     /// Maps slices that were computed already, as far as they follow each other.
@@ -288,8 +309,14 @@ impl Kernel<'_> {
         let rcb = self.rcb_mut(index);
         rcb.mapped += 1;
         let last = rcb.mapped as usize - 1;
-        self.table_mut(index)[last] =
-            Mapping { slice, base, fidelity: Fidelity::Exact, relevant: base, ..VACANT_MAPPING };
+        self.table_mut(index)[last] = Mapping {
+            slice,
+            base,
+            fidelity: Fidelity::Exact,
+            relevant: base,
+            next: last as u32 + 1,
+            ..VACANT_MAPPING
+        };
     }
 
     /// Tokens that need not be computed if somebody else did: all but the last, whose outcome an agent
@@ -335,6 +362,9 @@ impl Kernel<'_> {
         let at = self.rcb(index).cursor.layout;
         let token = self.log(index)[at.tokens as usize];
         let (layout, placement) = at.append(self.vocabulary.delimiters[token as usize], limits);
+        if at.open == 0 {
+            self.note_beginning(index, at);
+        }
         self.rcb_mut(index).cursor.layout = layout;
         if layout.open == 0 {
             self.seal(index, placement);
@@ -369,9 +399,12 @@ impl Kernel<'_> {
     ) -> Result<u32, PageError> {
         let mut rows = 0;
         while rows < most && self.placeable(index) > 0 {
-            let begins = self.rcb(index).cursor.layout.open == 0;
-            if begins && let Place::NotNow = self.begin_slice(index, rows, round.store) {
+            if self.is_choice_due(index) {
+                // What comes after may attend to other slices.
                 break;
+            }
+            if self.rcb(index).cursor.layout.open == 0 {
+                self.begin_slice(index, round.store);
             }
             let (at, offset) = self.next_place(index);
             let id = self.table(index)[at].slice;
@@ -466,17 +499,14 @@ impl Kernel<'_> {
     }
 
     /// A slice begins at the cursor: one that is mapped already, an equal one, or a new one.
-    fn begin_slice(&mut self, index: usize, rows: u32, store: &dyn ColdStore) -> Place {
+    fn begin_slice(&mut self, index: usize, store: &dyn ColdStore) {
         let at = self.rcb(index).cursor.layout.slices as usize;
         if at < self.table(index).len() {
-            return Place::Here;
+            return;
         }
-        if let MemoryMode::Bounded { pages, .. } = self.rcb(index).memory
-            && !self.keep_within(index, pages, rows)
-        {
-            return Place::NotNow;
-        }
-        let identity = self.identity(index);
+        // A slice amid which something may be left out is not found by what comes out where nothing is.
+        let whole = !self.lacks_room(index, SLICE_PAGES as u32);
+        let identity = if whole { self.identity(index) } else { None };
         let id = identity.and_then(|identity| self.take_equal(index, identity, store)).unwrap_or_else(|| {
             let looked = identity.is_some() && self.rcb(index).memory == MemoryMode::Exact;
             self.keeper.hits.none += u64::from(looked);
@@ -484,49 +514,21 @@ impl Kernel<'_> {
         });
         self.pager.need(id);
         self.map(index, id);
-        Place::Here
-    }
-
-    /// Keeps a bounded agent within its quota with a new slice. What it keeps depends on the attention
-    /// of all rows before, so it is decided when those are computed. Returns whether it is.
-    pub(super) fn keep_within(&mut self, index: usize, quota: u32, rows: u32) -> bool {
-        let room = quota - SLICE_PAGES as u32;
-        let pager = &self.pager;
-        let first = index * self.config.slices_per_agent() as usize;
-        let rcb = self.agents[index].rcb.as_ref().expect("the slot is taken");
-        let table = &mut self.mappings[first..first + rcb.mapped as usize];
-        let selected: u32 = table
-            .iter()
-            .filter(|mapping| mapping.selected)
-            .map(|mapping| u32::from(pager.slice(mapping.slice).pages))
-            .sum();
-        if selected <= room {
-            return true;
-        }
-        if rows > 0 {
-            return false;
-        }
-        select::note_relevance(table, rcb.cursor.layout.tokens);
-        (self.policy)(table, &|slice| u32::from(pager.slice(slice).pages), room);
-        // What comes after is not what the whole context would have given; nor is it when the step fails
-        // and is tried again, or in a fork.
-        let rcb = self.rcb_mut(index);
-        (rcb.cursor.chain, rcb.committed.chain) = (None, None);
-        true
     }
 
     /// Puts an agent's rows into the step, with what they may attend to.
     fn enlist(&mut self, index: usize, rows: u32) {
         let (first_segment, first_page) = (self.step.segment_count, self.step.page_count);
-        let cursor = self.rcb(index).cursor.layout;
-        for entry in 0..cursor.slices as usize {
-            let table = self.table(index);
-            let mapping = table[entry];
-            if !mapping.selected {
-                continue;
-            }
-            let end = table.get(entry + 1).map_or(cursor.tokens, |next| next.base.min(cursor.tokens));
-            let segment = Segment { base: mapping.base, len: end - mapping.base };
+        // Beyond the trained context what it attends to is mapped without gaps.
+        let dense = self.rcb(index).cursor.layout.tokens > self.config.trained_context;
+        let (mut next, slices) = (0, self.rcb(index).cursor.layout.slices as usize);
+        let (mut row, mut end) = (self.step.row_count - rows as usize, 0);
+        while next < slices {
+            let mapping = self.table(index)[next];
+            let len = self.tokens_of(index, next);
+            let base = if dense { end } else { mapping.base };
+            let segment = Segment { base, len };
+            end = base + len;
             let pages = segment.pages() as usize;
             self.step.segments[self.step.segment_count] = segment;
             self.step.segment_count += 1;
@@ -534,11 +536,17 @@ impl Kernel<'_> {
             self.step.pages[at..at + pages]
                 .copy_from_slice(&self.pager.slice(mapping.slice).device_pages()[..pages]);
             self.step.page_count += pages;
+            while row < self.step.row_count && self.step.rows[row].address < mapping.base + len {
+                self.step.rows[row].address = base + self.step.rows[row].offset;
+                row += 1;
+            }
+            next = mapping.next as usize;
         }
         let segments = (self.step.segment_count - first_segment) as u32;
         self.step.spans[self.step.rider_count] = Span { rows, segments };
         let last = self.step.rows[self.step.row_count - 1];
-        self.step.riders[self.step.rider_count] = Rider {
+        let exposed = self.exposed_of(index, rows);
+        let rider = Rider {
             agent: index as u16,
             first_row: self.step.row_count as u32 - rows,
             rows,
@@ -546,8 +554,12 @@ impl Kernel<'_> {
             segments,
             first_page: first_page as u32,
             pages: (self.step.page_count - first_page) as u32,
+            exposed,
             wants: last.want != Want::Nothing,
         };
+        self.step.riders[self.step.rider_count] = rider;
+        self.step.exposed += exposed;
+        self.expose(&rider);
         self.step.rider_count += 1;
         self.change(index, State::Running);
         let quantum = self.config.quantum_rows;

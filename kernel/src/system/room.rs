@@ -39,13 +39,11 @@ impl Kernel<'_> {
         round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Room, PageError> {
-        for entry in 0..self.table(index).len() {
-            let mapping = self.table(index)[entry];
-            if mapping.selected {
-                self.pager.need(mapping.slice);
-            }
+        let mut next = 0;
+        while let Some(mapping) = self.table(index).get(next).copied() {
+            self.pager.need(mapping.slice);
+            next = mapping.next as usize;
         }
-        self.page_out_unselected(index, round, device)?;
         if let Some(pages) = self.page_in_absent(index, round, device)? {
             return Ok(Room::Short(pages));
         }
@@ -66,10 +64,11 @@ impl Kernel<'_> {
     ) -> Result<Option<u32>, PageError> {
         let mut brought = 0;
         let mut short = None;
-        for entry in 0..self.table(index).len() {
-            let mapping = self.table(index)[entry];
+        let mut next = 0;
+        while let Some(mapping) = self.table(index).get(next).copied() {
+            next = mapping.next as usize;
             let slice = self.pager.slice(mapping.slice);
-            if !mapping.selected || slice.resident() {
+            if slice.resident() {
                 continue;
             }
             let pages = u32::from(slice.pages);
@@ -150,33 +149,50 @@ impl Kernel<'_> {
         moved(self.pager.page_in(slice, device))
     }
 
-    /// Sends what a bounded agent no longer attends to to the arena.
-    fn page_out_unselected(
-        &mut self,
-        index: usize,
-        round: &mut Round<'_>,
-        device: &mut dyn TensorDevice,
-    ) -> Result<(), PageError> {
-        let MemoryMode::Bounded { packed, .. } = self.rcb(index).memory else { return Ok(()) };
-        for entry in 0..self.table(index).len() {
-            let mapping = self.table(index)[entry];
-            let slice = self.pager.slice(mapping.slice);
-            if mapping.selected || mapping.pinned || !slice.resident() || slice.refs > 1 {
+    /// A slice in page memory that no agent attends to, the least relevant of the first agent that has one:
+    /// an agent and an entry of its page table.
+    fn idle_slice(&mut self, index: usize) -> Option<(usize, usize)> {
+        // Its own first, or one that pages for its own sake would take others' places.
+        for at in core::iter::once(index).chain((0..self.agents.len()).filter(|&at| at != index)) {
+            if !self.agents[at].rcb.as_ref().is_some_and(|rcb| rcb.idle) {
                 continue;
             }
-            let mut moved = if packed && slice.complete() {
-                self.pack_away(index, entry, round, device)?
-            } else {
-                Move::NoRoom
+            let is_idle = |&entry: &usize| {
+                let mapping = self.table(at)[entry];
+                let slice = self.pager.slice(mapping.slice);
+                let held = mapping.selected || mapping.pinned || slice.refs > 1;
+                !held && slice.resident() && !self.pager.is_moving(mapping.slice)
             };
-            if let Move::NoRoom = moved {
-                moved = self.send_out(index, mapping.slice, round, device)?;
-            }
-            if let Move::NoRoom | Move::Later = moved {
-                break;
+            let rank = |&entry: &usize| {
+                let mapping = self.table(at)[entry];
+                (mapping.score.max(0.0).to_bits(), mapping.base)
+            };
+            let found = (0..self.table(at).len()).filter(is_idle).min_by_key(rank);
+            match found {
+                Some(entry) => return Some((at, entry)),
+                None => self.rcb_mut(at).idle = false,
             }
         }
-        Ok(())
+        None
+    }
+
+    /// Sends what a bounded agent does not attend to to the arena, packed if it may be.
+    fn send_out_idle(
+        &mut self,
+        index: usize,
+        entry: usize,
+        round: &mut Round<'_>,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Move, PageError> {
+        let slice = self.table(index)[entry].slice;
+        let packed = matches!(self.rcb(index).memory, MemoryMode::Bounded { packed: true, .. });
+        if packed && self.pager.slice(slice).complete() {
+            match self.pack_away(index, entry, round, device)? {
+                Move::NoRoom => (),
+                other => return Ok(other),
+            }
+        }
+        self.send_out(index, slice, round, device)
     }
 
     fn pack_away(
@@ -236,8 +252,14 @@ impl Kernel<'_> {
             if self.pager.reclaim(true) || self.pager.cancel_load() {
                 continue;
             }
-            let Some((victim, slice)) = self.victim(index) else { return Ok(false) };
-            if let Move::NoRoom | Move::Later = self.send_out(victim, slice, round, device)? {
+            let moved = if let Some((owner, entry)) = self.idle_slice(index) {
+                self.send_out_idle(owner, entry, round, device)?
+            } else if let Some((victim, slice)) = self.victim(index) {
+                self.send_out(victim, slice, round, device)?
+            } else {
+                Move::NoRoom
+            };
+            if let Move::NoRoom | Move::Later = moved {
                 return Ok(false);
             }
         }

@@ -30,8 +30,17 @@ enum Stage {
     Inbox {
         at: u32,
     },
+    /// The queries of the agent's latest rows, as they lie.
+    Queries {
+        at: u32,
+    },
     Mapping {
         entry: u32,
+    },
+    /// The schema of the slice of an entry.
+    Schema {
+        entry: u32,
+        at: u32,
     },
     /// A page of the slice of an entry; `at`: its bytes that are written.
     Page {
@@ -218,11 +227,29 @@ impl Kernel<'_> {
                 let first = saver.slot * self.config.inbox as usize;
                 let inbox = &self.inbox[first..][..self.rcb(saver.slot).inbox as usize];
                 match push_words(&mut saver.made, &inbox[at as usize..]) {
-                    0 => Stage::Mapping { entry: 0 },
+                    0 => Stage::Queries { at: 0 },
                     count => Stage::Inbox { at: at + count },
                 }
             }
+            Stage::Queries { at } => {
+                let queries = self.saved_queries(saver.slot, saver.contents);
+                match push_words(&mut saver.made, &as_words(&queries[at as usize..])) {
+                    0 => Stage::Mapping { entry: 0 },
+                    count => Stage::Queries { at: at + count },
+                }
+            }
             Stage::Mapping { entry } => self.make_mapping(saver, entry),
+            Stage::Schema { entry, at } => {
+                let slice = self.saved_mapping(saver, entry).expect("its record is written").slice;
+                let schema = &self.pager.schema(slice)[at as usize..];
+                match push_words(&mut saver.made, &as_words(schema)) {
+                    0 if saved_pages(self.pager.slice(slice).computed) > 0 => {
+                        Stage::Page { entry, page: 0, at: 0 }
+                    }
+                    0 => Stage::Mapping { entry: entry + 1 },
+                    count => Stage::Schema { entry, at: at + count },
+                }
+            }
             Stage::Page { .. } | Stage::Done => unreachable!("pages are written as they are"),
             Stage::Checksum => {
                 let checksum: [u8; CHECKSUM_BYTES] = *saver.hasher.finalize().as_bytes();
@@ -237,7 +264,7 @@ impl Kernel<'_> {
             (saver.slot, saver.number) = (saver.slot + 1, saver.number + 1);
             return Stage::Agent;
         };
-        let Mapping { slice: id, base, fidelity, selected, pinned, mass, relevant } = mapping;
+        let Mapping { slice: id, base, fidelity, selected, pinned, mass, relevant, chosen, .. } = mapping;
         let before = self.pager.meet(id, (saver.number, entry));
         let pages = match before {
             Some((agent, entry)) => Pages::Met { agent, entry },
@@ -246,10 +273,26 @@ impl Kernel<'_> {
         };
         let slice = self.pager.slice(id);
         let (sealed, computed) = (slice.sealed, slice.computed);
-        let record =
-            MappingRecord { base, fidelity, selected, pinned, mass, relevant, sealed, computed, pages };
-        push(&mut saver.made, &record);
-        if before.is_none() && saved_pages(computed) > 0 {
+        let schema = if before.is_none() { slice.schema } else { 0 };
+        push(
+            &mut saver.made,
+            &MappingRecord {
+                base,
+                fidelity,
+                selected,
+                pinned,
+                mass,
+                relevant,
+                chosen,
+                schema,
+                sealed,
+                computed,
+                pages,
+            },
+        );
+        if schema > 0 {
+            Stage::Schema { entry, at: 0 }
+        } else if before.is_none() && saved_pages(computed) > 0 {
             Stage::Page { entry, page: 0, at: 0 }
         } else {
             Stage::Mapping { entry: entry + 1 }
@@ -291,7 +334,14 @@ impl Kernel<'_> {
         let (before, behind) = self.table(slot).split_at(entries as usize);
         let pages = before.iter().map(|mapping| u32::from(self.pager.slice(mapping.slice).pages)).sum();
         let chain = before.last().map_or(Some(self.root), |last| self.pager.slice(last.slice).hash);
-        Cursor { layout: Layout { tokens: behind[0].base, slices: entries, pages, open: 0 }, chain }
+        let layout = Layout { tokens: behind[0].base, slices: entries, pages, open: 0 };
+        Cursor { layout, chain, mark: Layout::default() }
+    }
+
+    /// The queries of an agent's latest rows, where its pages are written.
+    fn saved_queries(&self, slot: usize, contents: Contents) -> &[f32] {
+        let queries = if self.saved_entries(slot, contents) > 0 { self.rcb(slot).queries } else { 0 };
+        &self.queries[self.query_ring(slot, queries)]
     }
 
     /// The entry of an agent's page table, or behind those the slice that was sent to it, that has this
@@ -309,7 +359,7 @@ impl Kernel<'_> {
         let rcb = self.rcb(slot);
         let mapped = self.saved_entries(slot, contents);
         let committed = match mapped {
-            0 => Cursor { layout: Layout::default(), chain: Some(self.root) },
+            0 => Cursor::start(self.root),
             all if all == rcb.committed.layout.slices => rcb.committed,
             some => self.cursor_behind(slot, some),
         };
@@ -326,6 +376,10 @@ impl Kernel<'_> {
             received: rcb.received,
             committed,
             reached: rcb.reached,
+            question: rcb.question,
+            replays: rcb.replays,
+            choices: rcb.choices,
+            queries: if mapped > 0 { rcb.queries } else { 0 },
             turn_tokens: rcb.turn_tokens,
             turn_over: rcb.turn_over,
             waits_for: rcb.waits_for.iter().filter_map(|&agent| self.number_of(only, agent)).collect(),
@@ -334,6 +388,11 @@ impl Kernel<'_> {
             metrics: rcb.metrics,
         }
     }
+}
+
+/// Numbers as the words that have their bits, as many as are put into bytes at once.
+fn as_words(numbers: &[f32]) -> Vec<u32, WORDS> {
+    numbers.iter().take(WORDS).map(|number| number.to_bits()).collect()
 }
 
 /// Pages that hold so many tokens of a slice.

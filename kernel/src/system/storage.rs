@@ -8,6 +8,7 @@ use crate::event::Record;
 use crate::interrupt::Interrupts;
 use crate::layout::Delimiter;
 use crate::memory::index::IndexSlot;
+use crate::memory::relevance::KEPT;
 use crate::memory::slices::Slice;
 use crate::memory::table::Mapping;
 use crate::sample::Weighed;
@@ -40,6 +41,8 @@ pub struct Rider {
     pub first_page: u32,
     /// Its page references.
     pub pages: u32,
+    /// Its last rows, whose queries are asked for.
+    pub exposed: u32,
     /// Its last row wants candidates.
     pub wants: bool,
 }
@@ -53,6 +56,7 @@ pub const VACANT_RIDER: Rider = Rider {
     segments: 0,
     first_page: 0,
     pages: 0,
+    exposed: 0,
     wants: false,
 };
 
@@ -120,6 +124,12 @@ pub struct Storage<'m> {
     pub calls: &'m mut [Option<OpenCall>],
     /// Per mask of a step and word of a mask.
     pub masks: &'m mut [u32],
+    /// Per slice and number of a mean key.
+    pub schemas: &'m mut [f32],
+    /// Per agent and number of the queries of its latest rows.
+    pub queries: &'m mut [f32],
+    /// What relevance is computed in.
+    pub scratch: &'m mut [f32],
     /// Where hosts post interrupts.
     pub interrupts: &'m Interrupts,
 }
@@ -159,6 +169,12 @@ pub struct Sizes {
     pub calls: usize,
     /// Length of `masks`.
     pub masks: usize,
+    /// Length of `schemas`.
+    pub schemas: usize,
+    /// Length of `queries`.
+    pub queries: usize,
+    /// Length of `scratch`.
+    pub scratch: usize,
 }
 
 impl Sizes {
@@ -166,6 +182,14 @@ impl Sizes {
     pub const fn of(config: &Config) -> Sizes {
         let agents = config.agents as usize;
         let spans = if agents < config.rows as usize { agents } else { config.rows as usize };
+        // The scratch holds a page's mean key too.
+        let (key, query, scratch) = match &config.attention {
+            Some(attention) => {
+                let scratch = attention.scratch(config.slices_per_agent() as usize);
+                (attention.key_width(), attention.query_width(), attention.key_width() + scratch)
+            }
+            None => (0, 0, 0),
+        };
         Sizes {
             agents,
             tokens: agents * config.context as usize,
@@ -183,6 +207,9 @@ impl Sizes {
             events: config.events as usize,
             calls: config.calls as usize,
             masks: config.masks as usize * config.mask_words as usize,
+            schemas: config.slices() as usize * key,
+            queries: agents * KEPT * query,
+            scratch,
         }
     }
 
@@ -203,5 +230,6 @@ impl Sizes {
             + self.events * size_of::<Record>()
             + self.calls * size_of::<Option<OpenCall>>()
             + self.masks * size_of::<u32>()
+            + (self.schemas + self.queries + self.scratch) * size_of::<f32>()
     }
 }

@@ -31,6 +31,7 @@ mod crowd;
 mod device;
 mod found;
 mod messages;
+mod paging;
 mod tools;
 
 const PACKING: Packing = Packing::of(&SHAPE, agentos_hal::KvType::F16);
@@ -113,6 +114,9 @@ impl Rig {
             events: leak(VACANT_RECORD, sizes.events),
             calls: leak(None, sizes.calls),
             masks: leak(0, sizes.masks),
+            schemas: leak(0.0, sizes.schemas),
+            queries: leak(0.0, sizes.queries),
+            scratch: leak(0.0, sizes.scratch),
             interrupts: Box::leak(Box::new(Interrupts::new())),
         };
         let vocabulary = Vocabulary {

@@ -132,6 +132,31 @@ pub enum LineEvent<'a> {
         /// Whether computing is quicker.
         slow: bool,
     },
+    /// A slice that a question looks for was left out of what its agent attends to, and is brought in.
+    PageFault {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// The slice's first address.
+        base: u32,
+        /// Its tokens.
+        tokens: u32,
+    },
+    /// A question is computed again, with what it looks for.
+    Replayed {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// From this address on.
+        base: u32,
+        /// Tokens.
+        tokens: u32,
+    },
+    /// What the running agents take turns with no longer fits page memory.
+    Thrashing {
+        /// Pages of it.
+        working: u32,
+        /// Pages of page memory.
+        pages: u32,
+    },
     /// A message arrived.
     Message {
         /// Who sent it; null for the host.
@@ -318,6 +343,9 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
         Event::Stored { waiting } => LineEvent::Stored { waiting },
         Event::StoreFailed { fault } => LineEvent::StoreFailed { reason: fault.name() },
         Event::StoreSlow { slow } => LineEvent::StoreSlow { slow },
+        Event::PageFault { agent, base, tokens } => LineEvent::PageFault { agent: of(agent), base, tokens },
+        Event::Replayed { agent, base, tokens } => LineEvent::Replayed { agent: of(agent), base, tokens },
+        Event::Thrashing { working, pages } => LineEvent::Thrashing { working, pages },
         Event::Message { from, to, tokens } => LineEvent::Message { from: from.map(of), to: of(to), tokens },
         Event::Finished { agent, finish, generated } => {
             LineEvent::Finished { agent: of(agent), reason: finish.name(), generated }
@@ -430,6 +458,10 @@ pub struct AgentSummary {
     pub paged_out: u64,
     /// Pages that came back.
     pub paged_in: u64,
+    /// Slices that its questions looked for and that were left out of what it attends to.
+    pub faults: u64,
+    /// Times that a question was computed again for their sake.
+    pub replays: u64,
     /// Contextual utilisation η: rows that brought new content, of all rows.
     pub utilization: f32,
     /// What it used of what it may use.
@@ -481,6 +513,8 @@ impl AgentSummary {
             l2_pages: peak.l2,
             paged_out: metrics.paged_out,
             paged_in: metrics.paged_in,
+            faults: metrics.faults,
+            replays: metrics.replays,
             utilization: metrics.utilization(),
             budget: BudgetUse {
                 tokens: metrics.generated,

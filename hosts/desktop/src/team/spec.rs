@@ -15,6 +15,9 @@ use serde_json::Value;
 use super::error::{Place, Problem, TeamError};
 use super::tools::ToolUse;
 
+/// Most tokens of a bounded agent's context, which may be longer than its model was trained for.
+pub const LONGEST_BOUNDED: u32 = 1 << 18;
+
 /// A team: agents in the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Team {
@@ -117,8 +120,12 @@ impl Team {
         let results = tools.map_or(0, ToolUse::context_tokens);
         let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens) + u64::from(results);
         let context = agent.context.map_or(whole, u64::from);
-        if context > u64::from(model_context) {
-            return refuse(Problem::BeyondModel { name: name(), context, limit: model_context });
+        let limit = match agent.memory {
+            MemoryMode::Exact => model_context,
+            MemoryMode::Bounded { .. } => model_context.max(LONGEST_BOUNDED),
+        };
+        if context > u64::from(limit) {
+            return refuse(Problem::BeyondModel { name: name(), context, limit });
         }
         let context = u32::try_from(context).expect("it is within the model's");
         if prompt_tokens >= context {

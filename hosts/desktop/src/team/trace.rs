@@ -132,6 +132,10 @@ impl<W: Write> Trace<W> {
                 let args = json!({ "agents": agents, "l1_pages": l1_pages, "l2_pages": l2_pages });
                 self.instant("booted", (Group::Device, STEPS), args)
             }
+            Event::Thrashing { working, pages } => {
+                let args = json!({ "working": working, "pages": pages });
+                self.instant("thrashing", (Group::Device, STEPS), args)
+            }
             Event::Lost { count } => {
                 self.instant("events lost", (Group::Device, STEPS), json!({ "count": count }))
             }
@@ -164,6 +168,8 @@ impl<W: Write> Trace<W> {
             | Event::PagedIn { agent, .. }
             | Event::Recalled { agent, .. }
             | Event::RecallFailed { agent, .. }
+            | Event::PageFault { agent, .. }
+            | Event::Replayed { agent, .. }
             | Event::Finished { agent, .. }
             | Event::Faulted { agent, .. } => {
                 let track = self.agent(agent, names)?;
@@ -269,6 +275,8 @@ fn mark(event: &Event) -> (&'static str, Value) {
         Event::RecallFailed { tokens, fault, .. } => {
             ("not recalled", json!({ "tokens": tokens, "reason": fault.name() }))
         }
+        Event::PageFault { base, tokens, .. } => ("page fault", json!({ "base": base, "tokens": tokens })),
+        Event::Replayed { base, tokens, .. } => ("replayed", json!({ "base": base, "tokens": tokens })),
         Event::Finished { finish, generated, .. } => {
             ("finished", json!({ "reason": finish.name(), "generated": generated }))
         }

@@ -2,8 +2,8 @@
 //! tokens and the records before it. Nothing of the kernel is changed here.
 
 use super::{Kernel, Reading, Stop};
-use crate::agent::{BlockedOn, MemoryMode, Metrics, Resume, State};
-use crate::checkpoint::{AgentRecord, CheckpointError, Header, MappingRecord};
+use crate::agent::{BlockedOn, Cursor, MemoryMode, Metrics, Resume, State};
+use crate::checkpoint::{AgentRecord, CheckpointError, Header, MappingRecord, Pages};
 use crate::layout::Layout;
 use crate::memory::SliceHash;
 
@@ -32,7 +32,8 @@ impl Kernel<'_> {
         }
         let AgentRecord { mapped, offers, offers_taken, received, committed, state, .. } = record;
         let slices = config.slices_per_agent();
-        let at_start = committed.layout == Layout::default() && committed.chain == Some(self.root);
+        let mark = committed.mark;
+        let at_start = *committed == Cursor::start(self.root);
         let nothing_mapped = *mapped == 0 && *offers == 0;
         let sound = record.tokens >= 1
             && record.tokens <= record.spec.context
@@ -41,7 +42,12 @@ impl Kernel<'_> {
             && offers_taken <= offers
             && committed.layout.tokens <= record.tokens
             && committed.layout.slices == *mapped
-            && (*mapped > 0 || at_start)
+            && (*mapped > 0 || at_start && record.queries == 0)
+            && mark.open == 0
+            && mark.slices <= *mapped
+            && mark.tokens <= committed.layout.tokens
+            && (mark.slices > 0) == (mark.tokens > 0)
+            && (config.attention.is_some() || record.queries == 0)
             && received.slices <= slices
             && received.runs <= received.slices
             && received.tokens <= record.spec.context
@@ -73,11 +79,15 @@ impl Kernel<'_> {
     ) -> Result<Option<SliceHash>, Stop> {
         let limits = self.config.slice_limits;
         let MappingRecord { base, sealed, computed, selected, .. } = *record;
+        let config_needs_schema =
+            self.config.attention.is_some() && !matches!(record.pages, Pages::Met { .. });
         let rcb = self.rcb(reading.slot);
         let bounded = matches!(rcb.memory, MemoryMode::Bounded { .. });
         let whole = sealed.is_none_or(|tokens| computed <= tokens && u32::from(tokens) <= limits.max());
         let fits = u32::from(computed) <= limits.max() && computed > 0;
-        if !whole || !fits || !selected && !bounded {
+        // What is neither selected nor has a schema would never be found again.
+        let lost = !selected && config_needs_schema && record.schema == 0;
+        if !whole || !fits || !selected && !bounded || lost || record.schema > computed {
             return Err(Stop::Nonsense);
         }
         reading.pages += pages;
@@ -171,7 +181,13 @@ impl Kernel<'_> {
         let last = end - base;
         let open_fits = committed.layout.open == last && last < self.config.slice_limits.max();
         let selected = self.table(reading.slot).last().is_some_and(|mapping| mapping.selected);
-        let sound = last <= u32::from(computed)
+        let mark = committed.mark;
+        let marked = match self.table(reading.slot).get(mark.slices as usize) {
+            Some(mapping) => mapping.base == mark.tokens,
+            None => mark.tokens == end && committed.layout.open == 0,
+        };
+        let sound = (marked || mark == Layout::default())
+            && last <= u32::from(computed)
             && (committed.layout.open == 0 || open_fits && selected)
             && match reading.chain {
                 Some(chain) => committed.layout == reading.layout && committed.chain == Some(chain),
@@ -199,10 +215,15 @@ fn plausible(metrics: &Metrics) -> bool {
         preemptions,
         paged_out,
         paged_in,
+        faults,
+        replays,
+        replayed,
         ..
     } = *metrics;
-    [generated, rows, recomputed, shared, recalled, relocated, steps, preemptions, paged_out, paged_in]
+    let paging = [paged_out, paged_in, faults, replays, replayed];
+    [generated, rows, recomputed, shared, recalled, relocated, steps, preemptions]
         .iter()
+        .chain(&paging)
         .all(|&count| count < 1 << 62)
         && recomputed <= rows
 }

@@ -19,7 +19,8 @@ use crate::checkpoint::{self, AgentRecord, CheckpointError, Header, MAGIC, Mappi
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
-use crate::memory::{Mapping, SliceHash, SliceId};
+use crate::memory::table::VACANT_MAPPING;
+use crate::memory::{Mapping, SliceHash, SliceId, select};
 use crate::sample::Sampler;
 
 /// A checkpoint that is being read.
@@ -185,13 +186,22 @@ impl Kernel<'_> {
         (rcb.tokens, rcb.inbox, rcb.received) = (record.tokens, record.inbox, record.received);
         (rcb.cursor, rcb.committed) = (record.committed, record.committed);
         rcb.reached = record.reached.min(record.tokens);
+        (rcb.question, rcb.replays) = (record.question, record.replays);
+        (rcb.queries, rcb.choices, rcb.idle) = (record.queries, record.choices, true);
         (rcb.turn_tokens, rcb.turn_over) = (record.turn_tokens, record.turn_over);
         (rcb.lived_us, rcb.metrics) = (record.lived_us, record.metrics);
+        let ring = self.query_ring(slot, record.queries);
+        let queries = Tokens(take(restorer, bytes, 4 * ring.len())?);
+        if !are_numbers(queries) {
+            restorer.at = begin;
+            return Err(Stop::Nonsense);
+        }
         let (state, parent) = (record.state, record.parent);
         let (waits_for, calls) = (record.waits_for.clone(), record.calls.clone());
         self.check_calls(number, calls.len())?;
         rcb.restoring = Some(Restoring { number, state, parent, waits_for, calls });
         self.agents[slot].rcb = Some(rcb);
+        put_numbers(queries, &mut self.queries[ring]);
         tokens.copy_to(&mut self.tokens[slot * self.config.context as usize..]);
         inbox.copy_to(&mut self.inbox[slot * self.config.inbox as usize..]);
         let chain = record.committed.chain.map(|_| self.root);
@@ -215,8 +225,9 @@ impl Kernel<'_> {
             restorer.at = begin;
         }
         let id = result?;
-        let MappingRecord { base, fidelity, selected, pinned, mass, relevant, .. } = record;
-        let mapping = Mapping { slice: id, base, fidelity, selected, pinned: false, mass, relevant };
+        let MappingRecord { base, fidelity, selected, mass, relevant, chosen, pinned, .. } = record;
+        let mapping =
+            Mapping { slice: id, base, fidelity, selected, mass, relevant, chosen, ..VACANT_MAPPING };
         if reading.entry < reading.record.mapped {
             self.rcb_mut(reading.slot).mapped += 1;
             self.table_mut(reading.slot)[reading.entry as usize] = mapping;
@@ -271,6 +282,15 @@ impl Kernel<'_> {
             Pages::Packed => self.packing.packed_bytes(),
             Pages::Here | Pages::Met { .. } => self.packing.image_bytes(),
         };
+        let numbers = if record.schema > 0 {
+            self.config.attention.map_or(0, |attention| attention.key_width())
+        } else {
+            0
+        };
+        let schema = Tokens(take(restorer, bytes, 4 * numbers)?);
+        if !are_numbers(schema) {
+            return Err(Stop::Nonsense);
+        }
         let id = match (record.pages, equal) {
             (Pages::Met { agent, entry }, _) => {
                 let id = self.met(reading, restorer, agent, entry).ok_or(Stop::Nonsense)?;
@@ -306,6 +326,9 @@ impl Kernel<'_> {
                 id
             }
         };
+        if numbers > 0 && self.pager.slice(id).schema == 0 {
+            put_numbers(schema, self.pager.restore_schema(id, record.schema));
+        }
         let slice = self.pager.slice(id);
         if hash.is_some() && slice.hash.is_none() {
             // Another agent, whose context has not come to its end yet, brought it.
@@ -368,6 +391,7 @@ impl Kernel<'_> {
             let Some(restoring) = rcb.restoring.take() else { continue };
             let (agent, tokens, computed) = (rcb.id, rcb.tokens, rcb.committed.layout.tokens);
             self.emit(Event::Restored { agent, tokens, computed });
+            select::link(self.table_mut(index));
             // Only now: of a checkpoint that is refused nobody finds a slice.
             for entry in 0..self.table(index).len() {
                 let slice = self.table(index)[entry].slice;
@@ -426,6 +450,15 @@ fn read<T: DeserializeOwned>(restorer: &mut Restorer, bytes: &[u8]) -> Result<T,
     let (record, rest) = postcard::take_from_bytes(body).map_err(|_| Stop::Nonsense)?;
     restorer.at = end - rest.len();
     Ok(record)
+}
+
+/// Whether words are the bits of numbers.
+fn are_numbers(words: Tokens<'_>) -> bool {
+    words.iter().all(|word| f32::from_bits(word).is_finite())
+}
+
+fn put_numbers(words: Tokens<'_>, places: &mut [f32]) {
+    places.iter_mut().zip(words.iter()).for_each(|(place, word)| *place = f32::from_bits(word));
 }
 
 /// Takes so many bytes.

@@ -29,4 +29,4 @@ pub use plan::{Kit, Plan, Planned};
 pub use roster::{Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner, Stop, Tooling};
 pub use save::Saving;
-pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};
+pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config, relevance_layer};

@@ -428,12 +428,15 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::PagedIn { agent, .. }
         | Event::Recalled { agent, .. }
         | Event::RecallFailed { agent, .. }
+        | Event::PageFault { agent, .. }
+        | Event::Replayed { agent, .. }
         | Event::Finished { agent, .. }
         | Event::Faulted { agent, .. }
         | Event::Killed { agent } => Some(agent),
         Event::Message { to, .. } => Some(to),
         Event::Interrupt { agent, .. } => agent,
         Event::Booted { .. }
+        | Event::Thrashing { .. }
         | Event::StepBegun { .. }
         | Event::StepEnded { .. }
         | Event::Stored { .. }

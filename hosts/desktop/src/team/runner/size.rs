@@ -43,8 +43,11 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
         })?;
     }
     let longest = plan.agents.iter().map(|agent| agent.spec.context.saturating_add(agent.slack));
-    let longest = longest.max().unwrap_or(1).min(plan.model_context);
+    let longest = longest.max().unwrap_or(1);
+    let bounded = demands.iter().any(|demand| matches!(demand.memory, MemoryMode::Bounded { .. }));
+    let longest = if bounded { longest } else { longest.min(plan.model_context) };
     let sizes = sizes(demands.len() as u16, longest, tiers, kv);
+    let sizes = if bounded { sizes.with_relevance(shape, relevance_layer(shape)) } else { sizes };
     let (step_ms, quantum) = (team.schedule.step_ms, team.schedule.quantum);
     let guarded = plan.agents.iter().filter(|agent| agent.spec.guarded).count();
     let open = |agent: &super::Planned| {
@@ -67,6 +70,12 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
         ..sizes
     }
     .checked())
+}
+
+/// The layer whose attention tells which slices are relevant, of a model that nobody calibrated: seven tenths
+/// of the way.
+pub fn relevance_layer(shape: &ModelShape) -> u32 {
+    shape.layers * 7 / 10
 }
 
 /// The sizes of a kernel for a team of so many agents whose file says nothing of memory, with contexts of

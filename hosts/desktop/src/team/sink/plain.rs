@@ -137,6 +137,13 @@ impl<W: Write> Sink for Plain<W> {
         match told.record.event {
             Event::Spawned { tokens, .. } => self.note(member, format_args!("spawned with {tokens} tokens")),
             Event::Token { .. } => self.say(member, told.text),
+            Event::PageFault { base, tokens, .. } => {
+                let end = base + tokens - 1;
+                self.note(member, format_args!("looks for what it read at tokens {base} to {end}: paged in"))
+            }
+            Event::Replayed { tokens, .. } => {
+                self.note(member, format_args!("reads its question again ({tokens} tokens)"))
+            }
             Event::Finished { finish, generated, .. } => {
                 self.say(member, told.text)?;
                 self.note(member, format_args!("finished after {generated} tokens ({})", finish.name()))

@@ -1,0 +1,375 @@
+//! Relevance paging (paper §2.2 and algorithm 2): what bounded agents attend to, and what happens when a
+//! question looks for something that was left out.
+//!
+//! A choice is made when an agent's quota is used up, between two rows that no step computes together, and
+//! when an answer is about to begin. It depends on the queries and keys of the agent's own rows, so neither
+//! chunking nor neighbours nor time has a say in it. When a question's rows turn out to look for slices
+//! that they could not attend to, that is a page fault: the slices are brought in, and the rows are
+//! computed again from the question's beginning, as a processor restarts the faulting instruction. Where
+//! pages are is another matter: what nobody attends to stays in page memory until its pages are needed.
+
+use core::ops::Range;
+use core::task::Poll;
+
+use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
+
+use super::Kernel;
+use super::storage::Rider;
+use crate::agent::{ANSWERED, Cursor, MemoryMode, State};
+use crate::event::Event;
+use crate::interrupt::VectorId;
+use crate::layout::Layout;
+use crate::memory::relevance::{KEPT, Key, Look, QUERIES};
+use crate::memory::select::{self, Policy, Room};
+use crate::sample::Choice;
+
+/// A slice that one of so many last choices selected belongs to its agent's working set.
+const WORKING_CHOICES: u32 = 4;
+
+impl Kernel<'_> {
+    /// The pages that a bounded agent may attend to.
+    pub(super) fn quota(&self, index: usize) -> Option<u32> {
+        match self.rcb(index).memory {
+            MemoryMode::Bounded { pages, .. } => Some(pages),
+            MemoryMode::Exact => None,
+        }
+    }
+
+    /// Whether what an agent attends to is chosen by relevance.
+    pub(super) fn is_choosy(&self, index: usize) -> bool {
+        self.quota(index).is_some() && self.pager.has_schemas() && self.policy == Policy::Relevance
+    }
+
+    /// The selected entries of an agent's page table that its context has come to.
+    pub(super) fn selected(&self, index: usize) -> impl Iterator<Item = usize> {
+        let slices = self.rcb(index).cursor.layout.slices as usize;
+        let table = self.table(index);
+        core::iter::successors(Some(0), |&entry| Some(table.get(entry)?.next as usize))
+            .take_while(move |&entry| entry < slices)
+    }
+
+    /// Tokens of an entry that the agent's context has come to.
+    pub(super) fn tokens_of(&self, index: usize, entry: usize) -> u32 {
+        let (table, end) = (self.table(index), self.rcb(index).cursor.layout.tokens);
+        table.get(entry + 1).map_or(end, |next| next.base.min(end)) - table[entry].base
+    }
+
+    fn pages_of(&self, index: usize, entry: usize) -> u32 {
+        self.tokens_of(index, entry).div_ceil(PAGE_TOKENS as u32)
+    }
+
+    /// Whether a bounded agent has no room for so many pages more.
+    pub(super) fn lacks_room(&self, index: usize, pages: u32) -> bool {
+        let Some(quota) = self.quota(index) else { return false };
+        let selected: u32 = self.selected(index).map(|entry| self.pages_of(index, entry)).sum();
+        selected + pages > quota
+    }
+
+    /// Whether an agent's next row needs a choice before it.
+    pub(super) fn is_choice_due(&self, index: usize) -> bool {
+        let begins = self.rcb(index).cursor.layout.open.is_multiple_of(PAGE_TOKENS as u32);
+        begins && self.lacks_room(index, 1)
+    }
+
+    /// Entries of an agent's page table whose slices are written to their ends.
+    fn closed(&self, index: usize) -> u32 {
+        let rcb = self.rcb(index);
+        (rcb.cursor.layout.slices - u32::from(rcb.cursor.layout.open > 0)).min(rcb.mapped)
+    }
+
+    /// Whether a choice can be made: all that it depends on is known.
+    pub(super) fn knows_its_slices(&self, index: usize) -> bool {
+        !self.is_choosy(index) || self.rcb(index).known >= self.closed(index)
+    }
+
+    /// Makes the schemas of an agent's slices that have none yet, in order, as far as they are resident.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::summarise`].
+    pub(super) fn make_schemas(
+        &mut self,
+        index: usize,
+        device: &mut dyn TensorDevice,
+    ) -> Poll<Result<(), PageError>> {
+        if !self.is_choosy(index) {
+            return Poll::Ready(Ok(()));
+        }
+        while self.rcb(index).known < self.closed(index) {
+            let entry = self.rcb(index).known as usize;
+            let tokens = self.tokens_of(index, entry) as u8;
+            let id = self.table(index)[entry].slice;
+            let slice = self.pager.slice(id);
+            let resident = slice.resident();
+            if slice.schema == 0 && !resident {
+                break;
+            }
+            if resident {
+                match self.pager.make_schema(id, tokens, device) {
+                    Poll::Ready(Ok(())) => (),
+                    other => return other,
+                }
+            }
+            self.rcb_mut(index).known += 1;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What the last step means for the bounded agents in it: schemas are made while their slices are
+    /// resident, and answers that were held are said, or their questions computed again.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::summarise`].
+    pub(super) fn settle(&mut self, device: &mut dyn TensorDevice) -> Poll<Result<(), PageError>> {
+        for number in 0..self.step.rider_count {
+            let index = usize::from(self.step.riders[number].agent);
+            if self.agents[index].rcb.is_none() {
+                continue;
+            }
+            match self.make_schemas(index, device) {
+                Poll::Ready(Ok(())) => (),
+                other => return other,
+            }
+            if let Some(choice) = self.rcb_mut(index).held.take()
+                && !self.restart(index)
+            {
+                self.say(index, choice);
+            }
+        }
+        self.unsettled = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes the queries of an agent's latest rows; `shown` are those of its rows that were exposed.
+    pub(super) fn note_queries(&mut self, index: usize, shown: &[f32]) {
+        let Some(attention) = self.config.attention else { return };
+        let width = attention.query_width();
+        let first = index * KEPT * width;
+        for query in shown.chunks_exact(width) {
+            let rcb = self.agents[index].rcb.as_mut().expect("the slot is taken");
+            let place = first + rcb.queries as usize % KEPT * width;
+            self.queries[place..place + width].copy_from_slice(query);
+            rcb.queries += 1;
+        }
+    }
+
+    /// Where the latest of so many noted queries of an agent lie.
+    pub(super) fn query_ring(&self, index: usize, queries: u32) -> Range<usize> {
+        let width = self.config.attention.map_or(0, |attention| attention.query_width());
+        let first = index * KEPT * width;
+        first..first + (queries as usize).min(KEPT) * width
+    }
+
+    /// Rows of an agent's part of a step whose queries are asked for: the last ones.
+    pub(super) fn exposed_of(&self, index: usize, rows: u32) -> u32 {
+        if self.is_choosy(index) { rows.min(KEPT as u32) } else { 0 }
+    }
+
+    /// Whether an answer's first token is to wait until it is decided whether its question found all that it
+    /// looked for.
+    pub(super) fn holds(&self, index: usize) -> bool {
+        self.is_choosy(index) && self.rcb(index).question != ANSWERED && self.restart_range(index).is_some()
+    }
+
+    /// Tokens before an answer that may be computed again.
+    fn replay_tokens(&self, index: usize) -> u32 {
+        // A quarter of the quota, so that what they look for fits beside them.
+        let quarter = self.quota(index).unwrap_or(0) * (PAGE_TOKENS as u32 / 4);
+        self.config.paging.replay_tokens.min(quarter)
+    }
+
+    /// A slice begins at a place: its agent's question may be computed again from there, if it begins there
+    /// or behind, or would otherwise be too long.
+    pub(super) fn note_beginning(&mut self, index: usize, at: Layout) {
+        if self.quota(index).is_none() {
+            return;
+        }
+        let rcb = self.rcb(index);
+        let first = rcb.tokens.saturating_sub(self.replay_tokens(index));
+        if at.tokens <= rcb.question || rcb.cursor.mark.tokens < first {
+            self.rcb_mut(index).cursor.mark = at;
+        }
+    }
+
+    /// Where an agent's question would be computed again from, if it may be and something was left out of
+    /// what it could attend to.
+    fn restart_range(&self, index: usize) -> Option<Layout> {
+        let rcb = self.rcb(index);
+        let Cursor { layout, mark, .. } = rcb.cursor;
+        let near = mark.slices > 0 && mark.tokens + self.replay_tokens(index) >= layout.tokens;
+        let begun = &self.table(index)[..layout.slices as usize];
+        let left_out = || begun.iter().any(|mapping| !mapping.selected);
+        // What is computed again has to fit beside the sink.
+        let fits = || {
+            let own: u32 = (mark.slices as usize..begun.len()).map(|entry| self.pages_of(index, entry)).sum();
+            own + self.pages_of(index, 0) <= self.room(index, 0).pages
+        };
+        let may = rcb.replays < self.config.paging.replays && near;
+        (may && left_out() && fits()).then_some(mark)
+    }
+
+    /// Chooses by what an agent's question looks for. If that was left out, the question is computed again:
+    /// returns whether it is.
+    fn restart(&mut self, index: usize) -> bool {
+        let Some(mark) = self.restart_range(index) else { return false };
+        let found = self.choose_slices(index, 0, mark.slices as usize);
+        if found == 0 {
+            return false;
+        }
+        let rcb = self.rcb(index);
+        let (agent, tokens) = (rcb.id, rcb.cursor.layout.tokens - mark.tokens);
+        for entry in 0..mark.slices as usize {
+            let mapping = self.table(index)[entry];
+            if mapping.came {
+                let tokens = self.tokens_of(index, entry);
+                self.raise(VectorId::PageFault, Some(agent), u64::from(mapping.base));
+                self.emit(Event::PageFault { agent, base: mapping.base, tokens });
+            }
+        }
+        self.emit(Event::Replayed { agent, base: mark.tokens, tokens });
+        self.cut(index, mark);
+        let rcb = self.rcb_mut(index);
+        rcb.replays += 1;
+        rcb.metrics.faults += u64::from(found);
+        rcb.metrics.replays += 1;
+        rcb.metrics.replayed += u64::from(tokens);
+        true
+    }
+
+    /// Takes an agent back to a beginning of a slice: what comes behind is computed anew.
+    fn cut(&mut self, index: usize, mark: Layout) {
+        for entry in mark.slices as usize..self.table(index).len() {
+            let slice = self.table(index)[entry].slice;
+            self.unpin(index, entry);
+            self.pager.release(slice);
+        }
+        let rcb = self.rcb_mut(index);
+        rcb.mapped = mark.slices;
+        rcb.cursor = Cursor { layout: mark, chain: None, mark };
+        rcb.committed = rcb.cursor;
+        rcb.known = rcb.known.min(mark.slices);
+        rcb.queries = 0;
+        select::link(self.table_mut(index));
+    }
+
+    /// What a choice of an agent has to keep to, with so many pages left free for what comes.
+    fn room(&self, index: usize, pages: u32) -> Room {
+        let quota = self.quota(index).unwrap_or(0);
+        let paging = self.config.paging;
+        let percent = |percent: u32| (u64::from(quota) * u64::from(percent) / 100) as u32;
+        Room {
+            pages: quota - percent(paging.headroom_percent).max(pages).max(1),
+            window: percent(paging.window_percent),
+            kept: 0,
+            hysteresis: paging.hysteresis_percent as f32 / 100.0,
+        }
+    }
+
+    /// Chooses what a bounded agent's next rows attend to, among all that its context has come to, with room
+    /// for so many pages behind it. Entries from `kept` on stay. Returns how many slices came back.
+    pub(super) fn choose_slices(&mut self, index: usize, pages: u32, kept: usize) -> u32 {
+        let slices = self.rcb(index).cursor.layout.slices as usize;
+        for entry in 0..slices {
+            self.table_mut(index)[entry].pages = self.pages_of(index, entry) as u8;
+        }
+        let policy = match self.policy {
+            Policy::Relevance if self.is_choosy(index) => Policy::Relevance,
+            Policy::Relevance => Policy::Recency,
+            other => other,
+        };
+        let at = self.rcb(index).cursor.layout.tokens;
+        if policy == Policy::Relevance {
+            self.score(index);
+        } else {
+            select::note_relevance(&mut self.table_mut(index)[..slices], at);
+        }
+        let room = Room { kept: kept.min(slices - 1), ..self.room(index, pages) };
+        let table = self.table_mut(index);
+        let came = select::select(&mut table[..slices], policy, room);
+        select::link(table);
+        // What comes after is not what the whole context would have given; nor is it when the step fails
+        // and is tried again, or in a fork.
+        let rcb = self.rcb_mut(index);
+        (rcb.cursor.chain, rcb.committed.chain) = (None, None);
+        rcb.choices += 1;
+        rcb.idle = true;
+        self.note_working_set(index);
+        came
+    }
+
+    /// Gives every slice that is written to its end the share of attention that the agent's last queries
+    /// would give it.
+    fn score(&mut self, index: usize) {
+        let (Some(attention), closed) = (self.config.attention, self.closed(index) as usize) else { return };
+        let rcb = self.agents[index].rcb.as_ref().expect("the slot is taken");
+        let (noted, at) = (rcb.queries as usize, rcb.cursor.layout.tokens);
+        let rows = noted.min(QUERIES);
+        let width = attention.query_width();
+        let ring = &self.queries[index * KEPT * width..][..KEPT * width];
+        let query = |row: usize| &ring[(noted - rows + row) % KEPT * width..][..width];
+        let mut look = Look::new(attention, self.config.paging.far, rows, query, self.scratch);
+        let first = index * self.config.slices_per_agent() as usize;
+        let table = &mut self.mappings[first..first + closed];
+        table.iter_mut().for_each(|mapping| mapping.score = 0.0);
+        let pager = &self.pager;
+        look.score(
+            table,
+            |mapping| Key {
+                sum: pager.schema(mapping.slice),
+                tokens: u32::from(pager.slice(mapping.slice).schema),
+                distance: at - mapping.base,
+            },
+            |mapping, share| mapping.score += share,
+        );
+    }
+
+    /// Counts the pages that an agent's last choices took turns with, and says so when all working sets
+    /// together no longer fit.
+    fn note_working_set(&mut self, index: usize) {
+        let choices = self.rcb(index).choices;
+        let slices = self.rcb(index).cursor.layout.slices as usize;
+        let mut working = 0;
+        for mapping in &mut self.table_mut(index)[..slices] {
+            if mapping.selected {
+                mapping.chosen = choices;
+            }
+            let recent = mapping.chosen > 0 && choices - mapping.chosen < WORKING_CHOICES;
+            working += if recent { u32::from(mapping.pages) } else { 0 };
+        }
+        self.rcb_mut(index).working = working;
+        let thrashing = self.is_thrashing();
+        let before = core::mem::replace(&mut self.thrashing, thrashing);
+        if self.thrashing && !before {
+            let (working, pages) = (self.working_pages(), self.config.l1_pages);
+            self.emit(Event::Thrashing { working, pages });
+        }
+    }
+
+    /// Pages of the working sets of all bounded agents that have something to do.
+    fn working_pages(&self) -> u32 {
+        let runs = |rcb: &&crate::agent::Rcb| matches!(rcb.state, State::Ready | State::Running);
+        self.agents().filter(runs).map(|rcb| rcb.working).sum()
+    }
+
+    /// Whether the running agents' working sets are more than page memory holds: whoever came besides would
+    /// only make all of them wait for pages.
+    pub(super) fn is_thrashing(&self) -> bool {
+        self.working_pages() > self.config.l1_pages - self.config.pinned_pages
+    }
+
+    /// Holds back or says an answer's next token.
+    pub(super) fn answer(&mut self, index: usize, choice: Choice) {
+        if self.holds(index) {
+            self.rcb_mut(index).held = Some(choice);
+        } else {
+            self.say(index, choice);
+        }
+    }
+
+    /// Exposed rows of an agent's part of a step, marked as such.
+    pub(super) fn expose(&mut self, rider: &Rider) {
+        let end = (rider.first_row + rider.rows) as usize;
+        for row in &mut self.step.rows[end - rider.exposed as usize..end] {
+            row.expose = true;
+        }
+    }
+}

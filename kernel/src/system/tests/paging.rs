@@ -1,0 +1,290 @@
+//! Relevance paging on a device whose queries and keys say of which kind a token is: like finds like.
+
+use super::*;
+use crate::fake::KINDS;
+use crate::memory::admit::Unfit;
+use crate::memory::relevance::Attention;
+use crate::memory::select::Policy;
+use config::Paging;
+
+/// Only the first two dimensions are rotated, and they are nought.
+const ATTENTION: Attention = {
+    let attention = Attention::of(&SHAPE);
+    Attention { rope: agentos_hal::Rope { dims: 2, ..attention.rope }, ..attention }
+};
+
+const PAGING: Paging = Paging { replays: 2, ..Paging::DEFAULT };
+
+const CHOOSY: Config = Config {
+    attention: Some(ATTENTION),
+    paging: PAGING,
+    trained_context: 300,
+    rows: 24,
+    candidates: 3,
+    quantum_rows: 16,
+    moves_per_tick: 7,
+    events: 2048,
+    ..Config::new(8, 600, 64, 900)
+}
+.checked();
+
+/// Filler of kinds 1 to 5, in slices of 16, whose last token is a sentence's end.
+fn filler(seed: u32, slices: u32) -> Vec<u32> {
+    let token = |n: u32| {
+        let kind = 1 + (4.999 * crate::random::unit(u64::from(seed), u64::from(n))) as u32;
+        (0..VOCAB - 1).filter(|&token| token % KINDS == kind && !ends(token)).nth(n as usize % 20).unwrap()
+    };
+    (0..slices * 16).map(|n| if n % 16 == 15 { sentence_end(1) } else { token(n) }).collect()
+}
+
+fn ends(token: u32) -> bool {
+    delimiters()[token as usize] != Delimiter::None
+}
+
+fn sentence_end(kind: u32) -> u32 {
+    (0..VOCAB - 1).find(|&token| token % KINDS == kind && ends(token)).unwrap()
+}
+
+/// A slice of tokens of kind 0, which nothing else is.
+fn fact() -> Vec<u32> {
+    let mut fact: Vec<u32> = (0..VOCAB - 1).filter(|&token| token % KINDS == 0 && !ends(token)).collect();
+    fact.truncate(15);
+    fact.push(sentence_end(0));
+    fact
+}
+
+/// A question for the fact: tokens of its kind.
+fn question() -> Vec<u32> {
+    fact()[..9].to_vec()
+}
+
+fn bounded(tag: u64, pages: u32, context: u32) -> Spec {
+    Spec { memory: MemoryMode::Bounded { pages, packed: false }, context, ..spec(tag, 20) }
+}
+
+/// A text with the fact in one of its slices, and the question for it behind.
+fn asked(seed: u32, slices: u32, at: u32) -> Vec<u32> {
+    let all = filler(seed, slices);
+    let (before, behind) = all.split_at(at as usize * 16);
+    [before, &fact(), behind, &question()].concat()
+}
+
+fn metrics(rig: &Rig, tag: u64) -> Metrics {
+    rig.kernel.agents().find(|rcb| rcb.tag == tag).unwrap().metrics
+}
+
+/// What a bounded agent says with the machine to itself, row by row.
+fn says(config: Config, spec: &Spec, prompt: &[u32]) -> (Vec<u32>, Metrics) {
+    let pages = config.slice_limits.worst_pages(config.context) + 100;
+    let alone = Config {
+        agents: 1,
+        l1_pages: pages,
+        l2_frames: 40,
+        rows: 1,
+        segment_pages: pages,
+        moves_per_tick: 256,
+        ..config
+    };
+    let mut rig = Rig::new(alone.checked());
+    rig.spawn(spec, prompt);
+    rig.run();
+    (rig.texts.remove(&spec.tag).unwrap_or_default(), metrics(&rig, spec.tag))
+}
+
+#[test]
+fn a_question_finds_what_it_asks_for_wherever_it_stands() {
+    for at in [1, 5, 11, 14] {
+        let mut rig = Rig::new(CHOOSY);
+        let agent = rig.spawn(&bounded(1, 24, 600), &asked(at, 20, at));
+        rig.run();
+        let (base, found) = (at * 16, metrics(&rig, 1));
+        let fault = Event::PageFault { agent, base, tokens: 16 };
+        assert!(rig.events.contains(&fault), "the fact at {base} was not found");
+        assert!((1..=2).contains(&found.replays) && found.replayed <= 2 * 48, "{found:?}");
+        assert!(found.recomputed == found.replayed && found.utilization() < 1.0, "{found:?}");
+        let posted = rig.kernel.interrupts().stats(VectorId::PageFault).posted;
+        assert!(u64::from(posted) >= found.faults);
+    }
+}
+
+#[test]
+fn what_is_all_there_is_neither_chosen_nor_computed_again() {
+    let mut rig = Rig::new(CHOOSY);
+    rig.spawn(&bounded(1, 60, 300), &asked(3, 10, 2));
+    rig.run();
+    let exact = Spec { memory: MemoryMode::Exact, ..bounded(1, 60, 300) };
+    assert_eq!(rig.texts[&1], alone(&exact, &asked(3, 10, 2)));
+    assert_eq!((metrics(&rig, 1).replays, metrics(&rig, 1).recomputed), (0, 0));
+}
+
+#[test]
+fn other_policies_look_for_nothing() {
+    for policy in [Policy::Recency, Policy::Window] {
+        let mut rig = Rig::new(CHOOSY);
+        rig.kernel.set_policy(policy);
+        rig.spawn(&bounded(1, 24, 600), &asked(7, 20, 4));
+        rig.run();
+        assert_eq!((metrics(&rig, 1).replays, rig.texts[&1].len()), (0, 20));
+        assert!(!rig.events.iter().any(|event| matches!(event, Event::PageFault { .. })));
+    }
+}
+
+#[test]
+fn messages_are_questions_too() {
+    let mut rig = Rig::new(CHOOSY);
+    let budget = Budget { turn_tokens: 1, ..Budget::UNBOUNDED };
+    let listen = Spec { on_end: OnEnd::Listen, budget, ..bounded(1, 24, 600) };
+    let text = asked(3, 20, 6);
+    let agent = rig.spawn(&listen, &text[..text.len() - 9]);
+    rig.run();
+    let before = metrics(&rig, 1).faults;
+    rig.call(&Call::Send(agent, Tokens(&bytes(&question())))).unwrap();
+    rig.run();
+    assert!(rig.events.contains(&Event::PageFault { agent, base: 96, tokens: 16 }));
+    assert!(metrics(&rig, 1).faults > before && metrics(&rig, 1).replays <= 4);
+}
+
+#[test]
+fn a_context_beyond_the_trained_one_goes_on_without_gaps() {
+    // Steps are checked against a device that has no address beyond 100.
+    let config = Config { trained_context: 240, ..CHOOSY };
+    let text = asked(2, 33, 3);
+    let mut rig = Rig::new(config);
+    let agent = rig.spawn(&bounded(1, 24, 600), &text);
+    rig.run();
+    assert_eq!(rig.texts[&1].len(), 20);
+    assert!(rig.events.contains(&Event::PageFault { agent, base: 48, tokens: 16 }));
+    assert_eq!(rig.texts[&1], says(config, &bounded(1, 24, 600), &text).0);
+    let exact = Spec { admission: Admission::Refuse, ..spec(2, 5) };
+    let long = Spec { context: 241, ..exact };
+    assert!(matches!(rig.try_spawn(&long, &[1]), Err(CallError::Context { declared: 241, most: 240 })));
+    let wide = Spec { admission: Admission::Refuse, ..bounded(3, 31, 600) };
+    let unfit = Unfit::Beyond { pages: 31, most: 30 };
+    assert_eq!(rig.try_spawn(&wide, &[1]), Err(CallError::Unfit(unfit)));
+}
+
+#[test]
+fn a_fork_looks_for_what_its_parent_would_have() {
+    for ticks in [5, 23, 40, 55, 60] {
+        let text = asked(4, 20, 7);
+        let run = |config: Config, others: u64| {
+            let mut rig = Rig::new(config);
+            let parent = rig.spawn(
+                &Spec {
+                    budget: Budget { turn_tokens: 0, ..Budget::UNBOUNDED },
+                    on_end: OnEnd::Listen,
+                    ..bounded(1, 24, 600)
+                },
+                &text,
+            );
+            for tag in 0..others {
+                rig.spawn(&Spec { context: 200, ..spec(10 + tag, 30) }, &prompt(tag as u32, 90));
+            }
+            while rig.stat(parent).computed < text.len() as u32 {
+                let _ = rig.tick();
+            }
+            rig.ticks(ticks);
+            let Ok(Reply::Agent(_)) = rig.call(&Call::Fork(parent, bounded(2, 24, 600))) else { panic!() };
+            rig.run();
+            (rig.texts[&2].clone(), metrics(&rig, 2).replays)
+        };
+        let alone = run(Config { l1_pages: 200, segment_pages: 200, ..CHOOSY }, 0);
+        assert!(alone.1 > 0);
+        assert_eq!(run(CHOOSY, 0), alone);
+        assert_eq!(run(Config { rows: 5, ..CHOOSY }, 3), alone);
+    }
+}
+
+#[test]
+fn a_device_that_fails_amid_a_replay_costs_nothing_but_time() {
+    let text = asked(5, 20, 8);
+    let (expected, _) = says(CHOOSY, &bounded(1, 24, 600), &text);
+    let replays =
+        |rig: &Rig| rig.events.iter().filter(|event| matches!(event, Event::Replayed { .. })).count();
+    for wait in 0..8 {
+        let mut rig = Rig::new(Config { rows: 7, ..CHOOSY });
+        rig.spawn(&bounded(1, 24, 600), &text);
+        while replays(&rig) == 0 {
+            let _ = rig.tick();
+        }
+        rig.ticks(wait);
+        rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
+        rig.device.copies.extend([None, Some(PageError::Busy), None]);
+        rig.run();
+        assert_eq!(rig.texts[&1], expected, "{wait}");
+    }
+}
+
+/// Saved at any moment, with pages or without, and gone on with in another system.
+#[test]
+fn a_checkpoint_keeps_what_is_looked_for() {
+    let text = asked(6, 20, 8);
+    let (expected, alone) = says(CHOOSY, &bounded(1, 24, 600), &text);
+    assert!(alone.replays > 0);
+    for ticks in (0..140).step_by(7) {
+        for contents in [crate::checkpoint::Contents::Pages, crate::checkpoint::Contents::Tokens] {
+            let mut rig = Rig::new(Config { rows: 11, ..CHOOSY });
+            rig.spawn(&bounded(1, 24, 600), &text);
+            rig.ticks(ticks);
+            let saved = rig.save(None, contents, 97);
+            let mut next = Rig::new(Config { l1_pages: 70, ..CHOOSY }.checked());
+            next.restore(&saved).unwrap();
+            next.texts = rig.texts.clone();
+            next.run();
+            assert_eq!(next.texts[&1], expected, "{ticks} {contents:?}");
+            assert_eq!(metrics(&next, 1).replays, alone.replays);
+        }
+    }
+}
+
+#[test]
+fn a_system_that_thrashes_says_so_and_admits_nobody_until_it_ends() {
+    let config = Config { trained_context: 400, ..CHOOSY };
+    let mut rig = Rig::new(Config { l2_frames: 2000, ..config }.checked());
+    let pages = |tag| bounded(tag, 40, 400);
+    for tag in 0..4 {
+        rig.spawn(&pages(tag), &asked(tag as u32, 20, 3));
+    }
+    let thrashes =
+        |rig: &Rig| rig.events.iter().any(|event| matches!(event, Event::Thrashing { pages: 64, .. }));
+    while !thrashes(&rig) {
+        assert!(rig.tick() != Tick::Idle, "four agents of forty pages do not thrash");
+    }
+    let late = rig.spawn(&pages(9), &asked(9, 20, 3));
+    assert_eq!(rig.stat(late).state, State::New);
+    rig.run();
+    for tag in [0, 1, 2, 3, 9] {
+        assert_eq!(rig.texts[&tag], says(config, &pages(tag), &asked(tag as u32, 20, 3)).0, "{tag}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever else runs, however rows are chunked, whatever fails: a bounded agent says the same.
+    #[test]
+    fn what_a_bounded_agent_says_is_its_own_affair(
+        seed in 0u32..1000, at in 1u32..19, pages in 24u32..32, rows in 1u32..30, others in 0u64..5,
+        l1 in 44u32..90, window in 0u32..60, trained in 256u32..400, failures in 0usize..6
+    ) {
+        let paging = Paging { window_percent: window, ..PAGING };
+        let config = Config { trained_context: trained, paging, ..CHOOSY };
+        let text = asked(seed, 20, at);
+        let bounded = bounded(1, pages, 400);
+        let (expected, alone) = says(config, &bounded, &text);
+        let mut rig = Rig::new(Config { rows, l1_pages: l1, ..config }.checked());
+        rig.spawn(&bounded, &text);
+        for tag in 0..others {
+            rig.spawn(&Spec { context: 150, ..spec(10 + tag, 30) }, &prompt(tag as u32 + seed, 90));
+        }
+        for failure in 0..failures {
+            rig.ticks(7 + failure as u32 * 5);
+            rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
+            rig.device.copies.extend([None, Some(PageError::Busy)]);
+        }
+        rig.run();
+        prop_assert_eq!(&rig.texts[&1], &expected);
+        prop_assert_eq!(metrics(&rig, 1).replays, alone.replays);
+        prop_assert!(metrics(&rig, 1).replays <= 2 && metrics(&rig, 1).recomputed == alone.recomputed);
+    }
+}
