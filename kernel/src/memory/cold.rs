@@ -357,7 +357,7 @@ impl Pager<'_> {
         self.cold.load = None;
         self.cold.count -= 1;
         let slice = self.slices.get_mut(load.slice);
-        (slice.place, slice.planned, slice.computed) = (load.to, 0, 0);
+        (slice.place, slice.planned, slice.computed, slice.schema) = (load.to, 0, 0, 0);
         (slice.kept, slice.recalled) = (Kept::No, false);
         self.forget_if_unwanted(load.slice);
         Some((load.slice, load.arrival, fault))
