@@ -4,9 +4,11 @@
 //! for success, 1 for a failure, 2 for a command line that cannot be meant, 130 for an interruption.
 
 mod bench;
+mod calibrate;
 mod choose;
 mod devices;
 mod error;
+mod eval;
 mod generate;
 mod inspect;
 mod interrupt;
@@ -20,6 +22,7 @@ mod quiet;
 mod report;
 mod run;
 mod schema;
+mod slice;
 mod stream;
 mod tooling;
 mod tools;
@@ -51,6 +54,12 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Measure how well a model foretells a text
     Perplexity(perplexity::Perplexity),
+    /// Divide a text into topics
+    Slice(slice::Slice),
+    /// Measure what a model's layers are good for, and keep it
+    Calibrate(calibrate::Calibrate),
+    /// Measure how well the program does on data that is not its own
+    Eval(eval::Eval),
     /// Time a model on this machine, beside what the machine allows
     Bench(bench::Bench),
     /// List what can compute on this machine
@@ -69,6 +78,9 @@ impl Command {
             Command::Generate(command) => &command.compute,
             Command::Inspect(command) => &command.compute,
             Command::Perplexity(command) => &command.compute,
+            Command::Slice(command) => &command.compute,
+            Command::Calibrate(command) => &command.compute,
+            Command::Eval(command) => command.compute(),
             Command::Bench(command) => &command.compute,
             Command::Devices(_) => return true,
             Command::Model(_) | Command::Tools(_) => return false,
@@ -100,6 +112,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Generate(command) => command.run(start),
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),
+        Command::Slice(command) => command.run(),
+        Command::Calibrate(command) => command.run(),
+        Command::Eval(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Tools(command) => command.run(),
