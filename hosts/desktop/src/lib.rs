@@ -9,10 +9,12 @@
 //! * [`device`] and [`host`]: what the kernel runs on; [`choice`]: which device where nobody says.
 //! * [`context`], [`generate`] and [`perplexity`]: running one context; [`constraint`]: one whose answer is held to
 //!   a grammar.
+//! * [`slicing`]: a text in topics; [`calibration`]: what is known of a model beside its weights.
 //! * [`tools`]: which tool is called, and with what.
 //! * [`boot`]: the memory of a kernel that runs many.
 //! * [`team`]: agents that run together.
 //! * [`mod@bench`]: timing it.
+//! * [`eval`]: how well it does what it promises.
 //! * [`cli`]: the program's commands.
 //!
 //! What must never happen here: a panic for what came from outside, `unsafe` in other files than
@@ -24,11 +26,13 @@
 pub mod aside;
 pub mod bench;
 pub mod boot;
+pub mod calibration;
 pub mod choice;
 pub mod cli;
 pub mod constraint;
 pub mod context;
 pub mod device;
+pub mod eval;
 pub mod fetch;
 pub mod generate;
 pub mod heap;
@@ -37,6 +41,7 @@ pub mod knowledge;
 pub mod map;
 pub mod model;
 pub mod perplexity;
+pub mod slicing;
 pub mod team;
 pub mod text;
 pub mod tools;

@@ -29,7 +29,7 @@ pub struct TopicRule {
 impl TopicRule {
     /// What was found for a threshold on any measure.
     pub const fn new(threshold: f32) -> TopicRule {
-        TopicRule { threshold, release: 0.75, reach: 32, inside: 0.5, paragraph: 192, min: 32, max: 1024 }
+        TopicRule { threshold, release: 0.75, reach: 64, inside: 0.5, paragraph: 192, min: 32, max: 1024 }
     }
 }
 

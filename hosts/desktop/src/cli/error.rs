@@ -9,6 +9,7 @@ use agentos_kernel::sequence::SequenceError;
 use embedded_io::ErrorKind;
 
 use crate::bench::BenchError;
+use crate::calibration::measure::CalibrateError;
 use crate::context::ContextError;
 use crate::device::OpenDeviceError;
 use crate::fetch::FetchError;
@@ -17,6 +18,7 @@ use crate::knowledge::library::LibraryError;
 use crate::map::OpenError;
 use crate::model::{LoadError, TextError};
 use crate::perplexity::TooShort;
+use crate::slicing::SliceError;
 use crate::team::TeamError;
 use crate::team::runner::RunError;
 use crate::text::{ChatError, TemplateError, TokenizerError};
@@ -85,6 +87,19 @@ pub enum CliError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nothing says where the user's folder is.
+    NoFolder,
+    /// The text cannot be sliced.
+    Slice(SliceError),
+    /// The model cannot be calibrated.
+    Calibrate(CalibrateError),
     /// A file or stream is no text.
     NotText {
         /// Which.
@@ -166,6 +181,12 @@ impl std::fmt::Display for CliError {
             ),
             CliError::EmptyPrompt => f.write_str("the prompt is empty; at least one character is needed"),
             CliError::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            CliError::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),
+            CliError::NoFolder => f.write_str(
+                "nothing says where the user's folder is; set AGENTOS_HOME, or name a file with --out",
+            ),
+            CliError::Slice(error) => error.fmt(f),
+            CliError::Calibrate(error) => error.fmt(f),
             CliError::NotText { path, at } => {
                 write!(f, "{} is not UTF-8 text: byte {at} begins no character", path.display())
             }
@@ -220,6 +241,8 @@ from! {
     VocabularyError => Vocabulary,
     TeamError => Team,
     LibraryError => Library,
+    SliceError => Slice,
+    CalibrateError => Calibrate,
 }
 
 impl From<RunError> for CliError {

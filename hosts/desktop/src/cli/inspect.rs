@@ -9,12 +9,15 @@ use agentos_kernel::memory::pack::Packing;
 use clap::Args;
 use serde::Serialize;
 
+use super::calibrate::told;
 use super::error::CliError;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::output;
 use crate::boot::KernelBytes;
+use crate::calibration::{Calibration, Known, Origin};
 use crate::context::{self, Purpose};
 use crate::device::Device;
+use crate::fetch::Environment;
 use crate::fetch::progress::megabytes;
 use crate::host::StdConsole;
 use crate::map::ModelMap;
@@ -60,6 +63,14 @@ struct Sheet {
     kernels: Kernels,
     memory: MemoryPlan,
     team: TeamPlan,
+    calibration: CalibrationSheet,
+}
+
+#[derive(Debug, Serialize)]
+struct CalibrationSheet {
+    origin: Origin,
+    #[serde(flatten)]
+    calibration: Calibration,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,6 +154,9 @@ impl Inspect {
         let tokenizer = model::tokenizer(path, &vocabulary, shape.vocab)?;
         let ends = (0..shape.vocab).filter(|&id| tokenizer.is_end_of_generation(id));
         let end_tokens = ends.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned()).collect();
+        let mut known = Known::told(file, &Environment::from_process());
+        // As many numbers as a row has, that tell a reader nothing.
+        known.calibration.centre.clear();
         Ok(Sheet {
             name: file.name().map(str::to_owned),
             path: path.display().to_string(),
@@ -162,6 +176,7 @@ impl Inspect {
             kernels: kernels(&caps),
             memory: memory_plan(shape, &limits, &footprint),
             team,
+            calibration: CalibrationSheet { origin: known.origin, calibration: known.calibration },
         })
     }
 }
@@ -313,6 +328,7 @@ impl Sheet {
                 team.agents, team.context, team.l1_pages, team.l2_frames, team.rows
             ),
         );
+        text.push_str(&told(&self.calibration.calibration, self.calibration.origin));
         text
     }
 }

@@ -4,9 +4,11 @@
 //! for success, 1 for a failure, 2 for a command line that cannot be meant, 130 for an interruption.
 
 mod bench;
+mod calibrate;
 mod choose;
 mod devices;
 mod error;
+mod eval;
 mod generate;
 mod ingest;
 mod inspect;
@@ -23,6 +25,7 @@ mod recall;
 mod report;
 mod run;
 mod schema;
+mod slice;
 mod store;
 mod stream;
 mod tooling;
@@ -60,6 +63,12 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Measure how well a model foretells a text
     Perplexity(perplexity::Perplexity),
+    /// Divide a text into topics
+    Slice(slice::Slice),
+    /// Measure what a model's layers are good for, and keep it
+    Calibrate(calibrate::Calibrate),
+    /// Measure how well the program does on data that is not its own
+    Eval(eval::Eval),
     /// Time a model on this machine, beside what the machine allows
     Bench(bench::Bench),
     /// List what can compute on this machine
@@ -80,6 +89,9 @@ impl Command {
             Command::Recall(command) => &command.compute,
             Command::Inspect(command) => &command.compute,
             Command::Perplexity(command) => &command.compute,
+            Command::Slice(command) => &command.compute,
+            Command::Calibrate(command) => &command.compute,
+            Command::Eval(command) => command.compute(),
             Command::Bench(command) => &command.compute,
             Command::Devices(_) => return true,
             Command::Model(_) | Command::Tools(_) => return false,
@@ -117,6 +129,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Recall(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),
+        Command::Slice(command) => command.run(),
+        Command::Calibrate(command) => command.run(),
+        Command::Eval(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Tools(command) => command.run(),

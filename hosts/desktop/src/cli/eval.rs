@@ -1,0 +1,111 @@
+//! `agentos eval`: how well the program does what it promises.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::error::CliError;
+use super::load;
+use super::options::{self, ComputeOptions, KvOptions, ModelOptions};
+use super::output;
+use crate::calibration::Known;
+use crate::context::{self, CHUNK, DEFAULT_CONTEXT, Purpose, Tables};
+use crate::eval::slicing::{Plan, evaluate, table};
+use crate::fetch::Environment;
+use crate::host::StdConsole;
+use crate::map::ModelMap;
+use crate::model::{self, ModelFile};
+use crate::slicing::{Policy, Runner};
+
+/// `agentos eval`.
+#[derive(Args, Debug)]
+pub struct Eval {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// Where topics end in joined documents
+    Slicing(Slicing),
+}
+
+impl Eval {
+    pub fn run(&self) -> Result<(), CliError> {
+        let Kind::Slicing(slicing) = &self.kind;
+        slicing.run()
+    }
+
+    /// Which device computes.
+    pub fn compute(&self) -> &ComputeOptions {
+        let Kind::Slicing(slicing) = &self.kind;
+        &slicing.compute
+    }
+}
+
+/// `agentos eval slicing`.
+#[derive(Args, Debug)]
+pub struct Slicing {
+    /// The documents: eight and more, each a file of text
+    #[arg(required = true, num_args = 8..)]
+    documents: Vec<PathBuf>,
+    /// Only these policies
+    #[arg(long, value_enum)]
+    policy: Vec<Policy>,
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    compute: ComputeOptions,
+    #[command(flatten)]
+    kv: KvOptions,
+    /// Print one JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Slicing {
+    fn run(&self) -> Result<(), CliError> {
+        let documents: Vec<String> =
+            self.documents.iter().map(|path| options::read_text_file(path)).collect::<Result<_, _>>()?;
+        let path = self.model.path()?;
+        let map = ModelMap::open(&path)?;
+        let mut index = model::index(&path, &map)?;
+        let file = ModelFile::read(&path, &map, &mut index)?;
+        let shape = &file.model.shape;
+        let context = DEFAULT_CONTEXT.min(shape.context);
+        let purpose = Purpose { outcomes: 1, candidates: 1, masks: 0, taps: 1, exposed: CHUNK };
+        let limits = context::limits(shape, Some(context), self.kv.kv(), purpose)?;
+        let known = Known::told(&file, &Environment::from_process());
+        let encode = || {
+            let tokenizer = model::tokenizer(&path, &file.vocabulary(&path)?, shape.vocab)?;
+            Ok((tokenizer.delimiter_classes(), tokenizer))
+        };
+        let (mut prepared, (delimiters, tokenizer)) =
+            load::prepare(&file, &limits, &self.compute.device(), encode)?;
+        let mut tables = Tables::new(limits, delimiters.clone());
+        let (mut sequence, mut pool) = tables.start()?;
+        let mut runner = Runner {
+            sequence: &mut sequence,
+            pool: &mut pool,
+            device: prepared.device.tensor_device(),
+            width: shape.width as usize,
+            kv_width: shape.kv_width() as usize,
+            context,
+        };
+        let plan = Plan {
+            documents: &documents,
+            policies: if self.policy.is_empty() { &Policy::ALL } else { &self.policy },
+            calibration: &known.calibration,
+            layers: shape.layers,
+            tokenizer: &tokenizer,
+            delimiters: &delimiters,
+        };
+        let lines = evaluate(&mut runner, &plan, &mut |what| eprintln!("evaluating: {what}"))?;
+        let mut console = StdConsole(std::io::stdout().lock());
+        if self.json {
+            output::write_json(&mut console, &lines)
+        } else {
+            output::write_all(&mut console, &table(&lines))
+        }
+    }
+}
