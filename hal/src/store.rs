@@ -159,3 +159,26 @@ impl ColdStore for NoStore {
         None
     }
 }
+
+/// A store that is lent.
+impl<S: ColdStore + ?Sized> ColdStore for &mut S {
+    fn find(&self, key: &StoreKey) -> Option<Entry> {
+        (**self).find(key)
+    }
+
+    fn put(&mut self, key: &StoreKey, entry: Entry, page: u8, image: &[u8]) -> Poll<Result<(), StoreError>> {
+        (**self).put(key, entry, page, image)
+    }
+
+    fn get(&mut self, key: &StoreKey, page: u8, image: &mut [u8]) -> Poll<Result<(), StoreError>> {
+        (**self).get(key, page, image)
+    }
+
+    fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {
+        (**self).delete(key)
+    }
+
+    fn poll(&mut self) -> Option<(StoreKey, Result<(), StoreError>)> {
+        (**self).poll()
+    }
+}

@@ -33,6 +33,8 @@ extern crate std;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fake_store;
 
 pub mod agent;
 pub mod call;

@@ -42,6 +42,7 @@ pub fn spec(tag: u64, context: u32, tokens: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
+        persist: false,
         tag,
     }
 }
@@ -70,6 +71,7 @@ impl Team {
                 clock: &clock,
                 tools: &mut agentos_kernel::tool::NoTools,
                 guard: &mut agentos_kernel::guard::Unguarded,
+                store: &mut agentos_hal::NoStore,
             });
             team.drain(&mut kernel);
             match tick {

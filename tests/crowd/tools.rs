@@ -162,6 +162,7 @@ fn ten_thousand_calls_are_each_answered_once() {
             clock: &clock,
             tools: &mut tools,
             guard: &mut Unguarded,
+            store: &mut agentos_hal::NoStore,
         });
         idle = if tick == Tick::Idle { idle + 1 } else { 0 };
         if tick == Tick::Idle {

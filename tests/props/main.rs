@@ -46,6 +46,7 @@ fn spec(seed: u64) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
+        persist: false,
         tag: 0,
     }
 }

@@ -349,6 +349,7 @@ impl World<'_> {
             on_end: draw.one_of(&[OnEnd::Stop, OnEnd::Listen]),
             receive: Receive::Copied,
             guarded: false,
+            persist: draw.per_mille(600),
             tag: draw.word(),
             budget: self.budget(),
             priority: self.priority(),

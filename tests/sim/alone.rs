@@ -130,6 +130,7 @@ fn bounded(setup: &Setup, model: &Tiny, life: &Life) -> Result<usize, String> {
         on_end: OnEnd::Listen,
         receive: Receive::Copied,
         guarded: false,
+        persist: false,
         ..life.spec
     };
     let spawned = kernel.call(None, &Call::Spawn(spec, Tokens(&bytes(&prompt))), clock.micros());
@@ -140,6 +141,7 @@ fn bounded(setup: &Setup, model: &Tiny, life: &Life) -> Result<usize, String> {
             clock: &clock,
             tools: &mut agentos_kernel::tool::NoTools,
             guard: &mut agentos_kernel::guard::Unguarded,
+            store: &mut agentos_hal::NoStore,
         }) != system::Tick::Idle
         {}
         while let Some(record) = kernel.next_event() {

@@ -173,6 +173,7 @@ fn modest(context: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
+        persist: false,
         tag: 0,
     }
 }

@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use agentos_desktop::boot::Boot;
-use agentos_fault::{FaultDevice, Scratch};
-use agentos_hal::{Candidate, Outcome, page};
+use agentos_fault::{FaultDevice, FaultStore, RamStore, Scratch, VACANT_RAM_SLOT};
+use agentos_hal::{Candidate, ColdStore, Outcome, page};
+use agentos_kernel::memory::SLICE_PAGES;
 use agentos_reference::Reference;
 
 use crate::alone::DEVICE_BYTES;
@@ -65,7 +66,31 @@ fn said(panic: &dyn std::any::Any) -> String {
 fn run(seed: u64, ticks: &Cell<u64>) -> Result<Tally, String> {
     let mut draw = Draw::new(seed);
     let setup = Setup::new(&mut draw);
-    let model = Tiny::new(seed);
+    let image_bytes = page::image_bytes(&SHAPE, setup.config.kv);
+    let mut slots = vec![VACANT_RAM_SLOT; setup.store_slots];
+    let mut images = vec![0; setup.store_slots * SLICE_PAGES * image_bytes];
+    let mut store = RamStore::new(&mut slots, &mut images, image_bytes);
+    let mut tally = Tally::default();
+    for life in 0..=setup.crashes {
+        let mut faulty = FaultStore::new(&mut store, setup.store_odds, seed ^ u64::from(life), 3);
+        let crashes = life < setup.crashes;
+        draw = live(&setup, Tiny::new(seed), draw, &mut faulty, (crashes, ticks), &mut tally)?;
+        store.crash();
+        tally.crashes += u64::from(crashes);
+    }
+    Ok(tally)
+}
+
+/// One kernel, from its boot to its end, or until the machine stops amid its work.
+fn live(
+    setup: &Setup,
+    model: Tiny,
+    draw: Draw,
+    store: &mut dyn ColdStore,
+    (crashes, ticks): (bool, &Cell<u64>),
+    tally: &mut Tally,
+) -> Result<Draw, String> {
+    let before = ticks.get();
     let limits = setup.config.device_limits(&SHAPE);
     let nothing = Outcome { row: 0, candidates: 0, log_sum_exp: 0.0, entropy: 0.0, scored: 0.0 };
     let mut outcomes = vec![nothing; limits.outcomes as usize];
@@ -77,9 +102,11 @@ fn run(seed: u64, ticks: &Cell<u64>) -> Result<Tally, String> {
     model.prepare(&mut device, &limits);
     let mut boot = Boot::new(setup.config, &SHAPE, tiny::delimiters(), setup.ends.clone());
     let kernel = boot.kernel(&[0; 32]).map_err(|error| error.to_string())?;
-    let mut world = World::new(&setup, draw, &model, kernel, device, ticks);
+    let mut world = World::new(setup, draw, &model, kernel, device, store, ticks);
     world.live()?;
-    if world.draw.per_mille(100) {
+    if crashes {
+        world.compare()?;
+    } else if world.draw.per_mille(100) {
         world.halt()?;
         world.compare()?;
     } else {
@@ -87,5 +114,7 @@ fn run(seed: u64, ticks: &Cell<u64>) -> Result<Tally, String> {
         world.compare()?;
         world.clear()?;
     }
-    Ok(world.tally)
+    world.tally.ticks -= before;
+    tally.add(&world.tally);
+    Ok(world.draw)
 }

@@ -1,7 +1,7 @@
 //! What a seed makes of a system before anything happens in it: sizes so small that everything runs
 //! short, and how often what goes wrong.
 
-use agentos_fault::{FaultPlan, PerMille};
+use agentos_fault::{FaultPlan, PerMille, StoreOdds};
 use agentos_hal::{KvType, Limits};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::SLICE_PAGES;
@@ -16,6 +16,11 @@ use crate::tiny::{self, SHAPE};
 pub struct Setup {
     pub config: Config,
     pub faults: FaultPlan<'static>,
+    /// Slices that the store has room for, and its luck.
+    pub store_slots: usize,
+    pub store_odds: StoreOdds,
+    /// Times that the machine stops, and begins anew with what the store has.
+    pub crashes: u32,
     /// How often each kind of act is chosen.
     pub weights: [u32; KINDS],
     /// In so many of a thousand turns something is asked for.
@@ -49,6 +54,9 @@ impl Setup {
         weights[Act::Spawn as usize] = weights[Act::Spawn as usize].max(Act::Spawn.usual());
         Setup {
             faults: faults(draw),
+            store_slots: draw.one_of(&[3, 40, 200]),
+            store_odds: store_odds(draw),
+            crashes: if config.cold_slices > 0 { draw.between(0, 2) } else { 0 },
             weights,
             busy: draw.between(60, 300),
             turns: draw.between(100, 400),
@@ -95,6 +103,7 @@ fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
     let config = Config {
         inbox: draw.between(1, 40),
         packed_frames: draw.one_of(&[0, 2, 20]),
+        cold_slices: draw.one_of(&[0, 1, 4, 100]),
         pinned_pages,
         rows: draw.between(1, 24),
         segments: if ample { many * slices } else { slices + draw.between(0, 2 * slices) },
@@ -111,6 +120,16 @@ fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
         ..usual
     };
     config.checked()
+}
+
+fn store_odds(draw: &mut Draw) -> StoreOdds {
+    let slow = StoreOdds { delay: 300, busy: 100, ..StoreOdds::NONE };
+    match draw.between(0, 3) {
+        0 => StoreOdds::NONE,
+        1 => slow,
+        2 => StoreOdds { io: 30, corrupt: 30, full: 30, ..slow },
+        _ => StoreOdds { io: 100, corrupt: 100, full: 100, gone: 5, ..slow },
+    }
 }
 
 fn faults(draw: &mut Draw) -> FaultPlan<'static> {

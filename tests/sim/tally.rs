@@ -18,6 +18,14 @@ pub struct Tally {
     pub shared: u64,
     pub preemptions: u64,
     pub paged_in: u64,
+    /// Tokens that came from the store, and slices that did not come.
+    pub recalled: u64,
+    pub recall_failures: u64,
+    /// Slices that the store has told to be durable, and those that it did not take.
+    pub stored: u64,
+    pub store_failures: u64,
+    /// Times that the machine stopped and began anew with the same store.
+    pub crashes: u64,
     /// Steps in which somebody was left out, and rightly.
     pub orders: u64,
     /// Tokens that were compared with what agents say alone.
@@ -35,7 +43,7 @@ impl Tally {
     }
 
     /// Every count, by its name.
-    pub fn counts(&self) -> [(&'static str, u64); 17] {
+    pub fn counts(&self) -> [(&'static str, u64); 22] {
         [
             ("ticks", self.ticks),
             ("agents", self.agents),
@@ -51,13 +59,18 @@ impl Tally {
             ("shared", self.shared),
             ("preemptions", self.preemptions),
             ("paged_in", self.paged_in),
+            ("recalled", self.recalled),
+            ("recall_failures", self.recall_failures),
+            ("stored", self.stored),
+            ("store_failures", self.store_failures),
+            ("crashes", self.crashes),
             ("orders", self.orders),
             ("compared", self.compared),
             ("bounded", self.bounded),
         ]
     }
 
-    fn counts_mut(&mut self) -> [&mut u64; 17] {
+    fn counts_mut(&mut self) -> [&mut u64; 22] {
         [
             &mut self.ticks,
             &mut self.agents,
@@ -73,6 +86,11 @@ impl Tally {
             &mut self.shared,
             &mut self.preemptions,
             &mut self.paged_in,
+            &mut self.recalled,
+            &mut self.recall_failures,
+            &mut self.stored,
+            &mut self.store_failures,
+            &mut self.crashes,
             &mut self.orders,
             &mut self.compared,
             &mut self.bounded,

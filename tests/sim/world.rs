@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use agentos_fault::{FaultDevice, FaultPlan};
+use agentos_hal::ColdStore;
 use agentos_kernel::agent::AgentId;
 use agentos_kernel::call::{Call, CallError, Reply};
 use agentos_kernel::event::Event;
@@ -23,6 +24,8 @@ pub struct World<'w> {
     pub draw: Draw,
     pub kernel: Kernel<'w>,
     pub device: FaultDevice<'w, Reference>,
+    /// What outlives the kernel.
+    pub store: &'w mut (dyn ColdStore + 'w),
     pub clock: SimClock,
     pub model: &'w Tiny,
     pub lives: Vec<Life>,
@@ -46,6 +49,7 @@ impl<'w> World<'w> {
         model: &'w Tiny,
         kernel: Kernel<'w>,
         device: FaultDevice<'w, Reference>,
+        store: &'w mut (dyn ColdStore + 'w),
         ticks: &'w Cell<u64>,
     ) -> World<'w> {
         World {
@@ -53,6 +57,7 @@ impl<'w> World<'w> {
             draw,
             kernel,
             device,
+            store,
             clock: SimClock::default(),
             model,
             lives: Vec::new(),
@@ -102,6 +107,7 @@ impl<'w> World<'w> {
             clock: &self.clock,
             tools: &mut agentos_kernel::tool::NoTools,
             guard: &mut agentos_kernel::guard::Unguarded,
+            store: &mut *self.store,
         });
         if !self.setup.deaf || self.draw.per_mille(250) {
             self.drain()?;
@@ -190,6 +196,10 @@ impl<'w> World<'w> {
             Event::Preempted { .. } => self.tally.preemptions += 1,
             Event::PagedIn { pages, .. } => self.tally.paged_in += u64::from(pages),
             Event::Faulted { .. } => self.tally.faulted += 1,
+            Event::Recalled { tokens, .. } => self.tally.recalled += u64::from(tokens),
+            Event::RecallFailed { .. } => self.tally.recall_failures += 1,
+            Event::Stored { .. } => self.tally.stored += 1,
+            Event::StoreFailed { .. } => self.tally.store_failures += 1,
             _ => (),
         }
         let agent = match *event {

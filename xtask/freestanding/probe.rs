@@ -64,7 +64,7 @@ type KernelMemory = Memory<
     { SIZES.pages },
     { SIZES.frames },
     { CONFIG.arena_bytes(&PACKING) },
-    { PACKING.image_bytes() },
+    { CONFIG.image_bytes(&PACKING) },
     { SIZES.rows },
     { SIZES.spans },
     { SIZES.segments },
@@ -154,7 +154,7 @@ fn run() -> Result<(), Failure> {
     }
     let mut ticks = 0;
     loop {
-        match kernel.tick(&mut Devices { tensor: &mut device, clock: &clock, tools: &mut agentos_kernel::tool::NoTools, guard: &mut agentos_kernel::guard::Unguarded }) {
+        match kernel.tick(&mut Devices { tensor: &mut device, clock: &clock, tools: &mut agentos_kernel::tool::NoTools, guard: &mut agentos_kernel::guard::Unguarded, store: &mut agentos_hal::NoStore }) {
             Tick::Idle => break,
             Tick::DeviceLost | Tick::Halted => return Err(Failure::Device),
             _ if ticks > 100_000 => return Err(Failure::TooLong),
@@ -178,6 +178,7 @@ fn spawn(kernel: &mut Kernel<'_>, tag: u64) -> Result<(), Failure> {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
+        persist: false,
         tag,
     };
     let mut prompt = [0; 4 * PROMPT];

@@ -56,7 +56,7 @@ pub struct KernelBytes {
 impl KernelBytes {
     /// What the tables of a system take.
     pub fn of(config: &Config, packing: &Packing) -> KernelBytes {
-        let tables = Sizes::of(config).bytes() + packing.image_bytes();
+        let tables = Sizes::of(config).bytes() + config.image_bytes(packing);
         KernelBytes { tables: tables as u64, arena: config.arena_bytes(packing) as u64 }
     }
 }
@@ -81,7 +81,7 @@ impl Boot {
             pages: vec![PageId(0); sizes.pages],
             frames: vec![0; sizes.frames],
             arena: vec![0; config.arena_bytes(&packing)],
-            image: vec![0; packing.image_bytes()],
+            image: vec![0; config.image_bytes(&packing)],
             rows: vec![VACANT_ROW; sizes.rows],
             spans: vec![Span { rows: 0, segments: 0 }; sizes.spans],
             riders: vec![VACANT_RIDER; sizes.spans],

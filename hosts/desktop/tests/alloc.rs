@@ -181,7 +181,12 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let mut sink = make(&team, printed.clone());
     let clock = RunClock::replay();
     let mut weights = file.weights();
-    let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
+    let machine = Machine {
+        device: device.tensor_device(),
+        model: file.model,
+        weights: &mut weights,
+        store: &mut agentos_hal::NoStore,
+    };
     let mut runner =
         Runner::new(&team, &plan, chat, kernel, machine, clock, Tooling::none(team.agents.len()));
     // The first tick spawns.

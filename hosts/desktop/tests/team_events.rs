@@ -12,6 +12,7 @@ use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::VectorId;
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::SliceHash;
+use agentos_kernel::memory::cold::StoreFault;
 use agentos_kernel::sample::Sampler;
 use agentos_kernel::tool::{CallOutcome, CallTimes, ToolId};
 use proptest::prelude::*;
@@ -70,6 +71,20 @@ fn a_line_says_what_happened_by_name() {
             json!({"event": "paged", "agent": "scout", "direction": "in", "pages": 2}),
         ),
         (
+            Event::Recalled { agent, tokens: 64, pages: 8, load_us: 300 },
+            json!({"event": "recalled", "agent": "scout", "tokens": 64, "pages": 8, "load_us": 300}),
+        ),
+        (
+            Event::RecallFailed { agent, tokens: 64, fault: StoreFault::Corrupt },
+            json!({"event": "recall_failed", "agent": "scout", "tokens": 64, "reason": "corrupt"}),
+        ),
+        (Event::Stored { waiting: 3 }, json!({"event": "stored", "waiting": 3})),
+        (
+            Event::StoreFailed { fault: StoreFault::ReadOnly },
+            json!({"event": "store_failed", "reason": "read-only"}),
+        ),
+        (Event::StoreSlow { slow: true }, json!({"event": "store_slow", "slow": true})),
+        (
             Event::Message { from: None, to: stranger, tokens: 4 },
             json!({"event": "message", "from": null, "to": "7.2", "tokens": 4}),
         ),
@@ -113,6 +128,7 @@ fn the_summary_has_what_each_agent_used() {
         rows: 40,
         recomputed: 10,
         shared: 64,
+        recalled: 32,
         relocated: 7,
         steps: 6,
         preemptions: 2,
@@ -148,17 +164,18 @@ fn the_summary_has_what_each_agent_used() {
         rows: 40,
         l1: tier,
         l2: Tier { pages: 0, peak: 0 },
+        store: None,
     };
     let event = LineEvent::Summary(Box::new(summary));
     let line = serde_json::to_value(Line { at_us: 6_000, event }).expect("JSON");
     let expected = json!({
         "at_us": 6000, "event": "summary", "steps": 6, "rows": 40, "seed": 7,
         "time_us": 5500, "device_us": 5000, "kernel_us": 40, "generated": 5,
-        "l1": {"pages": 128, "peak": 100}, "l2": {"pages": 0, "peak": 0},
+        "l1": {"pages": 128, "peak": 100}, "l2": {"pages": 0, "peak": 0}, "store": null,
         "agents": [{
             "name": "scout", "priority": 31, "reason": "stop", "tokens": 104, "generated": 5,
             "first_token_us": 900, "latency_us": 800, "worst_latency_us": 900, "preemptions": 2,
-            "recomputed": 10, "shared": 64, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
+            "recomputed": 10, "shared": 64, "recalled": 32, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
             "utilization": 0.75,
             "budget": {
                 "tokens": 5, "max_tokens": 48, "steps": 6, "max_steps": null,

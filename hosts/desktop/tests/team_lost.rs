@@ -195,7 +195,12 @@ fn run_as(script: Script<'_>) -> Ran {
         } else {
             Box::new(Plain::new(&team, Style { columns: 80, colours: false }, &mut printed))
         };
-        let machine = Machine { device: &mut device, model: file.model, weights: &mut weights };
+        let machine = Machine {
+            device: &mut device,
+            model: file.model,
+            weights: &mut weights,
+            store: &mut agentos_hal::NoStore,
+        };
         let mut runner = Runner::new(
             &team,
             &plan,

@@ -43,6 +43,8 @@ pub struct Metrics {
     pub recomputed: u64,
     /// Tokens that were mapped from other agents' slices instead of computed, with the same bits.
     pub shared: u64,
+    /// Tokens whose slices it brought in from the cold store instead of computing them, with the same bits.
+    pub recalled: u64,
     /// Tokens that were mapped from slices that other agents sent.
     pub relocated: u64,
     /// Steps taken part in.
@@ -154,6 +156,8 @@ pub struct Rcb {
     pub receive: Receive,
     /// The host's guard says what its next token may be.
     pub guarded: bool,
+    /// Its slices go to the cold store.
+    pub persist: bool,
     /// The host's number.
     pub tag: u64,
     /// Pages that its admission reserved in all tiers; 0 while it waits for admission.
@@ -241,6 +245,7 @@ impl Rcb {
             on_end: spec.on_end,
             receive: spec.receive,
             guarded: spec.guarded,
+            persist: spec.persist,
             tag: spec.tag,
             reserved: 0,
             tokens: 0,
@@ -304,6 +309,7 @@ impl Rcb {
             on_end: self.on_end,
             receive: self.receive,
             guarded: self.guarded,
+            persist: self.persist,
             tag: self.tag,
         }
     }

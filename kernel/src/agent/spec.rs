@@ -143,6 +143,8 @@ pub struct Spec {
     pub receive: Receive,
     /// The host's [`Guard`](crate::guard::Guard) says what its next token may be.
     pub guarded: bool,
+    /// What an exact agent's context is made of outlives it in the cold store, for whoever has the same tokens later.
+    pub persist: bool,
     /// A number that the host knows it by, carried and never read.
     pub tag: u64,
 }

@@ -9,6 +9,9 @@
 //!    `agentos_hal::page`), unless an earlier mapping has them;
 //! 4. the blake3 hash of all of this.
 //!
+//! A slice that is in the cold store alone is not in it, nor what comes behind that slice: it is looked for in the store
+//! again, or computed again to the same bits.
+//!
 //! Identities of slices are not in it: they follow from the tokens, and are made from them when it is read.
 //! So no checkpoint can give a slice the identity of other tokens. That what is in the pages was computed
 //! from these tokens nobody can check without computing it again: whoever restores a checkpoint trusts
@@ -26,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: [u8; 8] = *b"AGENTOS\0";
 
 /// The version of the format that this kernel writes, and the only one that it reads.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Bytes of the hash at the end.
 pub const CHECKSUM_BYTES: usize = 32;

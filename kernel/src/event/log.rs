@@ -29,6 +29,8 @@ pub(super) fn log(event: &Event) {
         | Event::Preempted { .. }
         | Event::PagedOut { .. }
         | Event::PagedIn { .. }
+        | Event::Recalled { .. }
+        | Event::Stored { .. }
         | Event::Message { .. }
         | Event::ToolStarted { .. }
         | Event::ToolOver { .. }
@@ -43,7 +45,10 @@ pub(super) fn log(event: &Event) {
         | Event::Killed { .. } => {
             line!(info, event)
         }
-        Event::Lost { .. } => line!(warn, event),
+        Event::Lost { .. }
+        | Event::RecallFailed { .. }
+        | Event::StoreFailed { .. }
+        | Event::StoreSlow { .. } => line!(warn, event),
         Event::Faulted { .. } => line!(error, event),
     }
 }

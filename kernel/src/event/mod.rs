@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentId, Fault, Finish, StateKind};
 use crate::interrupt::VectorId;
+use crate::memory::cold::StoreFault;
 use crate::tool::{CallOutcome, CallTimes, ToolId};
 
 /// Something that happened in the kernel.
@@ -109,6 +110,41 @@ pub enum Event {
         agent: AgentId,
         /// Pages.
         pages: u32,
+    },
+    /// A slice came from the cold store into page memory: nobody computed it.
+    Recalled {
+        /// Who needed it first.
+        agent: AgentId,
+        /// Its tokens.
+        tokens: u32,
+        /// Its pages.
+        pages: u32,
+        /// Time from needing it to having it, in microseconds.
+        load_us: u32,
+    },
+    /// A slice that the cold store had does not come: it is computed.
+    RecallFailed {
+        /// Who needed it first.
+        agent: AgentId,
+        /// Its tokens.
+        tokens: u32,
+        /// What is wrong.
+        fault: StoreFault,
+    },
+    /// The cold store has told that a slice is durable.
+    Stored {
+        /// Slices that are still on their way to it.
+        waiting: u32,
+    },
+    /// The cold store does not store a slice.
+    StoreFailed {
+        /// What is wrong.
+        fault: StoreFault,
+    },
+    /// Slices are not fetched from the cold store any more, because computing them is quicker; or they are again.
+    StoreSlow {
+        /// Whether it is slower than computing.
+        slow: bool,
     },
     /// A message arrived in an agent's context.
     Message {

@@ -3,7 +3,7 @@
 use agentos_hal::{PAGE_TOKENS, PageId};
 
 use super::pager::Pager;
-use super::slices::{Place, SLICE_PAGES, Slice, SliceId};
+use super::slices::{Kept, Place, SLICE_PAGES, Slice, SliceId};
 use crate::system::audit::Broken;
 
 impl Pager<'_> {
@@ -20,6 +20,7 @@ impl Pager<'_> {
         if indexed != self.indexed() {
             return Err(Broken::IndexCount { indexed, entries: self.indexed() });
         }
+        self.audit_cold()?;
         let free = || self.free_pages().iter().map(|page| page.0);
         each_once(self.pages(), || free().chain(self.held_pages()))
             .map_err(|(page, holders)| Broken::Page { page: PageId(page), holders })?;
@@ -47,12 +48,26 @@ impl Pager<'_> {
         Ok(())
     }
 
-    /// The pages that slices, and the move under way, hold.
+    /// Whether as many slices are cold, or on their way to the store, as count as such.
+    fn audit_cold(&self) -> Result<(), Broken> {
+        for (slice, found) in self.slices().filter(|(_, slice)| slice.is_cold()) {
+            let wanted = found.refs > 0 || self.is_moving(slice);
+            if !(found.complete() && found.hash.is_some() && wanted) {
+                return Err(Broken::Cold { slice });
+            }
+        }
+        let cold = self.slices().filter(|(_, slice)| slice.is_cold()).count();
+        let queued = self.slices().filter(|(_, slice)| slice.kept == Kept::Queued).count();
+        let counted = (self.cold() as usize, self.queued() as usize);
+        if (cold, queued) == counted { Ok(()) } else { Err(Broken::Storing { cold, queued, counted }) }
+    }
+
+    /// The pages that slices, and the moves under way, hold.
     fn held_pages(&self) -> impl Iterator<Item = u32> {
         self.places()
             .flat_map(|(place, count)| match place {
                 Place::Device(pages) => &pages[..count],
-                Place::Arena(_) => &[],
+                Place::Arena(_) | Place::Cold => &[],
             })
             .map(|page| page.0)
     }
@@ -61,15 +76,15 @@ impl Pager<'_> {
     fn held_frames(&self) -> impl Iterator<Item = u32> {
         self.places()
             .flat_map(|(place, count)| match place {
-                Place::Device(_) => &[],
                 Place::Arena(frames) => &frames[..count],
+                Place::Device(_) | Place::Cold => &[],
             })
             .map(|frame| frame.number())
     }
 
     fn places(&self) -> impl Iterator<Item = (&Place, usize)> {
         let places = self.slices().map(|(_, slice)| (&slice.place, usize::from(slice.pages)));
-        places.chain(self.moving_to())
+        places.chain(self.moving_to()).chain(self.loading_to())
     }
 }
 

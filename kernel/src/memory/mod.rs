@@ -6,6 +6,7 @@
 //! * [`table`]: semantic page tables.
 //! * [`arena`]: the second tier (L2), frames for page images.
 //! * [`pack`]: page images as int8 with a scale per token and head.
+//! * [`cold`]: what comes from and goes to the cold store (L3).
 //! * [`pager`]: all of these together: sharing, copying on write, moving between tiers.
 //! * `audit`: whether their books agree.
 //! * [`admit`], [`evict`], [`select`]: who may come, whose pages go, what a bounded agent keeps; pure.
@@ -13,6 +14,7 @@
 pub mod admit;
 pub mod arena;
 mod audit;
+pub mod cold;
 pub mod evict;
 pub mod hash;
 pub mod index;

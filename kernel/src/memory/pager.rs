@@ -2,17 +2,18 @@
 //!
 //! It moves whole slices and decides nothing: whose pages go is the caller's affair. A move that the
 //! device cannot finish at once is gone on with at the next call; a slice is in one tier or in the
-//! other, and never half in both.
+//! other, and never half in both. What goes to and comes from the cold store is in [`super::cold`].
 
 use core::task::Poll;
 
 use agentos_hal::{PAGE_TOKENS, PageError, PageId, TensorDevice};
 
 use super::arena::{Arena, FrameId};
+use super::cold::Cold;
 use super::hash::SliceHash;
 use super::index::Index;
 use super::pack::Packing;
-use super::slices::{Place, SLICE_PAGES, Slice, SliceId, SliceTable};
+use super::slices::{Kept, Place, SLICE_PAGES, Slice, SliceId, SliceTable};
 use crate::pool::PagePool;
 
 /// A slice on its way to the other tier.
@@ -41,24 +42,27 @@ pub struct Usage {
     pub l1: u32,
     /// Frames of the arena that hold something.
     pub l2: u32,
+    /// Pages of slices that agents map and that are in the cold store alone.
+    pub l3: u32,
 }
 
 /// The pager.
 #[derive(Debug)]
 pub struct Pager<'m> {
-    slices: SliceTable<'m>,
+    pub(super) slices: SliceTable<'m>,
     index: Index<'m>,
-    pool: PagePool<'m>,
-    arena: Arena<'m>,
+    pub(super) pool: PagePool<'m>,
+    pub(super) arena: Arena<'m>,
     packing: Packing,
     /// One page's image on its way to or from a packed frame.
     image: &'m mut [u8],
     moving: Option<Move>,
+    pub(super) cold: Cold<'m>,
     round: u64,
 }
 
 impl<'m> Pager<'m> {
-    /// A pager of empty tiers. `image` has room for one page's image.
+    /// A pager of empty tiers. `image` has room for one page's image, or for three where there may be cold slices.
     pub fn new(
         slices: SliceTable<'m>,
         index: Index<'m>,
@@ -67,7 +71,9 @@ impl<'m> Pager<'m> {
         packing: Packing,
         image: &'m mut [u8],
     ) -> Pager<'m> {
-        Pager { slices, index, pool, arena, packing, image, moving: None, round: 0 }
+        let (image, others) = image.split_at_mut(packing.image_bytes());
+        let cold = Cold::new(others);
+        Pager { slices, index, pool, arena, packing, image, moving: None, cold, round: 0 }
     }
 
     /// A slice.
@@ -121,7 +127,11 @@ impl<'m> Pager<'m> {
         let mut usage = Usage::default();
         for (_, slice) in self.slices.iter() {
             let pages = u32::from(slice.pages);
-            if slice.resident() { usage.l1 += pages } else { usage.l2 += pages }
+            match slice.place {
+                Place::Device(_) => usage.l1 += pages,
+                Place::Arena(_) => usage.l2 += pages,
+                Place::Cold => usage.l3 += pages,
+            }
         }
         usage
     }
@@ -180,9 +190,11 @@ impl<'m> Pager<'m> {
     }
 
     /// One mapping less. What nobody maps and nobody could find is removed; the rest stays until its
-    /// pages are needed.
+    /// pages are needed. What is in the cold store is found there again.
     pub fn release(&mut self, id: SliceId) {
-        if self.slices.release(id) && !self.is_moving(id) {
+        let useless = self.slices.release(id);
+        let slice = self.slices.get(id);
+        if (useless || slice.refs == 0 && slice.is_cold()) && !self.is_moving(id) {
             self.discard(id);
         }
     }
@@ -212,13 +224,15 @@ impl<'m> Pager<'m> {
         if good { slice.computed = slice.planned } else { slice.planned = slice.computed }
     }
 
-    /// Removes the slice that has been unmapped for longest in page memory (or the arena). Returns
-    /// whether there was one.
+    /// Removes the slice that has been unmapped for longest in page memory (or the arena): one that is on its
+    /// way to the cold store only when there is no other. Returns whether there was one.
     pub fn reclaim(&mut self, resident: bool) -> bool {
         let wanted = |id: SliceId, slice: &Slice| {
             slice.resident() == resident && slice.needed != self.round && !self.is_moving(id)
         };
-        let Some(id) = self.slices.oldest_unmapped(wanted) else { return false };
+        let at_rest = |id: SliceId, slice: &Slice| slice.kept != Kept::Queued && wanted(id, slice);
+        let found = self.slices.oldest_unmapped(at_rest).or_else(|| self.slices.oldest_unmapped(wanted));
+        let Some(id) = found else { return false };
         self.discard(id);
         true
     }
@@ -328,9 +342,9 @@ impl<'m> Pager<'m> {
         self.go_on(device)
     }
 
-    /// Whether a move is not finished yet.
+    /// Whether the device is at work on a page.
     pub fn is_paging(&self) -> bool {
-        self.moving.is_some()
+        self.moving.is_some() || self.cold.is_copying()
     }
 
     /// Goes on with the move that is under way, if there is one.
@@ -404,6 +418,7 @@ impl<'m> Pager<'m> {
         match self.slices.get(id).place {
             Place::Arena(_) => Poll::Ready(Ok(())),
             Place::Device(pages) => device.copy_out(pages[page], self.image),
+            Place::Cold => panic!("a slice in the cold store has no image here"),
         }
     }
 
@@ -411,7 +426,7 @@ impl<'m> Pager<'m> {
     pub fn image(&self, id: SliceId, page: usize) -> &[u8] {
         match self.slices.get(id).place {
             Place::Arena(frames) => self.arena.image(frames[page]),
-            Place::Device(_) => self.image,
+            Place::Device(_) | Place::Cold => self.image,
         }
     }
 
@@ -469,6 +484,7 @@ impl<'m> Pager<'m> {
                 Poll::Ready(Ok(()))
             }
             Place::Device(pages) => device.copy_in(pages[page], image),
+            Place::Cold => panic!("an adopted slice has pages"),
         }
     }
 
@@ -476,6 +492,8 @@ impl<'m> Pager<'m> {
     pub fn settle_adopted(&mut self, id: SliceId, computed: u8, sealed: Option<u8>, hash: Option<SliceHash>) {
         let slice = self.slices.get_mut(id);
         (slice.planned, slice.computed, slice.sealed, slice.hash) = (computed, computed, sealed, hash);
+        // Whoever trusts a checkpoint does not pass that on to everybody who will ever read the store.
+        slice.kept = Kept::Done;
     }
 
     /// Notes where a walk over all mappings meets a slice first; returns where it did before.
@@ -498,6 +516,7 @@ impl<'m> Pager<'m> {
             self.give(moving.to, count);
             self.forget_if_unwanted(moving.slice);
         }
+        self.lose_cold();
         while self.reclaim_any_resident() {}
         let resident = |slice: &Slice| slice.refs > 0 && slice.resident();
         self.slices.for_each_mut(resident, |slice| (slice.planned, slice.computed) = (0, 0));
@@ -509,20 +528,21 @@ impl<'m> Pager<'m> {
         true
     }
 
-    /// Whether a slice is on its way to the other tier.
+    /// Whether a slice is on its way to another tier, and its pages are to stay for that.
     pub fn is_moving(&self, id: SliceId) -> bool {
-        self.moving.is_some_and(|moving| moving.slice == id)
+        self.moving.is_some_and(|moving| moving.slice == id) || self.cold.holds(id)
     }
 
     /// A slice whose last mapping went while it was on its way.
-    fn forget_if_unwanted(&mut self, id: SliceId) {
+    pub(super) fn forget_if_unwanted(&mut self, id: SliceId) {
         let slice = self.slices.get(id);
-        if slice.refs == 0 && !(slice.indexed && slice.complete()) {
+        if slice.refs == 0 && (slice.is_cold() || !(slice.indexed && slice.complete())) {
             self.discard(id);
         }
     }
 
     fn forget_identity(&mut self, id: SliceId) {
+        self.give_up(id);
         let slice = self.slices.get_mut(id);
         let hash = slice.hash.take();
         if core::mem::take(&mut slice.indexed)
@@ -532,17 +552,19 @@ impl<'m> Pager<'m> {
         }
     }
 
-    fn discard(&mut self, id: SliceId) {
+    pub(super) fn discard(&mut self, id: SliceId) {
         self.forget_identity(id);
         let slice = *self.slices.get(id);
+        self.cold.count -= u32::from(slice.is_cold());
         self.give(slice.place, usize::from(slice.pages));
         self.slices.remove(id);
     }
 
-    fn give(&mut self, place: Place, count: usize) {
+    pub(super) fn give(&mut self, place: Place, count: usize) {
         match place {
             Place::Device(pages) => self.pool.give(&pages[..count]),
             Place::Arena(frames) => frames[..count].iter().for_each(|&frame| self.arena.give(frame)),
+            Place::Cold => (),
         }
     }
 }

@@ -13,7 +13,7 @@ pub const SLICE_PAGES: usize = 8;
 pub struct SliceId(pub u32);
 
 /// The end of a list.
-const NOBODY: u32 = u32::MAX;
+pub(super) const NOBODY: u32 = u32::MAX;
 
 /// Where the pages of a slice are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +22,26 @@ pub enum Place {
     Device([PageId; SLICE_PAGES]),
     /// In the arena (L2), as they are or packed: a frame knows.
     Arena([FrameId; SLICE_PAGES]),
+    /// In the cold store (L3), under the slice's identity: it takes no memory here.
+    Cold,
 }
 
 impl Place {
     /// No pages yet.
     pub const EMPTY: Place = Place::Device([PageId(u32::MAX); SLICE_PAGES]);
+}
+
+/// How far a slice has come on its way into the cold store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nobody has asked for it.
+    No,
+    /// It waits to be handed over, or is being handed over.
+    Queued,
+    /// All of it was handed over.
+    Handed,
+    /// It is there, or is not to be put there.
+    Done,
 }
 
 /// One slice.
@@ -52,6 +67,12 @@ pub struct Slice {
     pub needed: u64,
     /// Where a walk over all mappings met it first: an agent's number and an entry.
     pub met: Option<(u16, u32)>,
+    /// Whether the cold store has it.
+    pub kept: Kept,
+    /// It was found in the cold store, and nobody's context has gone over it yet.
+    pub recalled: bool,
+    /// Neighbours in the queue of those that are to be handed to the cold store.
+    pub(super) queue: (u32, u32),
     /// Neighbours in the list of slices that nobody maps, or in the free list.
     older: u32,
     newer: u32,
@@ -69,6 +90,9 @@ pub const VACANT_SLICE: Slice = Slice {
     indexed: false,
     needed: 0,
     met: None,
+    kept: Kept::No,
+    recalled: false,
+    queue: (NOBODY, NOBODY),
     older: NOBODY,
     newer: NOBODY,
 };
@@ -77,6 +101,11 @@ impl Slice {
     /// Whether its pages are in page memory.
     pub const fn resident(&self) -> bool {
         matches!(self.place, Place::Device(_))
+    }
+
+    /// Whether its pages are in the cold store alone.
+    pub const fn is_cold(&self) -> bool {
+        matches!(self.place, Place::Cold)
     }
 
     /// Whether every token that it will have is computed.
@@ -96,7 +125,7 @@ impl Slice {
     pub fn device_pages(&self) -> &[PageId] {
         match &self.place {
             Place::Device(pages) => &pages[..usize::from(self.pages)],
-            Place::Arena(_) => panic!("a slice in the arena has no pages in page memory"),
+            Place::Arena(_) | Place::Cold => panic!("a slice that is elsewhere has no pages in page memory"),
         }
     }
 }
@@ -136,7 +165,8 @@ impl<'m> SliceTable<'m> {
     /// A new slice without pages that one agent maps.
     ///
     /// # Panics
-    /// When the table is full: it has a slot for every page of both tiers, and every slice has a page.
+    /// When the table is full: it has a slot for every page of both tiers and for the cold slices that there may
+    /// be, and every other slice has a page.
     pub fn create(&mut self) -> SliceId {
         let id = self.free;
         assert!(id != NOBODY, "there are more slices than pages");

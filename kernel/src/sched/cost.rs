@@ -1,5 +1,6 @@
-//! How many rows a step may have to stay under its latency target. Measured on the running device;
-//! it changes when things are computed and never what comes out.
+//! What a row and a page cost, measured on the running machine: how many rows a step may have to stay under its
+//! latency target, and whether a slice is fetched from the cold store or computed. It changes when things are
+//! computed, or that they are, and never what comes out.
 
 /// A running estimate of what a row costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,48 @@ impl RowCost {
         };
         (fit.min(u64::from(most)) as u32).max(LEAST_ROWS.min(most))
     }
+
+    /// Nanoseconds that so many rows take; `None` before anything is known.
+    #[must_use]
+    pub fn rows_ns(self, rows: u32) -> Option<u64> {
+        (self.row_ns > 0).then(|| self.row_ns.saturating_mul(u64::from(rows)))
+    }
+}
+
+/// A running estimate of what it costs to bring a page in from the cold store, from asking for it to having it in
+/// page memory; time in which the device computes is not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadCost {
+    /// Nanoseconds of a page; 0 before the first measurement.
+    page_ns: u64,
+    /// Pages measured, as far as that matters.
+    measured: u32,
+}
+
+/// Pages that have to be measured before a store may count as slow: the first ones of a medium are the slowest.
+pub const LEAST_PAGES: u32 = 16;
+
+impl LoadCost {
+    /// Nothing is known yet.
+    pub const UNKNOWN: LoadCost = LoadCost { page_ns: 0, measured: 0 };
+
+    /// What is known after a slice of `pages` took `load_us`.
+    #[must_use]
+    pub fn after(self, pages: u32, load_us: u64) -> LoadCost {
+        let measured = load_us.saturating_mul(1000) / u64::from(pages.max(1));
+        let page_ns = match self.page_ns {
+            0 => measured,
+            known => (known.saturating_mul(SMOOTHING - 1)).saturating_add(measured) / SMOOTHING,
+        };
+        LoadCost { page_ns: page_ns.max(1), measured: self.measured.saturating_add(pages).min(LEAST_PAGES) }
+    }
+
+    /// Whether fetching a slice costs less than computing it; so it is taken to be before both are known.
+    #[must_use]
+    pub fn pays(self, rows: RowCost, tokens: u32, pages: u32) -> bool {
+        let load_ns = self.page_ns.saturating_mul(u64::from(pages));
+        self.measured < LEAST_PAGES || rows.rows_ns(tokens).is_none_or(|rows_ns| load_ns < rows_ns)
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +100,18 @@ mod tests {
         assert_eq!(cost.rows_within(500_000, 128), 128);
         assert_eq!(cost.rows_within(1, 128), LEAST_ROWS);
         assert_eq!(cost.rows_within(500_000, 8), 8);
+    }
+
+    #[test]
+    fn a_slice_is_fetched_where_that_is_quicker() {
+        let rows = RowCost::UNKNOWN.after(64, 64_000);
+        let slow = LoadCost::UNKNOWN.after(8, 80_000);
+        assert!(slow.pays(rows, 64, 8), "eight pages say too little");
+        assert!(!slow.after(8, 80_000).pays(rows, 64, 8));
+        assert!(slow.after(8, 80_000).pays(RowCost::UNKNOWN, 64, 8));
+        assert!(LoadCost::UNKNOWN.after(16, 8_000).pays(rows, 64, 8));
+        // A slice of a page with one token is quickly computed.
+        assert!(!LoadCost::UNKNOWN.after(16, 32_000).pays(rows, 1, 1));
     }
 
     #[test]

@@ -56,6 +56,29 @@ pub enum Broken {
         /// The slice.
         slice: SliceId,
     },
+    /// A slice that is in the cold store alone is not whole, has no identity, or nobody maps it.
+    Cold {
+        /// The slice.
+        slice: SliceId,
+    },
+    /// More or fewer slices are cold, or on their way to the store, than count as such.
+    Storing {
+        /// Slices that are cold.
+        cold: usize,
+        /// Slices that wait to be handed over, or are being handed over.
+        queued: usize,
+        /// How many count as each.
+        counted: (usize, usize),
+    },
+    /// More slices are cold than there may be, or an agent maps one that its tokens alone would not make again.
+    ColdMapping {
+        /// The agent.
+        agent: Option<AgentId>,
+        /// Slices that are cold.
+        cold: u32,
+        /// Slices that may be.
+        most: u32,
+    },
     /// Rows of a slice are under way though no step is.
     InFlight {
         /// The slice.
@@ -166,6 +189,10 @@ impl Kernel<'_> {
         if promised > most {
             return Err(Broken::Promised { promised, most });
         }
+        let (cold, most) = (self.pager.cold(), self.config.cold_slices);
+        if cold > most {
+            return Err(Broken::ColdMapping { agent: None, cold, most });
+        }
         let most = self.config.pinned_pages;
         if pinned != self.pinned || pinned > most {
             return Err(Broken::Pins { pinned, counted: self.pinned, most });
@@ -235,6 +262,11 @@ impl Kernel<'_> {
             return Err(Broken::Cursor { agent });
         }
         let table = self.table(index);
+        let offers_cold = self.offers(index).iter().any(|offer| self.pager.slice(offer.slice).is_cold());
+        if offers_cold || rcb.committed.chain.is_none() && self.has_cold(index) {
+            let (cold, most) = (self.pager.cold(), self.config.cold_slices);
+            return Err(Broken::ColdMapping { agent: Some(agent), cold, most });
+        }
         let pages = table
             .iter()
             .chain(self.offers(index))

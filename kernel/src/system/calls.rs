@@ -12,6 +12,7 @@ use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::Event;
 use crate::layout::Layout;
 use crate::memory::admit::{self, Capacity, Demand, Unfit};
+use crate::memory::slices::Place;
 use crate::sample::Sampler;
 use crate::tool::CallNumber;
 
@@ -419,8 +420,11 @@ impl Kernel<'_> {
         let (mut l1_pages, mut l2_pages) = (0, 0);
         for mapping in self.table(index) {
             let slice = self.pager.slice(mapping.slice);
-            let pages = u32::from(slice.pages);
-            if slice.resident() { l1_pages += pages } else { l2_pages += pages }
+            match slice.place {
+                Place::Device(_) => l1_pages += u32::from(slice.pages),
+                Place::Arena(_) => l2_pages += u32::from(slice.pages),
+                Place::Cold => (),
+            }
         }
         Ok(Stat {
             agent,

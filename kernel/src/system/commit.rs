@@ -86,31 +86,35 @@ impl Kernel<'_> {
                 continue;
             }
             self.drop_lost_offers(index);
-            let rcb = self.rcb(index);
             let table = self.table(index);
             let lost = table.iter().any(|mapping| self.pager.slice(mapping.slice).computed == 0);
             if !lost {
                 continue;
             }
-            if rcb.committed.layout.tokens == rcb.context && rcb.generates() {
-                // It has said all that there is room for, and must not say it again.
-                self.stop(index, Finish::Context);
-                continue;
-            }
-            if rcb.committed.chain.is_none() {
-                // What it saw cannot be made again from its tokens alone.
-                self.fault(index, Fault::PagesLost);
-                continue;
-            }
-            let start = Cursor { layout: Layout::default(), chain: Some(self.root) };
-            let rcb = self.rcb_mut(index);
-            (rcb.cursor, rcb.committed) = (start, start);
-            rcb.strikes = 0;
-            // Whoever listens goes on listening: its context is computed when a message comes. Its attention
-            // counts anew too.
-            for mapping in self.table_mut(index) {
-                (mapping.mass, mapping.relevant) = (0, mapping.base);
-            }
+            self.go_to_start(index);
+        }
+    }
+
+    /// An agent goes back to the beginning of its context, and over what is left of it again: not all that it has
+    /// gone over is there any more.
+    pub(super) fn go_to_start(&mut self, index: usize) {
+        let rcb = self.rcb(index);
+        if rcb.committed.layout.tokens == rcb.context && rcb.generates() {
+            // It has said all that there is room for, and must not say it again.
+            return self.stop(index, Finish::Context);
+        }
+        if rcb.committed.chain.is_none() {
+            // What it saw cannot be made again from its tokens alone.
+            return self.fault(index, Fault::PagesLost);
+        }
+        let start = Cursor { layout: Layout::default(), chain: Some(self.root) };
+        let rcb = self.rcb_mut(index);
+        (rcb.cursor, rcb.committed) = (start, start);
+        rcb.strikes = 0;
+        // Whoever listens goes on listening: its context is computed when a message comes. Its attention counts
+        // anew too.
+        for mapping in self.table_mut(index) {
+            (mapping.mass, mapping.relevant) = (0, mapping.base);
         }
     }
 
@@ -160,6 +164,7 @@ impl Kernel<'_> {
                 self.pager.publish(mapping.slice);
                 self.emit(Event::Sealed { agent, base: mapping.base, tokens });
             }
+            self.keep(index, mapping);
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Config {
     pub l2_frames: u32,
     /// Packed frames of the arena.
     pub packed_frames: u32,
+    /// Slices that agents may map while they are in the cold store alone; 0 where there is no store.
+    pub cold_slices: u32,
     /// Pages that agents may pin in all; no agent's working set can count on them.
     pub pinned_pages: u32,
     /// Rows of a step.
@@ -106,6 +108,7 @@ impl Config {
             l1_pages,
             l2_frames,
             packed_frames: 0,
+            cold_slices: 0,
             pinned_pages: 0,
             rows: 128,
             segments,
@@ -150,10 +153,15 @@ impl Config {
         self.slice_limits.worst_slices(self.context)
     }
 
-    /// Slices that there can be: each has at least a page or a frame, but for the one that each agent
-    /// may just have begun.
+    /// Slices that there can be: each has at least a page or a frame, but for the cold ones and the one that each
+    /// agent may just have begun.
     pub const fn slices(&self) -> u32 {
-        self.l1_pages + self.l2_frames + self.packed_frames + self.agents as u32
+        self.l1_pages + self.l2_frames + self.packed_frames + self.cold_slices + self.agents as u32
+    }
+
+    /// Bytes of the images that pages are in on their way: one, and where there is a store one for each way.
+    pub const fn image_bytes(&self, packing: &Packing) -> usize {
+        if self.cold_slices == 0 { packing.image_bytes() } else { 3 * packing.image_bytes() }
     }
 
     /// Bytes of the arena for pages of a layout.

@@ -14,7 +14,7 @@ use crate::sched::ready::{Link, VACANT_LINK};
 use crate::tool::OpenCall;
 
 /// The tables that a kernel works in. The numbers are those of [`Sizes`](super::Sizes), of the arena and
-/// of a page's image:
+/// of the images of pages on their way:
 ///
 /// ```
 /// # use agentos_hal::KvType;
@@ -36,7 +36,7 @@ use crate::tool::OpenCall;
 ///     { SIZES.pages },
 ///     { SIZES.frames },
 ///     { CONFIG.arena_bytes(&PACKING) },
-///     { PACKING.image_bytes() },
+///     { CONFIG.image_bytes(&PACKING) },
 ///     { SIZES.rows },
 ///     { SIZES.spans },
 ///     { SIZES.segments },

@@ -85,7 +85,9 @@ impl Kernel<'_> {
             let mapping = kernel.table(source)[entry];
             let slice = kernel.pager.slice(mapping.slice);
             let end = mapping.base + u32::from(slice.computed);
-            (slice.complete() && mapping.base >= forward.start && end <= most).then_some((mapping, end))
+            // What is in the cold store alone might not come, and then the receiver's tokens would not make it.
+            let whole = slice.complete() && !slice.is_cold();
+            (whole && mapping.base >= forward.start && end <= most).then_some((mapping, end))
         };
         let mut received = self.rcb(index).received;
         let mut last_end = None;
@@ -173,7 +175,8 @@ impl Kernel<'_> {
     /// has.
     pub(super) fn take_offer(&mut self, index: usize) -> bool {
         let at = self.rcb(index).cursor.layout;
-        if self.next_offer(index) != Some(at.tokens) {
+        // Behind it the agent can be made again from its tokens no more, so all before it has to be there.
+        if self.next_offer(index) != Some(at.tokens) || self.has_cold(index) {
             return false;
         }
         let offers = self.rcb(index).offers;

@@ -3,7 +3,7 @@
 //! * [`config`]: all sizes, one checked value.
 //! * [`storage`]: the tables that a host lends. [`memory`]: all of them as one value.
 //! * `plan`: who is in the next step, and with which rows.
-//! * `room`: page memory for those who are.
+//! * `room`: page memory for those who are. [`cold`]: what the cold store has and gets.
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
 //!   with whose priority.
@@ -12,6 +12,7 @@
 //! * [`audit`]: whether the books agree.
 
 pub mod audit;
+pub mod cold;
 pub mod config;
 pub mod latency;
 pub mod memory;
@@ -37,7 +38,7 @@ use core::task::Poll;
 
 use heapless::Vec;
 
-use agentos_hal::{Clock, DeviceError, LayerRange, Step, StepReport, SubmitError, TensorDevice};
+use agentos_hal::{Clock, ColdStore, DeviceError, LayerRange, Step, StepReport, SubmitError, TensorDevice};
 
 use crate::agent::{AgentId, Rcb, State, legal};
 use crate::event::{Event, EventRing, Record};
@@ -68,6 +69,9 @@ pub struct Devices<'d> {
     pub tools: &'d mut dyn Bus,
     /// What agents that are guarded may say; [`Unguarded`](crate::guard::Unguarded) where none is.
     pub guard: &'d mut dyn Guard,
+    /// What slices outlive the system in; [`NoStore`](agentos_hal::NoStore) where there is none. Used only where
+    /// [`Config::cold_slices`] is not 0.
+    pub store: &'d mut dyn ColdStore,
 }
 
 /// What a tick has come to.
@@ -164,6 +168,10 @@ pub struct Figures {
     pub promised: u32,
     /// Pages in use.
     pub usage: Usage,
+    /// Where agents found the slices that they looked for.
+    pub hits: cold::Hits,
+    /// What came from the cold store and went to it.
+    pub store: cold::StoreFigures,
 }
 
 /// The kernel.
@@ -191,6 +199,7 @@ pub struct Kernel<'m> {
     interrupts: &'m Interrupts,
     policy: Policy,
     cost: RowCost,
+    keeper: cold::Keeper,
     phase: Phase,
     now_us: u64,
     pinned: u32,
@@ -293,6 +302,7 @@ impl<'m> Kernel<'m> {
             interrupts: storage.interrupts,
             policy: select::least_recently_relevant,
             cost: RowCost::UNKNOWN,
+            keeper: cold::Keeper::default(),
             phase: Phase::Resting,
             now_us: 0,
             pinned: 0,
@@ -319,6 +329,7 @@ impl<'m> Kernel<'m> {
         self.now_us = devices.clock.now().micros;
         if !self.transfer_has_begun() {
             self.look_at_tools(devices.tools);
+            self.look_at_store(devices.store);
         }
         let tick = match self.phase {
             Phase::Lost => Tick::DeviceLost,
@@ -371,7 +382,8 @@ impl<'m> Kernel<'m> {
     /// Figures of the whole system.
     pub fn figures(&self) -> Figures {
         let promised = self.agents.iter().filter_map(|slot| slot.rcb.as_ref()).map(|rcb| rcb.reserved).sum();
-        Figures { promised, usage: self.pager.usage(), ..self.figures }
+        let (usage, hits, store) = (self.pager.usage(), self.keeper.hits, self.store_figures());
+        Figures { promised, usage, hits, store, ..self.figures }
     }
 
     /// Times from what made agents ready to their first step after it.
@@ -402,6 +414,11 @@ impl<'m> Kernel<'m> {
             Poll::Ready(Err(error)) => return self.page_failed(error),
             Poll::Ready(Ok(_)) => (),
         }
+        match self.move_cold(devices, !self.shutdown && self.transfer.is_none()) {
+            Poll::Pending => return Tick::Pending,
+            Poll::Ready(Err(error)) => return self.page_failed(error),
+            Poll::Ready(Ok(())) => (),
+        }
         if self.shutdown {
             return Tick::Halted;
         }
@@ -409,10 +426,11 @@ impl<'m> Kernel<'m> {
             return Tick::Pending;
         }
         self.admit_waiting();
-        match self.plan(devices.tensor, devices.guard) {
+        match self.plan(devices.tensor, devices.guard, devices.store) {
             plan::Planned::Step => self.submit(devices),
-            // What was not delivered yet, for there was so much, may give somebody work.
-            plan::Planned::Nothing if self.interrupts.is_pending() => Tick::Pending,
+            // What was not delivered yet, for there was so much, may give somebody work; and what is to be stored
+            // is not durable yet.
+            plan::Planned::Nothing if self.interrupts.is_pending() || self.is_storing() => Tick::Pending,
             plan::Planned::Nothing => Tick::Idle,
             plan::Planned::Paging => Tick::Pending,
             plan::Planned::Failed(error) => {
@@ -607,7 +625,7 @@ fn check(config: &Config, storage: &Storage<'_>, packing: &Packing) -> Result<()
         ("pages", storage.pages.len(), sizes.pages),
         ("frames", storage.frames.len(), sizes.frames),
         ("arena", storage.arena.len(), arena),
-        ("image", storage.image.len(), packing.image_bytes()),
+        ("image", storage.image.len(), config.image_bytes(packing)),
         ("rows", storage.rows.len(), sizes.rows),
         ("spans", storage.spans.len(), sizes.spans),
         ("riders", storage.riders.len(), sizes.spans),

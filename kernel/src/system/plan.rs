@@ -4,7 +4,7 @@
 //! as are left, but for one that every agent behind it in its level may need to go on. What a more
 //! urgent agent could not get yet is held back from the less urgent.
 
-use agentos_hal::{LayerRange, PAGE_TOKENS, PageError, Row, Segment, Span, TensorDevice, Want};
+use agentos_hal::{ColdStore, LayerRange, PAGE_TOKENS, PageError, Row, Segment, Span, TensorDevice, Want};
 
 use super::Kernel;
 use super::room::Room;
@@ -41,6 +41,8 @@ pub(super) struct Round<'g> {
     pub behind: u32,
     /// Says what guarded agents may say.
     pub guard: &'g mut dyn Guard,
+    /// Has what nobody here has computed.
+    pub store: &'g mut dyn ColdStore,
 }
 
 /// What came of asking one agent.
@@ -64,13 +66,18 @@ enum Place {
 
 impl Kernel<'_> {
     /// Lays out the next step.
-    pub(super) fn plan(&mut self, device: &mut dyn TensorDevice, guard: &mut dyn Guard) -> Planned {
+    pub(super) fn plan(
+        &mut self,
+        device: &mut dyn TensorDevice,
+        guard: &mut dyn Guard,
+        store: &mut dyn ColdStore,
+    ) -> Planned {
         self.step.clear();
         self.pager.begin_round();
         let layer = self.config.relevance_layer;
         self.step.counters = LayerRange { start: layer, end: layer + 1 };
         let rows = self.cost.rows_within(self.config.step_target_us, self.config.rows);
-        let mut round = Round { rows, held: 0, moves: self.config.moves_per_tick, behind: 0, guard };
+        let mut round = Round { rows, held: 0, moves: self.config.moves_per_tick, behind: 0, guard, store };
         let outcome = match self.suspect() {
             Some(index) => self.ask(index, &mut round, device).map(|_| ()),
             None => self.ask_all(&mut round, device),
@@ -144,9 +151,9 @@ impl Kernel<'_> {
         round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Asked, PageError> {
-        self.map_computed(index);
+        self.map_computed(index, round.store);
         while self.take_offer(index) {
-            self.map_computed(index);
+            self.map_computed(index, round.store);
         }
         if !self.rcb(index).has_work() {
             self.come_to_rest(index);
@@ -194,11 +201,11 @@ impl Kernel<'_> {
     }
 
     /// Maps slices that were computed already, as far as they follow each other.
-    fn map_computed(&mut self, index: usize) {
+    fn map_computed(&mut self, index: usize, store: &dyn ColdStore) {
         while self.placeable(index) > 0 && self.rcb(index).cursor.layout.open == 0 {
             let at = self.rcb(index).cursor.layout.slices as usize;
             let known = self.table(index).get(at).map(|mapping| mapping.slice);
-            let Some(id) = known.or_else(|| self.map_equal(index)) else { return };
+            let Some(id) = known.or_else(|| self.map_equal(index, store)) else { return };
             let slice = self.pager.slice(id);
             if !slice.complete() {
                 return;
@@ -208,24 +215,48 @@ impl Kernel<'_> {
                 return;
             }
             self.skip(index, tokens);
+            self.keep(index, self.table(index)[at]);
         }
     }
 
     /// Maps the slice that another context made of the same tokens behind the same prefix, if there is
     /// one.
-    fn map_equal(&mut self, index: usize) -> Option<SliceId> {
-        let (hash, _) = self.identity(index)?;
-        let id = self.find_equal(index, hash)?;
-        self.pager.retain(id);
+    fn map_equal(&mut self, index: usize, store: &dyn ColdStore) -> Option<SliceId> {
+        let id = self.take_equal(index, self.identity(index)?, store)?;
         self.map(index, id);
         Some(id)
     }
 
-    /// A slice of an identity. A bounded agent finds none: what it keeps depends on its own rows' attention
-    /// to all that came before, which nobody else's rows can give it.
-    fn find_equal(&self, index: usize, hash: SliceHash) -> Option<SliceId> {
-        let exact = self.rcb(index).memory == MemoryMode::Exact;
-        if exact { self.pager.find(hash) } else { None }
+    /// A slice of an identity and length, with one mapping more: one of this system, or one that the store has. A
+    /// bounded agent finds none: what it keeps depends on its own rows' attention to all that came before, which
+    /// nobody else's rows can give it.
+    fn take_equal(
+        &mut self,
+        index: usize,
+        (hash, tokens): (SliceHash, u8),
+        store: &dyn ColdStore,
+    ) -> Option<SliceId> {
+        if self.rcb(index).memory != MemoryMode::Exact {
+            return None;
+        }
+        let Some(id) = self.pager.find(hash) else {
+            let id = self.recall(hash, tokens, store)?;
+            self.keeper.hits.l3 += 1;
+            return Some(id);
+        };
+        self.pager.retain(id);
+        let slice = self.pager.slice(id);
+        let (resident, cold) = (slice.resident(), slice.is_cold());
+        let hits = &mut self.keeper.hits;
+        let tier = if resident {
+            &mut hits.l1
+        } else if cold {
+            &mut hits.l3
+        } else {
+            &mut hits.l2
+        };
+        *tier += 1;
+        Some(id)
     }
 
     /// The identity and length of the slice that begins at the cursor, when all of its tokens are known
@@ -262,7 +293,7 @@ impl Kernel<'_> {
     }
 
     /// Tokens that need not be computed if somebody else did: all but the last, whose outcome an agent
-    /// that answers needs for itself; and none of a bounded agent, as in [`Kernel::find_equal`].
+    /// that answers needs for itself; and none of a bounded agent, as in [`Kernel::take_equal`].
     fn skippable(&self, index: usize) -> u32 {
         let rcb = self.rcb(index);
         if rcb.memory != MemoryMode::Exact {
@@ -280,14 +311,16 @@ impl Kernel<'_> {
     /// Moves the cursor over tokens that are computed.
     fn skip(&mut self, index: usize, tokens: u32) {
         let base = self.rcb(index).cursor.layout.tokens;
+        let (at, _) = self.next_place(index);
+        let recalled = self.pager.take_recalled(self.table(index)[at].slice);
         for _ in 0..tokens {
             self.advance(index);
         }
         let rcb = self.rcb_mut(index);
         rcb.committed = rcb.cursor;
         let end = base + tokens;
-        // What it had computed before it went back is no gain.
-        let shared = end.saturating_sub(rcb.reached.max(base));
+        // What it had computed before it went back is no gain, and what comes from the store counts once it came.
+        let shared = if recalled { 0 } else { end.saturating_sub(rcb.reached.max(base)) };
         rcb.reached = rcb.reached.max(end);
         rcb.metrics.shared += u64::from(shared);
         if shared > 0 {
@@ -337,14 +370,14 @@ impl Kernel<'_> {
         let mut rows = 0;
         while rows < most && self.placeable(index) > 0 {
             let begins = self.rcb(index).cursor.layout.open == 0;
-            if begins && let Place::NotNow = self.begin_slice(index, rows) {
+            if begins && let Place::NotNow = self.begin_slice(index, rows, round.store) {
                 break;
             }
             let (at, offset) = self.next_place(index);
             let id = self.table(index)[at].slice;
             let slice = *self.pager.slice(id);
             if !slice.resident() {
-                // An equal slice that was found in the arena: the next round brings it in.
+                // An equal slice that was found in the arena or the store: the next round brings it in.
                 break;
             }
             let computed = usize::from(slice.computed).saturating_sub(offset) as u32;
@@ -433,7 +466,7 @@ impl Kernel<'_> {
     }
 
     /// A slice begins at the cursor: one that is mapped already, an equal one, or a new one.
-    fn begin_slice(&mut self, index: usize, rows: u32) -> Place {
+    fn begin_slice(&mut self, index: usize, rows: u32, store: &dyn ColdStore) -> Place {
         let at = self.rcb(index).cursor.layout.slices as usize;
         if at < self.table(index).len() {
             return Place::Here;
@@ -444,13 +477,11 @@ impl Kernel<'_> {
             return Place::NotNow;
         }
         let identity = self.identity(index);
-        let id = match identity.and_then(|(hash, _)| self.find_equal(index, hash)) {
-            Some(equal) => {
-                self.pager.retain(equal);
-                equal
-            }
-            None => self.pager.create(identity),
-        };
+        let id = identity.and_then(|identity| self.take_equal(index, identity, store)).unwrap_or_else(|| {
+            let looked = identity.is_some() && self.rcb(index).memory == MemoryMode::Exact;
+            self.keeper.hits.none += u64::from(looked);
+            self.pager.create(identity)
+        });
         self.pager.need(id);
         self.map(index, id);
         Place::Here

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::memory::evict::{self, Tenant};
 use crate::memory::pager::Moved;
-use crate::memory::{Fidelity, SliceId};
+use crate::memory::{Fidelity, Mapping, SliceId};
 
 /// Whether an agent has its pages.
 pub(super) enum Room {
@@ -73,6 +73,18 @@ impl Kernel<'_> {
                 continue;
             }
             let pages = u32::from(slice.pages);
+            if slice.is_cold() {
+                match self.recall_page_in(index, mapping, round, device)? {
+                    Move::Done(pages) => brought += pages,
+                    Move::NoRoom => short = Some(pages),
+                    // Its pages are taken already.
+                    Move::Later => short = Some(0),
+                }
+                if short.is_some() {
+                    break;
+                }
+                continue;
+            }
             if brought == 0 {
                 let id = self.rcb(index).id;
                 self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
@@ -97,6 +109,32 @@ impl Kernel<'_> {
             self.emit(Event::PagedIn { agent, pages: brought });
         }
         Ok(short)
+    }
+
+    /// Brings a slice in from the cold store, as far as that can be done now.
+    fn recall_page_in(
+        &mut self,
+        index: usize,
+        mapping: Mapping,
+        round: &mut Round<'_>,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Move, PageError> {
+        if self.pager.loading() != Some(mapping.slice) {
+            let pages = u32::from(self.pager.slice(mapping.slice).pages);
+            let may = round.moves > 0 && !self.pager.is_paging() && self.pager.loading().is_none();
+            if !may || !self.make_room(index, pages, round, device)? {
+                return Ok(Move::NoRoom);
+            }
+            round.moves -= 1;
+            let id = self.rcb(index).id;
+            self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
+            self.pager.begin_load(mapping.slice, id, self.now_us, self.figures.device_us);
+        }
+        match self.receive(device, round.store) {
+            Poll::Ready(Ok(true)) => Ok(Move::Done(0)),
+            Poll::Ready(Ok(false)) | Poll::Pending => Ok(Move::Later),
+            Poll::Ready(Err(error)) => Err(error),
+        }
     }
 
     fn bring_in(
@@ -195,7 +233,7 @@ impl Kernel<'_> {
         device: &mut dyn TensorDevice,
     ) -> Result<bool, PageError> {
         while self.pager.free() < pages + round.held {
-            if self.pager.reclaim(true) {
+            if self.pager.reclaim(true) || self.pager.cancel_load() {
                 continue;
             }
             let Some((victim, slice)) = self.victim(index) else { return Ok(false) };

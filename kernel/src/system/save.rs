@@ -271,11 +271,27 @@ impl Kernel<'_> {
         Some((0..slot).filter(|&before| self.is_saved(only, before)).count() as u16)
     }
 
-    /// Entries of an agent's page table that are written: none where the tokens do.
+    /// Entries of an agent's page table that are written: none where the tokens do, and from the first one that is
+    /// in the cold store alone none either. Whoever reads the checkpoint finds that slice there again, or computes it
+    /// and what comes behind it, to the same bits.
     fn saved_entries(&self, slot: usize, contents: Contents) -> u32 {
         let rcb = self.rcb(slot);
         let tokens_do = contents == Contents::Tokens && rcb.committed.chain.is_some();
-        if tokens_do || rcb.mapped == 0 { 0 } else { rcb.committed.layout.slices }
+        if tokens_do || rcb.mapped == 0 {
+            return 0;
+        }
+        let entries = rcb.committed.layout.slices;
+        let table = &self.table(slot)[..entries as usize];
+        let cold = table.iter().position(|mapping| self.pager.slice(mapping.slice).is_cold());
+        cold.map_or(entries, |first| first as u32)
+    }
+
+    /// Where so many entries of an agent's page table end, which are not all that it has.
+    fn cursor_behind(&self, slot: usize, entries: u32) -> Cursor {
+        let (before, behind) = self.table(slot).split_at(entries as usize);
+        let pages = before.iter().map(|mapping| u32::from(self.pager.slice(mapping.slice).pages)).sum();
+        let chain = before.last().map_or(Some(self.root), |last| self.pager.slice(last.slice).hash);
+        Cursor { layout: Layout { tokens: behind[0].base, slices: entries, pages, open: 0 }, chain }
     }
 
     /// The entry of an agent's page table, or behind those the slice that was sent to it, that has this
@@ -292,7 +308,11 @@ impl Kernel<'_> {
     fn agent_record(&self, slot: usize, only: Option<AgentId>, contents: Contents) -> AgentRecord {
         let rcb = self.rcb(slot);
         let mapped = self.saved_entries(slot, contents);
-        let start = Cursor { layout: Layout::default(), chain: Some(self.root) };
+        let committed = match mapped {
+            0 => Cursor { layout: Layout::default(), chain: Some(self.root) },
+            all if all == rcb.committed.layout.slices => rcb.committed,
+            some => self.cursor_behind(slot, some),
+        };
         AgentRecord {
             state: rcb.state,
             parent: rcb.parent.and_then(|parent| self.number_of(only, parent)),
@@ -304,7 +324,7 @@ impl Kernel<'_> {
             offers: rcb.offers,
             offers_taken: rcb.offers_taken,
             received: rcb.received,
-            committed: if mapped > 0 { rcb.committed } else { start },
+            committed,
             reached: rcb.reached,
             turn_tokens: rcb.turn_tokens,
             turn_over: rcb.turn_over,

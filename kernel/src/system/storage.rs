@@ -100,7 +100,7 @@ pub struct Storage<'m> {
     pub frames: &'m mut [u32],
     /// The arena: [`Config::arena_bytes`].
     pub arena: &'m mut [u8],
-    /// One page's image.
+    /// Images of pages on their way: [`Config::image_bytes`].
     pub image: &'m mut [u8],
     /// Per row of a step.
     pub rows: &'m mut [Row],

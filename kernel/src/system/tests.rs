@@ -16,6 +16,7 @@ use crate::agent::*;
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::VACANT_RECORD;
 use crate::fake::{FakeDevice, Hitch, SHAPE, VOCAB};
+use crate::fake_store::FakeStore;
 use crate::layout::{Delimiter, SliceLimits};
 use crate::memory::index::VACANT_SLOT;
 use crate::memory::pack::Packing;
@@ -25,6 +26,7 @@ use crate::sample::{Sampling, Weighed};
 use crate::sched::ready::VACANT_LINK;
 
 mod checkpoint;
+mod cold;
 mod crowd;
 mod device;
 mod found;
@@ -61,6 +63,7 @@ struct Rig {
     events: Vec<Event>,
     bus: tools::Bench,
     guard: tools::Form,
+    store: FakeStore,
 }
 
 const CONFIG: Config = Config {
@@ -100,7 +103,7 @@ impl Rig {
             pages: leak(PageId(0), sizes.pages),
             frames: leak(0, sizes.frames),
             arena: leak(0, config.arena_bytes(&PACKING)),
-            image: leak(0, PACKING.image_bytes()),
+            image: leak(0, config.image_bytes(&PACKING)),
             rows: leak(VACANT_ROW, sizes.rows),
             spans: leak(Span { rows: 0, segments: 0 }, sizes.spans),
             riders: leak(VACANT_RIDER, sizes.spans),
@@ -127,6 +130,7 @@ impl Rig {
             events: Vec::new(),
             bus: tools::Bench::default(),
             guard: tools::Form::default(),
+            store: FakeStore::default(),
         }
     }
 
@@ -159,6 +163,7 @@ impl Rig {
             clock: &self.clock,
             tools: &mut self.bus,
             guard: &mut self.guard,
+            store: &mut self.store,
         });
         self.drain();
         self.kernel.audit().unwrap();
@@ -219,6 +224,7 @@ fn spec(tag: u64, tokens: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
+        persist: false,
         tag,
     }
 }

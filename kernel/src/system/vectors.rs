@@ -9,8 +9,8 @@ use crate::watch;
 /// What a vector does.
 type Handler = for<'k, 'm> fn(&'k mut Kernel<'m>, &Posted);
 
-/// The vector table. The cold store and synchronisation have no devices in this kernel yet: their
-/// interrupts are counted and reported.
+/// The vector table. What pages, devices and the cold store do is done where it happens: their interrupts are counted
+/// and reported. Synchronisation has no device in this kernel yet.
 const fn handler(vector: VectorId) -> Handler {
     match vector {
         VectorId::ContextFull => context_full,
@@ -20,8 +20,8 @@ const fn handler(vector: VectorId) -> Handler {
         VectorId::Watchdog => watchdog,
         VectorId::Shutdown => shutdown,
         VectorId::ToolInvoke | VectorId::ToolDone | VectorId::ToolTimeout => tool,
-        VectorId::PageFault | VectorId::DeviceFault => reported,
-        VectorId::SyncDrift | VectorId::PerceptionErr | VectorId::StoreDone | VectorId::StoreErr => reported,
+        VectorId::PageFault | VectorId::DeviceFault | VectorId::StoreDone | VectorId::StoreErr => reported,
+        VectorId::SyncDrift | VectorId::PerceptionErr => reported,
     }
 }
 

@@ -113,8 +113,17 @@ pub enum CliError {
     Weights(PrepareError),
     /// A tool cannot be had, or its call came to nothing.
     Tools(String),
+    /// The cold store cannot be opened.
+    Store {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        error: agentos_store::OpenError,
+    },
     /// A replay of a team with tools was asked for.
     ReplayWithTools,
+    /// A replay of a team with a store was asked for.
+    ReplayWithStore,
 }
 
 impl CliError {
@@ -170,6 +179,11 @@ impl std::fmt::Display for CliError {
             CliError::Library(error) => error.fmt(f),
             CliError::Weights(error) => error.fmt(f),
             CliError::Tools(reason) => f.write_str(reason),
+            CliError::Store { path, error } => write!(f, "{}: {error}", path.display()),
+            CliError::ReplayWithStore => f.write_str(
+                "--replay cannot be had with a store: what it has is not in the team file; without --replay, or without \
+                 --store and [store], it runs",
+            ),
             CliError::ReplayWithTools => f.write_str(
                 "--replay cannot be had with tools: what they say is not in the team file; without --replay, or a team \
                  without [agent.tools], it runs",

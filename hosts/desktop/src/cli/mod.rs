@@ -23,6 +23,7 @@ mod recall;
 mod report;
 mod run;
 mod schema;
+mod store;
 mod stream;
 mod tooling;
 mod tools;

@@ -19,6 +19,7 @@ use super::knowledge::{self, LibraryOptions};
 use super::load;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::prompt;
+use super::store::ColdFile;
 use super::tooling::Toolset;
 use crate::boot::{Boot, KernelBytes};
 use crate::device::Device;
@@ -33,7 +34,7 @@ use crate::team::runner::{
 };
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
 use crate::team::tools::{Choose, Question, by_likeness};
-use crate::team::{self, Team};
+use crate::team::{self, StoreFile, Team};
 use crate::text::{Template, Tokenizer};
 
 /// `agentos run`.
@@ -72,6 +73,9 @@ pub struct Run {
     /// Go on from a file that --checkpoint has written, of the same team and model
     #[arg(long, value_name = "FILE")]
     restore: Option<PathBuf>,
+    /// Keep what exact agents compute in a file, and find there what any run with this model has computed
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
 }
 
 /// A team's text side: what is there before the device.
@@ -88,10 +92,17 @@ const REPLAY_S: i64 = 0;
 
 impl Run {
     pub fn run(&self, start: Instant) -> Result<(), CliError> {
-        let team = match &self.team {
+        let mut team = match &self.team {
             Some(path) => team::read(path)?,
             None => team::builtin(),
         };
+        if let Some(path) = &self.store {
+            let size_mb = team.store.and_then(|store| store.size_mb);
+            team.store = Some(StoreFile { path: path.clone(), size_mb });
+        }
+        if self.replay.is_some() && team.store.is_some() {
+            return Err(CliError::ReplayWithStore);
+        }
         let path = self.model.path_or(team.model.as_deref())?;
         let interrupt = Interrupt::listen().map_err(CliError::Signals)?;
 
@@ -113,15 +124,22 @@ impl Run {
 
         let Prepared { tokenizer, template, delimiters, plan, config } = prepared;
         let ends = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_end_of_generation(id)).collect();
+        let identity = model::identity(&file);
+        let mut store = ColdFile::open(team.store.as_ref(), &identity, &config, &file.model.shape)?;
         let mut boot = Boot::new(config, &file.model.shape, delimiters, ends);
-        let kernel = boot.kernel(&model::identity(&file)).expect("the tables have the sizes of their kernel");
+        let kernel = boot.kernel(&identity).expect("the tables have the sizes of their kernel");
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
         let clock = match self.replay {
             Some(_) => RunClock::replay(),
             None => RunClock::Real(SystemClock::since(start)),
         };
         let mut weights = file.weights();
-        let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
+        let machine = Machine {
+            device: device.tensor_device(),
+            model: file.model,
+            weights: &mut weights,
+            store: store.cold_store(),
+        };
         let tooling = toolset.open(&team, &plan.kits, &tokenizer)?;
         let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock, tooling);
 

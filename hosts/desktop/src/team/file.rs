@@ -19,12 +19,13 @@ use super::error::{Problem, TeamError, quoted};
 use super::knowledge::KnowledgeUse;
 use super::section::{Section, Setting, shown};
 use super::source::{Source, read_team_file};
-use super::spec::{Agent, Memory, Schedule, Team};
+use super::spec::{Agent, Memory, Schedule, StoreFile, Team};
 use super::{server_section, tool_section};
 
-const TEAM_KEYS: &[&str] = &["model", "document", "memory", "schedule", "server", "agent"];
+const TEAM_KEYS: &[&str] = &["model", "document", "memory", "store", "schedule", "server", "agent"];
 const DOCUMENT_KEYS: &[&str] = &["text"];
 const MEMORY_KEYS: &[&str] = &["l1_tokens", "l2_mb"];
+const STORE_KEYS: &[&str] = &["path", "size_mb"];
 const SCHEDULE_KEYS: &[&str] = &["step_ms", "quantum"];
 const AGENT_KEYS: &[&str] = &[
     "name",
@@ -35,6 +36,7 @@ const AGENT_KEYS: &[&str] = &[
     "after",
     "memory",
     "l1_tokens",
+    "persist",
     "max_tokens",
     "context",
     "max_seconds",
@@ -88,11 +90,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Team, TeamError> {
     let model = team.words("model")?.map(|name| beside(path, name.value));
     let document = document(&source, &team)?;
     let memory = memory(&team)?;
+    let store = store(path, &team)?;
     let schedule = schedule(&team)?;
     let servers = server_section::servers(&source, &team)?;
     let declared = declared(&source, &team, &servers)?;
     let agents = check::agents(&source, declared)?;
-    Ok(Team { path: path.to_owned(), model, document, memory, schedule, servers, agents })
+    Ok(Team { path: path.to_owned(), model, document, memory, store, schedule, servers, agents })
 }
 
 fn beside(path: &Path, name: &str) -> std::path::PathBuf {
@@ -128,6 +131,13 @@ fn memory(team: &Section<'_>) -> Result<Memory, TeamError> {
         l1_tokens: section.whole_u32("l1_tokens", PAGED_TOKENS)?.map(|tokens| tokens.value),
         l2_mb: section.whole_u32("l2_mb", 0..=1 << 20)?.map(|mb| mb.value),
     })
+}
+
+fn store(path: &Path, team: &Section<'_>) -> Result<Option<StoreFile>, TeamError> {
+    let Some(section) = team.section("store", "[store]", STORE_KEYS)? else { return Ok(None) };
+    let name = section.words("path")?.ok_or_else(|| section.missing("path"))?;
+    let size_mb = section.whole_u32("size_mb", 1..=1 << 24)?.map(|mb| mb.value);
+    Ok(Some(StoreFile { path: beside(path, name.value), size_mb }))
 }
 
 fn schedule(team: &Section<'_>) -> Result<Schedule, TeamError> {
@@ -167,6 +177,7 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
     let admission = section.choice("admission", &admissions, "\"wait\" or \"refuse\"")?;
     let copies = section.whole_u32("copies", 1..=MOST_AGENTS as u32)?;
     let after = section.list("after", "a list of names of agents", DeValue::as_str)?;
+    let memory = memory_mode(section)?;
     let agent = Agent {
         name: name.value.to_owned(),
         system: system.map(|text| Arc::from(text.value)),
@@ -175,7 +186,8 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
             Priority::new(level.value as u8).expect("its range was checked")
         }),
         after: Vec::new(),
-        memory: memory_mode(section)?,
+        memory,
+        persist: persist(section, memory)?,
         max_tokens: section.whole_u32("max_tokens", TOKENS)?.map_or(MAX_TOKENS, |tokens| tokens.value),
         context: context.map(|context| context.value),
         max_time_us: max_time_us(section)?,
@@ -270,6 +282,18 @@ fn memory_mode(section: &Section<'_>) -> Result<MemoryMode, TeamError> {
         }
         (_, None) => Ok(MemoryMode::Exact),
     }
+}
+
+/// What is left out of a context is not what anybody else's tokens would make, so only exact agents are kept.
+fn persist(section: &Section<'_>, memory: MemoryMode) -> Result<bool, TeamError> {
+    let exact = memory == MemoryMode::Exact;
+    let Some(persist) = section.truth("persist")? else { return Ok(exact) };
+    if persist.value && !exact {
+        let (key, with) = ("persist = true", "memory = \"bounded\"");
+        let accepted = "persist = true together with memory = \"exact\"";
+        return Err(section.error(persist.at, Problem::Conflict { key, with, accepted }));
+    }
+    Ok(persist.value)
 }
 
 fn max_time_us(section: &Section<'_>) -> Result<Option<u64>, TeamError> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::name::Names;
 use super::runner::Tiers;
 use super::spec::Agent;
+pub use super::store_summary::StoreSummary;
 
 /// A line: an event with its time on the kernel's clock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -95,6 +96,41 @@ pub enum LineEvent<'a> {
         direction: Direction,
         /// Pages.
         pages: u32,
+    },
+    /// A slice came from the cold store (L3): nobody computed it.
+    Recalled {
+        /// Who needed it first.
+        agent: Cow<'a, str>,
+        /// Its tokens.
+        tokens: u32,
+        /// Its pages.
+        pages: u32,
+        /// Microseconds from needing it to having it.
+        load_us: u32,
+    },
+    /// A slice that the cold store had does not come: it is computed.
+    RecallFailed {
+        /// Who needed it first.
+        agent: Cow<'a, str>,
+        /// Its tokens.
+        tokens: u32,
+        /// What is wrong: the names of [`agentos_kernel::memory::cold::StoreFault`].
+        reason: &'static str,
+    },
+    /// A slice is durable in the cold store.
+    Stored {
+        /// Slices that are still on their way to it.
+        waiting: u32,
+    },
+    /// The cold store does not store a slice.
+    StoreFailed {
+        /// What is wrong: the names of [`agentos_kernel::memory::cold::StoreFault`].
+        reason: &'static str,
+    },
+    /// Slices are computed rather than fetched from the cold store, or fetched again.
+    StoreSlow {
+        /// Whether computing is quicker.
+        slow: bool,
     },
     /// A message arrived.
     Message {
@@ -295,6 +331,15 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
         Event::PagedIn { agent, pages } => {
             LineEvent::Paged { agent: of(agent), direction: Direction::In, pages }
         }
+        Event::Recalled { agent, tokens, pages, load_us } => {
+            LineEvent::Recalled { agent: of(agent), tokens, pages, load_us }
+        }
+        Event::RecallFailed { agent, tokens, fault } => {
+            LineEvent::RecallFailed { agent: of(agent), tokens, reason: fault.name() }
+        }
+        Event::Stored { waiting } => LineEvent::Stored { waiting },
+        Event::StoreFailed { fault } => LineEvent::StoreFailed { reason: fault.name() },
+        Event::StoreSlow { slow } => LineEvent::StoreSlow { slow },
         Event::Message { from, to, tokens } => LineEvent::Message { from: from.map(of), to: of(to), tokens },
         Event::Finished { agent, finish, generated } => {
             LineEvent::Finished { agent: of(agent), reason: finish.name(), generated }
@@ -357,6 +402,8 @@ pub struct Summary {
     pub l1: Tier,
     /// Pages of the arena.
     pub l2: Tier,
+    /// The cold store; null without one.
+    pub store: Option<StoreSummary>,
 }
 
 /// Pages of a tier.
@@ -393,6 +440,8 @@ pub struct AgentSummary {
     pub recomputed: u64,
     /// Tokens that were mapped from others instead of computed.
     pub shared: u64,
+    /// Tokens whose slices it brought in from the cold store instead of computing them.
+    pub recalled: u64,
     /// Tokens that were mapped from slices that others sent.
     pub relocated: u64,
     /// Pages of it in page memory at most; those that it shares count.
@@ -448,6 +497,7 @@ impl AgentSummary {
             preemptions: metrics.preemptions,
             recomputed: metrics.recomputed,
             shared: metrics.shared,
+            recalled: metrics.recalled,
             relocated: metrics.relocated,
             l1_pages: peak.l1,
             l2_pages: peak.l2,

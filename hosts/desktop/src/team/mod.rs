@@ -29,6 +29,7 @@ mod server_section;
 pub mod sink;
 mod source;
 mod spec;
+mod store_summary;
 mod tool_section;
 pub mod tools;
 pub mod trace;
@@ -39,7 +40,7 @@ pub use builtin::builtin;
 pub use error::{Place, Problem, TeamError};
 pub use file::{parse, read};
 pub use name::Names;
-pub use spec::{Agent, Memory, Schedule, Team};
+pub use spec::{Agent, Memory, Schedule, StoreFile, Team};
 
 /// Most agents of a team.
 pub const MOST_AGENTS: usize = 1024;

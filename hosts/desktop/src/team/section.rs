@@ -111,8 +111,12 @@ impl<'a> Section<'a> {
 
     /// True or false; false where the key is absent.
     pub fn choice_of_truth(&self, key: &'static str) -> Result<bool, TeamError> {
-        let truth = self.typed(key, "true or false", DeValue::as_bool)?;
-        Ok(truth.is_some_and(|truth| truth.value))
+        Ok(self.truth(key)?.is_some_and(|truth| truth.value))
+    }
+
+    /// True or false.
+    pub fn truth(&self, key: &'static str) -> Result<Option<Setting<bool>>, TeamError> {
+        self.typed(key, "true or false", DeValue::as_bool)
     }
 
     /// A whole number in a range.

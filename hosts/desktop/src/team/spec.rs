@@ -27,6 +27,8 @@ pub struct Team {
     pub document: Option<String>,
     /// Sizes of memory.
     pub memory: Memory,
+    /// The cold store (L3), if there is one.
+    pub store: Option<StoreFile>,
     /// How turns are taken.
     pub schedule: Schedule,
     /// Servers of tools.
@@ -42,6 +44,15 @@ pub struct Memory {
     pub l1_tokens: Option<u32>,
     /// The arena (L2) in MiB; 0 for none.
     pub l2_mb: Option<u32>,
+}
+
+/// A file in which slices outlive the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreFile {
+    /// The file; one that does not exist is made.
+    pub path: PathBuf,
+    /// MiB that slices may take up in it; the host chooses where the file does not say.
+    pub size_mb: Option<u32>,
 }
 
 /// How turns are taken; the host chooses what the file does not.
@@ -68,6 +79,8 @@ pub struct Agent {
     pub after: Vec<usize>,
     /// What becomes of what does not fit page memory.
     pub memory: MemoryMode,
+    /// Its slices are kept in the store, if there is one.
+    pub persist: bool,
     /// Most tokens of an answer.
     pub max_tokens: u32,
     /// Most tokens that its context will ever have; its opening and an answer where this is `None`.
@@ -132,6 +145,7 @@ impl Team {
             on_end: OnEnd::Stop,
             receive: Receive::Copied,
             guarded: tools.is_some() || agent.response_schema.is_some(),
+            persist: agent.persist && self.store.is_some(),
             tag: index as u64,
         })
     }

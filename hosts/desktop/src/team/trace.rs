@@ -141,6 +141,15 @@ impl<W: Write> Trace<W> {
                 self.end(track, Value::Null)?;
                 self.begin(state_name(StateKind::New), track, Value::Null)
             }
+            Event::Stored { waiting } => {
+                self.instant("stored", (Group::Device, STEPS), json!({ "waiting": waiting }))
+            }
+            Event::StoreFailed { fault } => {
+                self.instant("not stored", (Group::Device, STEPS), json!({ "reason": fault.name() }))
+            }
+            Event::StoreSlow { slow } => {
+                self.instant("store", (Group::Device, STEPS), json!({ "slow": slow }))
+            }
             Event::Token { agent, .. }
             | Event::Sealed { agent, .. }
             | Event::Shared { agent, .. }
@@ -153,6 +162,8 @@ impl<W: Write> Trace<W> {
             | Event::ToolRestored { agent, .. }
             | Event::PagedOut { agent, .. }
             | Event::PagedIn { agent, .. }
+            | Event::Recalled { agent, .. }
+            | Event::RecallFailed { agent, .. }
             | Event::Finished { agent, .. }
             | Event::Faulted { agent, .. } => {
                 let track = self.agent(agent, names)?;
@@ -252,6 +263,12 @@ fn mark(event: &Event) -> (&'static str, Value) {
         Event::Relocated { base, tokens, .. } => ("relocated", json!({ "base": base, "tokens": tokens })),
         Event::PagedOut { pages, .. } => ("paged out", json!({ "pages": pages })),
         Event::PagedIn { pages, .. } => ("paged in", json!({ "pages": pages })),
+        Event::Recalled { tokens, pages, load_us, .. } => {
+            ("recalled", json!({ "tokens": tokens, "pages": pages, "load_us": load_us }))
+        }
+        Event::RecallFailed { tokens, fault, .. } => {
+            ("not recalled", json!({ "tokens": tokens, "reason": fault.name() }))
+        }
         Event::Finished { finish, generated, .. } => {
             ("finished", json!({ "reason": finish.name(), "generated": generated }))
         }

@@ -193,6 +193,7 @@ fn plausible(metrics: &Metrics) -> bool {
         rows,
         recomputed,
         shared,
+        recalled,
         relocated,
         steps,
         preemptions,
@@ -200,7 +201,7 @@ fn plausible(metrics: &Metrics) -> bool {
         paged_in,
         ..
     } = *metrics;
-    [generated, rows, recomputed, shared, relocated, steps, preemptions, paged_out, paged_in]
+    [generated, rows, recomputed, shared, recalled, relocated, steps, preemptions, paged_out, paged_in]
         .iter()
         .all(|&count| count < 1 << 62)
         && recomputed <= rows

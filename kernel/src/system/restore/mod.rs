@@ -264,7 +264,9 @@ impl Kernel<'_> {
         let mut next = reading.clone();
         let hash = self.check_mapping(&mut next, record, pages as u32)?;
         let equal = hash.and_then(|hash| self.pager.find(hash));
-        let equal = equal.filter(|&id| self.pager.slice(id).complete() && restorer.filling.is_none());
+        // One that is in the cold store alone might not come.
+        let here = |id: &SliceId| self.pager.slice(*id).complete() && !self.pager.slice(*id).is_cold();
+        let equal = equal.filter(|id| here(id) && restorer.filling.is_none());
         let image = match record.pages {
             Pages::Packed => self.packing.packed_bytes(),
             Pages::Here | Pages::Met { .. } => self.packing.image_bytes(),

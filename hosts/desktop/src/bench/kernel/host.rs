@@ -54,6 +54,7 @@ pub fn spec(tag: u64, priority: Priority, context: u32, answer: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
+        persist: false,
         tag,
     }
 }
@@ -129,6 +130,7 @@ impl<'h, 'm> Host<'h, 'm> {
             clock: &self.clock,
             tools: &mut agentos_kernel::tool::NoTools,
             guard: &mut agentos_kernel::guard::Unguarded,
+            store: &mut agentos_hal::NoStore,
         });
         while self.kernel.next_event().is_some() {}
         match tick {

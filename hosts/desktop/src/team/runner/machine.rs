@@ -1,6 +1,6 @@
 //! What a team computes on, and having it again after it was lost.
 
-use agentos_hal::{Clock, Limits, PrepareError, TensorDevice, WeightSource};
+use agentos_hal::{Clock, ColdStore, Limits, PrepareError, TensorDevice, WeightSource};
 use agentos_kernel::model::Model;
 use embedded_hal::delay::DelayNs;
 
@@ -16,6 +16,8 @@ pub struct Machine<'r> {
     pub model: Model,
     /// The model's weights.
     pub weights: &'r mut dyn WeightSource,
+    /// Where slices outlive the run; [`NoStore`](agentos_hal::NoStore) where nothing does.
+    pub store: &'r mut dyn ColdStore,
 }
 
 impl Machine<'_> {

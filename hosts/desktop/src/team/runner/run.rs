@@ -196,6 +196,7 @@ impl<'r> Runner<'r> {
             clock: &self.clock,
             tools: &mut self.desk,
             guard: &mut self.callers,
+            store: &mut *self.machine.store,
         });
         self.drain(sink)?;
         self.measure(tick, sink)?;
@@ -438,11 +439,19 @@ fn concerned(event: &Event) -> Option<AgentId> {
         | Event::ToolRestored { agent, .. }
         | Event::PagedOut { agent, .. }
         | Event::PagedIn { agent, .. }
+        | Event::Recalled { agent, .. }
+        | Event::RecallFailed { agent, .. }
         | Event::Finished { agent, .. }
         | Event::Faulted { agent, .. }
         | Event::Killed { agent } => Some(agent),
         Event::Message { to, .. } => Some(to),
         Event::Interrupt { agent, .. } => agent,
-        Event::Booted { .. } | Event::StepBegun { .. } | Event::StepEnded { .. } | Event::Lost { .. } => None,
+        Event::Booted { .. }
+        | Event::StepBegun { .. }
+        | Event::StepEnded { .. }
+        | Event::Stored { .. }
+        | Event::StoreFailed { .. }
+        | Event::StoreSlow { .. }
+        | Event::Lost { .. } => None,
     }
 }

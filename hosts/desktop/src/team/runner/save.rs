@@ -178,6 +178,7 @@ impl Runner<'_> {
             clock: &self.clock,
             tools: &mut self.desk,
             guard: &mut self.callers,
+            store: &mut *self.machine.store,
         });
         self.drain(sink)?;
         if tick == Tick::DeviceLost {

@@ -22,6 +22,9 @@ pub const DEFAULT_L2_BYTES: u64 = 512 << 20;
 /// Pages of the arena: more have no names, and nobody has the memory.
 const MOST_PAGES: u32 = 1 << 26;
 
+/// Slices that agents may map while they are in the store alone: contexts of 100,000 tokens and more.
+const COLD_SLICES: u32 = 4096;
+
 /// Candidates per row where no agent asks for more: sampling never looks beyond them.
 const CANDIDATES: u32 = 64;
 
@@ -51,6 +54,7 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
     Ok(Config {
         // One that is beyond the budget is opened too, to be answered.
         calls: plan.agents.iter().map(|agent| open(agent) + u32::from(agent.spec.guarded)).sum(),
+        cold_slices: if team.store.is_some() { COLD_SLICES } else { 0 },
         masks,
         mask_words: if masks > 0 { shape.mask_words() as u32 } else { 0 },
         candidates: plan

@@ -4,7 +4,7 @@ use agentos_kernel::agent::Rcb;
 
 use super::roster::Phase;
 use super::run::Runner;
-use crate::team::json::{AgentSummary, Summary, Tier};
+use crate::team::json::{AgentSummary, StoreSummary, Summary, Tier};
 
 pub(super) fn of(runner: &Runner<'_>, now_us: u64) -> Summary {
     let figures = runner.kernel.figures();
@@ -22,6 +22,7 @@ pub(super) fn of(runner: &Runner<'_>, now_us: u64) -> Summary {
         rows: figures.rows,
         l1: Tier { pages: config.l1_pages, peak: runner.peak.l1 },
         l2: Tier { pages: config.l2_frames, peak: runner.peak.l2 },
+        store: (config.cold_slices > 0).then(|| StoreSummary::of(&runner.kernel)),
     }
 }
 

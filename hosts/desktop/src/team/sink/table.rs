@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::team::json::{AgentSummary, BudgetUse, Summary, Tier};
+use crate::fetch::progress::megabytes;
+use crate::team::json::{AgentSummary, BudgetUse, StoreSummary, Summary, Tier};
 
 /// A column's title, and its figure for an agent.
 type Column = (&'static str, fn(&AgentSummary) -> String);
@@ -26,20 +27,27 @@ const COLUMNS: [Column; 14] = [
     ("budget", |agent| budget_share(&agent.budget)),
 ];
 
+/// What agents had from the cold store, where there is one: behind what they had from each other.
+const RECALLED: (usize, Column) = (5, ("from L3", |agent| agent.recalled.to_string()));
+
 /// The table of all agents, and the run's totals below it.
 pub fn table(summary: &Summary, name_columns: usize) -> String {
+    let mut columns = COLUMNS.to_vec();
+    if summary.store.is_some() {
+        columns.insert(RECALLED.0, RECALLED.1);
+    }
     let rows: Vec<Vec<String>> = summary
         .agents
         .iter()
-        .map(|agent| COLUMNS.iter().map(|(_, figure)| figure(agent)).collect())
+        .map(|agent| columns.iter().map(|(_, figure)| figure(agent)).collect())
         .collect();
     let width = |column: usize| {
         let figures = rows.iter().map(|row| row[column].width());
-        figures.fold(COLUMNS[column].0.width(), usize::max)
+        figures.fold(columns[column].0.width(), usize::max)
     };
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let mut text = String::from("\n");
-    let titles: Vec<String> = COLUMNS.iter().map(|(title, _)| (*title).to_owned()).collect();
+    let titles: Vec<String> = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
     push_row(&mut text, "agent", name_columns, &titles, &widths);
     for (agent, row) in summary.agents.iter().zip(&rows) {
         push_row(&mut text, &agent.name, name_columns, row, &widths);
@@ -82,6 +90,41 @@ fn totals(text: &mut String, summary: &Summary) {
         sum(|agent| agent.recomputed),
     )
     .expect("a string takes all text");
+    if let Some(store) = &summary.store {
+        stored(text, store);
+    }
+}
+
+/// What came from the cold store and went to it.
+fn stored(text: &mut String, store: &StoreSummary) {
+    let looked = store.hits.l1 + store.hits.l2 + store.hits.l3 + store.hits.none;
+    let took = store
+        .load_p50_us
+        .map_or(String::new(), |us| format!(", half of them within {} ms", milliseconds(us)));
+    write!(
+        text,
+        "cold store (L3): {} tokens in {} slices ({}) came from it{took}, {} of {looked} slices that were looked for; \
+         {} slices ({}) went to it",
+        store.loaded_tokens,
+        store.loaded_slices,
+        megabytes(store.loaded_bytes),
+        store.hits.l3,
+        store.stored_slices,
+        megabytes(store.stored_bytes),
+    )
+    .expect("a string takes all text");
+    for (count, what) in [
+        (store.load_failures, "did not come"),
+        (store.store_failures, "were not taken"),
+        (store.given_up, "were given up for their pages"),
+        (store.slower, "were quicker computed"),
+        (store.crowded, "were too many at once"),
+    ] {
+        if count > 0 {
+            write!(text, "; {count} {what}").expect("a string takes all text");
+        }
+    }
+    text.push('\n');
 }
 
 fn tier(tier: Tier) -> String {

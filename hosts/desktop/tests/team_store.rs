@@ -1,0 +1,103 @@
+//! What a run computes is there for the next one, in a file.
+
+mod cli_support;
+mod team_support;
+
+use cli_support::{Desk, Tiny};
+use serde_json::Value;
+use team_support::Lines;
+
+/// Two agents behind the same text.
+const TEAM: &str = r#"
+[document]
+text = """
+A kernel decides which program runs next. It never asks the programs. They wait, and run, and wait. What they have \
+computed stays in memory as long as there is room, and goes to a slower place when there is none. From there it comes \
+back when it is needed, and nobody has to compute it again. That is all that a memory hierarchy is.
+"""
+
+[[agent]]
+name = "one"
+prompt = "What is a kernel?"
+max_tokens = 12
+
+[[agent]]
+name = "two"
+prompt = "What comes back?"
+max_tokens = 12
+"#;
+
+fn desk() -> Desk {
+    Desk::new(&Tiny { context: 2048, ..Tiny::default() }.gguf())
+}
+
+#[track_caller]
+fn count(lines: &Lines, figure: &str) -> u64 {
+    lines.summary()["store"][figure].as_u64().unwrap_or_else(|| panic!("no {figure}: {}", lines.summary()))
+}
+
+fn ids(lines: &Lines) -> [Vec<u64>; 2] {
+    ["one", "two"].map(|name| lines.ids(name))
+}
+
+#[test]
+fn the_second_run_computes_nothing_that_the_first_one_stored() {
+    let desk = desk();
+    let without = Lines::of(&desk.team(TEAM, &["--json"]));
+    assert_eq!(without.summary()["store"], Value::Null);
+    let first = Lines::of(&desk.team(TEAM, &["--json", "--store", "cold.db"]));
+    let stored = count(&first, "stored_slices");
+    assert!(stored > 4, "{}", first.summary());
+    assert_eq!(first.events("stored").len() as u64, stored);
+    assert_eq!((count(&first, "loaded_slices"), count(&first, "store_failures")), (0, 0));
+    let second = Lines::of(&desk.team(TEAM, &["--json", "--store", "cold.db"]));
+    assert_eq!((ids(&first), ids(&second)), (ids(&without), ids(&without)));
+    let recalled = count(&second, "loaded_tokens");
+    assert_eq!(recalled, second.sum("recalled"));
+    // Each agent's prompt and all that goes before it, but for less than a slice at its end.
+    let openings: u64 = second.events("spawned").iter().map(|line| line["tokens"].as_u64().unwrap()).sum();
+    assert!(recalled + second.sum("shared") + 2 * 64 > openings, "{recalled} of {openings}");
+    let rows = |lines: &Lines| lines.summary()["rows"].as_u64().unwrap();
+    assert_eq!(rows(&second) + recalled + second.sum("shared"), rows(&first) + first.sum("shared"));
+    assert_eq!((count(&second, "stored_slices"), second.sum("recomputed")), (0, 0));
+    let told = desk.team(TEAM, &["--store", "cold.db"]).printed();
+    assert!(told.contains(&format!("cold store (L3): {recalled} tokens in ")), "{told}");
+}
+
+#[test]
+fn a_team_file_names_its_store_and_who_is_kept_there() {
+    let desk = desk();
+    let team = |one: &str| {
+        let text = TEAM.replacen("name = \"one\"\n", &format!("name = \"one\"\n{one}\n"), 1);
+        format!("[store]\npath = \"kept/cold.db\"\nsize_mb = 64\n{text}")
+    };
+    std::fs::create_dir(desk.path("kept")).unwrap();
+    let alone = team("persist = false").replace("name = \"two\"", "name = \"two\"\npersist = false");
+    let first = Lines::of(&desk.team(&alone, &["--json"]));
+    assert_eq!(
+        (count(&first, "stored_slices"), ids(&first)),
+        (0, ids(&Lines::of(&desk.team(TEAM, &["--json"]))))
+    );
+    let second = Lines::of(&desk.team(&team(""), &["--json"]));
+    assert!(count(&second, "stored_slices") > 4 && desk.path("kept/cold.db").exists());
+    let third = Lines::of(&desk.team(&alone, &["--json"]));
+    assert!(third.sum("recalled") > 0, "whoever is not kept may read");
+    let bounded = team("persist = true\nmemory = \"bounded\"\nl1_tokens = 512");
+    desk.team(&bounded, &[]).refuses(1, &["persist = true", "memory = \"exact\""]);
+    desk.team(&team("persist = 3"), &[]).refuses(1, &["persist", "true or false"]);
+    desk.team("[store]\nsize_mb = 1\n[[agent]]\nname = \"a\"\nprompt = \"b\"\n", &[]).refuses(1, &["path"]);
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_refused_with_its_reason() {
+    let desk = desk();
+    let store: &[&str] = &["--store", "cold.db"];
+    desk.put("cold.db", b"this is no store, and nobody overwrites it");
+    desk.team(TEAM, store).refuses(1, &["cold.db", "no store"]);
+    assert!(std::fs::read(desk.path("cold.db")).unwrap().starts_with(b"this is no store"));
+    desk.team(TEAM, &["--store", "nowhere/cold.db"]).refuses(1, &["nowhere/cold.db"]);
+    std::fs::remove_file(desk.path("cold.db")).unwrap();
+    assert_eq!(desk.team(TEAM, store).code, 0);
+    desk.team(TEAM, &["--store", "cold.db", "--kv", "f32"]).refuses(1, &["made for", "another file"]);
+    desk.team(TEAM, &["--store", "cold.db", "--replay", "1"]).refuses(1, &["--replay", "store"]);
+}
