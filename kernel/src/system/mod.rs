@@ -6,7 +6,7 @@
 //! * `room`: page memory for those who are.
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
-//!   with whose priority.
+//!   with whose priority. `forget`: what an agent attends to no more.
 //! * `save`, `restore`: agents to bytes and back. `tools`: calls of tools.
 //! * `vectors`: what each interrupt does.
 //! * [`audit`]: whether the books agree.
@@ -19,6 +19,7 @@ pub mod storage;
 
 mod calls;
 mod commit;
+mod forget;
 mod messages;
 mod plan;
 mod restore;

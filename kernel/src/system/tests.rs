@@ -27,6 +27,7 @@ use crate::sched::ready::VACANT_LINK;
 mod checkpoint;
 mod crowd;
 mod device;
+mod forget;
 mod found;
 mod messages;
 mod tools;
