@@ -105,6 +105,15 @@ pub enum Call<'a> {
         /// Whether to keep them.
         keep: bool,
     },
+    /// A bounded agent attends no more to the slices that a range of addresses touches. [`Reply::Done`].
+    Forget {
+        /// The agent.
+        agent: AgentId,
+        /// The first address.
+        start: u32,
+        /// One past the last.
+        end: u32,
+    },
     /// Changes what an agent may use. [`Reply::Done`].
     SetBudget(AgentId, Budget),
     /// Writes an agent, or with `None` all of them, into a checkpoint. From here on no step begins and
@@ -223,6 +232,11 @@ pub enum CallError {
         /// Pages that may be.
         most: u32,
     },
+    /// The agent attends to all of its context.
+    NotBounded {
+        /// The agent.
+        agent: AgentId,
+    },
     /// A part of a context is empty, or not within it.
     Range {
         /// The first address.
@@ -289,6 +303,9 @@ impl core::fmt::Display for CallError {
             CallError::Waits { most } => write!(f, "an agent can wait for {most} others at most"),
             CallError::Pins { pages, most } => {
                 write!(f, "{pages} pages would be pinned; at most {most} may be")
+            }
+            CallError::NotBounded { agent } => {
+                write!(f, "agent {agent} attends to all of its context; a bounded one would not have to")
             }
             CallError::Range { start, end, tokens } => {
                 write!(f, "addresses {start} to {end} are no part of a context of {tokens} tokens")

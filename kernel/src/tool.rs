@@ -113,7 +113,8 @@ impl CallOutcome {
         }
     }
 
-    const fn of(error: PeripheralError) -> CallOutcome {
+    /// What a call that ends with an error comes to, once it is not tried again.
+    pub const fn of(error: PeripheralError) -> CallOutcome {
         match error {
             PeripheralError::Refused => CallOutcome::Refused,
             PeripheralError::Failed | PeripheralError::Busy => CallOutcome::Failed,

@@ -80,7 +80,7 @@ pub enum Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misfit::Schema(mismatch) => mismatch.fmt(f),
+            Misfit::Schema(mismatch) => write!(f, "the output {mismatch}"),
             Misfit::Budget { needed, budget } => write!(
                 f,
                 "the result's header alone takes {needed} tokens, and its budget is {budget}; {} would do",

@@ -61,10 +61,7 @@ fn a_misfit_says_where_what_and_what_would_fit() {
         ),
         (r#"{"city":"Oslo","celsius":1,"x":1}"#, r#"where an object without "x" would fit"#),
         (r#"{"city":"Oslo-on-the-Fjord","celsius":1}"#, "where a text of 10 characters or fewer would fit"),
-        (
-            r#"{"city":"Oslo","celsius":1"#,
-            "the output is no JSON: EOF while parsing an object at line 1, column 26",
-        ),
+        (r#"{"city":"Oslo","celsius":1"#, "is no JSON: EOF while parsing an object at line 1, column 26"),
     ];
     for (output, fault) in cases {
         let told = told(output);

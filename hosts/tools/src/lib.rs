@@ -3,7 +3,7 @@
 //!
 //! A tool is a function that blocks ([`Function`]) on a bounded [`Pool`] of threads; [`worker::tool`] makes a
 //! peripheral of it. What reaches outside is built from a [`Grant`], and holds it. A [`Registry`] passes calls
-//! on by number.
+//! on by number. What only the host itself can do is [`served`] by it.
 //!
 //! What must never happen here: a call that blocks the caller, a panic over what a model, a file or a
 //! server wrote, or a way around what was granted.
@@ -18,13 +18,16 @@ pub mod files;
 pub mod grant;
 pub mod http;
 pub mod mcp;
+pub mod memory;
 pub mod output;
+pub mod person;
 pub mod pool;
 pub mod registry;
 #[cfg(unix)]
 pub mod run;
 pub mod schema;
 pub mod sensor;
+pub mod served;
 pub mod stop;
 pub mod toolbox;
 pub mod worker;
@@ -36,5 +39,6 @@ pub use output::Collected;
 pub use pool::{Pool, PoolLimits};
 pub use registry::{Registry, RegistryError, ToolNumber, UnknownTool};
 pub use schema::{Schema, SchemaError};
+pub use served::{Requests, Served};
 pub use stop::Stop;
 pub use worker::Function;

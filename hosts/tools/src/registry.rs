@@ -47,6 +47,11 @@ pub enum RegistryError {
         /// What is wrong.
         error: SchemaError,
     },
+    /// Its arguments are declared to be something else than an object.
+    NoObject {
+        /// The tool's name.
+        name: String,
+    },
     /// One of its examples does not fit the schema of its arguments.
     Example {
         /// The tool's name.
@@ -70,10 +75,14 @@ impl fmt::Display for RegistryError {
                 write!(f, "there are two tools `{name}`; each has a name of its own")
             }
             RegistryError::Schema { name, of, error } => {
-                write!(f, "tool `{name}`: the schema of its {of} is none: {error}")
+                write!(f, "tool `{name}`: its {of}: {error}")
             }
+            RegistryError::NoObject { name } => write!(
+                f,
+                "tool `{name}`: arguments are an object; \"type\": \"object\" at the top of their schema would say so"
+            ),
             RegistryError::Example { name, request, why } => {
-                write!(f, "tool `{name}`: the arguments of the example {request:?} do not fit: {why}")
+                write!(f, "tool `{name}`: the example {request:?}: {why}")
             }
         }
     }
@@ -236,17 +245,16 @@ fn check_schemas(descriptor: &Descriptor) -> Result<(), RegistryError> {
     let wrong = |of| move |error| RegistryError::Schema { name: name.clone(), of, error };
     let arguments = Schema::new(&descriptor.arguments).map_err(wrong("arguments"))?;
     if descriptor.arguments.get("type").and_then(|kind| kind.as_str()) != Some("object") {
-        let what = "arguments are an object; \"type\": \"object\" at the top would say so".to_owned();
-        return Err(wrong("arguments")(SchemaError { what }));
+        return Err(RegistryError::NoObject { name: name.clone() });
     }
     if let Some(output) = &descriptor.output {
         Schema::new(output).map_err(wrong("output"))?;
     }
     for example in &descriptor.examples {
-        arguments.check(&example.arguments).map_err(|failure| RegistryError::Example {
+        arguments.hold(&example.arguments).map_err(|why| RegistryError::Example {
             name: name.clone(),
             request: example.request.clone(),
-            why: failure.to_string(),
+            why: format!("the object {why}"),
         })?;
     }
     Ok(())

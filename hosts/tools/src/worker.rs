@@ -12,7 +12,7 @@ use crate::descriptor::{Descriptor, Tool};
 use crate::failure::ToolFailure;
 use crate::output;
 use crate::pool::{JobNumber, Pool};
-use crate::schema::{Schema, SchemaError};
+use crate::schema::{self, Schema, SchemaError};
 use crate::stop::Stop;
 
 /// What a tool does, in a thread that may wait.
@@ -76,7 +76,7 @@ struct Call {
 
 impl Worker {
     fn begin(&self, arguments: &[u8]) -> Result<Result<Call, PeripheralError>, ToolFailure> {
-        let arguments = self.schema.read(arguments)?;
+        let arguments = schema::read(&self.schema, arguments)?;
         guarded(|| self.function.check(&arguments))?;
         let stop = Stop::new();
         let outcome: Arc<Mutex<Option<Outcome>>> = Arc::default();
@@ -92,16 +92,13 @@ impl Worker {
     }
 
     fn finish(&self, outcome: Outcome, output: &mut Output<'_>) -> Result<(), PeripheralError> {
-        let bytes = match outcome {
-            Ok(bytes) => bytes,
+        match outcome {
+            Ok(bytes) => finish(&bytes, self.output_bytes, output),
             Err(failure) => {
                 failure.write(output);
-                return Err(PeripheralError::Failed);
+                Err(PeripheralError::Failed)
             }
-        };
-        let taken = bytes.len().min(self.output_bytes);
-        output::write(output, &bytes[..taken])?;
-        if taken < bytes.len() { Err(PeripheralError::Output) } else { Ok(()) }
+        }
     }
 }
 
@@ -152,6 +149,13 @@ impl Drop for Worker {
             self.pool.cancel(open.job);
         }
     }
+}
+
+/// Writes what a tool gave, as much of it as is taken.
+pub(crate) fn finish(bytes: &[u8], most: usize, output: &mut Output<'_>) -> Result<(), PeripheralError> {
+    let taken = bytes.len().min(most);
+    output::write(output, &bytes[..taken])?;
+    if taken < bytes.len() { Err(PeripheralError::Output) } else { Ok(()) }
 }
 
 /// Runs what may panic over what somebody wrote.

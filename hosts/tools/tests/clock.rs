@@ -21,7 +21,7 @@ fn stopped(seconds: u64) -> Tool {
 
 fn told(tool: &mut Tool, arguments: Value) -> Value {
     let value = serde_json::from_str(&call(tool, &arguments).unwrap()).unwrap();
-    Schema::new(tool.descriptor.output.as_ref().unwrap()).unwrap().check(&value).unwrap();
+    Schema::new(tool.descriptor.output.as_ref().unwrap()).unwrap().hold(&value).unwrap();
     value
 }
 

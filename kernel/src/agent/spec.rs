@@ -38,6 +38,8 @@ pub enum OnEnd {
     Stop,
     /// It waits for a message.
     Listen,
+    /// It goes on with what came for it while it spoke, and stops once nothing did.
+    Drain,
 }
 
 /// How much of everything an agent may use. Crossing one raises an interrupt and stops the agent.

@@ -51,6 +51,7 @@ impl Kernel<'_> {
             Call::Wait(agent, other) => self.wait(agent, other).map(|()| Reply::Done),
             Call::SetPriority(agent, priority) => self.set_priority(agent, priority).map(|()| Reply::Done),
             Call::Pin { agent, start, end, keep } => self.pin(agent, start, end, keep).map(|()| Reply::Done),
+            Call::Forget { agent, start, end } => self.forget(agent, start, end).map(|()| Reply::Done),
             Call::SetBudget(agent, budget) => self.set_budget(agent, budget).map(|()| Reply::Done),
             Call::Checkpoint(agent, contents) => self.begin_save(agent, contents).map(|()| Reply::Done),
             Call::Restore => self.begin_restore().map(|()| Reply::Done),
@@ -73,7 +74,8 @@ impl Kernel<'_> {
             | Call::Resume(agent)
             | Call::Wait(agent, _)
             | Call::Invoke(agent, _)
-            | Call::Pin { agent, .. } => (agent == caller, "control of other agents"),
+            | Call::Pin { agent, .. }
+            | Call::Forget { agent, .. } => (agent == caller, "control of other agents"),
             Call::SetPriority(..) | Call::SetBudget(..) => (false, "control of budgets"),
             Call::Return { .. } => (false, "returns of tools"),
             Call::Checkpoint(..) | Call::Restore => (false, "checkpoints"),

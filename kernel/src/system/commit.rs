@@ -300,7 +300,10 @@ impl Kernel<'_> {
         let rcb = self.rcb_mut(index);
         let spent = rcb.metrics.generated >= rcb.budget.tokens;
         let last = match finish {
-            Finish::Stop | Finish::Length | Finish::Repetition => spent || rcb.on_end == OnEnd::Stop,
+            Finish::Stop | Finish::Length | Finish::Repetition => {
+                let told = rcb.inbox > 0;
+                spent || rcb.on_end == OnEnd::Stop || rcb.on_end == OnEnd::Drain && !told
+            }
             Finish::Context | Finish::Budget | Finish::Stalled | Finish::Shutdown => true,
         };
         if last {

@@ -7,7 +7,7 @@
 //! * `paging`: what bounded agents attend to.
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
-//!   with whose priority.
+//!   with whose priority. `forget`: what an agent attends to no more.
 //! * `save`, `restore`: agents to bytes and back. `tools`: calls of tools.
 //! * `vectors`: what each interrupt does.
 //! * [`audit`]: whether the books agree.
@@ -21,6 +21,7 @@ pub mod storage;
 
 mod calls;
 mod commit;
+mod forget;
 mod messages;
 mod paging;
 mod plan;

@@ -29,6 +29,7 @@ mod checkpoint;
 mod cold;
 mod crowd;
 mod device;
+mod forget;
 mod found;
 mod messages;
 mod paging;

@@ -25,6 +25,14 @@ impl Words {
         Words(words)
     }
 
+    /// Whether any of them is in a piece.
+    #[must_use]
+    pub fn any_in(&self, piece: &str) -> bool {
+        let mut any = false;
+        for_each(piece, |word| any |= self.0.contains(&word));
+        any
+    }
+
     /// A number for each piece: the sum over the request's words in it of how rare they are among the
     /// pieces, and a little for the rarity of its own words. Takes time in proportion to the pieces.
     #[must_use]

@@ -1,5 +1,5 @@
-//! Why an output does not have its shape, in a few words for a model to read: where, what is there, what would
-//! fit.
+//! Why something does not have its shape, in a few words for a model to read: where, what is there, what would
+//! fit. What it is that does not have its shape, whoever tells of it says before.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const MAX_NAMES: usize = 8;
 /// Bytes of a value that is told as it is.
 const SHORT: usize = 48;
 
-/// Why an output does not have its shape.
+/// Why an output, or a call's arguments, does not have its shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
     /// It is no JSON.
@@ -47,7 +47,7 @@ pub enum Mismatch {
 /// One thing that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where, as a JSON pointer into the output; empty for the whole of it.
+    /// Where, as a JSON pointer into it; empty for the whole of it.
     pub at: String,
     /// What is there, shortened.
     pub found: String,
@@ -144,19 +144,19 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Mismatch::Syntax { line, column, message } => {
-                write!(f, "the output is no JSON: {message} at line {line}, column {column}")
+                write!(f, "is no JSON: {message} at line {line}, column {column}")
             }
             Mismatch::TooLong { found, limit } => write!(
                 f,
-                "the output has {} bytes, of which {} are read: too long to hold to its schema",
+                "has {} bytes, of which {} are read: too long to hold to its schema",
                 Grouped(*found),
                 Grouped(*limit)
             ),
             Mismatch::Work(too_much) => {
-                write!(f, "the output cannot be held to its schema, which {too_much}")
+                write!(f, "cannot be held to its schema, which {too_much}")
             }
             Mismatch::Shape { faults, more } => {
-                f.write_str("the output does not fit its schema: ")?;
+                f.write_str("does not fit its schema: ")?;
                 for (at, fault) in faults.iter().enumerate() {
                     f.write_str(if at > 0 { "; " } else { "" })?;
                     fault.fmt(f)?;

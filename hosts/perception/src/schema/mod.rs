@@ -1,4 +1,4 @@
-//! Output that was declared to have a shape: does it?
+//! JSON that was declared to have a shape: does it? The arguments of a call, and what came of it.
 //!
 //! A schema may come from a stranger, a server of tools for one. So nothing is fetched that it refers to,
 //! patterns are matched in linear time, its own size is bounded, and so is the work that it asks for ([`work`]).
@@ -26,7 +26,7 @@ pub const MAX_FAULTS: usize = 4;
 /// Bytes that the pattern of a schema may compile to.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// The declared shape of an output.
+/// A declared shape.
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
@@ -99,13 +99,22 @@ impl Schema {
             column: error.column(),
             message: syntax(&error),
         })?;
+        self.hold(&value)?;
+        Ok(value)
+    }
+
+    /// Holds a value to it.
+    ///
+    /// # Errors
+    /// [`Mismatch::Work`] and [`Mismatch::Shape`].
+    pub fn hold(&self, value: &Value) -> Result<(), Mismatch> {
         if let Some(schema) = &self.counted {
-            work::count(schema, &value).map_err(Mismatch::Work)?;
+            work::count(schema, value).map_err(Mismatch::Work)?;
         }
-        if self.validator.is_valid(&value) {
-            return Ok(value);
+        if self.validator.is_valid(value) {
+            return Ok(());
         }
-        let mut errors = self.validator.iter_errors(&value);
+        let mut errors = self.validator.iter_errors(value);
         let faults: Vec<Fault> = errors.by_ref().take(MAX_FAULTS).map(|error| Fault::of(&error)).collect();
         Err(Mismatch::Shape { faults, more: errors.next().is_some() })
     }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::schema::{Schema, SchemaError};
 use agentos_perception::text::visible;
-use agentos_perception::{Schema, SchemaError};
 use rmcp::model::{Tool as Offered, ToolAnnotations};
 use serde_json::Value;
 

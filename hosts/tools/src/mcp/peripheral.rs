@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
-use agentos_perception::Schema;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::failure::ToolFailure;
 use crate::output::write;
+use crate::schema::{self, Schema};
 
 use super::keeper::Order;
 use super::shared::{Failure, Shared};
@@ -28,9 +29,9 @@ pub(super) struct ServerTool {
 impl ServerTool {
     fn begin(&self, call: CallNumber, arguments: &[u8]) -> Result<(), Failure> {
         let refused = |why: String| Failure::new(PeripheralError::Refused, why);
-        let text = std::str::from_utf8(arguments)
-            .map_err(|error| refused(format!("the arguments are not UTF-8: {error}")))?;
-        let fitting = self.schema.check(text).map_err(|why| refused(format!("the arguments: {why}")))?;
+        let fitting = schema::read(&self.schema, arguments).map_err(|failure| match failure {
+            ToolFailure::Refused(why) | ToolFailure::Failed(why) => refused(why),
+        })?;
         let Value::Object(arguments) = fitting else {
             return Err(refused(
                 "the arguments are no JSON object; {\"name\": value, …} would fit".to_owned(),

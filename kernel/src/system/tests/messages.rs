@@ -180,3 +180,25 @@ fn attention_has_a_focus() {
     let most = bases[1..].iter().map(|&base| mass(base)).max().unwrap();
     assert!(bases[1..].contains(&focus) && mass(focus) == most, "{focus} of {bases:?}");
 }
+
+#[test]
+fn who_drains_answers_what_came_while_it_spoke_and_stops() {
+    for sent in [&[][..], &[9, 8, 7, 6][..]] {
+        let mut rig = Rig::new(CONFIG);
+        let agent = rig.spawn(&Spec { on_end: OnEnd::Drain, ..spec(1, 10) }, &prompt(1, 20));
+        while rig.texts.is_empty() {
+            let _ = rig.tick();
+        }
+        if !sent.is_empty() {
+            rig.call(&Call::Send(agent, Tokens(&bytes(sent)))).unwrap();
+        }
+        rig.run();
+        let answers = rig.events.iter().filter(|event| matches!(event, Event::Finished { .. })).count();
+        assert_eq!(answers, if sent.is_empty() { 1 } else { 2 });
+        assert!(rig.stat(agent).state.is_over());
+        let log = rig.kernel.tokens(agent);
+        assert!(sent.is_empty() || log.windows(sent.len()).any(|window| window == sent), "{log:?}");
+        let first = alone(&spec(1, 10), &prompt(1, 20));
+        assert!(rig.texts[&1].starts_with(&first) && rig.texts[&1].len() > first.len() * sent.len().min(1));
+    }
+}

@@ -1,0 +1,40 @@
+//! Forgetting: a bounded agent's own choice of what it attends to no more.
+
+use super::Kernel;
+use crate::agent::{AgentId, MemoryMode, State};
+use crate::call::CallError;
+
+impl Kernel<'_> {
+    /// From here on a bounded agent attends no more to the slices that a range of addresses touches. The sink, and
+    /// what is still being written, it keeps. The tokens stay in its context; the pages are paged out.
+    pub(super) fn forget(&mut self, agent: AgentId, start: u32, end: u32) -> Result<(), CallError> {
+        let index = self.alive(agent)?;
+        let rcb = self.rcb(index);
+        if rcb.memory == MemoryMode::Exact {
+            return Err(CallError::NotBounded { agent });
+        }
+        if rcb.state == State::Running {
+            return Err(CallError::State { agent, state: rcb.state });
+        }
+        let layout = rcb.committed.layout;
+        let whole = (layout.slices as usize).saturating_sub(usize::from(layout.open > 0));
+        let mut any = false;
+        for entry in 1..whole {
+            let mapping = self.table(index)[entry];
+            let last = mapping.base + u32::from(self.pager.slice(mapping.slice).computed);
+            if !mapping.selected || mapping.base >= end || last <= start {
+                continue;
+            }
+            self.unpin(index, entry);
+            let mapping = &mut self.table_mut(index)[entry];
+            (mapping.selected, mapping.mass, mapping.relevant) = (false, 0, 0);
+            any = true;
+        }
+        if any {
+            // What comes after is not what the whole context would have given.
+            let rcb = self.rcb_mut(index);
+            (rcb.cursor.chain, rcb.committed.chain) = (None, None);
+        }
+        Ok(())
+    }
+}

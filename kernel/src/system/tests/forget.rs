@@ -1,0 +1,55 @@
+//! Forgetting.
+
+use super::*;
+
+/// A listener that has answered once, and its slices' addresses.
+fn listener(memory: MemoryMode) -> (Rig, AgentId) {
+    let mut rig = Rig::new(CONFIG);
+    let spec = Spec { on_end: OnEnd::Listen, memory, ..spec(1, 8) };
+    let agent = rig.spawn(&spec, &prompt(3, 100));
+    rig.run();
+    (rig, agent)
+}
+
+fn selected(rig: &Rig, agent: AgentId) -> Vec<bool> {
+    rig.kernel.table(usize::from(agent.index)).iter().map(|mapping| mapping.selected).collect()
+}
+
+/// What it says to a message.
+fn says(rig: &mut Rig, agent: AgentId) -> Vec<u32> {
+    let before = rig.texts[&1].len();
+    rig.call(&Call::Send(agent, Tokens(&bytes(&[9, 8, 7])))).unwrap();
+    rig.run();
+    rig.texts[&1][before..].to_vec()
+}
+
+#[test]
+fn a_bounded_agent_attends_no_more_to_what_it_forgets() {
+    let memory = MemoryMode::Bounded { pages: 40, packed: false };
+    let (mut rig, agent) = listener(memory);
+    assert!(selected(&rig, agent).iter().all(|&selected| selected), "all of it fits");
+    rig.call(&Call::Forget { agent, start: 0, end: 60 }).unwrap();
+    let left = selected(&rig, agent);
+    assert!(left[0] && !left[1], "but for the sink: {left:?}");
+    let table = rig.kernel.table(usize::from(agent.index));
+    let within = |entry: usize| table[entry].base > 0 && table[entry].base < 60;
+    assert!((0..left.len()).all(|entry| left[entry] != within(entry)), "{left:?}");
+    let forgetful = says(&mut rig, agent);
+    let (mut rig, agent) = listener(memory);
+    assert_ne!(says(&mut rig, agent), forgetful);
+    // What is forgotten is decided by its tokens alone.
+    let (mut rig, agent) = listener(memory);
+    rig.spawn(&spec(2, 30), &prompt(5, 90));
+    rig.call(&Call::Forget { agent, start: 0, end: 60 }).unwrap();
+    assert_eq!(says(&mut rig, agent), forgetful);
+}
+
+#[test]
+fn an_exact_agent_forgets_nothing() {
+    let (mut rig, agent) = listener(MemoryMode::Exact);
+    let refused = rig.call(&Call::Forget { agent, start: 0, end: 60 });
+    assert_eq!(refused, Err(CallError::NotBounded { agent }));
+    let said = says(&mut rig, agent);
+    let (mut rig, agent) = listener(MemoryMode::Exact);
+    assert_eq!(says(&mut rig, agent), said);
+}
