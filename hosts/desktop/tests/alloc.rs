@@ -160,7 +160,7 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let tokenizer = model::tokenizer(&desk.model(), &vocabulary, shape.vocab).unwrap();
     let template = Template::of(&vocabulary).unwrap();
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
-    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()]).unwrap();
+    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()], 0).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
     let options = DeviceOptions {
         backend: Backend::Cpu,

@@ -126,7 +126,7 @@ fn the_summary_has_what_each_agent_used() {
     let text =
         "[[agent]]\nname = \"scout\"\nprompt = \"x\"\npriority = 31\nmax_tokens = 48\nmax_seconds = 1\n";
     let team = parse(Path::new("team.toml"), text).expect("a team");
-    let spec = team.spec(0, 10, 200).expect("a spec");
+    let spec = team.spec(0, 10, 200, 0).expect("a spec");
     let sampler = Sampler::new(spec.sampling).expect("a sampler");
     let root = SliceHash::root(&[0; 32], KvType::F16, SliceLimits::DEFAULT);
     let mut rcb = Rcb::new(SCOUT, &Spec { priority: Priority::LOWEST, ..spec }, sampler, root, 0);

@@ -131,10 +131,13 @@ struct Script<'s> {
     json: bool,
     /// Somebody sits there, and lets everybody go on after so many looks.
     patience: Option<u32>,
+    /// What that person says to all, and how many tokens there are for it.
+    words: &'static str,
+    spoken: u32,
 }
 
-/// Somebody who lets everybody go on after so many looks.
-struct Patient(u32);
+/// Somebody who lets everybody go on after so many looks, and says this to all.
+struct Patient(u32, &'static str);
 
 impl Person for Patient {
     fn is_there(&self) -> bool {
@@ -143,9 +146,13 @@ impl Person for Patient {
 
     fn ask(&mut self, _: &str) {}
 
+    fn tell(&mut self, text: &str) {
+        panic!("{text}");
+    }
+
     fn answer(&mut self) -> Poll<Option<String>> {
         self.0 -= 1;
-        if self.0 == 0 { Poll::Ready(Some(String::new())) } else { Poll::Pending }
+        if self.0 == 0 { Poll::Ready(Some(self.1.to_owned())) } else { Poll::Pending }
     }
 }
 
@@ -169,7 +176,8 @@ fn run_as(script: Script<'_>) -> Ran {
     let tokenizer = model::tokenizer(&desk.model(), &vocabulary, shape.vocab).unwrap();
     let template = Template::of(&vocabulary).unwrap();
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
-    let plan = Plan::new(&team, &chat, shape.context, 1, vec![None; team.agents.len()]).unwrap();
+    let kits = vec![None; team.agents.len()];
+    let plan = Plan::new(&team, &chat, shape.context, 1, kits, script.spoken).unwrap();
     let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
 
     let lose = StepFate { injury: Some(StepInjury::Lose), ..StepFate::default() };
@@ -205,12 +213,13 @@ fn run_as(script: Script<'_>) -> Ran {
             match script.patience {
                 None => Tooling::none(team.agents.len()),
                 Some(looks) => {
-                    let person = Box::new(Patient(looks));
+                    let person = Box::new(Patient(looks, script.words));
                     let none = Tooling::none(team.agents.len());
-                    Tooling {
-                        desk: tools::Desk::new(Vec::new(), vec![None; team.agents.len()], person, None),
-                        ..none
-                    }
+                    let of = vec![None; team.agents.len()];
+                    let errands = tools::Errands::default();
+                    let desk =
+                        tools::Desk::new(Vec::new(), of, person, None, errands, tools::Crew::default());
+                    Tooling { desk, ..none }
                 }
             },
         );
@@ -366,4 +375,33 @@ fn a_person_may_pause_a_team() {
     let user = paused.events("interrupt").into_iter().filter(|line| line["vector"] == "SIG_USER");
     assert_eq!(user.count(), 2, "everybody pauses, and goes on");
     assert_eq!(paused.tokens(), whole.tokens());
+}
+
+#[test]
+fn what_a_person_says_at_the_pause_reaches_all() {
+    let whole = run(&[], Vec::new(), true, None);
+    let said = Script {
+        looks: 40,
+        patience: Some(50),
+        words: "Stop now.",
+        spoken: 120,
+        no_arena: true,
+        json: true,
+        ..Script::default()
+    };
+    let ran = run_as(said);
+    assert_eq!(*ran.ending.as_ref().unwrap(), Ending::Done);
+    let told = ran.events("message");
+    assert_eq!(told.len(), 4, "each is told once: {told:?}");
+    for agent in whole.events("summary")[0]["agents"].as_array().unwrap() {
+        let of = |ran: &Ran| {
+            let tokens = ran.tokens().into_iter().filter(|(name, _, _)| agent["name"] == **name);
+            tokens.map(|(_, address, id)| (address, id)).collect::<Vec<_>>()
+        };
+        let (before, after) = (of(&whole), of(&ran));
+        // It ends its answer first, as it would have; then it answers what it was told.
+        assert_eq!(after[..before.len()], before, "{agent}");
+        assert!(after.len() > before.len(), "{agent}");
+        assert!(after[before.len()].0 > before[before.len() - 1].0 + 20, "what it was told stands between");
+    }
 }

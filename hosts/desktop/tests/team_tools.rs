@@ -3,6 +3,7 @@
 mod cli_support;
 mod team_support;
 
+use cli_support::tiny::IM_END;
 use cli_support::{Desk, Tiny};
 use serde_json::Value;
 use team_support::Lines;
@@ -59,6 +60,132 @@ fn a_call_is_told_from_the_trap_to_the_token_after_it() {
     // The other one says what it says without the keeper.
     let alone = Lines::of(&desk.team(KEEPER.split("\n\n").last().unwrap(), &["--json"]));
     assert_eq!(lines.ids("other"), alone.ids("other"));
+}
+
+/// The agent says nothing but what its grammar and its script let it say.
+#[test]
+fn a_model_that_calls_by_itself_reads_the_result_and_answers() {
+    // A token more, and a template whose later turns begin in another way than the first.
+    let mut model = Tiny {
+        context: 2048,
+        template: Some(
+            "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n\
+             {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\
+             {% if messages|length > 2 %}:{% else %}{{ '\\n' }}{% endif %}{% endif %}",
+        ),
+        ..Tiny::default()
+    };
+    model.tokens.push("<tool_call>".to_owned());
+    model.types.push(1);
+    model.rows += 1;
+    let byte = u32::from;
+    let (calls, ends) = (model.rows - 1, IM_END as u32);
+    model.script = vec![
+        (byte(b'\n'), calls, 9.0),
+        (byte(b'"'), byte(b'4'), 9.0),
+        (byte(b'4'), byte(b'"'), 9.0),
+        (byte(b':'), byte(b'o'), 9.0),
+        (byte(b'o'), byte(b'k'), 9.0),
+        (byte(b'k'), ends, 9.0),
+    ];
+    let team = "[[agent]]\nname = \"clerk\"\nprompt = \"How much is 4?\"\nmax_tokens = 90\n\
+                tools = { use = [\"clock\", \"calculator\"], choose = \"model\", calls = 2 }\n";
+    let lines = Lines::of(&Desk::new(&model.gguf()).team(team, &["--json"]));
+    let called = one(&lines, "tool_called", "clerk");
+    assert_eq!(
+        (&called["tool"], &called["arguments"]),
+        (&"calculator".into(), &r#"{"expression":"4"}"#.into()),
+        "{}",
+        lines.text("clerk")
+    );
+    let result = one(&lines, "tool_result", "clerk")["text"].as_str().unwrap();
+    assert!(result.ends_with("4 = 4"), "{result}");
+    let call = r#"<tool_call>{"name": "calculator", "arguments": {"expression": "4"}}"#;
+    assert_eq!(lines.text("clerk"), format!("{call}ok"));
+    assert_eq!(lines.agent("clerk")["reason"], "stop");
+}
+
+/// An agent that asks its memory for the lamp, to do this with what it finds.
+fn rememberer(action: u8) -> (Desk, String) {
+    let byte = u32::from;
+    let quote = byte(b'"');
+    let script = vec![
+        (quote, byte(b'l'), 9.0),
+        (quote, byte(action), 5.0),
+        (byte(b'l'), byte(b'a'), 9.0),
+        (byte(b'a'), byte(b'm'), 9.0),
+        (byte(b'm'), byte(b'p'), 9.0),
+        (byte(b'p'), quote, 9.0),
+        (byte(b'\n'), byte(b'o'), 9.0),
+        (byte(b'o'), byte(b'k'), 9.0),
+        (byte(b'k'), IM_END as u32, 9.0),
+    ];
+    let team = "[document]\ntext = \"The door is green.\\nThe lamp hangs in the hall.\\nThe cellar is wet.\"\n\
+                [[agent]]\nname = \"ann\"\nprompt = \"Where is it?\"\nmax_tokens = 90\n\
+                tools = { use = [\"memory\"], calls = 1 }\n";
+    (Desk::new(&Tiny { context: 2048, script, ..Tiny::default() }.gguf()), team.to_owned())
+}
+
+#[test]
+fn an_agent_recalls_keeps_and_forgets_what_it_has_read() {
+    let bounded = "memory = \"bounded\"\nl1_tokens = 1024\n";
+    for (action, name, memory, told) in [
+        (b'r', "recall", "", ""),
+        (b'p', "pin", "", "This is kept at hand:\n"),
+        (
+            b'f',
+            "forget",
+            "",
+            "This is not kept at hand any more, but still read, as all that is said here:\n",
+        ),
+        (b'f', "forget", bounded, "This is forgotten:\n"),
+        (b'r', "recall", bounded, ""),
+    ] {
+        let (desk, team) = rememberer(action);
+        let lines = Lines::of(&desk.team(&(team + memory), &["--json"]));
+        let arguments: Value =
+            serde_json::from_str(one(&lines, "tool_called", "ann")["arguments"].as_str().unwrap()).unwrap();
+        assert_eq!((&arguments["action"], &arguments["about"]), (&name.into(), &"lamp".into()));
+        let over = one(&lines, "tool_over", "ann");
+        let text = one(&lines, "tool_result", "ann")["text"].as_str().unwrap();
+        assert_eq!(over["outcome"], "done", "{text}");
+        let found = text.split_once("]\n").expect("a header").1;
+        assert_eq!(found, format!("{told}The lamp hangs in the hall."), "{name}");
+        assert_eq!(lines.agent("ann")["reason"], "stop");
+    }
+}
+
+#[test]
+fn a_question_to_a_person_is_refused_where_nobody_is() {
+    let byte = u32::from;
+    let script = vec![(byte(b'"'), byte(b'?'), 9.0), (byte(b'?'), byte(b'"'), 9.0)];
+    let desk = Desk::new(&Tiny { context: 2048, script, ..Tiny::default() }.gguf());
+    let team = KEEPER.replace("sensor", "ask_human").replace("calls = 1", "calls = 1, policy = \"ask\"");
+    let lines = Lines::of(&desk.team(&team, &["--json"]));
+    assert_eq!(one(&lines, "tool_called", "keeper")["arguments"], r#"{"question": "?"}"#);
+    assert_eq!(one(&lines, "tool_over", "keeper")["outcome"], "refused");
+    let text = one(&lines, "tool_result", "keeper")["text"].as_str().unwrap();
+    assert!(text.contains("nobody is there to be asked: this program has no terminal"), "{text}");
+    let by_hand = desk.agentos(["tools", "ask_human", "--call", r#"{"question": "Who?"}"#]);
+    assert!(by_hand.code != 0 && by_hand.stderr.contains("nobody is there"), "{}", by_hand.stderr);
+    let of_nobody = desk.agentos(["tools", "memory", "--call", r#"{"action": "pin", "about": "x"}"#]);
+    assert!(of_nobody.code != 0 && of_nobody.stderr.contains("an agent's own"), "{}", of_nobody.stderr);
+}
+
+/// Checkpoints take every moment at which a call could be made or returned.
+#[test]
+fn calls_are_made_and_answered_while_the_run_is_kept_all_the_time() {
+    let desk = desk();
+    let team = KEEPER.replace("calls = 1 }", "calls = 1 }\ncopies = 3");
+    let file = desk.path("kept");
+    let keep = ["--json", "--checkpoint", file.to_str().unwrap(), "--checkpoint-every", "0.000001"];
+    let lines = Lines::of(&desk.team(&team, &keep));
+    for agent in ["keeper-1", "keeper-2", "keeper-3"] {
+        one(&lines, "tool_called", agent);
+        assert_eq!(one(&lines, "tool_over", agent)["outcome"], "done");
+        one(&lines, "tool_resumed", agent);
+        assert_eq!(lines.agent(agent)["reason"], "length");
+    }
 }
 
 #[test]

@@ -44,6 +44,11 @@ impl Matcher {
         Matcher { vocabulary, parser, place, barred: Vec::new(), ended: false, failure: None }
     }
 
+    /// Words of a mask.
+    pub fn mask_words(&self) -> usize {
+        self.vocabulary.mask_words()
+    }
+
     /// Writes which tokens may come next: a bit for each, in words of 32, set where it is allowed. Tokens that
     /// end an answer are allowed exactly when it is complete; control tokens never.
     ///
@@ -51,9 +56,9 @@ impl Matcher {
     /// [`MatchError::Stuck`], [`MatchError::TooComplex`], [`MatchError::Failed`]; from then on always.
     ///
     /// # Panics
-    /// When `mask` has not [`Vocabulary::mask_words`] words.
+    /// When `mask` has not [`Matcher::mask_words`] words.
     pub fn mask(&mut self, mask: &mut [u32]) -> Result<(), MatchError> {
-        assert_eq!(mask.len(), self.vocabulary.mask_words(), "a mask has a bit for each token");
+        assert_eq!(mask.len(), self.mask_words(), "a mask has a bit for each token");
         let allowed = self.with_parser(|parser| {
             if parser.stopped() && parser.stop_reason().is_ok() {
                 Ok(parser.token_env.tok_trie().eos_token_set())

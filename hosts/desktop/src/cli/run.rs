@@ -28,11 +28,11 @@ use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::prompt::Chat;
 use crate::team::runner::{
-    Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, Saving, Stop, config,
+    Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, SPOKEN_TOKENS, Saving, Stop, config,
 };
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
 use crate::team::tools::{Choose, Question, by_likeness};
-use crate::team::{self, Team};
+use crate::team::{self, Team, TeamError};
 use crate::text::{Template, Tokenizer};
 
 /// `agentos run`.
@@ -119,7 +119,7 @@ impl Run {
         };
         let mut weights = file.weights();
         let machine = Machine { device: device.tensor_device(), model: file.model, weights: &mut weights };
-        let tooling = toolset.open(&team, &plan.kits, &tokenizer)?;
+        let tooling = toolset.open(&team, &plan.kits, &tokenizer, now_s)?;
         let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock, tooling);
 
         let mut main = self.sink(&team);
@@ -171,8 +171,18 @@ impl Run {
         let template = Template::of(&vocabulary)?;
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
         let kits = self.kits(team, toolset, file, &tokenizer)?;
-        let plan = Plan::new(team, &chat, shape.context, self.replay.unwrap_or(0), kits)?;
-        let config = config(team, &plan, shape, self.kv.kv())?;
+        let (seed, kv) = (self.replay.unwrap_or(0), self.kv.kv());
+        let planned = |spoken| -> Result<(Plan, Config), TeamError> {
+            let plan = Plan::new(team, &chat, shape.context, seed, kits.clone(), spoken)?;
+            let config = config(team, &plan, shape, kv)?;
+            Ok((plan, config))
+        };
+        let spoken = if toolset.hears() { SPOKEN_TOKENS } else { 0 };
+        let (plan, config) = match planned(spoken) {
+            // Nobody is refused for the sake of what may be said.
+            Err(_) if spoken > 0 => planned(0)?,
+            other => other?,
+        };
         let delimiters = tokenizer.delimiter_classes();
         Ok(Prepared { tokenizer, template, delimiters, plan, config })
     }

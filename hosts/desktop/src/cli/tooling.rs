@@ -8,9 +8,9 @@ use agentos_tools::{Descriptor, Registry};
 
 use crate::constraint;
 use crate::team::runner::{Kit, Tooling};
-use crate::team::tools::{Callers, Desk, Nobody, Person, Terminal, kit, means};
+use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Person, kit, means, person};
 use crate::team::{Problem, Team, TeamError};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, time_of_day};
 
 /// The tools of a team's agents.
 pub struct Toolset {
@@ -19,6 +19,7 @@ pub struct Toolset {
     of: Vec<Option<usize>>,
     person: Box<dyn Person>,
     servers: Option<Hub>,
+    errands: Errands,
 }
 
 impl Toolset {
@@ -30,6 +31,7 @@ impl Toolset {
         let (mut registries, mut of) = (Vec::new(), Vec::with_capacity(team.agents.len()));
         let uses = team.agents.iter().any(|agent| agent.tools.is_some());
         let means = uses.then(means);
+        let errands = Errands::default();
         let hub = match uses && !team.servers.is_empty() {
             true => Some(Hub::new(|| ()).map_err(|error| {
                 let name = team.agents[0].name.clone();
@@ -50,22 +52,24 @@ impl Toolset {
                 None => {
                     let refuse =
                         |error| team.error(agent.place, Problem::Tools { name: agent.name.clone(), error });
-                    registries.push(kit(tools, means, &team.servers, hub.as_ref()).map_err(refuse)?);
+                    registries
+                        .push(kit(tools, means, &team.servers, hub.as_ref(), &errands).map_err(refuse)?);
                     Some(registries.len() - 1)
                 }
             };
             of.push(number);
         }
-        let person: Box<dyn Person> = match Terminal::open() {
-            Some(terminal) => Box::new(terminal),
-            None => Box::new(Nobody),
-        };
-        Ok(Toolset { registries, of, person, servers: hub })
+        Ok(Toolset { registries, of, person: person(), servers: hub, errands })
     }
 
     /// Whether any agent has tools.
     pub fn is_empty(&self) -> bool {
         self.registries.is_empty()
+    }
+
+    /// Whether a person is there who may speak with agents.
+    pub fn hears(&self) -> bool {
+        self.person.is_there()
     }
 
     /// What is known of an agent's tools, by their numbers.
@@ -74,7 +78,8 @@ impl Toolset {
         Some(registry.descriptors().cloned().collect())
     }
 
-    /// The tools at a desk, and the forms of all who call them or answer in a form.
+    /// The tools at a desk, and the forms of all who call them or answer in a form. Results say that they were
+    /// taken at `now_s`, in seconds since 1970.
     ///
     /// # Errors
     /// [`Problem::Tools`]: a form cannot be had.
@@ -83,6 +88,7 @@ impl Toolset {
         team: &Team,
         kits: &[Option<Kit>],
         tokenizer: &Arc<Tokenizer>,
+        now_s: i64,
     ) -> Result<Tooling, TeamError> {
         let controls = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_control(id));
         let controls = controls.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned());
@@ -94,10 +100,12 @@ impl Toolset {
         let controls = controls.map_err(|error| wrong(first, &team.agents[0].name, error.to_string()))?;
         let held = |agent: &&crate::team::Agent| agent.tools.is_some() || agent.response_schema.is_some();
         let mut callers = Callers::default();
+        let mut crew = Crew::default();
         if let Some(agent) = team.agents.iter().find(held) {
             let vocabulary = constraint::vocabulary(tokenizer)
                 .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
-            callers = Callers::new(team.agents.len(), vocabulary);
+            crew = Crew::new();
+            callers = Callers::new(team.agents.len(), vocabulary, crew.clone());
         }
         for (index, agent) in team.agents.iter().enumerate().filter(|(_, agent)| held(agent)) {
             let tools = kits[index].as_ref().map_or(&[][..], |kit| &kit.tools[..]);
@@ -105,7 +113,9 @@ impl Toolset {
                 .enrol(index, tools.iter(), agent.response_schema.as_deref())
                 .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
         }
-        let desk = Desk::new(self.registries, self.of, self.person, self.servers);
-        Ok(Tooling { desk, callers, controls })
+        let desk = Desk::new(self.registries, self.of, self.person, self.servers, self.errands, crew);
+        let taken = time_of_day(now_s);
+        let aligner = Aligner { tokenizer: tokenizer.clone(), controls, taken };
+        Ok(Tooling { desk, callers, aligner: Some(Arc::new(aligner)) })
     }
 }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use agentos_hal::{CallNumber, PeripheralError};
 use agentos_tools::grant::{Arguments, CommandGrant, HostGrant, RootGrant};
-use agentos_tools::{Access, Collected, Descriptor, Effect, Grant, Registry};
+use agentos_tools::{Access, Collected, Descriptor, Effect, Grant, Registry, ToolFailure};
 use clap::Args;
 use serde_json::json;
 
 use super::error::CliError;
 use super::output;
 use crate::host::StdConsole;
-use crate::team::tools::{Choose, Policy, TOOL_NAMES, ToolUse, kit, means};
+use crate::team::tools::{Choose, Errands, Policy, Reception, TOOL_NAMES, ToolUse, kit, means, person};
 
 /// `agentos tools`.
 #[derive(Args, Debug)]
@@ -55,11 +55,12 @@ impl Tools {
             calls: 1,
             tokens: ToolUse::TOKENS,
         };
-        let mut registry = kit(&granted, &means(), &[], None).map_err(CliError::Tools)?;
+        let errands = Errands::default();
+        let mut registry = kit(&granted, &means(), &[], None, &errands).map_err(CliError::Tools)?;
         match (&self.name, &self.call) {
             (None, _) => self.list(&registry),
             (Some(name), None) => self.show(&registry, name),
-            (Some(name), Some(arguments)) => self.call(&mut registry, name, arguments),
+            (Some(name), Some(arguments)) => self.call(&mut registry, name, arguments, &errands),
         }
     }
 
@@ -92,15 +93,29 @@ impl Tools {
         print(&text)
     }
 
-    fn call(&self, registry: &mut Registry, name: &str, arguments: &str) -> Result<(), CliError> {
+    fn call(
+        &self,
+        registry: &mut Registry,
+        name: &str,
+        arguments: &str,
+        errands: &Errands,
+    ) -> Result<(), CliError> {
         let tool = find(registry, name)?.clone();
         let number = registry.find(name).map_err(|unknown| CliError::Tools(unknown.to_string()))?;
         let mut output = Collected::new(tool.output_bytes);
         let began = Instant::now();
         let call = CallNumber(1);
+        let (mut reception, who) = (None, |_: u64| "agentos".to_owned());
         let result = match registry.start(call, number, arguments.as_bytes(), &mut output) {
             Err(error) => Err(error),
             Ok(()) => loop {
+                if tool.access == Access::Person {
+                    reception.get_or_insert_with(|| Reception::new(person())).serve(&errands.person, who);
+                }
+                if let Some(served) = errands.memory.next() {
+                    let nobody = "a memory is an agent's own: agents of a team may call this".to_owned();
+                    errands.memory.answer(served.call, Err(ToolFailure::Refused(nobody)));
+                }
                 match registry.poll(call, &mut output) {
                     Poll::Ready(result) => break result,
                     Poll::Pending if began.elapsed() > tool.timeout => {

@@ -89,21 +89,29 @@ pub struct Agent {
 
 impl Team {
     /// What the kernel is told of an agent whose opening has `prompt_tokens`, on a model whose contexts
-    /// have at most `model_context` tokens. Its tag is its index.
+    /// have at most `model_context` tokens. Its tag is its index. A person may have `spoken` tokens with it,
+    /// as far as the model's context has room for them.
     ///
     /// # Errors
     /// [`Problem::BeyondModel`], [`Problem::NoRoom`].
     ///
     /// # Panics
     /// Where no agent has the index.
-    pub fn spec(&self, index: usize, prompt_tokens: u32, model_context: u32) -> Result<Spec, TeamError> {
+    pub fn spec(
+        &self,
+        index: usize,
+        prompt_tokens: u32,
+        model_context: u32,
+        spoken: u32,
+    ) -> Result<Spec, TeamError> {
         let agent = &self.agents[index];
         let refuse = |problem| Err(self.error(agent.context_place, problem));
         let name = || agent.name.clone();
         let tools = agent.tools.as_ref();
         let results = tools.map_or(0, ToolUse::context_tokens);
         let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens) + u64::from(results);
-        let context = agent.context.map_or(whole, u64::from);
+        let with_spoken = (whole + u64::from(spoken)).min(u64::from(model_context)).max(whole);
+        let context = agent.context.map_or(with_spoken, u64::from);
         if context > u64::from(model_context) {
             return refuse(Problem::BeyondModel { name: name(), context, limit: model_context });
         }
@@ -121,12 +129,13 @@ impl Team {
                 turn_tokens: agent.max_tokens,
                 time_us: agent.max_time_us.unwrap_or(u64::MAX),
                 calls: tools.map_or(0, |tools| tools.calls),
+                pinned_pages: tools.map_or(0, ToolUse::pinned_pages),
                 ..Budget::UNBOUNDED
             },
             // What agents say to each other goes through the host.
             capabilities: Capabilities { tools: granted(tools), ..Capabilities::NONE },
             watchdog: Watchdog::OFF,
-            on_end: OnEnd::Stop,
+            on_end: if spoken > 0 { OnEnd::Drain } else { OnEnd::Stop },
             receive: Receive::Copied,
             guarded: tools.is_some() || agent.response_schema.is_some(),
             tag: index as u64,

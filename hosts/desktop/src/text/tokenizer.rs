@@ -208,12 +208,16 @@ impl Tokenizer {
     /// What each token ends, by id: the kernel lays out slices by it. A message ends with a token
     /// that ends a generation.
     pub fn delimiter_classes(&self) -> Vec<Delimiter> {
-        let class = |id| match self.pieces.kind(id) {
+        (0..self.vocab_size()).map(|id| self.delimiter(id)).collect()
+    }
+
+    /// What a token ends.
+    pub fn delimiter(&self, id: u32) -> Delimiter {
+        match self.pieces.kind(id) {
             _ if self.is_end_of_generation(id) => Delimiter::Message,
             Kind::Control | Kind::Unknown => Delimiter::None,
             Kind::Normal | Kind::UserDefined | Kind::Byte => delimiter::class(self.pieces.bytes(id)),
-        };
-        (0..self.vocab_size()).map(class).collect()
+        }
     }
 
     /// Whether the vocabulary's rules make this token from a text, and not another way.

@@ -15,6 +15,9 @@ pub struct Tiny {
     pub tokenizer: Option<&'static str>,
     /// Stands in one weight instead of a number.
     pub poison: Option<f32>,
+    /// What it likes to say after a token, and how much; then it sees nothing else. Of all other tokens it likes
+    /// the first that it may say.
+    pub script: Vec<(u32, u32, f32)>,
 }
 
 const NORMAL: u32 = 1;
@@ -39,6 +42,7 @@ impl Default for Tiny {
             template: Some(TEMPLATE),
             tokenizer: Some("gpt2"),
             poison: None,
+            script: Vec::new(),
         }
     }
 }
@@ -102,17 +106,42 @@ impl Tiny {
         }
     }
 
+    /// Weights of a model in which each token of the script has a number of its own in its hidden row, and what
+    /// comes after it is read from there.
+    fn add_script(&self, file: &mut File) {
+        let mut from: Vec<u32> = self.script.iter().map(|&(token, _, _)| token).collect();
+        from.dedup();
+        assert!(from.len() <= WIDTH as usize, "a row has {WIDTH} numbers");
+        let place = |token| from.iter().position(|&other| other == token).expect("it is one of these");
+        let matrix = |entries: &mut dyn Iterator<Item = (u32, u32, f32)>| {
+            let mut numbers = vec![0.0f32; (self.rows * WIDTH) as usize];
+            for (row, token, weight) in entries {
+                numbers[row as usize * WIDTH as usize + place(token)] = weight;
+            }
+            numbers
+        };
+        let embedding = matrix(&mut from.iter().map(|&token| (token, token, 1.0)));
+        let output = matrix(&mut self.script.iter().map(|&(token, next, much)| (next, token, much)));
+        file.tensor("token_embd.weight", self.rows, WIDTH, embedding);
+        file.tensor("output.weight", self.rows, WIDTH, output);
+    }
+
     fn add_weights(&self, file: &mut File) {
+        let spoken = self.script.is_empty();
         let mut seed = 1u64;
         let mut add = |name: &str, rows: u32, cols: u32, mean: f32, spread: f32| {
-            let mut number = || {
+            let mut number = |mean: f32, spread: f32| {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 mean + spread * ((seed >> 40) as f32 / (1 << 23) as f32 - 1.0)
             };
+            let spread = if spoken { spread } else { 0.0 };
+            let mut number = || number(mean, spread);
             let numbers: Vec<f32> = (0..rows * cols).map(|_| number()).collect();
             file.tensor(name, rows, cols, numbers);
         };
-        add("token_embd.weight", self.rows, WIDTH, 0.0, 1.0);
+        if spoken {
+            add("token_embd.weight", self.rows, WIDTH, 0.0, 1.0);
+        }
         for layer in 0..LAYERS {
             let mut of_layer = |name: &str, rows, cols, mean, spread| {
                 add(&format!("blk.{layer}.{name}.weight"), rows, cols, mean, spread);
@@ -128,6 +157,9 @@ impl Tiny {
             of_layer("ffn_down", WIDTH, FFN, 0.0, 0.4);
         }
         add("output_norm.weight", 1, WIDTH, 1.0, 0.2);
+        if !spoken {
+            self.add_script(file);
+        }
         if let Some(poison) = self.poison {
             file.data[40..44].copy_from_slice(&poison.to_le_bytes());
         }

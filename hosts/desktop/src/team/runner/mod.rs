@@ -14,11 +14,13 @@ mod clock;
 mod error;
 mod lend;
 mod machine;
+mod memory;
 mod plan;
 mod roster;
 mod run;
 mod save;
 mod size;
+mod spoken;
 mod summary;
 mod tools;
 
@@ -30,3 +32,4 @@ pub use roster::{Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner, Stop, Tooling};
 pub use save::Saving;
 pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};
+pub use spoken::SPOKEN_TOKENS;

@@ -22,6 +22,8 @@ pub struct Plan {
     pub seed: u64,
     /// What each agent has to do with tools, in the order of the file.
     pub kits: Vec<Option<Kit>>,
+    /// Tokens that a person may have with each agent; 0 where nobody is there.
+    pub spoken: u32,
 }
 
 /// What an agent has to do with tools.
@@ -63,8 +65,10 @@ impl Plan {
         model_context: u32,
         seed: u64,
         kits: Vec<Option<Kit>>,
+        spoken: u32,
     ) -> Result<Plan, TeamError> {
-        let mut plan = Plan { agents: Vec::with_capacity(team.agents.len()), model_context, seed, kits };
+        let agents = Vec::with_capacity(team.agents.len());
+        let mut plan = Plan { agents, model_context, seed, kits, spoken };
         for index in 0..team.agents.len() {
             let planned = plan.look_at(team, index, chat)?;
             plan.agents.push(planned);
@@ -83,7 +87,8 @@ impl Plan {
             agent.max_tokens.min(agent.context.unwrap_or(self.model_context))
         };
         let told = agent.after.iter().fold(0u32, |sum, &other| sum.saturating_add(most_said(other)));
-        let spec = self.spec(team, index, (tokens.len() as u32).saturating_add(told))?;
+        let opening = (tokens.len() as u32).saturating_add(told);
+        let spec = self.spec(team, index, opening, self.spoken)?;
         Ok(Planned {
             opening: agent.after.is_empty().then_some(tokens),
             answer: most_said(index),
@@ -104,12 +109,13 @@ impl Plan {
         self.agents.last().filter(|_| same)?.opening.clone()
     }
 
-    /// What the kernel is told of an agent that opens with so many tokens.
+    /// What the kernel is told of an agent that opens with so many tokens, and with which a person may have
+    /// `spoken`.
     ///
     /// # Errors
     /// Those of [`Team::spec`].
-    pub fn spec(&self, team: &Team, index: usize, opening: u32) -> Result<Spec, TeamError> {
-        let mut spec = team.spec(index, opening, self.model_context)?;
+    pub fn spec(&self, team: &Team, index: usize, opening: u32, spoken: u32) -> Result<Spec, TeamError> {
+        let mut spec = team.spec(index, opening, self.model_context, spoken)?;
         spec.sampling.seed = moved(spec.sampling.seed, self.seed, index);
         Ok(spec)
     }

@@ -1,12 +1,14 @@
 //! The loop over the kernel.
 
+use std::sync::Arc;
+use std::task::Poll;
+
 use agentos_hal::Clock;
-use agentos_kernel::agent::{AgentId, Priority};
+use agentos_kernel::agent::{AgentId, OnEnd, Priority, Spec};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::{Posted, VectorId};
 use agentos_kernel::system::{Devices, Kernel, Tick, USER_RESUME};
-use agentos_perception::ControlStrings;
 use embedded_hal::delay::DelayNs;
 
 use super::clock::RunClock;
@@ -15,11 +17,12 @@ use super::machine::Machine;
 use super::plan::Plan;
 use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
+use super::tools::Traffic;
 use super::{lend, summary};
 use crate::team::json::Summary;
 use crate::team::prompt::Chat;
 use crate::team::sink::{Refusal, Sink, Told};
-use crate::team::tools::{Callers, Desk, Nobody};
+use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Nobody};
 use crate::team::{Names, Problem, Team, TeamError};
 
 /// A team on a kernel.
@@ -53,8 +56,10 @@ pub struct Runner<'r> {
     pub(super) desk: Desk,
     /// Who calls them.
     pub(super) callers: Callers,
-    /// What must not be said in a context.
-    pub(super) controls: ControlStrings,
+    /// What results are made text with; `None` in a team without tools.
+    pub(super) aligner: Option<Arc<Aligner>>,
+    /// What is under way between the two.
+    pub(super) traffic: Traffic,
 }
 
 /// How a person stops a run.
@@ -71,19 +76,22 @@ pub struct Tooling {
     pub desk: Desk,
     /// The forms.
     pub callers: Callers,
-    /// The model's control strings.
-    pub controls: ControlStrings,
+    /// What results are made text with; `None` in a team without tools.
+    pub aligner: Option<Arc<Aligner>>,
 }
 
 impl Tooling {
     /// That of a team without tools and forms.
     pub fn none(agents: usize) -> Tooling {
-        let no_controls: [&str; 0] = [];
-        Tooling {
-            desk: Desk::new(Vec::new(), vec![None; agents], Box::new(Nobody), None),
-            callers: Callers::default(),
-            controls: ControlStrings::new(no_controls).expect("none are short enough"),
-        }
+        let desk = Desk::new(
+            Vec::new(),
+            vec![None; agents],
+            Box::new(Nobody),
+            None,
+            Errands::default(),
+            Crew::default(),
+        );
+        Tooling { desk, callers: Callers::default(), aligner: None }
     }
 }
 
@@ -125,7 +133,7 @@ impl<'r> Runner<'r> {
         clock: RunClock,
         tooling: Tooling,
     ) -> Runner<'r> {
-        let Tooling { desk, callers, controls } = tooling;
+        let Tooling { desk, callers, aligner } = tooling;
         let longest = chat.tokenizer.longest_piece();
         let answer_bytes = |index: usize| (plan.agents[index].answer as usize).saturating_mul(longest);
         let began_us = clock.now().micros;
@@ -149,7 +157,8 @@ impl<'r> Runner<'r> {
             saving: None,
             desk,
             callers,
-            controls,
+            aligner,
+            traffic: Traffic::default(),
             clock,
         }
     }
@@ -171,7 +180,10 @@ impl<'r> Runner<'r> {
                     self.shut_down();
                     told = true;
                 }
-            } else if self.paused && self.desk.may_go_on() {
+            } else if self.paused
+                && let Poll::Ready(words) = self.desk.may_go_on()
+            {
+                self.say_to_all(words.as_deref().unwrap_or_default());
                 self.pause(false);
             }
             if let Flow::Over(ending) = self.advance(sink)? {
@@ -190,6 +202,10 @@ impl<'r> Runner<'r> {
     pub fn advance(&mut self, sink: &mut dyn Sink) -> Result<Flow, RunError> {
         if std::mem::take(&mut self.ended) {
             self.spawn_due(sink)?;
+        }
+        if self.traffic.owes_calls() {
+            // Before whoever wrote them says more.
+            self.drain(sink)?;
         }
         let tick = self.kernel.tick(&mut Devices {
             tensor: &mut *self.machine.device,
@@ -278,8 +294,6 @@ impl<'r> Runner<'r> {
             }
         };
         let opening = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
-        let mut spec = self.plan.spec(self.team, index, opening)?;
-        spec.priority = self.priorities()[index];
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         let now_us = self.clock.now().micros;
         let refuse = |error| {
@@ -290,10 +304,19 @@ impl<'r> Runner<'r> {
             };
             self.team.error(agent.context_place, problem)
         };
-        let id = match self.kernel.call(None, &Call::Spawn(spec, Tokens(&bytes)), now_us).map_err(refuse)? {
-            Reply::Agent(id) => id,
-            other => unreachable!("a spawn is answered with a name, not with {other:?}"),
+        let priority = self.priorities()[index];
+        let mut spawn = |spoken| -> Result<Reply, TeamError> {
+            let spec = self.plan.spec(self.team, index, opening, spoken)?;
+            let on_end = if self.plan.spoken > 0 { OnEnd::Drain } else { spec.on_end };
+            let spec = Spec { priority, on_end, ..spec };
+            self.kernel.call(None, &Call::Spawn(spec, Tokens(&bytes)), now_us).map_err(refuse)
         };
+        let spawned = match spawn(self.plan.spoken) {
+            // Nobody is refused for the sake of what may be said.
+            Err(_) if self.plan.spoken > 0 => spawn(0),
+            other => other,
+        };
+        let Reply::Agent(id) = spawned? else { unreachable!("a spawn is answered with a name") };
         self.names.insert(id, &agent.name);
         self.slots[usize::from(id.index)] = Some(index);
         self.begin_caller(index, id, tokens.len() as u32);
@@ -331,8 +354,16 @@ impl<'r> Runner<'r> {
         }
     }
 
-    /// Takes the kernel's events, and tells them.
+    /// Takes the kernel's events, tells them, and goes on with the calls that come of them.
     pub(super) fn drain(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        self.drain_events(sink)?;
+        while self.go_on_with_calls(sink)? {
+            self.drain_events(sink)?;
+        }
+        Ok(())
+    }
+
+    fn drain_events(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
         while let Some(record) = self.kernel.next_event() {
             let member = concerned(&record.event).and_then(|id| self.slots[usize::from(id.index)]);
             self.text.clear();
@@ -341,7 +372,7 @@ impl<'r> Runner<'r> {
             }
             sink.event(&Told { record: &record, member, text: &self.text, names: &self.names })?;
             if let Some(index) = member {
-                self.note_for_tools(index, &record, sink)?;
+                self.note_for_tools(index, &record);
             }
         }
         Ok(())
@@ -355,7 +386,7 @@ impl<'r> Runner<'r> {
                 member.partial.push(self.chat.tokenizer, token, &mut self.text);
                 None
             }
-            Event::Finished { agent, .. } => Some(Phase::Done(agent)),
+            Event::Finished { agent, .. } if is_over(&self.kernel, agent) => Some(Phase::Done(agent)),
             Event::Faulted { agent, .. } => Some(Phase::Faulted(agent)),
             _ => None,
         };
@@ -405,6 +436,11 @@ impl<'r> Runner<'r> {
         let alive = members.filter(|(member, _)| matches!(member.phase, Phase::Alive(_)));
         RunError::Stuck { agents: alive.map(|(_, agent)| agent.name.clone()).collect() }
     }
+}
+
+/// Whether an agent says nothing more.
+pub(super) fn is_over(kernel: &Kernel<'_>, agent: AgentId) -> bool {
+    kernel.agents().find(|rcb| rcb.id == agent).is_none_or(|rcb| rcb.state.is_over())
 }
 
 /// The agent that an event happened to.

@@ -108,6 +108,11 @@ impl Runner<'_> {
 
     /// Writes the run to its file; anew, where the device is lost meanwhile.
     fn save_as(&mut self, saving: &mut Saving, sink: &mut dyn Sink) -> Result<(), RunError> {
+        // A result that is known is kept with the agent that reads it, not asked for again.
+        while self.traffic.owes_results() {
+            self.drain(sink)?;
+            std::thread::yield_now();
+        }
         while let Held::GivenUp = self.try_to_save(saving, sink)? {}
         Ok(())
     }

@@ -41,7 +41,10 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
     }
     let longest = plan.agents.iter().map(|agent| agent.spec.context.saturating_add(agent.slack));
     let longest = longest.max().unwrap_or(1).min(plan.model_context);
-    let sizes = sizes(demands.len() as u16, longest, tiers, kv);
+    let pins = plan.agents.iter().map(|agent| agent.spec.budget.pinned_pages).sum();
+    let sizes = sizes(demands.len() as u16, longest, tiers, pins, kv);
+    // Agents do not send to each other: answers go from one to the other as openings.
+    let inbox = plan.spoken.max(1);
     let (step_ms, quantum) = (team.schedule.step_ms, team.schedule.quantum);
     let guarded = plan.agents.iter().filter(|agent| agent.spec.guarded).count();
     let open = |agent: &super::Planned| {
@@ -51,6 +54,7 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
     Ok(Config {
         // One that is beyond the budget is opened too, to be answered.
         calls: plan.agents.iter().map(|agent| open(agent) + u32::from(agent.spec.guarded)).sum(),
+        inbox,
         masks,
         mask_words: if masks > 0 { shape.mask_words() as u32 } else { 0 },
         candidates: plan
@@ -70,12 +74,15 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
 pub fn default_config(agents: u16, context: u32, shape: &ModelShape, kv: KvType) -> Config {
     let demands = vec![Demand { context, memory: MemoryMode::Exact }; usize::from(agents)];
     let tiers = tiers(Memory::default(), &demands, image_bytes(shape, kv) as u64);
-    sizes(agents, context, tiers, kv).checked()
+    sizes(agents, context, tiers, 0, kv).checked()
 }
 
-fn sizes(agents: u16, context: u32, tiers: TierPages, kv: KvType) -> Config {
+/// What is pinned comes on top of page memory: nobody's working set can count on it.
+fn sizes(agents: u16, context: u32, tiers: TierPages, pins: u32, kv: KvType) -> Config {
     // Nobody sends: answers go from agent to agent as openings.
-    Config { candidates: CANDIDATES, kv, inbox: 1, ..Config::new(agents, context, tiers.l1, tiers.l2) }
+    let (candidates, inbox, pinned_pages) = (CANDIDATES, 1, pins);
+    let config = Config::new(agents, context, tiers.l1.saturating_add(pins), tiers.l2);
+    Config { candidates, kv, inbox, pinned_pages, ..config }
 }
 
 /// Pages of the two tiers.

@@ -6,50 +6,102 @@ use agentos_kernel::agent::AgentId;
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::tool::{CallOutcome, Effect as KernelEffect, Request, ToolId};
-use agentos_perception::{self as perception, Measures, Misfit};
-use agentos_tools::{Descriptor, Effect};
+use agentos_tools::{Access, Descriptor, Effect};
 
 use super::error::RunError;
-use super::run::Runner;
+use super::run::{Runner, is_over};
 use crate::team::prompt::Frame;
 use crate::team::sink::{Sink, ToolNews};
-use crate::team::tools::{Asked, Caller, Choose, Finished, Open, Policy, Stage, Written, words};
+use crate::team::tools::{
+    Aligned, Asked, Caller, Choose, Finished, Open, Policy, Stage, Terms, Written, words,
+};
 use crate::text::{Message, Role, Special};
 
 /// How long a person may think about a call, in microseconds.
 const PERSON_US: u64 = 600_000_000;
 
-/// What came of aligning an output.
-struct Taken {
-    text: String,
-    /// The output was of the form that its tool declares.
-    fits: bool,
+/// What is under way between agents and tools.
+#[derive(Default)]
+pub(super) struct Traffic {
+    /// Agents that have said something in a form.
+    heard: Vec<(usize, AgentId)>,
+    /// Calls that were written and not made yet.
+    written: Vec<(usize, AgentId, Written)>,
+    /// Calls that are over and not returned yet.
+    over: Vec<Over>,
+}
+
+/// A call that is over.
+struct Over {
+    index: usize,
+    agent: AgentId,
+    number: u64,
+    outcome: CallOutcome,
+    /// What came of it, once it is aligned.
+    finished: Option<Finished>,
+}
+
+impl Traffic {
+    /// Whether calls could not be made when they were written.
+    pub(super) fn owes_calls(&self) -> bool {
+        !self.written.is_empty()
+    }
+
+    /// Whether results are waited for.
+    pub(super) fn owes_results(&self) -> bool {
+        !self.over.is_empty()
+    }
 }
 
 impl Runner<'_> {
     /// Takes note of an event for the agent's calls.
-    pub(super) fn note_for_tools(
-        &mut self,
-        index: usize,
-        record: &Record,
-        sink: &mut dyn Sink,
-    ) -> Result<(), RunError> {
-        if self.roster.members[index].caller.is_none() {
-            return Ok(());
-        }
+    pub(super) fn note_for_tools(&mut self, index: usize, record: &Record) {
+        let Some(caller) = &mut self.roster.members[index].caller else { return };
         match record.event {
-            Event::Token { agent, token, .. } => self.heard(index, agent, token, sink),
-            Event::ToolOver { agent, number, outcome, .. } => self.over(index, agent, number, outcome, sink),
-            Event::ToolRestored { number, before, .. } => {
-                self.renumber(index, before, number);
-                Ok(())
+            Event::Token { agent, token, .. } => {
+                let from = self.kernel.tokens(agent).len() as u32;
+                let said = self.callers.said(index, caller, (token, &self.text), from);
+                self.traffic.heard.push((index, agent));
+                if said.is_err() {
+                    caller.stage = Stage::Done;
+                }
             }
-            Event::Finished { .. } | Event::Faulted { .. } | Event::Killed { .. } => {
-                self.desk.forget(index);
-                Ok(())
+            Event::ToolOver { agent, number, outcome, .. } => {
+                self.traffic.over.push(Over { index, agent, number, outcome, finished: None });
             }
-            _ => Ok(()),
+            Event::ToolRestored { agent, number, before, .. } => self.renumber(index, agent, before, number),
+            // It has read what a person said, and answers that in the same form.
+            Event::Finished { agent, .. } if !is_over(&self.kernel, agent) => self.answer_again(index, agent),
+            Event::Finished { .. } | Event::Faulted { .. } | Event::Killed { .. } => self.desk.forget(index),
+            _ => (),
         }
+    }
+
+    /// Makes the calls that were written, and returns the results that are there. Returns whether there were
+    /// any: the kernel may have more to tell then.
+    pub(super) fn go_on_with_calls(&mut self, sink: &mut dyn Sink) -> Result<bool, RunError> {
+        for at in 0..self.traffic.heard.len() {
+            let (index, agent) = self.traffic.heard[at];
+            if let Some(written) = self.settle(index, agent) {
+                self.traffic.written.push((index, agent, written));
+            }
+        }
+        self.traffic.heard.clear();
+        let mut any = false;
+        self.serve_memory();
+        for (index, agent, written) in std::mem::take(&mut self.traffic.written) {
+            match self.make(index, agent, written, sink)? {
+                Some(later) => self.traffic.written.push((index, agent, later)),
+                None => any = true,
+            }
+        }
+        for mut over in std::mem::take(&mut self.traffic.over) {
+            match self.give_back(&mut over, sink)? {
+                true => any = true,
+                false => self.traffic.over.push(over),
+            }
+        }
+        Ok(any)
     }
 
     /// An agent begins: what it says may be held to a form from its first token on.
@@ -82,119 +134,123 @@ impl Runner<'_> {
         let (Stage::Writing { from, .. } | Stage::Answering { from }) = caller.stage else { return };
         let log = self.kernel.tokens(agent);
         let said = &log[(from as usize).min(log.len())..];
-        if self.callers.hold(index, &caller.stage, said).is_err() {
+        match self.callers.hold(index, &caller.stage, said) {
+            // A call may have been whole when it was kept, and not made.
+            Ok(()) => self.traffic.heard.push((index, agent)),
             // The checkpoint says what no agent said: it goes on without the form.
-            caller.stage = Stage::Done;
+            Err(_) => caller.stage = Stage::Done,
         }
     }
 
-    /// An agent has said a token: it may be the last of a call.
-    fn heard(
-        &mut self,
-        index: usize,
-        agent: AgentId,
-        token: u32,
-        sink: &mut dyn Sink,
-    ) -> Result<(), RunError> {
-        let Some(mut caller) = self.roster.members[index].caller.take() else { return Ok(()) };
+    /// The call that is whole with what an agent has said.
+    fn settle(&mut self, index: usize, agent: AgentId) -> Option<Written> {
+        let caller = self.roster.members[index].caller.as_mut()?;
         let tokenizer = self.chat.tokenizer;
         let decode = |tokens: &[u32]| tokenizer.decode(tokens);
         let log = self.kernel.tokens(agent);
-        let said = self.callers.said(index, &mut caller, (token, &self.text), log, &decode);
         // What is not of the form goes on as words: it ends by the agent's budget.
-        let written = said.unwrap_or_else(|_| {
+        self.callers.settled(index, &caller.stage, log, &decode).unwrap_or_else(|_| {
             caller.stage = Stage::Done;
             None
-        });
-        self.roster.members[index].caller = Some(caller);
-        match written {
-            Some(written) => self.make(index, agent, written, sink),
-            None => Ok(()),
-        }
+        })
     }
 
-    /// Makes a call that an agent has written.
+    /// Makes a call that an agent has written; gives it back while a checkpoint is under way.
     fn make(
         &mut self,
         index: usize,
         agent: AgentId,
-        Written { tool, arguments }: Written,
+        written: Written,
         sink: &mut dyn Sink,
-    ) -> Result<(), RunError> {
-        let name = &self.team.agents[index].name;
-        let (Some(descriptor), Some(tools)) =
-            (self.desk.descriptor(index, tool), &self.team.agents[index].tools)
-        else {
-            return Ok(());
-        };
-        let asks = tools.policy == Policy::Ask;
-        let request = request(tool, descriptor, asks);
-        let called = descriptor.name.clone();
-        let question = asks.then(|| format!("{name} wants to call {called} with {arguments}. Agreed? [y/N]"));
+    ) -> Result<Option<Written>, RunError> {
+        let Written { tool, arguments } = &written;
+        let Some(asked) = self.asked(index, agent, *tool, arguments, false) else { return Ok(None) };
+        let descriptor = &asked.terms.tool.descriptor;
+        let request = request(*tool, descriptor, asked.question.is_some());
         let now_us = self.clock.now().micros;
         let number = match self.kernel.call(None, &Call::Invoke(agent, request), now_us) {
             Ok(Reply::Call(number)) => number,
+            Err(CallError::Held) => return Ok(Some(written)),
             // It was over with this very token: what it has written stays as its answer.
-            Ok(_) | Err(_) => return Ok(()),
+            Ok(_) | Err(_) => return Ok(None),
         };
         sink.tool(&ToolNews::Called {
             member: index,
-            name,
+            name: &self.team.agents[index].name,
             at_us: now_us,
             call: number,
-            tool: &called,
-            arguments: &arguments,
+            tool: &descriptor.name,
+            arguments,
         })?;
+        self.desk.take_in(number, asked);
         if let Some(caller) = &mut self.roster.members[index].caller {
-            caller.stage = Stage::Calling(Open { number, tool, arguments: arguments.clone() });
+            let Written { tool, arguments } = written;
+            caller.stage = Stage::Calling(Open { number, tool, arguments });
         }
-        self.desk.take_in(number, Asked { member: index, tool, arguments, question });
-        Ok(())
+        Ok(None)
     }
 
-    /// A call is over: what came of it goes into the agent's context.
-    fn over(
-        &mut self,
+    /// What the desk is told of a call; `None` where the agent has no such tool.
+    fn asked(
+        &self,
         index: usize,
         agent: AgentId,
-        number: u64,
-        outcome: CallOutcome,
-        sink: &mut dyn Sink,
-    ) -> Result<(), RunError> {
-        let Some(mut caller) = self.roster.members[index].caller.take() else { return Ok(()) };
-        let finished = self.desk.give_out(number);
-        let returned = match &finished {
-            Some(finished) => self.give_back(index, agent, number, outcome, finished, &mut caller, sink),
-            // Nobody asked for it: the agent goes on with nothing.
-            None => {
-                let _ = self.put(number, &[], true);
-                Ok(())
-            }
+        tool: usize,
+        arguments: &str,
+        again: bool,
+    ) -> Option<Asked> {
+        let known = self.desk.known(index, tool)?;
+        let tools = self.team.agents[index].tools.as_ref()?;
+        let caller = self.roster.members[index].caller.as_ref()?;
+        // Whoever is asked a question need not agree to be asked.
+        let asks = tools.policy == Policy::Ask && known.descriptor.access != Access::Person;
+        let question = asks.then(|| {
+            words::question(&self.team.agents[index].name, &known.descriptor.name, arguments, again)
+        });
+        // The line above a result, which says where it is from, is not the tool's to pay for.
+        let most = known.descriptor.output_tokens.saturating_add(words::HEADER_TOKENS);
+        let terms = Terms {
+            aligner: self.aligner.clone()?,
+            tool: known.clone(),
+            about: caller.request.clone(),
+            room: self.room(agent).min(most).min(tools.tokens),
+            repairable: caller.repairs == 0,
         };
-        self.roster.members[index].caller = Some(caller);
+        let from = match caller.stage {
+            Stage::Writing { from, .. } => from,
+            _ => self.kernel.tokens(agent).len() as u32,
+        };
+        let (name, arguments) = (self.team.agents[index].name.clone(), arguments.to_owned());
+        Some(Asked { member: index, name, from, tool, arguments, question, terms })
+    }
+
+    /// What came of a call that is over goes into its agent's context. Returns whether it was there, and could.
+    fn give_back(&mut self, over: &mut Over, sink: &mut dyn Sink) -> Result<bool, RunError> {
+        if over.finished.is_none() {
+            let std::task::Poll::Ready(finished) = self.desk.give_out(over.number, over.outcome) else {
+                return Ok(false);
+            };
+            over.finished = finished;
+        }
+        let Some(Finished { asked, aligned }) = &over.finished else {
+            // Nobody asked for it: the agent goes on with nothing.
+            return Ok(!matches!(self.put(over.number, &[], true), Err(CallError::Held)));
+        };
+        let Some(mut caller) = self.roster.members[over.index].caller.take() else { return Ok(true) };
+        let returned = self.tell(over, asked, aligned, &mut caller, sink);
+        self.roster.members[over.index].caller = Some(caller);
         returned
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of one call")]
-    fn give_back(
+    fn tell(
         &mut self,
-        index: usize,
-        agent: AgentId,
-        number: u64,
-        outcome: CallOutcome,
-        finished: &Finished,
+        over: &Over,
+        asked: &Asked,
+        aligned: &Aligned,
         caller: &mut Caller,
         sink: &mut dyn Sink,
-    ) -> Result<(), RunError> {
-        let tool = finished.asked.tool;
-        let Some(descriptor) = self.desk.descriptor(index, tool).cloned() else { return Ok(()) };
-        let taken = self.align(index, agent, &descriptor, outcome, &finished.output, &caller.request);
-        let again = !taken.fits && caller.repairs == 0 && descriptor.effect != Effect::Irreversible;
-        let next = if again {
-            words::repair(&descriptor, &taken.text, &caller.request)
-        } else {
-            words::result(&taken.text, &caller.request)
-        };
+    ) -> Result<bool, RunError> {
+        let &Over { index, agent, number, outcome, .. } = over;
         let model_calls =
             self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model);
         let mut tokens = if model_calls {
@@ -202,48 +258,47 @@ impl Runner<'_> {
         } else {
             Vec::new()
         };
-        tokens.extend(self.told(caller, &next));
-        let fitted = match self.put(number, &tokens, taken.fits) {
-            Err(CallError::TooLong { .. }) => self.put(number, &[], taken.fits).map(|_| false),
+        tokens.extend(self.told(caller, aligned));
+        let fitted = match self.put(number, &tokens, aligned.fits) {
+            Err(CallError::Held) => return Ok(false),
+            Err(CallError::TooLong { .. }) => self.put(number, &[], aligned.fits).map(|_| false),
             other => other.map(|_| true),
         };
-        let at_us = self.clock.now().micros;
-        let name = &self.team.agents[index].name;
         sink.tool(&ToolNews::Result {
             member: index,
-            name,
-            at_us,
+            name: &self.team.agents[index].name,
+            at_us: self.clock.now().micros,
             call: number,
-            tool: &descriptor.name,
+            tool: &asked.terms.tool.descriptor.name,
             outcome: outcome.name(),
-            text: &taken.text,
+            text: &aligned.text,
         })?;
         let Ok(true) = fitted else {
             caller.stage = Stage::Done;
-            return Ok(());
+            return Ok(true);
         };
-        let assistant = Message { role: Role::Assistant, content: finished.asked.arguments.clone() };
-        caller.said.extend([assistant, Message { role: Role::User, content: next }]);
-        caller.repairs += u8::from(again);
-        caller.stage = match (again, model_calls) {
+        let assistant = Message { role: Role::Assistant, content: asked.arguments.clone() };
+        caller.said.extend([assistant, Message { role: Role::User, content: aligned.next.clone() }]);
+        caller.repairs += u8::from(aligned.again);
+        caller.stage = match (aligned.again, model_calls) {
             (_, true) => Stage::Free,
             (true, false) => {
-                Stage::Writing { tool: Some(tool), from: self.kernel.tokens(agent).len() as u32 }
+                Stage::Writing { tool: Some(asked.tool), from: self.kernel.tokens(agent).len() as u32 }
             }
             (false, false) => self.last_stage(index, agent),
         };
         let held = self.callers.hold(index, &caller.stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
-        Ok(())
+        Ok(true)
     }
 
     /// The tokens by which an agent is told something behind what it has said. A template that cannot go on
     /// leaves it without a turn of its own: the agent reads it all the same.
-    fn told(&self, caller: &Caller, next: &str) -> Vec<u32> {
-        let text = |next| self.chat.text(next).unwrap_or_default();
+    fn told(&self, caller: &Caller, aligned: &Aligned) -> Vec<u32> {
+        let Aligned { next, tokens, .. } = aligned;
         match &caller.frame {
-            Some(Frame { before, after }) => [&before[..], &text(next), after].concat(),
-            None => self.chat.follow_up(&caller.said, next, None).unwrap_or_else(|_| text(next)),
+            Some(Frame { before, after }) => [&before[..], tokens, after].concat(),
+            None => self.chat.follow_up(&caller.said, next, None).unwrap_or_else(|_| tokens.clone()),
         }
     }
 
@@ -255,60 +310,21 @@ impl Runner<'_> {
         }
     }
 
+    /// An agent goes on with another answer.
+    fn answer_again(&mut self, index: usize, agent: AgentId) {
+        let stage = self.last_stage(index, agent);
+        let Some(caller) = &mut self.roster.members[index].caller else { return };
+        if let (Stage::Done | Stage::Answering { .. }, Stage::Answering { .. }) = (&caller.stage, &stage) {
+            caller.stage = stage;
+            let held = self.callers.hold(index, &caller.stage, &[]);
+            debug_assert!(held.is_ok(), "nothing was said yet");
+        }
+    }
+
     fn put(&mut self, call: u64, tokens: &[u32], fits: bool) -> Result<Reply, CallError> {
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         let now_us = self.clock.now().micros;
         self.kernel.call(None, &Call::Return { call, tokens: Tokens(&bytes), fits }, now_us)
-    }
-
-    /// Makes text of an output that fits the agent's context.
-    fn align(
-        &self,
-        index: usize,
-        agent: AgentId,
-        tool: &Descriptor,
-        outcome: CallOutcome,
-        output: &[u8],
-        about: &str,
-    ) -> Taken {
-        let failed = outcome != CallOutcome::Done;
-        let reason = words::reason(outcome, tool);
-        let output = if output.is_empty() && failed { reason.as_bytes() } else { output };
-        let allowed = self.team.agents[index].tools.as_ref().map_or(0, |tools| tools.tokens);
-        let schema =
-            tool.output.as_ref().filter(|_| !failed).and_then(|schema| perception::Schema::new(schema).ok());
-        let now_s = self.chat.now_s;
-        let taken = crate::text::time_of_day(now_s);
-        // The line above a result, which says where it is from, is not the tool's to pay for.
-        let room = self.room(agent).min(tool.output_tokens.saturating_add(words::HEADER_TOKENS)).min(allowed)
-            as usize;
-        let request = perception::Request {
-            tool: &tool.name,
-            source: "",
-            failed,
-            taken: &taken,
-            about,
-            charset: None,
-            schema: schema.as_ref(),
-            controls: &self.controls,
-            limit_bytes: tool.output_bytes,
-            budget_tokens: room,
-        };
-        let tokenizer = self.chat.tokenizer;
-        let count =
-            |text: &str| tokenizer.encode(text, Special::AsText).map_or(usize::MAX, |tokens| tokens.len());
-        let measures = || Measures { count: &count, score: None };
-        match perception::align(output, &request, measures()) {
-            Ok(aligned) => Taken { text: aligned.text, fits: true },
-            Err(misfit) => {
-                let fits = !matches!(misfit, Misfit::Schema(_));
-                let reason = misfit.to_string();
-                let request = perception::Request { failed: true, schema: None, ..request };
-                let text = perception::align(reason.as_bytes(), &request, measures())
-                    .map_or_else(|_| String::new(), |aligned| aligned.text);
-                Taken { text, fits }
-            }
-        }
     }
 
     /// Tokens that a result may still take of an agent's context, beside what stands around it.
@@ -319,7 +335,7 @@ impl Runner<'_> {
     }
 
     /// A call has a new number since its agent was restored.
-    fn renumber(&mut self, index: usize, before: u64, number: u64) {
+    fn renumber(&mut self, index: usize, agent: AgentId, before: u64, number: u64) {
         let Some(Caller { stage: Stage::Calling(open), .. }) = &mut self.roster.members[index].caller else {
             return;
         };
@@ -328,11 +344,9 @@ impl Runner<'_> {
         }
         open.number = number;
         let (tool, arguments) = (open.tool, open.arguments.clone());
-        let asks = self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.policy == Policy::Ask);
-        let name = &self.team.agents[index].name;
-        let question =
-            asks.then(|| format!("{name} wants to make a call again, with {arguments}. Agreed? [y/N]"));
-        self.desk.take_in(number, Asked { member: index, tool, arguments, question });
+        if let Some(asked) = self.asked(index, agent, tool, &arguments, true) {
+            self.desk.take_in(number, asked);
+        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! All agents that call tools or answer in a form, and what the kernel's guard says of them.
+//!
+//! A token that was said is taken, and the mask of the next one made, beside the run: from the token on, while
+//! other agents' tokens are told, calls are made and the next step is laid out.
 
-use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Matcher, Vocabulary};
+use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Vocabulary};
 use agentos_kernel::agent::AgentId;
 use agentos_kernel::guard::{Allowed, Guard};
 use agentos_tools::Descriptor;
 use serde_json::Value;
 
 use super::caller::{Caller, Stage};
+use super::crew::Crew;
+use super::seat::Seat;
 use super::words;
 
 /// The forms that an agent's words may be held to.
@@ -59,18 +64,21 @@ pub struct Written {
 pub struct Callers {
     vocabulary: Option<Vocabulary>,
     forms: Vec<Option<Forms>>,
-    matchers: Vec<Option<Matcher>>,
+    /// The answers that are held to a form.
+    seats: Vec<Option<Seat>>,
+    crew: Crew,
     /// Who lives in a slot of the kernel, by the index in the team.
     members: Vec<Option<(AgentId, usize)>>,
 }
 
 impl Callers {
     /// For a team of so many agents, on a model with these tokens.
-    pub fn new(agents: usize, vocabulary: Vocabulary) -> Callers {
+    pub fn new(agents: usize, vocabulary: Vocabulary, crew: Crew) -> Callers {
         Callers {
             vocabulary: Some(vocabulary),
             forms: (0..agents).map(|_| None).collect(),
-            matchers: (0..agents).map(|_| None).collect(),
+            seats: (0..agents).map(|_| None).collect(),
+            crew,
             members: Vec::new(),
         }
     }
@@ -132,58 +140,68 @@ impl Callers {
             Stage::Answering { .. } => forms.and_then(|forms| forms.answer.as_ref()),
             _ => None,
         };
-        let mut matcher = grammar.map(Grammar::matcher);
-        if let Some(matcher) = &mut matcher {
-            said.iter().try_for_each(|&token| matcher.accept(token))?;
-        }
-        self.matchers[member] = matcher;
+        self.seats[member] = None;
+        let Some(grammar) = grammar else { return Ok(()) };
+        let mut matcher = grammar.matcher();
+        said.iter().try_for_each(|&token| matcher.accept(token))?;
+        self.seats[member] = Some(Seat::begin(matcher, &self.crew));
         Ok(())
     }
 
-    /// An agent has said a token, whose text is `text`; `log` is its context with it, and `decode` makes
-    /// text of tokens. Returns the call that is whole with it. The stage goes on with what it says.
+    /// An agent has said a token, whose text is `text`; `from` is where its context goes on behind it. The stage
+    /// goes on with what it says. Whether a call is whole with it, [`Callers::settled`] tells.
     ///
     /// # Errors
-    /// [`MatchError`], from a guard that was not asked.
+    /// [`MatchError`]: a form cannot be held to.
     pub fn said(
         &mut self,
         member: usize,
         caller: &mut Caller,
         (token, text): (u32, &str),
-        log: &[u32],
-        decode: &dyn Fn(&[u32]) -> String,
-    ) -> Result<Option<Written>, MatchError> {
+        from: u32,
+    ) -> Result<(), MatchError> {
         match caller.stage {
-            Stage::Writing { tool, from } => {
-                let Some(matcher) = &mut self.matchers[member] else { return Ok(None) };
-                matcher.accept(token)?;
-                if !matcher.is_complete() {
-                    return Ok(None);
+            Stage::Writing { .. } | Stage::Answering { .. } => {
+                if let Some(seat) = &self.seats[member] {
+                    seat.say(token, &self.crew);
                 }
-                self.matchers[member] = None;
-                let text = decode(&log[(from as usize).min(log.len())..]);
-                Ok(match tool {
-                    Some(tool) => Some(Written { tool, arguments: text }),
-                    None => self.named(member, &text),
-                })
-            }
-            Stage::Answering { .. } => {
-                let Some(matcher) = &mut self.matchers[member] else { return Ok(None) };
-                matcher.accept(token).map(|()| None)
+                Ok(())
             }
             Stage::Free => {
                 caller.tail.push_str(text);
                 if caller.tail.contains(words::OPENS) {
                     caller.tail.clear();
-                    caller.stage = Stage::Writing { tool: None, from: log.len() as u32 };
-                    self.hold(member, &caller.stage, &[])?;
-                } else {
-                    keep_end(&mut caller.tail, words::OPENS.len());
+                    caller.stage = Stage::Writing { tool: None, from };
+                    return self.hold(member, &caller.stage, &[]);
                 }
-                Ok(None)
+                keep_end(&mut caller.tail, words::OPENS.len());
+                Ok(())
             }
-            Stage::Calling(_) | Stage::Done => Ok(None),
+            Stage::Calling(_) | Stage::Done => Ok(()),
         }
+    }
+
+    /// The call that is whole with the token that an agent has said last, or with those that it is held with;
+    /// `log` is its context, and `decode` makes text of tokens. Waits until that is known.
+    ///
+    /// # Errors
+    /// [`MatchError`], from a guard that was not asked.
+    pub fn settled(
+        &mut self,
+        member: usize,
+        stage: &Stage,
+        log: &[u32],
+        decode: &dyn Fn(&[u32]) -> String,
+    ) -> Result<Option<Written>, MatchError> {
+        let Some(seat) = &self.seats[member] else { return Ok(None) };
+        let complete = seat.taken()?;
+        let (&Stage::Writing { tool, from }, true) = (stage, complete) else { return Ok(None) };
+        self.seats[member] = None;
+        let text = decode(&log[(from as usize).min(log.len())..]);
+        Ok(match tool {
+            Some(tool) => Some(Written { tool, arguments: text }),
+            None => self.named(member, &text),
+        })
     }
 
     /// The call of `{"name": …, "arguments": …}`.
@@ -212,10 +230,10 @@ impl Guard for Callers {
         if *id != agent {
             return Allowed::Anything;
         }
-        match &mut self.matchers[*member] {
+        match &self.seats[*member] {
             None => Allowed::Anything,
             // What fails here fails again with the next token, where it is told.
-            Some(matcher) => matcher.mask(mask).map_or(Allowed::Anything, |()| Allowed::Masked),
+            Some(seat) => seat.mask(mask).map_or(Allowed::Anything, |()| Allowed::Masked),
         }
     }
 }

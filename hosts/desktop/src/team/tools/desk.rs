@@ -5,41 +5,58 @@
 //! way.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::task::Poll;
 
 use agentos_hal::{CallNumber, PeripheralError};
-use agentos_kernel::tool::Bus;
+use agentos_kernel::tool::{Bus, CallOutcome};
 use agentos_tools::mcp::Hub;
-use agentos_tools::{Collected, Descriptor, Registry, ToolNumber};
+use agentos_tools::memory::MemoryRequest;
+use agentos_tools::served::Outcome;
+use agentos_tools::{Access, Collected, Descriptor, Registry, Served, ToolNumber};
 
+use super::align::{Aligned, Coming, Known, Terms};
+use super::crew::Crew;
+use super::kit::Errands;
 use super::person::Person;
+use super::reception::{Matter, Reception};
+use super::words;
 
 /// A call that was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Asked {
     /// Whose it is, by its index in the team.
     pub member: usize,
+    /// Whose it is, by name.
+    pub name: String,
+    /// The address of its context at which the call begins.
+    pub from: u32,
     /// The tool, by its number in the registry of that agent.
     pub tool: usize,
     /// Its arguments, as JSON.
     pub arguments: String,
     /// What a person is shown who has to agree; `None` where nobody has to.
     pub question: Option<String>,
+    /// What its result is aligned for.
+    pub terms: Terms,
 }
 
 /// What came of a call.
-#[derive(Clone, Debug)]
 pub struct Finished {
     /// What was asked for.
     pub asked: Asked,
-    /// What the tool gave, or the reason why it gave nothing.
-    pub output: Vec<u8>,
+    /// What the agent reads of it.
+    pub aligned: Aligned,
 }
 
 struct Held {
     asked: Asked,
     output: Collected,
     consent: Consent,
+    /// The tool has it.
+    begun: bool,
+    /// What came of it, on its way.
+    coming: Option<Coming>,
 }
 
 /// Whether a person has agreed.
@@ -53,27 +70,20 @@ enum Consent {
     Awaited,
 }
 
-/// What a person is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asking {
-    /// Whether this call is to be made.
-    Call(u64),
-    /// When everybody is to go on.
-    Pause,
-}
-
 /// Bytes of a reason why a call came to nothing.
 const REASON_BYTES: usize = 4096;
 
 /// The tools of all agents.
 pub struct Desk {
     registries: Vec<Registry>,
+    /// What is known of the tools of each registry.
+    known: Vec<Vec<Arc<Known>>>,
     /// The registry of each agent, by the agent's index in the team.
     of: Vec<Option<usize>>,
     calls: HashMap<u64, Held>,
-    person: Box<dyn Person>,
-    /// What the person is being asked about.
-    asking: Option<Asking>,
+    reception: Reception,
+    errands: Errands,
+    crew: Crew,
     /// What talks to servers of tools: they end with it.
     _servers: Option<Hub>,
 }
@@ -85,32 +95,72 @@ impl Desk {
         of: Vec<Option<usize>>,
         person: Box<dyn Person>,
         servers: Option<Hub>,
+        errands: Errands,
+        crew: Crew,
     ) -> Desk {
-        Desk { registries, of, calls: HashMap::new(), person, asking: None, _servers: servers }
+        let known = |registry: &Registry| {
+            registry.descriptors().map(|descriptor| Arc::new(Known::new(descriptor.clone()))).collect()
+        };
+        Desk {
+            known: registries.iter().map(known).collect(),
+            registries,
+            of,
+            calls: HashMap::new(),
+            reception: Reception::new(person),
+            errands,
+            crew,
+            _servers: servers,
+        }
     }
 
-    /// The registry of an agent.
-    pub fn registry(&self, member: usize) -> Option<&Registry> {
-        self.registries.get((*self.of.get(member)?)?)
+    /// An agent's tool, as its results are aligned.
+    pub fn known(&self, member: usize, tool: usize) -> Option<&Arc<Known>> {
+        self.known.get((*self.of.get(member)?)?)?.get(tool)
     }
 
     /// What is known of an agent's tool.
     pub fn descriptor(&self, member: usize, tool: usize) -> Option<&Descriptor> {
-        self.registry(member)?.descriptor(ToolNumber(tool))
+        self.known(member, tool).map(|known| &known.descriptor)
     }
 
     /// Takes in what is asked for under a number.
     pub fn take_in(&mut self, number: u64, asked: Asked) {
-        let room = self.descriptor(asked.member, asked.tool).map_or(0, |tool| tool.output_bytes);
         let consent = if asked.question.is_some() { Consent::Wanted } else { Consent::Given };
-        let output = Collected::new(room.max(REASON_BYTES));
-        self.calls.insert(number, Held { asked, output, consent });
+        let output = room_for(&asked);
+        self.calls.insert(number, Held { asked, output, consent, begun: false, coming: None });
     }
 
-    /// Gives out what came of a call, once.
-    pub fn give_out(&mut self, number: u64) -> Option<Finished> {
-        let Held { asked, output, .. } = self.calls.remove(&number)?;
-        Some(Finished { asked, output: output.into_bytes() })
+    /// Gives out what came of a call, once it is aligned; `None` where nobody has asked for it.
+    pub fn give_out(&mut self, number: u64, outcome: CallOutcome) -> Poll<Option<Finished>> {
+        let Some(held) = self.calls.get_mut(&number) else { return Poll::Ready(None) };
+        // Most results were on their way before the kernel told of them.
+        let coming = held.coming.take().filter(|coming| coming.outcome == outcome);
+        let coming = coming.unwrap_or_else(|| held.align(outcome, &self.crew));
+        match coming.poll() {
+            Poll::Pending => {
+                held.coming = Some(coming);
+                Poll::Pending
+            }
+            Poll::Ready(aligned) => {
+                let held = self.calls.remove(&number).expect("it was just there");
+                Poll::Ready(Some(Finished { asked: held.asked, aligned }))
+            }
+        }
+    }
+
+    /// The next request to an agent's memory, with the call.
+    pub fn next_of_memory(&mut self) -> Option<(CallNumber, Asked, MemoryRequest)> {
+        loop {
+            let Served { call, arguments } = self.errands.memory.next()?;
+            if let (Some(held), Some(request)) = (self.calls.get(&call.0), MemoryRequest::of(&arguments)) {
+                return Some((call, held.asked.clone(), request));
+            }
+        }
+    }
+
+    /// Answers a request to an agent's memory.
+    pub fn answer_of_memory(&mut self, call: CallNumber, outcome: Outcome) {
+        self.errands.memory.answer(call, outcome);
     }
 
     /// Nobody asks any more for what an agent has called.
@@ -120,26 +170,24 @@ impl Desk {
 
     /// Asks the person when everybody is to go on. Returns whether somebody can be asked now.
     pub fn ask_to_go_on(&mut self) -> bool {
-        let can = self.person.is_there() && self.asking.is_none();
-        if can {
-            self.person.ask("Paused. Enter goes on; Ctrl-C again ends the run.");
-            self.asking = Some(Asking::Pause);
-        }
-        can
+        self.reception.is_open() && self.reception.ask(Matter::Pause, words::PAUSED)
     }
 
-    /// Whether the person has said that everybody is to go on, or nobody is there any more to say so.
-    pub fn may_go_on(&mut self) -> bool {
-        if self.asking != Some(Asking::Pause) {
-            return true;
+    /// Ready when the person has said that everybody is to go on, with what they say to all; or when nobody is
+    /// there any more to say so.
+    pub fn may_go_on(&mut self) -> Poll<Option<String>> {
+        match self.reception.asks(Matter::Pause) {
+            true => self.reception.answer(Matter::Pause),
+            false => Poll::Ready(None),
         }
-        let answered = self.person.answer().is_ready();
-        if answered {
-            self.asking = None;
-        }
-        answered
     }
 
+    /// Tells the person something.
+    pub fn tell(&mut self, text: &str) {
+        self.reception.tell(text);
+    }
+
+    /// Has a tool begin a call.
     fn begin(&mut self, number: u64) -> Result<(), PeripheralError> {
         let Some(held) = self.calls.get_mut(&number) else { return Err(PeripheralError::NoCall) };
         let registry = self.of.get(held.asked.member).copied().flatten();
@@ -147,27 +195,41 @@ impl Desk {
             return Err(PeripheralError::Gone);
         };
         held.output.clear();
+        held.coming = None;
         let (tool, arguments) = (ToolNumber(held.asked.tool), held.asked.arguments.as_bytes());
-        registry.start(CallNumber(number), tool, arguments, &mut held.output)
+        registry.start(CallNumber(number), tool, arguments, &mut held.output)?;
+        held.begun = true;
+        Ok(())
+    }
+
+    /// What the tool says of a call that it has.
+    fn look(&mut self, number: u64) -> Poll<Result<(), PeripheralError>> {
+        let Some(held) = self.calls.get_mut(&number) else {
+            return Poll::Ready(Err(PeripheralError::NoCall));
+        };
+        let registry = self.of.get(held.asked.member).copied().flatten();
+        match registry.and_then(|index| self.registries.get_mut(index)) {
+            Some(registry) => registry.poll(CallNumber(number), &mut held.output),
+            None => Poll::Ready(Err(PeripheralError::Gone)),
+        }
     }
 
     /// Asks for consent, and looks whether it was given. `None` while it is not known.
     fn consent(&mut self, number: u64) -> Option<bool> {
         let held = self.calls.get_mut(&number)?;
+        let matter = Matter::Consent(number);
         match held.consent {
             Consent::Given => return Some(true),
-            Consent::Wanted if self.asking.is_none() => {
-                self.person.ask(held.asked.question.as_deref().unwrap_or_default());
-                self.asking = Some(Asking::Call(number));
+            Consent::Wanted => {
+                let question = held.asked.question.as_deref().unwrap_or_default();
+                if !self.reception.ask(matter, question) {
+                    return None;
+                }
                 held.consent = Consent::Awaited;
             }
-            _ => (),
+            Consent::Awaited => (),
         }
-        if self.asking != Some(Asking::Call(number)) {
-            return None;
-        }
-        let Poll::Ready(answer) = self.person.answer() else { return None };
-        self.asking = None;
+        let Poll::Ready(answer) = self.reception.answer(matter) else { return None };
         let (agreed, reason) = match answer.as_deref() {
             Some("y" | "Y" | "yes" | "Yes") => (true, ""),
             Some(_) => (false, "a person was asked, and refused the call"),
@@ -180,42 +242,70 @@ impl Desk {
         }
         Some(agreed)
     }
+
+    /// [`Bus::poll`], before what came of it is aligned.
+    fn progress(&mut self, number: u64) -> Poll<Result<(), PeripheralError>> {
+        match self.calls.get(&number) {
+            None => return Poll::Ready(Err(PeripheralError::NoCall)),
+            Some(held) if held.begun => return self.look(number),
+            Some(_) => (),
+        }
+        match self.consent(number) {
+            None => Poll::Pending,
+            Some(false) => Poll::Ready(Err(PeripheralError::Refused)),
+            Some(true) => match self.begin(number) {
+                // A tool that is busy is asked again, as if the kernel had asked.
+                Ok(()) | Err(PeripheralError::Busy) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        }
+    }
+}
+
+/// Where the output of a call goes, or the reason why there is none.
+fn room_for(asked: &Asked) -> Collected {
+    Collected::new(asked.terms.tool.descriptor.output_bytes.max(REASON_BYTES))
+}
+
+impl Held {
+    /// Has what was collected aligned, beside the run.
+    fn align(&mut self, outcome: CallOutcome, crew: &Crew) -> Coming {
+        let output = std::mem::replace(&mut self.output, room_for(&self.asked)).into_bytes();
+        Coming::begin(self.asked.terms.clone(), outcome, output, crew)
+    }
 }
 
 impl Bus for Desk {
     fn start(&mut self, call: CallNumber) -> Result<(), PeripheralError> {
-        match self.calls.get(&call.0) {
+        match self.calls.get_mut(&call.0) {
             None => Err(PeripheralError::NoCall),
             // To the kernel it is under way; the tool begins when somebody has agreed.
             Some(held) if held.consent != Consent::Given => Ok(()),
-            Some(_) => self.begin(call.0),
+            Some(held) => {
+                held.begun = false;
+                self.begin(call.0)
+            }
         }
     }
 
     fn poll(&mut self, call: CallNumber) -> Poll<Result<(), PeripheralError>> {
-        let Some(held) = self.calls.get(&call.0) else { return Poll::Ready(Err(PeripheralError::NoCall)) };
-        if held.consent != Consent::Given {
-            return match self.consent(call.0) {
-                None => Poll::Pending,
-                Some(false) => Poll::Ready(Err(PeripheralError::Refused)),
-                Some(true) => match self.begin(call.0) {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Err(error)),
-                },
-            };
+        let asks = |held: &Held| held.asked.terms.tool.descriptor.access == Access::Person;
+        if self.calls.get(&call.0).is_some_and(asks) {
+            let name = |number| self.calls.get(&number).map_or(String::new(), |held| held.asked.name.clone());
+            self.reception.serve(&self.errands.person, name);
         }
-        let registry = self.of.get(held.asked.member).copied().flatten();
-        let Some(registry) = registry.and_then(|index| self.registries.get_mut(index)) else {
-            return Poll::Ready(Err(PeripheralError::Gone));
-        };
-        let held = self.calls.get_mut(&call.0).expect("it was just there");
-        registry.poll(call, &mut held.output)
+        let polled = self.progress(call.0);
+        if let (Poll::Ready(result), Some(held)) = (&polled, self.calls.get_mut(&call.0)) {
+            // Aligned from here on, not only when the kernel tells of it between two steps.
+            let outcome = result.map_or_else(CallOutcome::of, |()| CallOutcome::Done);
+            held.coming = Some(held.align(outcome, &self.crew));
+        }
+        polled
     }
 
     fn cancel(&mut self, call: CallNumber) {
-        if self.asking == Some(Asking::Call(call.0)) {
-            self.asking = None;
-        }
+        self.reception.withdraw(Matter::Consent(call.0));
+        self.reception.withdraw(Matter::Question(call.0));
         let Some(held) = self.calls.get(&call.0) else { return };
         if let Some(registry) = self.of[held.asked.member].and_then(|index| self.registries.get_mut(index)) {
             registry.cancel(call);

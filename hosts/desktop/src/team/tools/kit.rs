@@ -8,16 +8,37 @@ use std::time::SystemTime;
 
 use agentos_tools::http::HttpLimits;
 use agentos_tools::mcp::{Declaration, Hub};
+use agentos_tools::memory::memory;
+use agentos_tools::person::ask_human;
 use agentos_tools::run::{RunLimits, Warden};
 use agentos_tools::sensor::{StandIn, sensor};
 use agentos_tools::toolbox::{Means, toolbox};
-use agentos_tools::{Pool, PoolLimits, Registry, Tool};
+use agentos_tools::{Pool, PoolLimits, Registry, Requests, Tool};
 
 use super::use_::ToolUse;
 
 /// Names of the tools that a team file may name.
-pub const TOOL_NAMES: [&str; 8] =
-    ["calculator", "clock", "http_get", "list_files", "read_file", "run", "search_text", "sensor"];
+pub const TOOL_NAMES: [&str; 10] = [
+    "ask_human",
+    "calculator",
+    "clock",
+    "http_get",
+    "list_files",
+    "memory",
+    "read_file",
+    "run",
+    "search_text",
+    "sensor",
+];
+
+/// Calls that this program answers in its own loop.
+#[derive(Clone, Default)]
+pub struct Errands {
+    /// Those of `ask_human`.
+    pub person: Requests,
+    /// Those of `memory`.
+    pub memory: Requests,
+}
 
 /// The word by which this program starts itself as the warden of a command.
 pub const WARDEN: &str = "__warden";
@@ -50,10 +71,11 @@ pub fn kit(
     means: &Means,
     servers: &[Declaration],
     hub: Option<&Hub>,
+    errands: &Errands,
 ) -> Result<Registry, String> {
     let mut registry = toolbox(&tools.grant, means).map_err(|error| error.to_string())?;
     for name in &tools.grant.tools {
-        if let Some(tool) = own(name, means) {
+        if let Some(tool) = own(name, means, errands) {
             registry.add(tool?).map_err(|error| error.to_string())?;
         }
     }
@@ -75,10 +97,13 @@ pub fn kit(
 }
 
 /// The tools that this program adds to those of the toolbox.
-fn own(name: &str, means: &Means) -> Option<Result<Tool, String>> {
-    match name {
+fn own(name: &str, means: &Means, errands: &Errands) -> Option<Result<Tool, String>> {
+    let tool = match name {
+        "ask_human" => ask_human(&errands.person),
+        "memory" => memory(&errands.memory),
         // No sensor is at hand on most desktops; this one says that it stands in for one.
-        "sensor" => Some(sensor(StandIn::sensor(), &means.pool).map_err(|error| error.to_string())),
-        _ => None,
-    }
+        "sensor" => sensor(StandIn::sensor(), &means.pool),
+        _ => return None,
+    };
+    Some(tool.map_err(|error| error.to_string()))
 }

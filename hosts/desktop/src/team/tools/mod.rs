@@ -4,26 +4,35 @@
 //! * [`Desk`]: the tools themselves, behind the kernel's [`Bus`](agentos_kernel::tool::Bus).
 //! * [`Caller`]: how far an agent is with its calls, as plain data.
 //! * [`Callers`]: all of them, and the kernel's [`Guard`](agentos_kernel::guard::Guard).
-//! * [`words`]: what agents are told about tools and their results.
+//! * [`Terms`]: what the result of a call is made text for. [`Crew`]: the threads that do it, beside the run.
+//! * [`Reception`]: the one person, and all who want something of them.
+//! * [`words`]: what agents are told about tools and their results, and people about calls.
 //!
 //! A small model does not decide well by itself that it needs a tool, and which: by default the tool whose
 //! example requests are most like the agent's prompt is called, once, with arguments that the model writes
 //! within the tool's schema; then it answers with the result before it. An agent may also be left to call
 //! tools itself, in the form that most models are trained on.
 
+mod align;
 mod caller;
 mod callers;
 mod choose;
+mod crew;
 mod desk;
 mod kit;
 mod person;
+mod reception;
+mod seat;
 mod use_;
 pub mod words;
 
+pub use align::{Aligned, Aligner, Known, Terms};
 pub use caller::{Caller, Open, Stage};
 pub use callers::{Callers, FormError, Written};
 pub use choose::{Question, by_likeness};
+pub use crew::Crew;
 pub use desk::{Asked, Desk, Finished};
-pub use kit::{TOOL_NAMES, WARDEN, kit, means};
-pub use person::{Nobody, Person, Terminal};
+pub use kit::{Errands, TOOL_NAMES, WARDEN, kit, means};
+pub use person::{Nobody, Person, Terminal, person};
+pub use reception::Reception;
 pub use use_::{Choose, Policy, ToolUse};

@@ -12,6 +12,9 @@ pub trait Person {
     /// Asks a question.
     fn ask(&mut self, question: &str);
 
+    /// Says something that wants no answer.
+    fn tell(&mut self, text: &str);
+
     /// What came of the question that was asked last; `None`: nobody answers, now or ever.
     fn answer(&mut self) -> Poll<Option<String>>;
 }
@@ -26,8 +29,18 @@ impl Person for Nobody {
 
     fn ask(&mut self, _: &str) {}
 
+    fn tell(&mut self, _: &str) {}
+
     fn answer(&mut self) -> Poll<Option<String>> {
         Poll::Ready(None)
+    }
+}
+
+/// Whoever sits at the terminal of this process, or nobody where it has none.
+pub fn person() -> Box<dyn Person> {
+    match Terminal::open() {
+        Some(terminal) => Box::new(terminal),
+        None => Box::new(Nobody),
     }
 }
 
@@ -77,6 +90,10 @@ impl Person for Terminal {
         while self.lines.try_recv().is_ok() {}
         // Where nobody can be shown a question, nobody answers it either.
         let _ = write!(std::io::stderr(), "\n{question} ");
+    }
+
+    fn tell(&mut self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     fn answer(&mut self) -> Poll<Option<String>> {

@@ -20,6 +20,9 @@ pub enum Policy {
     Ask,
 }
 
+/// Pages that an agent may pin: as many as two of the longest slices have.
+const PINNED_PAGES: u32 = 16;
+
 /// What an agent may do with tools, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolUse {
@@ -40,6 +43,11 @@ impl ToolUse {
     pub const CALLS: u32 = 2;
     /// Tokens of a result where the file does not say.
     pub const TOKENS: u32 = 192;
+
+    /// Pages that it may keep in page memory by its tool `memory`, where it has that.
+    pub fn pinned_pages(&self) -> u32 {
+        if self.grant.tools.iter().any(|tool| tool == "memory") { PINNED_PAGES } else { 0 }
+    }
 
     /// Tokens of a context that calls may take beyond what the agent says itself: results, and what stands
     /// around them.

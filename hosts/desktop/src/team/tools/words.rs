@@ -1,4 +1,4 @@
-//! What agents are told about tools and their results. Everything that is quoted goes through the chat
+//! What agents are told about tools and their results, and people about calls. Everything that is quoted goes through the chat
 //! template as text: none of it can become a control token.
 
 use agentos_kernel::tool::CallOutcome;
@@ -78,6 +78,24 @@ pub fn reason(outcome: CallOutcome, tool: &Descriptor) -> String {
                 .to_owned()
         }
     }
+}
+
+/// What a person is asked who has to agree to a call; to one that is made again, after a restore. Nothing in it
+/// steers a terminal.
+pub fn question(agent: &str, tool: &str, arguments: &str, again: bool) -> String {
+    let again = if again { " again" } else { "" };
+    let (arguments, _) = agentos_perception::text::visible(arguments);
+    format!("{agent} wants to call {tool}{again} with {arguments}. Agreed? [y/N]")
+}
+
+/// What a person is asked who has stopped everybody.
+pub const PAUSED: &str =
+    "Paused. Enter goes on, and a line before it is for all who still speak; Ctrl-C again ends the run.";
+
+/// What a person is asked by an agent.
+pub fn asks(agent: &str, question: &str) -> String {
+    let (question, _) = agentos_perception::text::visible(question);
+    format!("{agent} asks: {question}")
 }
 
 fn compact(value: &Value) -> String {

@@ -1,0 +1,76 @@
+//! Threads that work beside a run.
+//!
+//! What they do depends on what they are given and on nothing else, and whoever wants it waits for it or does
+//! it itself: that there are such threads, and how fast they are, shows in no answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that work beside a run. They end when the last copy of this is dropped. Copies are the same crew.
+#[derive(Clone, Default)]
+pub struct Crew(Option<Sender<Job>>);
+
+/// Threads at most: jobs are short and come a few at a time.
+const MOST_THREADS: usize = 4;
+
+impl Crew {
+    /// As many threads as the machine has processors, but a few at most.
+    pub fn new() -> Crew {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let (jobs, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let begun = (0..processors.min(MOST_THREADS)).filter(|_| {
+            let queue = Arc::clone(&queue);
+            std::thread::Builder::new().name("crew".to_owned()).spawn(move || serve(&queue)).is_ok()
+        });
+        Crew((begun.count() > 0).then_some(jobs))
+    }
+
+    /// Has a job done: by a thread of the crew, or where it has none, here and now.
+    pub fn give(&self, job: impl FnOnce() + Send + 'static) {
+        let job: Job = Box::new(job);
+        let refused = match &self.0 {
+            Some(jobs) => jobs.send(job).err().map(|refused| refused.0),
+            None => Some(job),
+        };
+        refused.into_iter().for_each(run);
+    }
+}
+
+fn serve(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        run(job);
+    }
+}
+
+/// What a job is worth, its owner finds where the job would have put it.
+fn run(job: Job) {
+    let _panic = catch_unwind(AssertUnwindSafe(job));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_done_with_threads_and_without_and_a_panic_costs_none() {
+        for crew in [Crew::new(), Crew::default()] {
+            let (done, all) = channel();
+            for number in 0..100 {
+                let done = done.clone();
+                crew.give(move || {
+                    assert!(number % 10 > 0, "on purpose");
+                    done.send(number).unwrap();
+                });
+            }
+            drop(done);
+            let expected: i32 = (0..100).filter(|number| number % 10 > 0).sum();
+            assert_eq!(all.iter().sum::<i32>(), expected);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Agents that write calls in a form, with threads that prepare it beside the run and without.
+
+mod cli_support;
+
+use std::sync::Arc;
+
+use agentos_desktop::constraint;
+use agentos_desktop::map::ModelMap;
+use agentos_desktop::model::{self, ModelFile};
+use agentos_desktop::team::tools::{Caller, Callers, Crew, Stage, Written};
+use agentos_desktop::text::Tokenizer;
+use agentos_grammar::{Grammar, Vocabulary};
+use agentos_kernel::agent::AgentId;
+use agentos_kernel::guard::{Allowed, Guard};
+use agentos_tools::calculator::calculator;
+use agentos_tools::{Descriptor, Pool, PoolLimits};
+
+fn tokenizer() -> Arc<Tokenizer> {
+    let desk = cli_support::Desk::tiny();
+    let map = ModelMap::open(&desk.model()).unwrap();
+    let mut index = model::index(&desk.model(), &map).unwrap();
+    let file = ModelFile::read(&desk.model(), &map, &mut index).unwrap();
+    let vocabulary = file.vocabulary(&desk.model()).unwrap();
+    Arc::new(model::tokenizer(&desk.model(), &vocabulary, file.model.shape.vocab).unwrap())
+}
+
+fn descriptor() -> Descriptor {
+    let limits = PoolLimits { threads: 1.try_into().unwrap(), queue: 1 };
+    calculator(&Pool::new(limits, || ())).unwrap().descriptor
+}
+
+const AGENT: AgentId = AgentId { index: 3, generation: 1 };
+
+/// Follows a call token by token; returns the masks before each token, and the call.
+fn follow(
+    vocabulary: &Vocabulary,
+    tokenizer: &Tokenizer,
+    crew: Crew,
+    said: &[u8],
+) -> (Vec<Vec<u32>>, Written) {
+    let mut callers = Callers::new(1, vocabulary.clone(), crew);
+    callers.enrol(0, [descriptor()].iter(), None).unwrap();
+    callers.settle(AGENT, 0);
+    let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 2 }, Vec::new(), None, "x");
+    callers.hold(0, &caller.stage, &[]).unwrap();
+    let (mut log, mut masks) = (vec![0, 0], Vec::new());
+    for &byte in said {
+        let mut mask = vec![0; vocabulary.mask_words()];
+        assert_eq!(callers.next(AGENT, &mut mask), Allowed::Masked);
+        masks.push(mask);
+        log.push(u32::from(byte));
+        callers.said(0, &mut caller, (u32::from(byte), ""), log.len() as u32).unwrap();
+        let written = callers.settled(0, &caller.stage, &log, &|tokens| tokenizer.decode(tokens)).unwrap();
+        if let Some(written) = written {
+            assert_eq!(callers.next(AGENT, &mut vec![0; vocabulary.mask_words()]), Allowed::Anything);
+            return (masks, written);
+        }
+    }
+    panic!("the call is never whole");
+}
+
+#[test]
+fn masks_are_those_of_the_grammar_whoever_makes_them() {
+    let tokenizer = tokenizer();
+    let vocabulary = constraint::vocabulary(&tokenizer).unwrap();
+    let said = br#"{"expression": "17 * 23"}"#;
+    let mut matcher = Grammar::json_schema(&vocabulary, &descriptor().arguments).unwrap().matcher();
+    let expected: Vec<Vec<u32>> = said
+        .iter()
+        .map(|&byte| {
+            let mut mask = vec![0; vocabulary.mask_words()];
+            matcher.mask(&mut mask).unwrap();
+            matcher.accept(u32::from(byte)).unwrap();
+            mask
+        })
+        .collect();
+    for crew in [Crew::new(), Crew::default()] {
+        let (masks, written) = follow(&vocabulary, &tokenizer, crew, said);
+        assert_eq!(masks, expected);
+        assert_eq!(written, Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap() });
+    }
+}
+
+#[test]
+fn a_token_that_is_not_of_the_form_is_told() {
+    let tokenizer = tokenizer();
+    let vocabulary = constraint::vocabulary(&tokenizer).unwrap();
+    for crew in [Crew::new(), Crew::default()] {
+        let mut callers = Callers::new(1, vocabulary.clone(), crew);
+        callers.enrol(0, [descriptor()].iter(), None).unwrap();
+        let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 0 }, Vec::new(), None, "x");
+        callers.hold(0, &caller.stage, &[]).unwrap();
+        callers.said(0, &mut caller, (u32::from(b'x'), "x"), 1).unwrap();
+        assert!(callers.settled(0, &caller.stage, &[u32::from(b'x')], &|_| String::new()).is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! The desk at which calls are made, with tools that are busy and people who take their time.
+
+mod cli_support;
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use agentos_desktop::map::ModelMap;
+use agentos_desktop::model::{self, ModelFile};
+use agentos_desktop::team::tools::{Aligner, Asked, Crew, Desk, Errands, Finished, Person, Terms};
+use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
+use agentos_kernel::tool::{Bus, CallOutcome};
+use agentos_perception::ControlStrings;
+use agentos_tools::{Access, Descriptor, Effect, Registry, Tool};
+use serde_json::json;
+
+/// A tool that is busy so many times, and then does it.
+struct Busy(u32);
+
+impl Peripheral for Busy {
+    fn start(&mut self, _: CallNumber, _: &[u8], _: &mut Output<'_>) -> Result<(), PeripheralError> {
+        match self.0.checked_sub(1) {
+            Some(left) => {
+                self.0 = left;
+                Err(PeripheralError::Busy)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn poll(&mut self, _: CallNumber, output: &mut Output<'_>) -> Poll<Result<(), PeripheralError>> {
+        Poll::Ready(output.write_all(b"It is done.").map_err(|_| PeripheralError::Output))
+    }
+
+    fn cancel(&mut self, _: CallNumber) {}
+}
+
+/// Somebody who says this at once.
+struct Says(&'static str);
+
+impl Person for Says {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn ask(&mut self, _: &str) {}
+
+    fn tell(&mut self, _: &str) {}
+
+    fn answer(&mut self) -> Poll<Option<String>> {
+        Poll::Ready(Some(self.0.to_owned()))
+    }
+}
+
+fn aligner() -> Arc<Aligner> {
+    let desk = cli_support::Desk::tiny();
+    let map = ModelMap::open(&desk.model()).unwrap();
+    let mut index = model::index(&desk.model(), &map).unwrap();
+    let file = ModelFile::read(&desk.model(), &map, &mut index).unwrap();
+    let vocabulary = file.vocabulary(&desk.model()).unwrap();
+    let tokenizer = Arc::new(model::tokenizer(&desk.model(), &vocabulary, file.model.shape.vocab).unwrap());
+    let controls = ControlStrings::new(["<|im_end|>"]).unwrap();
+    Arc::new(Aligner { tokenizer, controls, taken: String::new() })
+}
+
+/// A desk with one tool that is busy, and a call of it that a person has to agree to.
+fn asked(busy: u32, says: &'static str, crew: Crew) -> Desk {
+    let descriptor = Descriptor {
+        name: "slow".to_owned(),
+        description: "Does it.".to_owned(),
+        arguments: json!({ "type": "object" }),
+        output: None,
+        access: Access::None,
+        effect: Effect::Irreversible,
+        timeout: Duration::from_secs(60),
+        attempts: 1,
+        output_bytes: 1000,
+        output_tokens: 200,
+        examples: Vec::new(),
+    };
+    let mut registry = Registry::new();
+    registry.add(Tool { descriptor, peripheral: Box::new(Busy(busy)) }).unwrap();
+    let mut desk =
+        Desk::new(vec![registry], vec![Some(0)], Box::new(Says(says)), None, Errands::default(), crew);
+    let tool = desk.known(0, 0).unwrap().clone();
+    let terms = Terms { aligner: aligner(), tool, about: "x".to_owned(), room: 200, repairable: true };
+    desk.take_in(
+        1,
+        Asked {
+            member: 0,
+            name: "ann".to_owned(),
+            from: 0,
+            tool: 0,
+            arguments: "{}".to_owned(),
+            question: Some("Agreed?".to_owned()),
+            terms,
+        },
+    );
+    desk
+}
+
+fn finish(desk: &mut Desk) -> Result<(), PeripheralError> {
+    desk.start(CallNumber(1)).unwrap();
+    for _ in 0..100 {
+        if let Poll::Ready(result) = desk.poll(CallNumber(1)) {
+            return result;
+        }
+    }
+    panic!("it is never over");
+}
+
+fn given(desk: &mut Desk, outcome: CallOutcome) -> Finished {
+    loop {
+        match desk.give_out(1, outcome) {
+            Poll::Ready(finished) => return finished.expect("it was asked for"),
+            Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn a_call_that_was_agreed_to_waits_for_a_tool_that_is_busy() {
+    for crew in [Crew::new(), Crew::default()] {
+        let mut desk = asked(5, "y", crew);
+        assert_eq!(finish(&mut desk), Ok(()));
+        let finished = given(&mut desk, CallOutcome::Done);
+        assert!(finished.aligned.text.ends_with("It is done."), "{}", finished.aligned.text);
+        assert!(finished.aligned.next.contains(&finished.aligned.text));
+        assert!(!finished.aligned.tokens.is_empty());
+        assert!(matches!(desk.give_out(1, CallOutcome::Done), Poll::Ready(None)), "once");
+    }
+}
+
+#[test]
+fn what_is_aligned_is_what_the_kernel_says_came_of_it() {
+    let mut desk = asked(0, "no", Crew::new());
+    assert_eq!(finish(&mut desk), Err(PeripheralError::Refused));
+    let finished = given(&mut desk, CallOutcome::Refused);
+    assert!(finished.aligned.text.contains("a person was asked, and refused the call"));
+    // The tool has done it, and the kernel gave it up: the agent reads that.
+    let mut desk = asked(0, "y", Crew::new());
+    assert_eq!(finish(&mut desk), Ok(()));
+    let finished = given(&mut desk, CallOutcome::TimedOut);
+    assert!(finished.aligned.text.contains("failed"), "{}", finished.aligned.text);
+}

@@ -1,0 +1,164 @@
+//! Teams with a server of tools: this very test program, run as one.
+
+mod cli_support;
+mod team_support;
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use cli_support::{Desk, Tiny};
+use serde_json::{Value, json};
+use team_support::Lines;
+
+/// Names the folder that the server keeps its books in.
+const FOLDER: &str = "RIG_FOLDER";
+
+/// Not a test: the server.
+#[test]
+#[ignore = "it is run as a server by the others"]
+fn serves() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
+        let Some(answer) = answer(&message, folder) else { continue };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{answer}").and_then(|()| out.flush()).expect("a pipe");
+    }
+}
+
+fn answer(message: &Value, folder: &Path) -> Option<Value> {
+    let id = message.get("id")?;
+    let result = match message["method"].as_str()? {
+        "initialize" => json!({
+            "protocolVersion": message["params"]["protocolVersion"],
+            "capabilities": { "tools": {} },
+            "serverInfo": { "name": "rig", "version": "1" },
+        }),
+        "tools/list" => {
+            let none = json!({ "type": "object", "properties": {}, "additionalProperties": false });
+            json!({ "tools": [
+                { "name": "lamp", "description": "Says whether the lamp burns.", "inputSchema": none,
+                  "annotations": { "readOnlyHint": true } },
+                { "name": "ring", "description": "Rings the bell.", "inputSchema": none },
+            ] })
+        }
+        "tools/call" => {
+            let name = message["params"]["name"].as_str()?;
+            let books = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("books"));
+            writeln!(books.expect("a folder"), "{name}").expect("a file");
+            while folder.join("closed").exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            json!({ "content": [{ "type": "text", "text": "It burns." }] })
+        }
+        _ => return None,
+    };
+    Some(json!({ "jsonrpc": "2.0", "id": id, "result": result }))
+}
+
+/// A desk, and a team whose keeper calls this tool of the server.
+fn rig(tool: &str) -> (Desk, String) {
+    let desk = Desk::new(&Tiny { context: 2048, ..Tiny::default() }.gguf());
+    std::fs::create_dir(desk.path("books")).unwrap();
+    let program = std::env::current_exe().unwrap();
+    let command = [program.to_str().unwrap(), "--exact", "serves", "--ignored", "--nocapture"];
+    let team = format!(
+        r#"
+[[server]]
+name = "rig"
+command = {command:?}
+environment = ["{FOLDER}"]
+trusted = true
+
+[[agent]]
+name = "keeper"
+prompt = "Does the lamp burn?"
+max_tokens = 30
+tools = {{ use = ["rig.{tool}"], calls = 1 }}
+
+[[agent]]
+name = "other"
+prompt = "Who are you?"
+max_tokens = 30
+"#
+    );
+    (desk, team)
+}
+
+fn books(desk: &Desk) -> usize {
+    std::fs::read_to_string(desk.path("books").join("books")).map_or(0, |books| books.lines().count())
+}
+
+fn team(desk: &Desk, team: &str, arguments: &[&str]) -> Lines {
+    let mut command = desk.team_command(team, &[&["--json"], arguments].concat());
+    let ran = cli_support::run(command.env(FOLDER, desk.path("books")), "");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    Lines::of(&ran)
+}
+
+#[test]
+fn an_agent_calls_a_tool_of_a_server() {
+    let (desk, text) = rig("lamp");
+    let lines = team(&desk, &text, &[]);
+    let called = lines.of_agent("tool_called", "keeper");
+    assert_eq!((&called[0]["tool"], &called[0]["arguments"]), (&"rig.lamp".into(), &"{}".into()));
+    let result = lines.of_agent("tool_result", "keeper")[0]["text"].as_str().unwrap();
+    assert!(result.starts_with("[tool \"rig.lamp\"") && result.ends_with("It burns."), "{result}");
+    assert_eq!((books(&desk), &lines.agent("keeper")["reason"]), (1, &"length".into()));
+}
+
+/// Runs the team until the server has its call and the run was kept after that, and kills it.
+fn killed_amid_a_call(desk: &Desk, text: &str, checkpoint: &Path) {
+    std::fs::write(desk.path("books").join("closed"), "").unwrap();
+    let file = checkpoint.to_str().unwrap();
+    let mut command =
+        desk.team_command(text, &["--json", "--checkpoint", file, "--checkpoint-every", "0.02"]);
+    command.env(FOLDER, desk.path("books")).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let begin = Instant::now();
+    while books(desk) == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(120), "the server is never called");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let called = std::time::SystemTime::now();
+    let kept = || std::fs::metadata(checkpoint).and_then(|file| file.modified()).ok();
+    while kept().is_none_or(|kept| kept <= called) {
+        assert!(begin.elapsed() < Duration::from_secs(120), "it is never kept");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(desk.path("books").join("closed")).unwrap();
+}
+
+#[test]
+fn a_call_that_was_open_when_the_run_was_kept_is_made_again_if_it_may_be() {
+    for (tool, again) in [("lamp", true), ("ring", false)] {
+        let (desk, text) = rig(tool);
+        let whole = team(&desk, &text, &[]);
+        assert_eq!(books(&desk), 1);
+        std::fs::remove_file(desk.path("books").join("books")).unwrap();
+        let checkpoint = desk.path("kept");
+        killed_amid_a_call(&desk, &text, &checkpoint);
+        let rest = team(&desk, &text, &["--restore", checkpoint.to_str().unwrap()]);
+        let restored = rest.of_agent("tool_restored", "keeper");
+        assert_eq!(restored.len(), 1, "{tool}");
+        assert_eq!(restored[0]["again"], again, "{tool}");
+        let over = rest.of_agent("tool_over", "keeper");
+        let result = rest.of_agent("tool_result", "keeper")[0]["text"].as_str().unwrap().to_owned();
+        let said = |lines: &Lines| lines.ids("keeper");
+        if again {
+            assert_eq!((books(&desk), &over[0]["outcome"]), (2, &"done".into()));
+            assert!(result.ends_with("It burns."), "{result}");
+            assert!(said(&whole).ends_with(&said(&rest)) && !said(&rest).is_empty());
+        } else {
+            assert_eq!((books(&desk), &over[0]["outcome"]), (1, &"unknown".into()), "it rings once");
+            assert!(result.contains("whether it had an effect is not known"), "{result}");
+        }
+        assert_eq!(rest.agent("keeper")["reason"], "length", "{tool}: it goes on");
+    }
+}
