@@ -3,9 +3,6 @@
 
 use agentos_desktop::context::Tables;
 use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
-use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
-use agentos_desktop::map::ModelMap;
-use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::text::Special;
 use agentos_hal::{Limits, TensorDevice};
 use agentos_kernel::agent::{Priority, Spec};
@@ -13,6 +10,7 @@ use agentos_kernel::layout::{Delimiter, SliceLimits};
 use agentos_kernel::sample::Sampler;
 use agentos_kernel::sequence::Tick;
 use agentos_kernel::system::Config;
+use agentos_tests::default_model::{DefaultModel, with_default_model};
 
 use super::team::{Team, spec};
 
@@ -33,13 +31,11 @@ const LINES: [&str; 4] = [
 
 #[test]
 fn sixteen_agents_that_overcommit_the_memory_all_finish_as_if_alone() {
-    let path = DEFAULT_MODEL.path(&Environment::from_process()).unwrap();
-    assert!(path.is_file(), "the default model is not at {}; `cargo xtask model` brings it", path.display());
-    let map = ModelMap::open(&path).unwrap();
-    let mut index = model::index(&path, &map).unwrap();
-    let file = ModelFile::read(&path, &map, &mut index).unwrap();
-    let vocabulary = file.vocabulary(&path).unwrap();
-    let tokenizer = model::tokenizer(&path, &vocabulary, file.model.shape.vocab).unwrap();
+    with_default_model(all_finish);
+}
+
+fn all_finish(model: &DefaultModel<'_>) {
+    let (file, tokenizer) = (&model.file, model.tokenizer());
     let delimiters = tokenizer.delimiter_classes();
     let agent = |tag: u64| {
         let text = LINES[tag as usize % LINES.len()].repeat(12);

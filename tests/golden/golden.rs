@@ -3,14 +3,12 @@
 use std::time::Instant;
 
 use agentos_desktop::context::{self, Purpose, Tables};
-use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
 use agentos_desktop::generate::{self, Request};
 use agentos_desktop::host::SystemClock;
-use agentos_desktop::map::ModelMap;
-use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::text::{Special, Tokenizer};
 use agentos_hal::{KvType, TensorDevice};
 use agentos_kernel::sample::{Sampler, Sampling};
+use agentos_tests::default_model::with_default_model;
 use serde::Deserialize;
 
 /// Where the best two tokens are closer than this, another order of sums may choose the other.
@@ -28,21 +26,14 @@ pub struct Ready<'d> {
 
 impl<'d> Ready<'d> {
     pub fn new(device: &'d mut dyn TensorDevice, context: u32, kv: KvType, purpose: Purpose) -> Ready<'d> {
-        let path = DEFAULT_MODEL.path(&Environment::from_process()).unwrap();
-        assert!(
-            path.is_file(),
-            "the default model is not at {}; `cargo xtask model` brings it",
-            path.display()
-        );
-        let map = ModelMap::open(&path).unwrap();
-        let mut index = model::index(&path, &map).unwrap();
-        let file = ModelFile::read(&path, &map, &mut index).unwrap();
-        let shape = &file.model.shape;
-        let limits = context::limits(shape, Some(context), kv, purpose).unwrap();
-        device.prepare(file.model.program, shape, &limits, &mut file.weights()).unwrap();
-        let tokenizer = model::tokenizer(&path, &file.vocabulary(&path).unwrap(), shape.vocab).unwrap();
-        let tables = Tables::new(limits, tokenizer.delimiter_classes());
-        Ready { device, tokenizer, tables }
+        with_default_model(|model| {
+            let shape = &model.file.model.shape;
+            let limits = context::limits(shape, Some(context), kv, purpose).unwrap();
+            device.prepare(model.file.model.program, shape, &limits, &mut model.file.weights()).unwrap();
+            let tokenizer = model.tokenizer();
+            let tables = Tables::new(limits, tokenizer.delimiter_classes());
+            Ready { device, tokenizer, tables }
+        })
     }
 
     /// Greedy tokens, and the candidates that the first one was chosen from.

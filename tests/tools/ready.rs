@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 use agentos_desktop::constraint::{self, Constraint};
 use agentos_desktop::context::{self, CHUNK, Purpose, Tables};
 use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
-use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
 use agentos_desktop::generate::{self, GenerateError, Request, compute_with};
 use agentos_desktop::host::SystemClock;
-use agentos_desktop::map::ModelMap;
-use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::text::{Message, RenderOptions, Special, Template, TokenStream, Tokenizer, encode_chat};
 use agentos_desktop::tools::hidden::{Pooled, Reading, middle_layers};
 use agentos_grammar::{Grammar, Vocabulary};
@@ -18,6 +15,7 @@ use agentos_hal::KvType;
 use agentos_kernel::sample::{Sampler, Sampling};
 use agentos_kernel::score::scored;
 use agentos_kernel::sequence::Ask;
+use agentos_tests::default_model::{DefaultModel, with_default_model};
 
 /// A context that every question fits in.
 const CONTEXT: u32 = 4096;
@@ -36,15 +34,11 @@ pub struct Ready {
 #[allow(dead_code)]
 impl Ready {
     pub fn new() -> Ready {
-        let path = DEFAULT_MODEL.path(&Environment::from_process()).unwrap();
-        assert!(
-            path.is_file(),
-            "the default model is not at {}; `cargo xtask model` brings it",
-            path.display()
-        );
-        let map = ModelMap::open(&path).unwrap();
-        let mut index = model::index(&path, &map).unwrap();
-        let file = ModelFile::read(&path, &map, &mut index).unwrap();
+        with_default_model(Ready::of)
+    }
+
+    fn of(model: &DefaultModel<'_>) -> Ready {
+        let file = &model.file;
         let shape = file.model.shape;
         let layers = middle_layers(shape.layers);
         let taps = layers.len() as u32;
@@ -61,11 +55,10 @@ impl Ready {
         };
         let mut device = Device::open(&options).unwrap();
         device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
-        let words = file.vocabulary(&path).unwrap();
-        let tokenizer = Arc::new(model::tokenizer(&path, &words, shape.vocab).unwrap());
+        let tokenizer = Arc::new(model.tokenizer());
         Ready {
             vocabulary: constraint::vocabulary(&tokenizer).unwrap(),
-            template: Template::of(&words).unwrap(),
+            template: model.template(),
             width: shape.width as usize,
             tables: Tables::new(limits, tokenizer.delimiter_classes()),
             tokenizer,
