@@ -89,6 +89,8 @@ pub enum Note {
     Shown(u64),
     /// So many of its glyphs say nothing about the character that they show.
     Nameless(u64),
+    /// So many lines at the edges of its pages, which say the same on several, are left out.
+    Running(u64),
 }
 
 impl fmt::Display for Note {
@@ -97,6 +99,7 @@ impl fmt::Display for Note {
             Note::Charset(name) => write!(f, "in {name}"),
             Note::Invalid(bytes) => write!(f, "{bytes} bytes are no text"),
             Note::Shown(characters) => write!(f, "{characters} hidden characters shown by number"),
+            Note::Running(lines) => write!(f, "{lines} running heads and feet left out"),
             Note::Nameless(glyphs) => write!(f, "{glyphs} glyphs without a character left out"),
         }
     }

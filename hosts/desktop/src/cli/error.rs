@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use agentos_grammar::{GrammarError, VocabularyError};
-use agentos_hal::PrepareError;
 use agentos_kernel::sample::SamplingError;
 use agentos_kernel::sequence::SequenceError;
 use embedded_io::ErrorKind;
@@ -14,6 +13,7 @@ use crate::context::ContextError;
 use crate::device::OpenDeviceError;
 use crate::fetch::FetchError;
 use crate::generate::GenerateError;
+use crate::knowledge::ask::AskError;
 use crate::knowledge::library::LibraryError;
 use crate::map::OpenError;
 use crate::model::{LoadError, TextError};
@@ -124,8 +124,8 @@ pub enum CliError {
     Interrupted,
     /// The library does not do what it is asked.
     Library(LibraryError),
-    /// The model's file lacks a tensor.
-    Weights(PrepareError),
+    /// There is no answer.
+    Ask(AskError),
     /// A tool cannot be had, or its call came to nothing.
     Tools(String),
     /// The cold store cannot be opened.
@@ -198,7 +198,7 @@ impl std::fmt::Display for CliError {
             CliError::Signals(source) => write!(f, "cannot listen for interruptions: {source}"),
             CliError::Interrupted => f.write_str("interrupted"),
             CliError::Library(error) => error.fmt(f),
-            CliError::Weights(error) => error.fmt(f),
+            CliError::Ask(error) => error.fmt(f),
             CliError::Tools(reason) => f.write_str(reason),
             CliError::Store { path, error } => write!(f, "{}: {error}", path.display()),
             CliError::ReplayWithStore => f.write_str(
@@ -243,6 +243,7 @@ from! {
     LibraryError => Library,
     SliceError => Slice,
     CalibrateError => Calibrate,
+    AskError => Ask,
 }
 
 impl From<RunError> for CliError {

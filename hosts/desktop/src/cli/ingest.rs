@@ -24,6 +24,7 @@ use crate::knowledge::prefix;
 use crate::knowledge::walk::{Found, Walk, walk};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
+use crate::text::Special;
 
 /// `agentos ingest`.
 #[derive(Args, Debug)]
@@ -88,11 +89,7 @@ impl Ingest {
         let reading = Reading::new(&path, &file)?;
         let access = Access::Write { max_bytes: (self.limit * 1e9) as u64 };
         let mut library = self.library.open(&file, self.kv.kv(), access)?;
-        let settings = library.settings_or(&self.collection, || {
-            let frame = prefix::frame(&reading.chat(), &reading.delimiters)?;
-            let Layers { relevance, topic } = Layers::of(&file.model.shape);
-            Ok(Settings { frame, relevance_layer: relevance, topic_layer: topic })
-        })?;
+        let settings = library.settings_or(&self.collection, || self.settings(&file, &reading))?;
         interrupt.hold();
         let reader = std::env::current_exe()
             .map_err(|source| CliError::Read { path: PathBuf::from("this program"), source })?;
@@ -115,6 +112,46 @@ impl Ingest {
         work.end()
     }
 }
+
+impl Ingest {
+    /// What a new collection's passages have in common.
+    fn settings(&self, file: &ModelFile<'_>, reading: &Reading) -> Result<Settings, CliError> {
+        let frame = prefix::frame(&reading.chat(), &reading.delimiters).map_err(LibraryError::from)?;
+        let (shape, kv) = (file.model.shape, self.kv.kv());
+        let layers = Layers::of(&shape);
+        let limits = compute::limits(&shape, kv, frame.before.len(), Lengths::DEFAULT.most)?;
+        let (mut prepared, ()) = load::prepare(file, &limits, &self.compute.device(), || Ok(()))?;
+        let mut tables = Tables::new(limits, reading.delimiters.clone());
+        let (mut sequence, mut pool) = tables.start()?;
+        let device = prepared.device.tensor_device();
+        let mut computer =
+            Computer::new(&mut sequence, &mut pool, device, (shape, kv), layers, &frame.before);
+        let mut usual_question = vec![0.0; shape.width as usize];
+        for question in USUAL_QUESTIONS {
+            let tokens = reading.tokenizer.encode(question, Special::AsText)?;
+            let row = computer.topic(&tokens).map_err(LibraryError::from)?;
+            let share = USUAL_QUESTIONS.len() as f32;
+            usual_question.iter_mut().zip(row).for_each(|(mean, x)| *mean += x / share);
+        }
+        Ok(Settings { frame, relevance_layer: layers.relevance, topic_layer: layers.topic, usual_question })
+    }
+}
+
+/// Questions about anything: what they have in common says nothing about what one is about.
+const USUAL_QUESTIONS: [&str; 12] = [
+    "What is the capital of the country?",
+    "How do I start the program?",
+    "Who wrote the first chapter?",
+    "When was the bridge opened?",
+    "Which option turns the light off?",
+    "Where are the keys kept?",
+    "Why does the engine stop?",
+    "What does the second field mean?",
+    "How many people live in the town?",
+    "What should I do when it fails?",
+    "Is it allowed to change the name?",
+    "What is the difference between the two kinds?",
+];
 
 /// A run under way.
 struct Work<'w> {

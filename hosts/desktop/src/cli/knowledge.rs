@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use agentos_hal::rope::MOST_PAIRS;
-use agentos_hal::weight::rope_factors;
 use agentos_hal::{KvType, Limits, TensorDevice};
 use agentos_kernel::layout::Delimiter;
 use clap::Args;
@@ -19,7 +17,7 @@ use crate::knowledge::catalogue::{Catalogue, Hit};
 use crate::knowledge::compute::Computer;
 
 use crate::knowledge::library::{self, Access, Library, LibraryError, Settings};
-use crate::knowledge::recall::{QUERY_ROWS, QUESTION_TOKENS, within};
+use crate::knowledge::recall::{QUESTION_TOKENS, within};
 use crate::knowledge::relevance::Relevance;
 use crate::model::{self, ModelFile};
 use crate::team::Team;
@@ -36,6 +34,11 @@ pub struct LibraryOptions {
 }
 
 impl LibraryOptions {
+    /// The library in this file, or where it is by default.
+    pub fn at(store: Option<&Path>) -> LibraryOptions {
+        LibraryOptions { store: store.map(Path::to_owned) }
+    }
+
     /// Opens the library of a model.
     pub fn open(&self, file: &ModelFile<'_>, kv: KvType, access: Access) -> Result<Library, CliError> {
         let identity = model::identity(file);
@@ -146,8 +149,8 @@ pub fn given(
     Ok(given)
 }
 
-/// What the model would look for: its queries at the question's end, behind the collection's beginning. The device was
-/// prepared with these limits, and keeps nothing of it.
+/// What a question is about, behind the collection's beginning. The device was prepared with these limits, and keeps
+/// nothing of it.
 pub fn relevance(
     question: &str,
     file: &ModelFile<'_>,
@@ -161,15 +164,11 @@ pub fn relevance(
     if tokens.is_empty() {
         return Err(CliError::EmptyPrompt);
     }
-    let shape = file.model.shape;
     let mut tables = Tables::new(limits, delimiters.to_vec());
     let (mut sequence, mut pool) = tables.start()?;
+    let model = (file.model.shape, kv);
     let before = &settings.frame.before;
-    let mut computer =
-        Computer::new(&mut sequence, &mut pool, device, (shape, kv), settings.layers(), before);
-    let queries = computer.queries(&tokens, QUERY_ROWS).map_err(LibraryError::from)?;
-    let mut buffer = [0.0; MOST_PAIRS];
-    let factors = rope_factors(&shape, &mut file.weights(), &mut buffer).map_err(CliError::Weights)?;
-    let frequencies: Vec<f64> = shape.rope.frequencies(factors).collect();
-    Ok(Relevance::new(&queries, &shape, &frequencies))
+    let mut computer = Computer::new(&mut sequence, &mut pool, device, model, settings.layers(), before);
+    let row = computer.topic(&tokens).map_err(LibraryError::from)?;
+    Ok(Relevance::new(&row, &settings.usual_question))
 }

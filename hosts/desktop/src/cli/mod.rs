@@ -3,6 +3,7 @@
 //! A command prints its result on standard output and everything else on standard error. Exit codes: 0
 //! for success, 1 for a failure, 2 for a command line that cannot be meant, 130 for an interruption.
 
+mod ask;
 mod bench;
 mod calibrate;
 mod choose;
@@ -59,6 +60,8 @@ enum Command {
     Ingest(ingest::Ingest),
     /// Show which passages of a collection a question would get, and why
     Recall(recall::Recall),
+    /// Answer a question from a collection's passages
+    Ask(ask::Ask),
     /// Show what a model file holds, and what running it takes
     Inspect(inspect::Inspect),
     /// Measure how well a model foretells a text
@@ -87,6 +90,7 @@ impl Command {
             Command::Generate(command) => &command.compute,
             Command::Ingest(command) => &command.compute,
             Command::Recall(command) => &command.compute,
+            Command::Ask(command) => &command.compute,
             Command::Inspect(command) => &command.compute,
             Command::Perplexity(command) => &command.compute,
             Command::Slice(command) => &command.compute,
@@ -127,6 +131,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Generate(command) => command.run(start),
         Command::Ingest(command) => command.run(),
         Command::Recall(command) => command.run(),
+        Command::Ask(command) => command.run(start),
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),
         Command::Slice(command) => command.run(),

@@ -13,7 +13,7 @@ use crate::host::StdConsole;
 use crate::knowledge::catalogue::{Catalogue, Hit};
 use crate::knowledge::compute;
 use crate::knowledge::library::{Access, Library, Settings};
-use crate::knowledge::recall::QUESTION_TOKENS;
+use crate::knowledge::recall::{QUESTION_TOKENS, RELEVANCE_WEIGHT};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 
@@ -107,7 +107,7 @@ impl Recall {
         for (rank, hit) in hits.iter().enumerate() {
             let stored = stored(hit, library);
             text += &format!(
-                "\n{}. {:.3} = words {:.3} + relevance {:.3}   {} {}\n   {} tokens in {} slices, {stored} of them in the \
+                "\n{}. {:.3} = words {:.3} + {RELEVANCE_WEIGHT} of relevance {:.3}   {} {}\n   {} tokens in {} slices, {stored} of them in the \
                  library\n",
                 rank + 1,
                 hit.score.total,

@@ -49,8 +49,6 @@ pub struct Run {
     pub(super) compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
-    #[command(flatten)]
-    library: LibraryOptions,
     /// Print one JSON object per event, and a summary at the end
     #[arg(long)]
     json: bool,
@@ -194,7 +192,8 @@ impl Run {
         let kits = self.kits(team, toolset, file, &tokenizer)?;
         let delimiters = tokenizer.delimiter_classes();
         let compute = (&self.compute, self.kv.kv());
-        let given = knowledge::given(team, &self.library, file, (&tokenizer, &delimiters), compute)?;
+        let library = LibraryOptions::at(team.store.as_ref().map(|store| store.path.as_path()));
+        let given = knowledge::given(team, &library, file, (&tokenizer, &delimiters), compute)?;
         let (seed, kv) = (self.replay.unwrap_or(0), self.kv.kv());
         let planned = |spoken| -> Result<(Plan, Config), TeamError> {
             let plan = Plan::new(team, &chat, shape.context, seed, (kits.clone(), given.clone()), spoken)?;

@@ -8,7 +8,7 @@ use half::f16;
 
 use super::library::{Library, LibraryError};
 use super::recall::{Score, best, scores};
-use super::relevance::Relevance;
+use super::relevance::{Relevance, Rows};
 use super::words::{Weighed, Words};
 use crate::text::Tokenizer;
 
@@ -45,9 +45,8 @@ pub struct Hit<'c> {
 /// The passages of a collection, and what finds them.
 pub struct Catalogue {
     passages: Vec<Known>,
-    /// The mean keys of all slices, one passage behind another.
-    mean_keys: Vec<f32>,
-    key_width: usize,
+    /// The pooled hidden rows of all slices, one passage behind another.
+    rows: Rows,
     words: Words,
 }
 
@@ -78,41 +77,36 @@ impl Catalogue {
             }
         }
         let schemas = library.store.schemas(collection)?;
-        let key_width = schemas.mean_keys.width();
-        let rows: HashMap<(PassageId, u8), usize> = schemas
+        let width = schemas.hidden.width();
+        let places: HashMap<(PassageId, u8), usize> = schemas
             .places
             .iter()
             .enumerate()
             .map(|(row, place)| ((place.passage, place.slice), row))
             .collect();
-        let mut mean_keys = Vec::with_capacity(schemas.mean_keys.numbers().len());
+        let mut numbers = Vec::with_capacity(schemas.hidden.numbers().len());
         for passage in &passages {
             for slice in 0..passage.slices.len() {
-                match rows.get(&(passage.id, slice as u8)) {
-                    Some(&row) => {
-                        mean_keys.extend(schemas.mean_keys.row(row).iter().copied().map(f16::to_f32))
-                    }
+                match places.get(&(passage.id, slice as u8)) {
+                    Some(&row) => numbers.extend(schemas.hidden.row(row).iter().copied().map(f16::to_f32)),
                     // Somebody changed the collection between two looks: it is found by its words.
-                    None => mean_keys.extend(std::iter::repeat_n(0.0, key_width)),
+                    None => numbers.extend(std::iter::repeat_n(0.0, width)),
                 }
             }
         }
         let words = Words::of(passages.iter().map(|passage| passage.text.as_str()));
-        Ok(Catalogue { passages, mean_keys, key_width, words })
+        Ok(Catalogue { passages, rows: Rows::new(numbers, width), words })
     }
 
     /// The passages that a question is about, the best first: at most so many.
     pub fn find(&self, question: &str, relevance: &Relevance, most: usize) -> Vec<Hit<'_>> {
-        let lengths = self.passages.iter().flat_map(|passage| passage.slices.iter().copied());
-        let keys = self.mean_keys.chunks_exact(self.key_width.max(1));
-        let slices: Vec<(u32, &[f32])> = lengths.zip(keys).collect();
         let mut end = 0;
         let end_of = |passage: &Known| {
             end += passage.slices.len();
-            end.min(slices.len())
+            end
         };
         let ends: Vec<usize> = self.passages.iter().map(end_of).collect();
-        let scores = scores(question, relevance, &self.words, &slices, &ends);
+        let scores = scores(question, relevance, &self.words, &self.rows, &ends);
         let hit = |passage: usize| Hit { passage: &self.passages[passage], score: scores[passage] };
         best(&scores, most).into_iter().map(hit).collect()
     }

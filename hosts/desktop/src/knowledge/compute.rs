@@ -130,23 +130,6 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
         self.append(text)
     }
 
-    /// The queries of the last `rows` rows of a text behind the beginning, at the relevance layer and before their
-    /// rotation: for each row `heads · head_dim`.
-    ///
-    /// # Errors
-    /// [`ComputeError`].
-    pub fn queries(&mut self, text: &[u32], rows: u32) -> Result<Vec<f32>, ComputeError> {
-        self.go_back()?;
-        self.sequence.push(text, self.pool)?;
-        let end = self.sequence.tokens().len() as u32;
-        let taps = [Tap::Layer(self.layers.relevance, Reg::Query)];
-        let ask = Ask { taps: &taps, exposed: end.saturating_sub(rows)..end, ..Ask::default() };
-        let mut queries = Vec::new();
-        let mut observe = |_: &[Row], report: &StepReport<'_>| queries.extend_from_slice(report.exposed);
-        compute_with(self.sequence, self.device, &ask, &mut observe)?;
-        Ok(queries)
-    }
-
     /// The mean of the hidden rows of a text behind the beginning, at the topic layer.
     ///
     /// # Errors

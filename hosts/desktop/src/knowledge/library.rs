@@ -119,7 +119,7 @@ impl From<ComputeError> for LibraryError {
 }
 
 /// What all passages of a collection have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// What they stand behind, and what stands behind a question.
     pub frame: Frame,
@@ -127,6 +127,8 @@ pub struct Settings {
     pub relevance_layer: u32,
     /// The layer of their pooled hidden rows.
     pub topic_layer: u32,
+    /// The mean of the pooled hidden rows of questions about anything, at that layer.
+    pub usual_question: Vec<f32>,
 }
 
 /// The version of [`Settings`] as bytes: its first.
@@ -215,20 +217,20 @@ impl Library {
     ///
     /// # Errors
     /// Those of [`Library::settings`], and those of `make`.
-    pub fn settings_or(
+    pub fn settings_or<E: From<LibraryError>>(
         &self,
         name: &str,
-        make: impl FnOnce() -> Result<Settings, LibraryError>,
-    ) -> Result<Settings, LibraryError> {
+        make: impl FnOnce() -> Result<Settings, E>,
+    ) -> Result<Settings, E> {
         match self.settings(name) {
             Err(LibraryError::NoCollection { .. }) => {}
-            there => return there,
+            there => return Ok(there?),
         }
         let settings = make()?;
         let prefix = SliceHash::content(&settings.frame.before).0;
         let collection =
             Collection { name: name.to_owned(), prefix, pinned: true, settings: settings.to_bytes() };
-        self.store.create_collection(&collection)?;
+        self.store.create_collection(&collection).map_err(LibraryError::from)?;
         Ok(settings)
     }
 }
@@ -264,7 +266,8 @@ mod tests {
     #[test]
     fn settings_come_back_and_other_versions_are_refused() {
         let frame = Frame { before: vec![1, 2, 300], after: vec![4] };
-        let settings = Settings { frame, relevance_layer: 21, topic_layer: 14 };
+        let usual_question = vec![0.5, -1.0];
+        let settings = Settings { frame, relevance_layer: 21, topic_layer: 14, usual_question };
         let bytes = settings.to_bytes();
         assert_eq!(Settings::from_bytes(&bytes), Some(settings));
         assert_eq!(Settings::from_bytes(&[]), None);

@@ -6,7 +6,9 @@
 //! * [`compute`]: their keys and values, computed once.
 //! * [`library`], [`ingest`]: where they are kept, and how they get there.
 //! * [`relevance`], [`words`], [`recall`], [`catalogue`]: what finds them again.
+//! * [`ask`]: answering a question from them.
 
+pub mod ask;
 pub mod catalogue;
 pub mod compute;
 pub mod ingest;

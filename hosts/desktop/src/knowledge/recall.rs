@@ -1,14 +1,12 @@
 //! Which passages answer a question: relevance to the model and the overlap of rare words, together.
 
-use super::relevance::Relevance;
+use super::relevance::{Relevance, Rows};
 use super::words::Words;
 
-/// How much the relevance of the most relevant passage counts beside all rare words of the question: it decides
-/// where words leave a choice.
-pub const RELEVANCE_WEIGHT: f64 = 0.15;
-
-/// The last rows of a question, whose queries are asked.
-pub const QUERY_ROWS: u32 = 8;
+/// How much being about the same counts beside all rare words of the question. On 58 questions about 831 passages of
+/// Debian's policy, FAQ and guide to APT, the right one is first (among the first four) for 34 (48) by words alone, 19
+/// (27) by relevance alone, and 37 (50) by both, with the mean of these questions as the usual one.
+pub const RELEVANCE_WEIGHT: f64 = 0.3;
 
 /// Tokens of a question that are looked at: its last ones.
 pub const QUESTION_TOKENS: usize = 512;
@@ -16,7 +14,7 @@ pub const QUESTION_TOKENS: usize = 512;
 /// Why a passage is recalled.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Its share of what the question would look at, of the most relevant passage's: from 0 to 1.
+    /// How alike its best slice is to the question: from -1 to 1.
     pub relevance: f64,
     /// The share of the weight of the question's rare words that it has: from 0 to 1.
     pub words: f64,
@@ -24,37 +22,26 @@ pub struct Score {
     pub total: f64,
 }
 
-/// What is known of a passage's slices: their tokens, and their mean keys.
-pub type Slices<'a> = &'a [(u32, &'a [f32])];
-
-/// Scores passages. `slices` has the slices of all of them, one passage behind another; `ends` says for each passage
+/// Scores passages. `rows` has the slices of all of them, one passage behind another; `ends` says for each passage
 /// where its own end in it.
 pub fn scores(
     question: &str,
     relevance: &Relevance,
     words: &Words,
-    slices: Slices<'_>,
+    rows: &Rows,
     ends: &[usize],
 ) -> Vec<Score> {
-    let shares = relevance.of(slices);
+    let alike = relevance.of(rows);
     let overlap = words.overlap(question);
     let mut from = 0;
-    let mut scores: Vec<Score> = Vec::with_capacity(ends.len());
-    for (passage, &end) in ends.iter().enumerate() {
-        let most = shares[from..end].iter().copied().fold(0.0, f64::max);
-        scores.push(Score {
-            relevance: most,
-            words: overlap.get(passage).copied().unwrap_or(0.0),
-            total: 0.0,
-        });
+    let score = |(passage, &end): (usize, &usize)| {
+        let own = alike.get(from..end).unwrap_or_default();
         from = end;
-    }
-    let most = scores.iter().map(|score| score.relevance).fold(f64::MIN_POSITIVE, f64::max);
-    for score in &mut scores {
-        score.relevance /= most;
-        score.total = score.words + RELEVANCE_WEIGHT * score.relevance;
-    }
-    scores
+        let relevance = own.iter().copied().reduce(f64::max).unwrap_or(0.0);
+        let words = overlap.get(passage).copied().unwrap_or(0.0);
+        Score { relevance, words, total: words + RELEVANCE_WEIGHT * relevance }
+    };
+    ends.iter().enumerate().map(score).collect()
 }
 
 /// The best, best first, the earlier one of equals.

@@ -1,5 +1,7 @@
 //! From lines on pages to blocks: a page knows where its lines stand and nothing about what they are.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::document::BlockKind;
 
 /// A line of text on a page.
@@ -22,6 +24,49 @@ const APART: f64 = 1.75;
 const LARGER: f64 = 1.12;
 /// Characters of a heading.
 const HEADING_CHARS: usize = 160;
+
+/// Lines at either edge of a page that may be running heads and feet.
+const EDGE: usize = 2;
+/// Pages on which one says the same, but for its numbers, at least.
+const RUNS: usize = 3;
+
+/// Drops the lines at the edges of pages that say the same on several: the document's name, the chapter's, the page's
+/// number. Returns how many.
+pub(super) fn drop_running(lines: &mut Vec<Line>) -> u64 {
+    let mut edges: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut from = 0;
+    for page in lines.chunk_by(|one, other| one.page == other.page) {
+        let last = page.len().saturating_sub(EDGE);
+        for (at, line) in page.iter().enumerate().filter(|(at, _)| *at < EDGE || *at >= last) {
+            edges.entry(without_numbers(&line.text)).or_default().push(from + at);
+        }
+        from += page.len();
+    }
+    let runs = edges.into_values().filter(|places| {
+        let pages: HashSet<u32> = places.iter().map(|&place| lines[place].page).collect();
+        pages.len() >= RUNS
+    });
+    let running: HashSet<usize> = runs.flatten().collect();
+    let mut place = 0;
+    lines.retain(|_| {
+        place += 1;
+        !running.contains(&(place - 1))
+    });
+    running.len() as u64
+}
+
+/// A line with one sign for each number.
+fn without_numbers(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            _ if !c.is_ascii_digit() => plain.push(c),
+            _ if plain.ends_with('#') => {}
+            _ => plain.push('#'),
+        }
+    }
+    plain
+}
 
 /// Puts lines together. Each block has the page on which it begins.
 pub(super) fn blocks(lines: &[Line]) -> Vec<(BlockKind, String, u32)> {
@@ -138,6 +183,22 @@ mod tests {
             (BlockKind::Paragraph, "and this one goes over the page.", 1),
         ];
         assert_eq!(blocks(&lines), expected.map(|(kind, text, page)| (kind, text.to_owned(), page)));
+    }
+
+    #[test]
+    fn what_runs_over_the_pages_is_dropped() {
+        let page = |page: u32| {
+            let body = (0..6).map(move |at| format!("Line {at} of its own: {}", "x".repeat(page as usize)));
+            let texts =
+                std::iter::once("A Manual".to_owned()).chain(body).chain([format!("{page} | Chapter 1")]);
+            texts.map(move |text| Line { page, ..line(&text, 700.0, 10.0) })
+        };
+        let mut lines: Vec<Line> = (1..=3).flat_map(page).collect();
+        assert_eq!(drop_running(&mut lines), 6);
+        assert!(lines.iter().all(|line| line.text.starts_with("Line")));
+        assert_eq!(lines.len(), 18);
+        let mut two: Vec<Line> = (1..=2).flat_map(page).collect();
+        assert_eq!(drop_running(&mut two), 0);
     }
 
     #[test]

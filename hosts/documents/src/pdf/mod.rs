@@ -3,13 +3,14 @@
 mod glyphs;
 mod lines;
 
-use agentos_perception::text::visible;
 use hayro_interpret::hayro_syntax::{LoadPdfError, Pdf};
 use hayro_interpret::kurbo::{Affine, Rect};
 use hayro_interpret::{Context, InterpreterCache, InterpreterSettings, interpret_page};
 
+use crate::characters;
 use crate::document::{Document, Note, Place};
 use crate::error::DocumentError;
+use crate::kind::Kind;
 use crate::limits::Limits;
 use crate::write::{Writer, title};
 use glyphs::Glyphs;
@@ -44,12 +45,20 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Document, DocumentError> {
         bytes += read.iter().map(|line| line.text.len() as u64).sum::<u64>();
         lines.extend(read);
     }
+    let running = lines::drop_running(&mut lines);
     let mut writer = Writer::new(limits);
     for (kind, text, page) in lines::blocks(&lines) {
         writer.push(kind, &text, Place::Page(page))?;
     }
-    let mut document = writer.done((nameless > 0).then_some(Note::Nameless(nameless)));
-    let named = pdf.metadata().title.as_ref().map(|title| String::from_utf8_lossy(title).into_owned());
-    document.title = named.and_then(|name| title(&visible(&name).0));
+    let nameless = (nameless > 0).then_some(Note::Nameless(nameless));
+    let running = (running > 0).then_some(Note::Running(running));
+    let mut document = writer.done(nameless.into_iter().chain(running));
+    document.title = pdf.metadata().title.as_deref().and_then(named);
     Ok(document)
+}
+
+/// A title that was written as such texts are in a PDF: in UTF-16 or UTF-8 with their marks, or in bytes.
+fn named(bytes: &[u8]) -> Option<String> {
+    let characters = characters::decode(bytes, Kind::Text).ok()?;
+    title(&characters.text)
 }
