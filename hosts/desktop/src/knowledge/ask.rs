@@ -231,7 +231,9 @@ impl Answerer<'_, '_> {
         let mut senders = Vec::new();
         for passage in question.sent() {
             let spec = question.spec(question.sender_context(passage), 0, OnEnd::Listen);
-            senders.push(self.spawn(spec, &[before, passage].concat())?);
+            // Only who has a row to compute has its slices brought in: one more token is that.
+            let more = question.line_end.or(question.after.first().copied());
+            senders.push(self.spawn(spec, &[before, passage, more.as_slice()].concat())?);
         }
         self.until_all_rest()?;
         let parted = bytes_of(question.line_end.as_slice());
