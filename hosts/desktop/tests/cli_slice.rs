@@ -2,8 +2,9 @@
 
 mod cli_support;
 
-use agentos_desktop::calibration::{Calibration, file, known};
-use agentos_desktop::fetch::Environment;
+use agentos_desktop::calibration::{Calibration, Known, Origin, file, known};
+use agentos_desktop::fetch::cache::Cache;
+use agentos_desktop::fetch::{DEFAULT_MODEL, Environment};
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use cli_support::{Desk, Ran};
@@ -146,4 +147,21 @@ fn what_was_measured_here_is_used_and_what_is_damaged_is_told() {
         (&"default".into(), Some(0.08))
     );
     assert!(told.contains("is not used: it is damaged"), "{told}");
+}
+
+/// What ships is of the default model, was measured, and is good for something.
+#[test]
+fn the_default_model_s_calibration_ships_with_the_program() {
+    let cache = Cache::locate(&Environment::from_process()).expect("a folder for models");
+    let path = cache.models().join(DEFAULT_MODEL.file_name);
+    let empty = tempfile::tempdir().unwrap();
+    let known = with_model(&path, |model| Known::of(model, &environment(empty.path())));
+    assert_eq!(known.origin, Origin::Shipped);
+    let Known { calibration, .. } = known;
+    let measured = calibration.measured.expect("the command measures");
+    assert!(calibration.sink_tokens >= 1 && measured.sink_share > 0.1, "{measured:?}");
+    assert!(measured.slicing_f1 >= 0.55, "{measured:?}");
+    assert!(measured.relevance_found >= 0.8, "{measured:?}");
+    assert!(measured.drift_auc >= 0.8, "{measured:?}");
+    assert!(measured.packing_kl <= 0.001, "{measured:?}");
 }
