@@ -354,7 +354,7 @@ impl Kernel<'_> {
             received: rcb.received,
             committed: if mapped > 0 { rcb.committed } else { start },
             reached: rcb.reached,
-            question: rcb.question,
+            asked: rcb.asked,
             replays: rcb.replays,
             choices: rcb.choices,
             queries: if mapped > 0 { rcb.queries } else { 0 },
