@@ -102,9 +102,6 @@ impl Cursor {
     }
 }
 
-/// That no question waits for its answer's first token.
-pub const ANSWERED: u32 = u32::MAX;
-
 /// A change that waits for the end of the step in which the agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterStep {
@@ -209,9 +206,9 @@ pub struct Rcb {
     pub committed: Cursor,
     /// Most tokens that were ever computed of it: what is computed again below counts as such.
     pub reached: u32,
-    /// Where what it is to answer begins; [`ANSWERED`] from the first token of the answer on.
-    pub question: u32,
-    /// How often that was computed again.
+    /// It was asked something, and has not said the first token of its answer.
+    pub asked: bool,
+    /// How often the question was computed again.
     pub replays: u32,
     /// An answer's first token that is not said yet: whether its question found all that it looked for is
     /// being decided.
@@ -296,7 +293,7 @@ impl Rcb {
             cursor: start,
             committed: start,
             reached: 0,
-            question: 0,
+            asked: true,
             replays: 0,
             held: None,
             queries: 0,
@@ -363,9 +360,9 @@ impl Rcb {
         !self.turn_over && self.cursor.layout.tokens < self.tokens || self.held.is_some()
     }
 
-    /// Something came for it to answer, from an address on.
-    pub const fn ask(&mut self, from: u32) {
-        (self.question, self.replays) = (from, 0);
+    /// Something came for it to answer.
+    pub const fn ask(&mut self) {
+        (self.asked, self.replays) = (true, 0);
     }
 
     /// The budget that is used up, if one is.

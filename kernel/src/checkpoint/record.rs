@@ -118,9 +118,9 @@ pub struct AgentRecord {
     pub committed: Cursor,
     /// Most tokens that were ever computed of it.
     pub reached: u32,
-    /// Where what it is to answer begins.
-    pub question: u32,
-    /// How often that was computed again.
+    /// It was asked something, and has not said the first token of its answer.
+    pub asked: bool,
+    /// How often the question was computed again.
     pub replays: u32,
     /// Choices of what it attends to.
     pub choices: u32,
@@ -244,7 +244,7 @@ mod tests {
             received: Received { runs: u32::MAX, slices: u32::MAX, tokens: u32::MAX, pages: u32::MAX },
             committed: Cursor { layout, chain: Some(SliceHash([255; 32])), mark: layout },
             reached: u32::MAX,
-            question: u32::MAX,
+            asked: true,
             replays: u32::MAX,
             choices: u32::MAX,
             queries: u32::MAX,

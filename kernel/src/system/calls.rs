@@ -131,7 +131,7 @@ impl Kernel<'_> {
         // The same memory, or what the child sees would not be what its parent saw.
         rcb.memory = source.memory;
         rcb.received = source.received;
-        (rcb.question, rcb.replays, rcb.choices) = (source.question, source.replays, source.choices);
+        (rcb.asked, rcb.replays, rcb.choices) = (source.asked, source.replays, source.choices);
         // The last row is computed again, with the same query.
         rcb.queries = source.queries.saturating_sub(source.committed.layout.tokens - cursor.layout.tokens);
         let slices = cursor.layout.slices as usize;

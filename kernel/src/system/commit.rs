@@ -4,8 +4,7 @@ use agentos_hal::{DeviceError, Mass, PageError};
 
 use super::{Kernel, Report, Tick};
 use crate::agent::{
-    ANSWERED, AfterStep, BlockedOn, Cursor, Fault, Finish, MemoryMode, OnEnd, Received, Resume, Resuming,
-    State,
+    AfterStep, BlockedOn, Cursor, Fault, Finish, MemoryMode, OnEnd, Received, Resume, Resuming, State,
 };
 use crate::event::Event;
 use crate::interrupt::VectorId;
@@ -216,7 +215,7 @@ impl Kernel<'_> {
         let now_us = self.now_us;
         let rcb = self.rcb_mut(index);
         rcb.tokens += u32::from(room);
-        rcb.question = ANSWERED;
+        rcb.asked = false;
         rcb.turn_tokens += 1;
         rcb.metrics.generated += 1;
         if rcb.metrics.first_token_us == 0 {

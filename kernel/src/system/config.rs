@@ -38,7 +38,7 @@ impl Paging {
         hysteresis_percent: 125,
         far: 512,
         replays: 1,
-        replay_tokens: 128,
+        replay_tokens: 64,
     };
 }
 

@@ -232,7 +232,7 @@ impl Kernel<'_> {
         rcb.inbox = 0;
         if taken > 0 {
             (rcb.turn_tokens, rcb.turn_over) = (0, false);
-            rcb.ask(tokens);
+            rcb.ask();
         }
         let agent = rcb.id;
         if taken < waiting {

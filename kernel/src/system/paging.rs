@@ -15,7 +15,7 @@ use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
 
 use super::Kernel;
 use super::storage::Rider;
-use crate::agent::{ANSWERED, Cursor, MemoryMode, State};
+use crate::agent::{Cursor, MemoryMode, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
@@ -167,7 +167,7 @@ impl Kernel<'_> {
     /// Whether an answer's first token is to wait until it is decided whether its question found all that it
     /// looked for.
     pub(super) fn holds(&self, index: usize) -> bool {
-        self.is_choosy(index) && self.rcb(index).question != ANSWERED && self.restart_range(index).is_some()
+        self.is_choosy(index) && self.rcb(index).asked && self.restart_range(index).is_some()
     }
 
     /// Tokens before an answer that may be computed again.
@@ -177,15 +177,16 @@ impl Kernel<'_> {
         self.config.paging.replay_tokens.min(quarter)
     }
 
-    /// A slice begins at a place: its agent's question may be computed again from there, if it begins there
-    /// or behind, or would otherwise be too long.
+    /// A slice begins at a place. An agent's question would be computed again from the first beginning that is
+    /// near enough to its end: which one that is depends on the tokens alone, and not on the messages in which
+    /// they came.
     pub(super) fn note_beginning(&mut self, index: usize, at: Layout) {
         if self.quota(index).is_none() {
             return;
         }
         let rcb = self.rcb(index);
         let first = rcb.tokens.saturating_sub(self.replay_tokens(index));
-        if at.tokens <= rcb.question || rcb.cursor.mark.tokens < first {
+        if rcb.cursor.mark.tokens < first {
             self.rcb_mut(index).cursor.mark = at;
         }
     }

@@ -376,7 +376,7 @@ impl Kernel<'_> {
             received: rcb.received,
             committed,
             reached: rcb.reached,
-            question: rcb.question,
+            asked: rcb.asked,
             replays: rcb.replays,
             choices: rcb.choices,
             queries: if mapped > 0 { rcb.queries } else { 0 },

@@ -8,7 +8,7 @@
 use heapless::Vec;
 
 use super::Kernel;
-use crate::agent::{ANSWERED, AgentId, BlockedOn, MOST_CALLS, Resume, Resuming, State};
+use crate::agent::{AgentId, BlockedOn, MOST_CALLS, Resume, Resuming, State};
 use crate::call::{CallError, Tokens};
 use crate::checkpoint::CallRecord;
 use crate::event::Event;
@@ -106,8 +106,8 @@ impl Kernel<'_> {
         let now_us = self.now_us;
         let times = CallTimes { align_us: now_us.saturating_sub(call.since_us), ..call.times };
         let rcb = self.rcb_mut(index);
-        if !tokens.is_empty() && rcb.question == ANSWERED {
-            rcb.ask(rcb.tokens);
+        if !tokens.is_empty() && !rcb.asked {
+            rcb.ask();
         }
         rcb.tokens += tokens.len() as u32;
         rcb.metrics.tool_tokens += tokens.len() as u64;

@@ -186,7 +186,7 @@ impl Kernel<'_> {
         (rcb.tokens, rcb.inbox, rcb.received) = (record.tokens, record.inbox, record.received);
         (rcb.cursor, rcb.committed) = (record.committed, record.committed);
         rcb.reached = record.reached.min(record.tokens);
-        (rcb.question, rcb.replays) = (record.question, record.replays);
+        (rcb.asked, rcb.replays) = (record.asked, record.replays);
         (rcb.queries, rcb.choices, rcb.idle) = (record.queries, record.choices, true);
         (rcb.turn_tokens, rcb.turn_over) = (record.turn_tokens, record.turn_over);
         (rcb.lived_us, rcb.metrics) = (record.lived_us, record.metrics);
