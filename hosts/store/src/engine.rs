@@ -335,6 +335,10 @@ fn refusal(error: impl Into<redb::Error>) -> OpenError {
             _ => OpenError::Io(error),
         },
         redb::Error::Corrupted(what) => OpenError::Damaged(what),
+        error @ (redb::Error::PreviousIo
+        | redb::Error::DatabaseClosed
+        | redb::Error::LockPoisoned(_)
+        | redb::Error::Backend(_)) => OpenError::Io(io::Error::other(error.to_string())),
         other => OpenError::Damaged(other.to_string()),
     }
 }

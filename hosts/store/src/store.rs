@@ -73,8 +73,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the store in a file to read only, also while another program writes to it. Slices and collections
-    /// that come after that are not seen.
+    /// Opens the store in a file to read only, also while another program writes to it. Slices
+    /// that come after that are not found.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -144,7 +144,7 @@ impl Store {
 impl Schemas {
     fn read(&mut self, transaction: &ReadTransaction, document: u64) -> Result<(), Failure> {
         let all = keys::schemas(document);
-        for schema in transaction.open_table(SCHEMAS)?.range::<&[u8; 13]>(&*all.start()..=all.end())? {
+        for schema in transaction.open_table(SCHEMAS)?.range::<&[u8; 13]>(all.start()..=all.end())? {
             let (key, bytes) = schema?;
             let key = key.value();
             let record: SchemaRecord = unsealed(Sort::Schema, key, bytes.value())?;
@@ -210,7 +210,7 @@ pub fn passages(
 ) -> Result<Vec<(PassageId, PassageRecord)>, Failure> {
     let all = keys::passages(document);
     let mut passages = Vec::new();
-    for passage in transaction.open_table(PASSAGES)?.range::<&[u8; 12]>(&*all.start()..=all.end())? {
+    for passage in transaction.open_table(PASSAGES)?.range::<&[u8; 12]>(all.start()..=all.end())? {
         let (key, bytes) = passage?;
         passages.push((keys::passage_id(key.value()), unsealed(Sort::Passage, key.value(), bytes.value())?));
     }

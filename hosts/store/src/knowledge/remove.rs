@@ -107,7 +107,7 @@ pub fn take_out(
     let mut references = transaction.open_table(REFERENCES)?;
     let mut passages = transaction.open_table(PASSAGES)?;
     let all = keys::passages(document);
-    for passage in passages.range::<&[u8; 12]>(&*all.start()..=all.end())? {
+    for passage in passages.range::<&[u8; 12]>(all.start()..=all.end())? {
         let (key, bytes) = passage?;
         // Of a passage that is not what was written, the references stay, and with them its slices.
         let Ok(record) = record::open::<PassageRecord>(Sort::Passage, key.value(), bytes.value()) else {
@@ -119,9 +119,9 @@ pub fn take_out(
             departure.named.push(slice);
         }
     }
-    passages.retain_in::<&[u8; 12], _>(&*all.start()..=all.end(), |_, _| false)?;
+    passages.retain_in::<&[u8; 12], _>(all.start()..=all.end(), |_, _| false)?;
     let all = keys::schemas(document);
-    transaction.open_table(SCHEMAS)?.retain_in::<&[u8; 13], _>(&*all.start()..=all.end(), |_, _| false)?;
+    transaction.open_table(SCHEMAS)?.retain_in::<&[u8; 13], _>(all.start()..=all.end(), |_, _| false)?;
     Ok(())
 }
 
@@ -130,7 +130,7 @@ pub fn release(transaction: &WriteTransaction, departure: &mut Departure) -> Res
     let references = transaction.open_table(REFERENCES)?;
     for slice in &departure.named {
         let all = keys::references(slice);
-        if references.range::<&[u8; 44]>(&*all.start()..=all.end())?.next().is_none() {
+        if references.range::<&[u8; 44]>(all.start()..=all.end())?.next().is_none() {
             departure.slices.insert(*slice);
         }
     }

@@ -44,6 +44,14 @@ impl Exact {
     }
 }
 
+impl Exact {
+    /// The product of one row with a query; `wide` is as long as both.
+    pub(super) fn score(&self, row: u32, query: &[f32], wide: &mut [f32]) -> f32 {
+        self.rows.row(row as usize).convert_to_f32_slice(wide);
+        product(wide, query)
+    }
+}
+
 impl VectorIndex for Exact {
     fn len(&self) -> usize {
         self.rows.len()
@@ -61,7 +69,7 @@ impl VectorIndex for Exact {
 }
 
 /// The sum of products, in an order that is the same everywhere.
-fn product(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn product(a: &[f32], b: &[f32]) -> f32 {
     let (a, a_rest) = a.as_chunks::<LANES>();
     let (b, b_rest) = b.as_chunks::<LANES>();
     let mut sums = [0.0; LANES];

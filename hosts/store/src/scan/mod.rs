@@ -1,9 +1,11 @@
 //! Finding slices by their schemas: rows of numbers, and which of them have the largest products with a query.
 
+mod approximate;
 mod exact;
 mod rows;
 mod top;
 
+pub use approximate::Approximate;
 pub use exact::Exact;
 pub use rows::Rows;
 
@@ -36,3 +38,14 @@ pub trait VectorIndex: Send + Sync {
     /// When the query is not as long as a row.
     fn top(&self, query: &[f32], count: usize) -> Vec<Hit>;
 }
+
+/// Rows up to which all of them are searched.
+pub const EXACT_ROWS: usize = 100_000;
+
+/// An index of rows: exact for as many as can be searched at once, approximate beyond.
+pub fn index(rows: Rows) -> Box<dyn VectorIndex> {
+    if rows.len() <= EXACT_ROWS { Box::new(Exact::new(rows)) } else { Box::new(Approximate::new(rows, SEED)) }
+}
+
+/// Any number will do.
+const SEED: u64 = 6;

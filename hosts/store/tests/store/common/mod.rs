@@ -1,6 +1,7 @@
 //! What the tests of a store share: slices whose bytes follow from their number, and a caller that waits.
 
-#![allow(dead_code, reason = "each test uses its share")]
+pub mod documents;
+pub mod faults;
 
 use std::path::PathBuf;
 use std::task::Poll;

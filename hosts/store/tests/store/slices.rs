@@ -1,13 +1,13 @@
 //! Slices go in and come out, also after the store was closed; and stores that do not fit are refused.
 
-mod common;
-
 use std::task::Poll;
 
+use crate::common::{
+    KIND, PACKING, entry, get, hand_over, image, is_whole, key, options, place, put, put_as, wait,
+};
 use agentos_hal::{ColdStore, Entry, StoreError};
 use agentos_kernel::memory::pack::Packing;
 use agentos_store::{Encoding, Kind, OpenError, Options, Store};
-use common::{KIND, PACKING, entry, get, hand_over, image, is_whole, key, options, place, put, put_as, wait};
 
 #[test]
 fn slices_come_back_bit_for_bit_also_after_closing() {
