@@ -162,6 +162,8 @@ pub struct MappingRecord {
     pub selected: bool,
     /// It stays in page memory.
     pub pinned: bool,
+    /// Its agent has given it up.
+    pub forgotten: bool,
     /// Attention mass since the last slice was sealed.
     pub mass: u64,
     /// The address at which it last was relevant.

@@ -52,9 +52,10 @@ pub fn note_relevance(table: &mut [Mapping], address: u32) {
 /// Selects what the next rows attend to. Returns how many slices are new among the selected, which
 /// [`Mapping::came`] says of each.
 pub fn select(table: &mut [Mapping], policy: Policy, room: Room) -> u32 {
-    let all: u32 = table.iter().map(|mapping| u32::from(mapping.pages)).sum();
+    let known = table.iter().filter(|mapping| !mapping.forgotten);
+    let all: u32 = known.map(|mapping| u32::from(mapping.pages)).sum();
     let wants_all = all <= room.pages;
-    table.iter_mut().for_each(|mapping| mapping.wanted = wants_all);
+    table.iter_mut().for_each(|mapping| mapping.wanted = wants_all && !mapping.forgotten);
     if !wants_all {
         let left = keep(table, room);
         fill(table, policy, room, left);
@@ -73,7 +74,7 @@ fn keep(table: &mut [Mapping], room: Room) -> u32 {
     let mut left = room.pages;
     let mut want = |mapping: &mut Mapping, must: bool| {
         let pages = u32::from(mapping.pages);
-        let fits = mapping.wanted || must || pages <= left;
+        let fits = !mapping.forgotten && (mapping.wanted || must || pages <= left);
         if fits && !mapping.wanted {
             left = left.saturating_sub(pages);
             mapping.wanted = true;
@@ -91,7 +92,7 @@ fn keep(table: &mut [Mapping], room: Room) -> u32 {
         want(mapping, false);
     }
     let mut window = room.window;
-    for mapping in before.iter_mut().rev() {
+    for mapping in before.iter_mut().rev().filter(|mapping| !mapping.forgotten) {
         match window.checked_sub(u32::from(mapping.pages)) {
             Some(rest) if want(mapping, false) => window = rest,
             _ => break,
@@ -113,7 +114,9 @@ fn fill(table: &mut [Mapping], policy: Policy, room: Room, mut left: u32) {
         Policy::Window => (0, mapping.base),
     };
     loop {
-        let fits = |mapping: &&mut Mapping| !mapping.wanted && u32::from(mapping.pages) <= left;
+        let fits = |mapping: &&mut Mapping| {
+            !mapping.wanted && !mapping.forgotten && u32::from(mapping.pages) <= left
+        };
         let best = table.iter_mut().filter(fits).max_by_key(|mapping| rank(mapping));
         let Some(best) = best else { return };
         let gone = policy != Policy::Relevance && !best.selected;
@@ -203,6 +206,18 @@ mod tests {
             table[1].selected = false;
             let room = room(&table, 4, 0);
             assert_eq!((select(&mut table, policy, room), selected(&table)), (0, [0, 2, 3, 4].to_vec()));
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_never_comes_back() {
+        for (policy, pages) in [(Policy::Relevance, 3), (Policy::Relevance, 9), (Policy::Window, 3)] {
+            let mut table = table(&[0, 99, 10, 98, 0], 1);
+            for entry in [1, 3] {
+                (table[entry].selected, table[entry].forgotten) = (false, true);
+            }
+            let room = room(&table, pages, 1);
+            assert_eq!((select(&mut table, policy, room), selected(&table)), (0, [0, 2, 4].to_vec()));
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Mapping {
     pub came: bool,
     /// It stays in page memory.
     pub pinned: bool,
+    /// Its agent has given it up: no choice brings it back.
+    pub forgotten: bool,
     /// Attention mass that it received since the last slice was sealed (`agentos_hal::Mass`).
     pub mass: u64,
     /// The address at which it last was relevant.
@@ -55,6 +57,7 @@ pub const VACANT_MAPPING: Mapping = Mapping {
     wanted: true,
     came: false,
     pinned: false,
+    forgotten: false,
     mass: 0,
     relevant: 0,
     pages: 0,

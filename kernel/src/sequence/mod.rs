@@ -16,9 +16,7 @@ pub use tables::{SequenceTables, TableSizes, VACANT_CANDIDATE, VACANT_ROW, VACAN
 
 use core::task::Poll;
 
-use agentos_hal::{
-    DeviceError, Limits, PageId, Row, Segment, Span, Step, StepReport, SubmitError, TensorDevice,
-};
+use agentos_hal::{DeviceError, Limits, Row, Segment, Span, Step, StepReport, SubmitError, TensorDevice};
 
 use crate::layout::{Delimiter, Layout, SliceLimits};
 use crate::pool::PagePool;
@@ -269,11 +267,6 @@ impl<'m> Sequence<'m> {
     /// Pages held.
     pub fn pages(&self) -> u32 {
         self.pushed.pages
-    }
-
-    /// The pages of [`Sequence::slices`], in order; each slice begins on a page of its own.
-    pub fn page_table(&self) -> &[PageId] {
-        &self.tables.pages[..self.planned.pages as usize]
     }
 
     fn submit(&mut self, device: &mut dyn TensorDevice, ask: &Ask<'_>) -> Result<Tick, SequenceError> {

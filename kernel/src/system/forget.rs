@@ -3,6 +3,7 @@
 use super::Kernel;
 use crate::agent::{AgentId, MemoryMode, State};
 use crate::call::CallError;
+use crate::memory::select;
 
 impl Kernel<'_> {
     /// From here on a bounded agent attends no more to the slices that a range of addresses touches. The sink, and
@@ -22,15 +23,16 @@ impl Kernel<'_> {
         for entry in 1..whole {
             let mapping = self.table(index)[entry];
             let last = mapping.base + u32::from(self.pager.slice(mapping.slice).computed);
-            if !mapping.selected || mapping.base >= end || last <= start {
+            if mapping.forgotten || mapping.base >= end || last <= start {
                 continue;
             }
             self.unpin(index, entry);
             let mapping = &mut self.table_mut(index)[entry];
-            (mapping.selected, mapping.mass, mapping.relevant) = (false, 0, 0);
+            (mapping.selected, mapping.forgotten, mapping.mass, mapping.relevant) = (false, true, 0, 0);
             any = true;
         }
         if any {
+            select::link(self.table_mut(index));
             // What comes after is not what the whole context would have given.
             let rcb = self.rcb_mut(index);
             (rcb.cursor.chain, rcb.committed.chain) = (None, None);

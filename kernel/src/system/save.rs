@@ -264,7 +264,8 @@ impl Kernel<'_> {
             (saver.slot, saver.number) = (saver.slot + 1, saver.number + 1);
             return Stage::Agent;
         };
-        let Mapping { slice: id, base, fidelity, selected, pinned, mass, relevant, chosen, .. } = mapping;
+        let Mapping { slice: id, base, fidelity, selected, pinned, forgotten, .. } = mapping;
+        let Mapping { mass, relevant, chosen, .. } = mapping;
         let before = self.pager.meet(id, (saver.number, entry));
         let pages = match before {
             Some((agent, entry)) => Pages::Met { agent, entry },
@@ -281,6 +282,7 @@ impl Kernel<'_> {
                 fidelity,
                 selected,
                 pinned,
+                forgotten,
                 mass,
                 relevant,
                 chosen,

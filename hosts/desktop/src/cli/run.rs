@@ -113,6 +113,8 @@ impl Run {
             return Err(CliError::ReplayWithTools);
         }
         let prepared = self.prepare(&team, &path, &file, now_s, &toolset)?;
+        let identity = model::identity(&file);
+        let mut store = ColdFile::open(team.store.as_ref(), &identity, &prepared.config, &file.model.shape)?;
         heap::trim();
         let (mut device, memory) = self.open(&file, &prepared.config)?;
         // From here on an interruption ends the run in good order, and its trace with it.
@@ -122,8 +124,6 @@ impl Run {
 
         let Prepared { tokenizer, template, delimiters, plan, config } = prepared;
         let ends = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_end_of_generation(id)).collect();
-        let identity = model::identity(&file);
-        let mut store = ColdFile::open(team.store.as_ref(), &identity, &config, &file.model.shape)?;
         let mut boot = Boot::new(config, &file.model.shape, delimiters, ends);
         let kernel = boot.kernel(&identity).expect("the tables have the sizes of their kernel");
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };

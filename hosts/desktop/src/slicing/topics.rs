@@ -190,7 +190,7 @@ impl Reader for Collector<'_> {
         old: usize,
     ) -> Result<(), SliceError> {
         let slices = runner.sequence.slices().to_vec();
-        let pages = runner.sequence.page_table().to_vec();
+        let pages = runner.sequence.page_ids().to_vec();
         let mut first_page = 0;
         for (index, segment) in slices.iter().enumerate() {
             let own = first_page..first_page + segment.pages() as usize;

@@ -78,7 +78,7 @@ impl Kernel<'_> {
         pages: u32,
     ) -> Result<Option<SliceHash>, Stop> {
         let limits = self.config.slice_limits;
-        let MappingRecord { base, sealed, computed, selected, .. } = *record;
+        let MappingRecord { base, sealed, computed, selected, forgotten, .. } = *record;
         let config_needs_schema =
             self.config.attention.is_some() && !matches!(record.pages, Pages::Met { .. });
         let rcb = self.rcb(reading.slot);
@@ -86,8 +86,9 @@ impl Kernel<'_> {
         let whole = sealed.is_none_or(|tokens| computed <= tokens && u32::from(tokens) <= limits.max());
         let fits = u32::from(computed) <= limits.max() && computed > 0;
         // What is neither selected nor has a schema would never be found again.
-        let lost = !selected && config_needs_schema && record.schema == 0;
-        if !whole || !fits || !selected && !bounded || lost || record.schema > computed {
+        let lost = !selected && !forgotten && config_needs_schema && record.schema == 0;
+        let given_up = forgotten && (selected || !bounded);
+        if !whole || !fits || !selected && !bounded || lost || given_up || record.schema > computed {
             return Err(Stop::Nonsense);
         }
         reading.pages += pages;

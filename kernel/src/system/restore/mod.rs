@@ -225,9 +225,10 @@ impl Kernel<'_> {
             restorer.at = begin;
         }
         let id = result?;
-        let MappingRecord { base, fidelity, selected, mass, relevant, chosen, pinned, .. } = record;
-        let mapping =
-            Mapping { slice: id, base, fidelity, selected, mass, relevant, chosen, ..VACANT_MAPPING };
+        let MappingRecord { base, fidelity, selected, forgotten, pinned, .. } = record;
+        let MappingRecord { mass, relevant, chosen, .. } = record;
+        let seen = Mapping { slice: id, base, fidelity, selected, forgotten, ..VACANT_MAPPING };
+        let mapping = Mapping { mass, relevant, chosen, ..seen };
         if reading.entry < reading.record.mapped {
             self.rcb_mut(reading.slot).mapped += 1;
             self.table_mut(reading.slot)[reading.entry as usize] = mapping;

@@ -45,6 +45,27 @@ fn a_bounded_agent_attends_no_more_to_what_it_forgets() {
 }
 
 #[test]
+fn what_is_forgotten_stays_so_when_all_is_chosen_anew() {
+    // It has read more than it may attend to, and goes on choosing.
+    let memory = MemoryMode::Bounded { pages: 24, packed: false };
+    let mut rig = Rig::new(CONFIG);
+    let spec = Spec { context: 300, on_end: OnEnd::Listen, memory, ..spec(1, 8) };
+    let agent = rig.spawn(&spec, &prompt(3, 200));
+    rig.run();
+    rig.call(&Call::Forget { agent, start: 8, end: 160 }).unwrap();
+    says(&mut rig, agent);
+    let table = rig.kernel.table(usize::from(agent.index));
+    assert!(
+        table
+            .iter()
+            .filter(|mapping| mapping.selected)
+            .all(|mapping| mapping.base == 0 || mapping.base >= 160)
+    );
+    assert!(table.iter().any(|mapping| mapping.forgotten));
+    rig.kernel.audit().unwrap();
+}
+
+#[test]
 fn an_exact_agent_forgets_nothing() {
     let (mut rig, agent) = listener(MemoryMode::Exact);
     let refused = rig.call(&Call::Forget { agent, start: 0, end: 60 });

@@ -107,7 +107,7 @@ fn distributions(
     let counters = LayerRange { start: 0, end: subject.shape.layers };
     subject.compute(context, &[], counters, &mut |_| ())?;
     if packed {
-        let pages = subject.runner.sequence.page_table().to_vec();
+        let pages = subject.runner.sequence.page_ids().to_vec();
         pack(subject, &pages).map_err(SliceError::Page)?;
     }
     let mut found = Vec::with_capacity(judged.len());
@@ -150,7 +150,7 @@ fn wait(mut step: impl FnMut() -> Poll<Result<(), PageError>>) -> Result<(), Pag
 
 /// The part of all attention that each token of the first page takes, when all of `rows` were counted in all layers.
 fn shares(subject: &mut Subject<'_, '_>, rows: usize) -> Result<[f32; PAGE_TOKENS], CalibrateError> {
-    let Some(&page) = subject.runner.sequence.page_table().first() else { return Ok([0.0; PAGE_TOKENS]) };
+    let Some(&page) = subject.runner.sequence.page_ids().first() else { return Ok([0.0; PAGE_TOKENS]) };
     let held = subject.runner.sequence.slices()[0].len.min(PAGE_TOKENS as u32) as usize;
     let mut mean_key = vec![0.0; subject.shape.kv_width() as usize];
     let mut mass = [Mass(0); PAGE_TOKENS];

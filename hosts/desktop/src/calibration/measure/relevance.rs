@@ -134,7 +134,7 @@ impl Context {
             slices: subject.runner.sequence.slices().to_vec(),
             mean_keys: Vec::with_capacity(subject.shape.layers as usize),
         };
-        let pages = subject.runner.sequence.page_table().to_vec();
+        let pages = subject.runner.sequence.page_ids().to_vec();
         for layer in 0..subject.shape.layers {
             let mut first = 0;
             let mut keys = Vec::with_capacity(context.slices.len());
