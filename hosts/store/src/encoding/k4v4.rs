@@ -102,10 +102,12 @@ fn decode_run<'e>(encoded: &'e [u8], elements: &mut [f32]) -> &'e [u8] {
     let (run, rest) = encoded.split_at(run_bytes(elements.len()));
     let half = |at: usize| f16::from_le_bytes([run[at], run[at + 1]]).to_f32();
     let (least, step) = (half(0), half(2));
+    // A step that was rounded up may lead beyond what half precision holds.
+    let element = |code: u8| (least + step * f32::from(code)).clamp(-65_504.0, 65_504.0);
     for (pair, byte) in elements.chunks_mut(2).zip(&run[RANGE_BYTES..]) {
-        pair[0] = least + step * f32::from(byte & 15);
+        pair[0] = element(byte & 15);
         if let Some(second) = pair.get_mut(1) {
-            *second = least + step * f32::from(byte >> 4);
+            *second = element(byte >> 4);
         }
     }
     rest
@@ -289,6 +291,17 @@ mod tests {
             let finite = |at| packing.kv.read(&back, at).is_finite();
             prop_assert!((0..bits.len()).all(finite));
         }
+    }
+
+    #[test]
+    fn the_widest_range_stays_finite() {
+        let packing = Packing { heads: 1, head_dim: 16, kv: KvType::F16 };
+        let images = images(&packing, 1, |at| if at.is_multiple_of(2) { -65_504.0 } else { 65_504.0 });
+        let mut encoded = vec![0; bytes(&packing, 8)];
+        encode(&packing, 8, &images, &mut encoded);
+        let mut back = vec![0; images.len()];
+        decode(&packing, 8, &encoded, &mut back);
+        assert!((0..256).all(|at| packing.kv.read(&back, at).is_finite()));
     }
 
     #[test]
