@@ -12,7 +12,7 @@
 //! * [`tools`]: which tool is called, and with what.
 //! * [`boot`]: the memory of a kernel that runs many.
 //! * [`team`]: agents that run together.
-//! * [`mod@bench`]: timing it.
+//! * [`mod@bench`]: timing it. [`eval`]: how well it does what it is for.
 //! * [`cli`]: the program's commands.
 //!
 //! What must never happen here: a panic for what came from outside, `unsafe` in other files than
@@ -29,6 +29,7 @@ pub mod cli;
 pub mod constraint;
 pub mod context;
 pub mod device;
+pub mod eval;
 pub mod fetch;
 pub mod generate;
 pub mod heap;

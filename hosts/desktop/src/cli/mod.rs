@@ -7,6 +7,7 @@ mod bench;
 mod choose;
 mod devices;
 mod error;
+mod eval;
 mod generate;
 mod inspect;
 mod interrupt;
@@ -53,6 +54,9 @@ enum Command {
     Perplexity(perplexity::Perplexity),
     /// Time a model on this machine, beside what the machine allows
     Bench(bench::Bench),
+    /// Measure how well a system does what it is for
+    #[command(subcommand)]
+    Eval(eval::Eval),
     /// List what can compute on this machine
     Devices(devices::Devices),
     /// List the tools that agents may be granted, or try one
@@ -70,6 +74,7 @@ impl Command {
             Command::Inspect(command) => &command.compute,
             Command::Perplexity(command) => &command.compute,
             Command::Bench(command) => &command.compute,
+            Command::Eval(command) => command.compute(),
             Command::Devices(_) => return true,
             Command::Model(_) | Command::Tools(_) => return false,
         };
@@ -101,6 +106,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Inspect(command) => command.run(),
         Command::Perplexity(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Eval(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Tools(command) => command.run(),
         Command::Model(command) => command.run(),
