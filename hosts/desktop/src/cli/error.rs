@@ -11,6 +11,7 @@ use crate::bench::BenchError;
 use crate::calibration::measure::CalibrateError;
 use crate::context::ContextError;
 use crate::device::OpenDeviceError;
+use crate::eval::memory::ExamError;
 use crate::fetch::FetchError;
 use crate::generate::GenerateError;
 use crate::knowledge::ask::AskError;
@@ -66,6 +67,8 @@ pub enum CliError {
         /// Where it is wrong, and why.
         reason: String,
     },
+    /// There is no exam to be had of a text.
+    Exam(ExamError),
     /// The benchmark failed.
     Bench(BenchError),
     /// The text is shorter than a window.
@@ -169,6 +172,7 @@ impl std::fmt::Display for CliError {
             CliError::Vocabulary(error) => error.fmt(f),
             CliError::Grammar { path, error } => write!(f, "{}: {error}", path.display()),
             CliError::NotJson { path, reason } => write!(f, "{} is not JSON: {reason}", path.display()),
+            CliError::Exam(error) => error.fmt(f),
             CliError::Bench(error) => error.fmt(f),
             CliError::TooShort(error) => error.fmt(f),
             CliError::Team(error) => error.fmt(f),
@@ -232,6 +236,7 @@ from! {
     TextError => Text,
     TemplateError => Template,
     ChatError => Chat,
+    ExamError => Exam,
     TokenizerError => Encode,
     ContextError => Context,
     OpenDeviceError => Device,

@@ -70,10 +70,11 @@ enum Command {
     Slice(slice::Slice),
     /// Measure what a model's layers are good for, and keep it
     Calibrate(calibrate::Calibrate),
-    /// Measure how well the program does on data that is not its own
-    Eval(eval::Eval),
     /// Time a model on this machine, beside what the machine allows
     Bench(bench::Bench),
+    /// Measure how well the program does on data that is not its own
+    #[command(subcommand)]
+    Eval(eval::Eval),
     /// List what can compute on this machine
     Devices(devices::Devices),
     /// List the tools that agents may be granted, or try one
@@ -95,8 +96,8 @@ impl Command {
             Command::Perplexity(command) => &command.compute,
             Command::Slice(command) => &command.compute,
             Command::Calibrate(command) => &command.compute,
-            Command::Eval(command) => command.compute(),
             Command::Bench(command) => &command.compute,
+            Command::Eval(command) => command.compute(),
             Command::Devices(_) => return true,
             Command::Model(_) | Command::Tools(_) => return false,
         };
@@ -136,8 +137,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>, start: Instant) -> ExitCod
         Command::Perplexity(command) => command.run(),
         Command::Slice(command) => command.run(),
         Command::Calibrate(command) => command.run(),
-        Command::Eval(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Eval(command) => command.run(),
         Command::Devices(command) => command.run(),
         Command::Tools(command) => command.run(),
         Command::Model(command) => command.run(),

@@ -1,5 +1,7 @@
 //! How well the program does what it promises, on data that is not its own.
 //!
+//! * [`memory`]: whether a bounded agent finds what it was told, and what that takes.
 //! * [`slicing`]: topics of joined documents, against the boundaries that are known.
 
+pub mod memory;
 pub mod slicing;

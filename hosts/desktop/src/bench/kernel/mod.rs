@@ -10,7 +10,7 @@
 mod arrivals;
 mod crowd;
 mod fork;
-mod host;
+pub(crate) mod host;
 mod meter;
 mod overcommit;
 mod pick;

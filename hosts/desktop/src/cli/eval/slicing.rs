@@ -1,14 +1,14 @@
-//! `agentos eval`: how well the program does what it promises.
+//! `agentos eval slicing`: where topics end in joined documents.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::error::CliError;
-use super::load;
-use super::options::{self, ComputeOptions, KvOptions, ModelOptions};
-use super::output;
 use crate::calibration::Known;
+use crate::cli::error::CliError;
+use crate::cli::load;
+use crate::cli::options::{self, ComputeOptions, KvOptions, ModelOptions};
+use crate::cli::output;
 use crate::context::{self, CHUNK, DEFAULT_CONTEXT, Purpose, Tables};
 use crate::eval::slicing::{Plan, evaluate, table};
 use crate::fetch::Environment;
@@ -16,32 +16,6 @@ use crate::host::StdConsole;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::slicing::{Policy, Runner};
-
-/// `agentos eval`.
-#[derive(Args, Debug)]
-pub struct Eval {
-    #[command(subcommand)]
-    kind: Kind,
-}
-
-#[derive(Debug, Subcommand)]
-enum Kind {
-    /// Where topics end in joined documents
-    Slicing(Slicing),
-}
-
-impl Eval {
-    pub fn run(&self) -> Result<(), CliError> {
-        let Kind::Slicing(slicing) = &self.kind;
-        slicing.run()
-    }
-
-    /// Which device computes.
-    pub fn compute(&self) -> &ComputeOptions {
-        let Kind::Slicing(slicing) = &self.kind;
-        &slicing.compute
-    }
-}
 
 /// `agentos eval slicing`.
 #[derive(Args, Debug)]
@@ -55,7 +29,7 @@ pub struct Slicing {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
-    compute: ComputeOptions,
+    pub(super) compute: ComputeOptions,
     #[command(flatten)]
     kv: KvOptions,
     /// Print one JSON array instead of a table
