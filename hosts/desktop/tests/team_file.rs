@@ -317,7 +317,7 @@ fn the_built_in_team_shares_a_text_and_has_an_order() {
     let team = builtin();
     let words = team.document.as_deref().expect("a document").split_whitespace().count();
     assert!((350..=450).contains(&words), "{words} words");
-    assert_eq!(team.agents.len(), 8);
+    assert_eq!(team.agents.len(), 9);
     assert_eq!(team.agents.iter().filter(|agent| agent.tools.is_some()).count(), 3);
     assert_eq!(team.agents.iter().filter(|agent| !agent.after.is_empty()).count(), 1);
     let levels: std::collections::BTreeSet<usize> =

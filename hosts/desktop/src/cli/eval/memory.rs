@@ -71,7 +71,7 @@ pub struct MemoryEval {
 }
 
 impl MemoryEval {
-    fn run(&self) -> Result<(), CliError> {
+    pub(super) fn run(&self) -> Result<(), CliError> {
         let path = self.model.path()?;
         let map = ModelMap::open(&path)?;
         let mut index = model::index(&path, &map)?;

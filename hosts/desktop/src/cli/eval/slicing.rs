@@ -38,7 +38,7 @@ pub struct Slicing {
 }
 
 impl Slicing {
-    fn run(&self) -> Result<(), CliError> {
+    pub(super) fn run(&self) -> Result<(), CliError> {
         let documents: Vec<String> =
             self.documents.iter().map(|path| options::read_text_file(path)).collect::<Result<_, _>>()?;
         let path = self.model.path()?;

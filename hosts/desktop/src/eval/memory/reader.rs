@@ -57,6 +57,7 @@ impl<'k, 'd> Reader<'k, 'd> {
             on_end: OnEnd::Listen,
             receive: Receive::Copied,
             guarded: true,
+            persist: false,
             tag: 0,
         };
         let clock = SystemClock::since(Instant::now());
@@ -136,6 +137,7 @@ impl<'k, 'd> Reader<'k, 'd> {
             clock: &self.clock,
             tools: &mut agentos_kernel::tool::NoTools,
             guard: &mut Among(candidates),
+            store: &mut agentos_hal::NoStore,
         });
         while self.kernel.next_event().is_some() {}
         match tick {
