@@ -124,7 +124,8 @@ impl Kernel<'_> {
             if !may || !self.make_room(index, pages, round, device)? {
                 return Ok(Move::NoRoom);
             }
-            round.moves -= 1;
+            // Making room may have taken the last of them.
+            round.moves = round.moves.saturating_sub(1);
             let id = self.rcb(index).id;
             self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
             self.pager.begin_load(mapping.slice, id, self.now_us, self.figures.device_us);
