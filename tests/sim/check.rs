@@ -49,8 +49,8 @@ impl World<'_> {
                 ));
             }
             check_figures(rcb, life.given.len(), life.unseen)?;
-            if rcb.metrics.recomputed > 0 && self.tally.losses == 0 {
-                let again = rcb.metrics.recomputed;
+            if rcb.metrics.recomputed > rcb.metrics.replayed && self.tally.losses == 0 {
+                let again = rcb.metrics.recomputed - rcb.metrics.replayed;
                 return Err(format!("agent {} computed {again} rows again, and no device was lost", rcb.id));
             }
         }

@@ -18,6 +18,8 @@ pub struct Tally {
     pub shared: u64,
     pub preemptions: u64,
     pub paged_in: u64,
+    /// Questions of bounded agents that were computed again.
+    pub replays: u64,
     /// Steps in which somebody was left out, and rightly.
     pub orders: u64,
     /// Tokens that were compared with what agents say alone.
@@ -35,7 +37,7 @@ impl Tally {
     }
 
     /// Every count, by its name.
-    pub fn counts(&self) -> [(&'static str, u64); 17] {
+    pub fn counts(&self) -> [(&'static str, u64); 18] {
         [
             ("ticks", self.ticks),
             ("agents", self.agents),
@@ -51,13 +53,14 @@ impl Tally {
             ("shared", self.shared),
             ("preemptions", self.preemptions),
             ("paged_in", self.paged_in),
+            ("replays", self.replays),
             ("orders", self.orders),
             ("compared", self.compared),
             ("bounded", self.bounded),
         ]
     }
 
-    fn counts_mut(&mut self) -> [&mut u64; 17] {
+    fn counts_mut(&mut self) -> [&mut u64; 18] {
         [
             &mut self.ticks,
             &mut self.agents,
@@ -73,6 +76,7 @@ impl Tally {
             &mut self.shared,
             &mut self.preemptions,
             &mut self.paged_in,
+            &mut self.replays,
             &mut self.orders,
             &mut self.compared,
             &mut self.bounded,

@@ -189,6 +189,7 @@ impl<'w> World<'w> {
             Event::Shared { tokens, .. } => self.tally.shared += u64::from(tokens),
             Event::Preempted { .. } => self.tally.preemptions += 1,
             Event::PagedIn { pages, .. } => self.tally.paged_in += u64::from(pages),
+            Event::Replayed { .. } => self.tally.replays += 1,
             Event::Faulted { .. } => self.tally.faulted += 1,
             _ => (),
         }
