@@ -213,7 +213,10 @@ impl World<'_> {
             let parent = self.life(parent)?;
             let (memory, family, unclear) = (parent.spec.memory, parent.family, parent.pinned);
             self.born(id, Spec { memory, ..spec }, prompt, family);
-            self.life(id)?.pinned = unclear;
+            // What a bounded parent saw depends on where its answers began, which its text does not say.
+            let chosen =
+                matches!(memory, MemoryMode::Bounded { .. }) && self.setup.config.attention.is_some();
+            self.life(id)?.pinned = unclear || chosen;
             self.tally.forks += 1;
         }
         Ok(())
@@ -321,6 +324,7 @@ impl World<'_> {
 
     fn spec(&mut self) -> Spec {
         let Config { context, l1_pages, pinned_pages, .. } = self.setup.config;
+        let exact = if self.setup.long { 300 } else { 700 };
         let draw = &mut self.draw;
         let least = 3 * SLICE_PAGES as u32;
         let pages = draw.between(least, l1_pages - pinned_pages);
@@ -341,7 +345,7 @@ impl World<'_> {
             } else {
                 draw.one_of(&[context, context, context / 2, draw_length(context)])
             },
-            memory: if draw.per_mille(700) { MemoryMode::Exact } else { bounded },
+            memory: if draw.per_mille(exact) { MemoryMode::Exact } else { bounded },
             admission: draw.one_of(&[Admission::Wait, Admission::Refuse]),
             sampling,
             capabilities: draw.one_of(&[Capabilities::ALL, Capabilities::NONE]),

@@ -25,9 +25,9 @@ pub const DEVICE_BYTES: u64 = 1 << 24;
 pub fn check(setup: &Setup, model: &Tiny, life: &Life) -> Result<usize, String> {
     if !life.bounded() {
         exact(setup, model, life)
-    } else if life.pinned || life.unseen {
-        // What is pinned is kept, so what such an agent sees is not its context's doing alone; and
-        // without all of its answers nobody knows where its turns end.
+    } else if life.pinned || life.unseen || life.packed() && setup.config.attention.is_some() {
+        // What is pinned is kept, so what such an agent sees is not its context's doing alone; what is packed
+        // and comes back is not what it was; and without all of its answers nobody knows where its turns end.
         Ok(0)
     } else {
         bounded(setup, model, life)
@@ -108,12 +108,13 @@ impl Tables {
 /// were, and its messages come between them.
 fn bounded(setup: &Setup, model: &Tiny, life: &Life) -> Result<usize, String> {
     let Config { context, slice_limits, candidates, kv, relevance_layer, .. } = setup.config;
+    let Config { attention, paging, trained_context, .. } = setup.config;
     let pages = slice_limits.worst_pages(context) + 100;
     let usual = Config { slice_limits, ..Config::new(1, context, pages, 200) };
     let slices = usual.slices_per_agent();
     let config =
-        Config { segments: slices, segment_pages: pages, candidates, kv, relevance_layer, rows: 7, ..usual }
-            .checked();
+        Config { segments: slices, segment_pages: pages, candidates, kv, relevance_layer, rows: 7, ..usual };
+    let config = Config { attention, paging, trained_context, ..config }.checked();
     let mut device = Reference::new(DEVICE_BYTES);
     model.prepare(&mut device, &config.device_limits(&SHAPE));
     let mut boot = Boot::new(config, &SHAPE, tiny::delimiters(), Vec::new());

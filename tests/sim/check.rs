@@ -50,8 +50,8 @@ impl World<'_> {
             }
             check_figures(rcb, life.given.len(), life.unseen)?;
             let lost = self.tally.losses + self.kernel.figures().store.load_failures;
-            if rcb.metrics.recomputed > 0 && lost == 0 {
-                let again = rcb.metrics.recomputed;
+            if rcb.metrics.recomputed > rcb.metrics.replayed && lost == 0 {
+                let again = rcb.metrics.recomputed - rcb.metrics.replayed;
                 return Err(format!(
                     "agent {} computed {again} rows again, and no device and no slice was lost",
                     rcb.id

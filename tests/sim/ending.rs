@@ -143,7 +143,8 @@ impl World<'_> {
         let config = self.setup.config;
         let l1 = config.l1_pages - config.pinned_pages;
         let total = (config.l1_pages + config.l2_frames).saturating_sub(SPARE_PAGES);
-        let context = tokens_within(l1.min(total), config.slice_limits).min(config.context);
+        let context =
+            tokens_within(l1.min(total), config.slice_limits).min(config.context.min(config.trained_context));
         let prompt = tokens(&mut self.draw, context - 1);
         let call = Call::Spawn(modest(context), Tokens(&bytes(&prompt)));
         match self.ask(&call)? {

@@ -72,6 +72,10 @@ impl Life {
         matches!(self.spec.memory, MemoryMode::Bounded { .. })
     }
 
+    pub fn packed(&self) -> bool {
+        matches!(self.spec.memory, MemoryMode::Bounded { packed: true, .. })
+    }
+
     pub fn over(&self) -> bool {
         self.gone || matches!(self.kind, StateKind::Stopped | StateKind::Faulted)
     }

@@ -6,7 +6,9 @@ use agentos_hal::{KvType, Limits};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::SLICE_PAGES;
 use agentos_kernel::memory::admit::tokens_within;
+use agentos_kernel::memory::relevance::Attention;
 use agentos_kernel::system::Config;
+use agentos_kernel::system::config::Paging;
 
 use crate::act::{Act, KINDS};
 use crate::draw::Draw;
@@ -39,6 +41,8 @@ pub struct Setup {
     pub ample: bool,
     /// Everybody has much to say at once, and page memory is as small as can be.
     pub crowded: bool,
+    /// Contexts are longer than page memory, and most agents bounded.
+    pub long: bool,
     /// In so many of a thousand turns the clock jumps.
     pub jumps: u32,
 }
@@ -48,7 +52,8 @@ impl Setup {
         let ample = draw.per_mille(500);
         let deaf = draw.per_mille(100);
         let crowded = draw.per_mille(300);
-        let config = config(draw, ample, deaf, crowded);
+        let long = !crowded && draw.per_mille(400);
+        let config = config(draw, ample, deaf, (crowded, long));
         // Each seed leaves some kinds of act out and does others often, so that the rare meet too.
         let mut weights = Act::ALL.map(|act| act.usual() * draw.one_of(&[0, 1, 1, 2, 4]));
         weights[Act::Spawn as usize] = weights[Act::Spawn as usize].max(Act::Spawn.usual());
@@ -66,6 +71,7 @@ impl Setup {
             deaf,
             ample,
             crowded,
+            long,
             jumps: draw.one_of(&[0, 0, 5, 20]),
             config,
         }
@@ -86,7 +92,7 @@ pub fn tokens(draw: &mut Draw, len: u32) -> Vec<u32> {
     (0..len).map(|_| draw.between(0, beyond - 1)).collect()
 }
 
-fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
+fn config(draw: &mut Draw, ample: bool, deaf: bool, (crowded, long): (bool, bool)) -> Config {
     let agents = draw.between(if crowded { 6 } else { 2 }, 10) as u16;
     let slice_limits = SliceLimits::new(draw.between(2, 8), draw.between(8, 64));
     let pinned_pages = draw.one_of(&[0, 0, 3, 8]);
@@ -94,8 +100,13 @@ fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
     let l1_pages = pinned_pages + one;
     // Most contexts fit page memory alone, if the arena is large enough, and few fit beside others.
     let fits = tokens_within(one, slice_limits);
-    let context = if crowded { fits } else { draw.between(20, (fits * 5 / 4).clamp(40, 140)) };
-    let l2_frames = if crowded { 300 } else { draw.one_of(&[0, 16, 40, 100, 300]) };
+    // Some are so long that bounded agents have to choose what they attend to.
+    let context = match (crowded, long) {
+        (true, _) => fits,
+        (_, true) => draw.between(220, 320),
+        _ => draw.between(20, (fits * 5 / 4).clamp(40, 140)),
+    };
+    let l2_frames = if crowded || long { 300 } else { draw.one_of(&[0, 16, 40, 100, 300]) };
     let usual = Config::new(agents, context, l1_pages, l2_frames);
     let usual = Config { slice_limits, ..usual };
     let (slices, pages) = (usual.slices_per_agent(), slice_limits.worst_pages(context));
@@ -116,6 +127,9 @@ fn config(draw: &mut Draw, ample: bool, deaf: bool, crowded: bool) -> Config {
         moves_per_tick: draw.between(1, 8),
         lease_us: draw.one_of(&[0, 20, 300]),
         relevance_layer: draw.between(0, SHAPE.layers - 1),
+        attention: draw.per_mille(600).then(|| Attention::of(&SHAPE)),
+        paging: paging(draw),
+        trained_context: draw.one_of(&[context, context, context * 4 / 5]),
         kv: draw.one_of(&[KvType::F16, KvType::F32]),
         ..usual
     };
@@ -129,6 +143,17 @@ fn store_odds(draw: &mut Draw) -> StoreOdds {
         1 => slow,
         2 => StoreOdds { io: 30, corrupt: 30, full: 30, ..slow },
         _ => StoreOdds { io: 100, corrupt: 100, full: 100, gone: 5, ..slow },
+    }
+}
+
+fn paging(draw: &mut Draw) -> Paging {
+    Paging {
+        window_percent: draw.between(0, 50),
+        headroom_percent: draw.between(0, 25),
+        hysteresis_percent: draw.one_of(&[100, 125, 300]),
+        far: draw.one_of(&[0, 30, 1000]),
+        replays: draw.between(0, 3),
+        replay_tokens: draw.one_of(&[4, 12, 24, 80]),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Tally {
     pub store_failures: u64,
     /// Times that the machine stopped and began anew with the same store.
     pub crashes: u64,
+    /// Questions of bounded agents that were computed again.
+    pub replays: u64,
     /// Steps in which somebody was left out, and rightly.
     pub orders: u64,
     /// Tokens that were compared with what agents say alone.
@@ -43,7 +45,7 @@ impl Tally {
     }
 
     /// Every count, by its name.
-    pub fn counts(&self) -> [(&'static str, u64); 22] {
+    pub fn counts(&self) -> [(&'static str, u64); 23] {
         [
             ("ticks", self.ticks),
             ("agents", self.agents),
@@ -64,13 +66,14 @@ impl Tally {
             ("stored", self.stored),
             ("store_failures", self.store_failures),
             ("crashes", self.crashes),
+            ("replays", self.replays),
             ("orders", self.orders),
             ("compared", self.compared),
             ("bounded", self.bounded),
         ]
     }
 
-    fn counts_mut(&mut self) -> [&mut u64; 22] {
+    fn counts_mut(&mut self) -> [&mut u64; 23] {
         [
             &mut self.ticks,
             &mut self.agents,
@@ -91,6 +94,7 @@ impl Tally {
             &mut self.stored,
             &mut self.store_failures,
             &mut self.crashes,
+            &mut self.replays,
             &mut self.orders,
             &mut self.compared,
             &mut self.bounded,

@@ -195,6 +195,7 @@ impl<'w> World<'w> {
             Event::Shared { tokens, .. } => self.tally.shared += u64::from(tokens),
             Event::Preempted { .. } => self.tally.preemptions += 1,
             Event::PagedIn { pages, .. } => self.tally.paged_in += u64::from(pages),
+            Event::Replayed { .. } => self.tally.replays += 1,
             Event::Faulted { .. } => self.tally.faulted += 1,
             Event::Recalled { tokens, .. } => self.tally.recalled += u64::from(tokens),
             Event::RecallFailed { .. } => self.tally.recall_failures += 1,

@@ -122,7 +122,8 @@ fn no_path_leads_out() {
             }
             let why = refused(tool, &arguments);
             // What begins with no root does not fit the arguments either, which say the same.
-            let unfit = told.is_some() && why.contains("at /path is the text") && why.contains("^(docs)(/|$)");
+            let unfit =
+                told.is_some() && why.contains("at /path is the text") && why.contains("^(docs)(/|$)");
             assert!(why.contains(reason) || unfit, "{} {path:?}: {why}", tool.descriptor.name);
             assert!(!why.contains(SECRET), "{path:?}: {why}");
         }

@@ -221,8 +221,8 @@ pub struct Rcb {
     pub choices: u32,
     /// Pages of the slices that its last few choices selected.
     pub working: u32,
-    /// Slices that it does not attend to may be in page memory.
-    pub idle: bool,
+    /// The planning round in which none of its slices in page memory was found that it does not attend to.
+    pub searched: u64,
     /// Tokens generated since the last message.
     pub turn_tokens: u32,
     /// Its answer is over: its last token is computed together with the message that comes behind it.
@@ -300,7 +300,7 @@ impl Rcb {
             known: 0,
             choices: 0,
             working: 0,
-            idle: false,
+            searched: 0,
             turn_tokens: 0,
             turn_over: false,
             turn_rows: 0,

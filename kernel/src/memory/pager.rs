@@ -144,6 +144,11 @@ impl<'m> Pager<'m> {
         self.round += 1;
     }
 
+    /// The planning round.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
     /// A step of this round needs the slice.
     pub fn need(&mut self, id: SliceId) {
         self.slices.get_mut(id).needed = self.round;

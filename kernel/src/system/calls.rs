@@ -135,7 +135,6 @@ impl Kernel<'_> {
         // The last row is computed again, with the same query.
         rcb.queries = source.queries.saturating_sub(source.committed.layout.tokens - cursor.layout.tokens);
         let slices = cursor.layout.slices as usize;
-        rcb.idle = true;
         rcb.known = source.known.min(slices as u32 - u32::from(cursor.layout.open > 0));
         let (context, per_agent) = (self.config.context as usize, self.config.slices_per_agent() as usize);
         self.tokens.copy_within(from * context..from * context + tokens as usize, index * context);

@@ -3,9 +3,7 @@
 use agentos_hal::{DeviceError, Mass, PageError};
 
 use super::{Kernel, Report, Tick};
-use crate::agent::{
-    AfterStep, BlockedOn, Cursor, Fault, Finish, MemoryMode, OnEnd, Received, Resume, Resuming, State,
-};
+use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, Resume, Resuming, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::sample::{Choice, Next};
@@ -117,6 +115,10 @@ impl Kernel<'_> {
             return self.fault(index, Fault::PagesLost);
         }
         let start = Cursor::start(self.root);
+        if self.quota(index).is_some() {
+            // It computes all of it anew, and may have no page besides its quota to begin with.
+            self.cut(index, start.layout);
+        }
         let rcb = self.rcb_mut(index);
         (rcb.cursor, rcb.committed) = (start, start);
         (rcb.strikes, rcb.queries, rcb.known) = (0, 0, 0);
@@ -359,12 +361,6 @@ impl Kernel<'_> {
         rcb.inbox = 0;
         rcb.waits_for.clear();
         self.vacated = true;
-        // What it shared with others may be theirs alone now.
-        for slot in self.agents.iter_mut() {
-            if let Some(rcb) = &mut slot.rcb {
-                rcb.idle = matches!(rcb.memory, MemoryMode::Bounded { .. });
-            }
-        }
     }
 
     fn ended(&mut self, good: bool) {

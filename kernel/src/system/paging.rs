@@ -237,7 +237,7 @@ impl Kernel<'_> {
     }
 
     /// Takes an agent back to a beginning of a slice: what comes behind is computed anew.
-    fn cut(&mut self, index: usize, mark: Layout) {
+    pub(super) fn cut(&mut self, index: usize, mark: Layout) {
         for entry in mark.slices as usize..self.table(index).len() {
             let slice = self.table(index)[entry].slice;
             self.unpin(index, entry);
@@ -292,7 +292,6 @@ impl Kernel<'_> {
         let rcb = self.rcb_mut(index);
         (rcb.cursor.chain, rcb.committed.chain) = (None, None);
         rcb.choices += 1;
-        rcb.idle = true;
         self.note_working_set(index);
         came
     }

@@ -155,7 +155,9 @@ impl Kernel<'_> {
     fn idle_slice(&mut self, index: usize) -> Option<(usize, usize)> {
         // Its own first, or one that pages for its own sake would take others' places.
         for at in core::iter::once(index).chain((0..self.agents.len()).filter(|&at| at != index)) {
-            if !self.agents[at].rcb.as_ref().is_some_and(|rcb| rcb.idle) {
+            let round = self.pager.round();
+            let Some(rcb) = &self.agents[at].rcb else { continue };
+            if rcb.memory == MemoryMode::Exact || rcb.searched == round {
                 continue;
             }
             let is_idle = |&entry: &usize| {
@@ -171,7 +173,7 @@ impl Kernel<'_> {
             let found = (0..self.table(at).len()).filter(is_idle).min_by_key(rank);
             match found {
                 Some(entry) => return Some((at, entry)),
-                None => self.rcb_mut(at).idle = false,
+                None => self.rcb_mut(at).searched = round,
             }
         }
         None

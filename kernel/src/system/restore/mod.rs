@@ -187,7 +187,7 @@ impl Kernel<'_> {
         (rcb.cursor, rcb.committed) = (record.committed, record.committed);
         rcb.reached = record.reached.min(record.tokens);
         (rcb.asked, rcb.replays) = (record.asked, record.replays);
-        (rcb.queries, rcb.choices, rcb.idle) = (record.queries, record.choices, true);
+        (rcb.queries, rcb.choices) = (record.queries, record.choices);
         (rcb.turn_tokens, rcb.turn_over) = (record.turn_tokens, record.turn_over);
         (rcb.lived_us, rcb.metrics) = (record.lived_us, record.metrics);
         let ring = self.query_ring(slot, record.queries);

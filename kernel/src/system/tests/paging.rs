@@ -215,6 +215,22 @@ fn a_device_that_fails_amid_a_replay_costs_nothing_but_time() {
     }
 }
 
+/// It kept its pages, found none free to begin with, and waited for ever.
+#[test]
+fn who_has_all_of_page_memory_begins_again_when_the_device_is_lost() {
+    let config = Config { l1_pages: 24, segment_pages: 64, rows: 8, ..CHOOSY };
+    let text = filler(3, 13);
+    let (expected, _) = says(config, &bounded(1, 24, 300), &text);
+    let mut rig = Rig::new(config.checked());
+    let agent = rig.spawn(&bounded(1, 24, 300), &text);
+    while rig.stat(agent).computed < 180 {
+        let _ = rig.tick();
+    }
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    assert_eq!((rig.stat(agent).state, &rig.texts[&1]), (State::Stopped(Finish::Length), &expected));
+}
+
 /// Saved at any moment, with pages or without, and gone on with in another system.
 #[test]
 fn a_checkpoint_keeps_what_is_looked_for() {
