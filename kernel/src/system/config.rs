@@ -36,7 +36,7 @@ impl Paging {
         window_percent: 25,
         headroom_percent: 12,
         hysteresis_percent: 125,
-        far: 512,
+        far: 128,
         replays: 1,
         replay_tokens: 64,
     };

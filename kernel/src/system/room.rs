@@ -9,6 +9,7 @@ use super::plan::Round;
 use crate::agent::{MemoryMode, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
+use crate::layout::Placement;
 use crate::memory::evict::{self, Tenant};
 use crate::memory::pager::Moved;
 use crate::memory::{Fidelity, Mapping, SliceId};
@@ -236,10 +237,21 @@ impl Kernel<'_> {
             let delimiter = self.vocabulary.delimiters[token as usize];
             let (next, placement) = layout.append(delimiter, self.config.slice_limits);
             layout = next;
-            pages += u32::from(placement.place == 0);
-            least += u32::from(row == 0 && placement.place == 0);
+            let begins = placement.place == 0 && !self.has_page(index, &placement);
+            pages += u32::from(begins);
+            least += u32::from(row == 0 && begins);
         }
         (pages.max(least), least)
+    }
+
+    /// Whether the page of a row is there already, from a step that failed: its slice need not grow for it.
+    fn has_page(&self, index: usize, at: &Placement) -> bool {
+        let Some(mapping) = self.table(index).get(at.slice as usize) else { return false };
+        let slice = self.pager.slice(mapping.slice);
+        let shared = slice.refs > 1;
+        let computed = u32::from(slice.computed) > at.offset;
+        let copied = computed && (shared || slice.indexed) || shared && slice.sealed.is_none();
+        !copied && usize::from(slice.pages) > at.offset as usize / PAGE_TOKENS
     }
 
     /// Frees pages until an agent can have so many besides those that are held for the more urgent.
