@@ -150,7 +150,8 @@ impl Pager<'_> {
         loop {
             self.fetch(store, patience);
             let Some(load) = &mut self.cold.load else { return Poll::Ready(Ok(Received::Nothing)) };
-            if !load.held {
+            // A device that copies a page out for the store is asked for that one until it is there.
+            if !load.held || self.cold.write.is_some_and(|write| write.copying) {
                 return Poll::Ready(Ok(Received::Waiting));
             }
             load.copying = false;
