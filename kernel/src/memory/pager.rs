@@ -591,9 +591,12 @@ impl<'m> Pager<'m> {
         self.lose_cold();
         while self.reclaim_any_resident() {}
         let resident = |slice: &Slice| slice.refs > 0 && slice.resident();
-        self.slices.for_each_mut(resident, |slice| {
-            (slice.planned, slice.computed, slice.schema) = (0, 0, 0);
-        });
+        // The simulator is held to find it when this is left out.
+        if cfg!(not(feature = "planted-bug")) {
+            self.slices.for_each_mut(resident, |slice| {
+                (slice.planned, slice.computed, slice.schema) = (0, 0, 0);
+            });
+        }
     }
 
     fn reclaim_any_resident(&mut self) -> bool {
