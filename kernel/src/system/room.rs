@@ -121,12 +121,14 @@ impl Kernel<'_> {
     ) -> Result<Move, PageError> {
         if self.pager.loading() != Some(mapping.slice) {
             let pages = u32::from(self.pager.slice(mapping.slice).pages);
-            let may = round.moves > 0 && !self.pager.is_paging() && self.pager.loading().is_none();
-            if !may || !self.make_room(index, pages, round, device)? {
+            if self.pager.loading().is_some() || !self.make_room(index, pages, round, device)? {
                 return Ok(Move::NoRoom);
             }
-            // Making room may have taken the last of them.
-            round.moves = round.moves.saturating_sub(1);
+            // Making room may have taken the last move.
+            if round.moves == 0 || self.pager.is_paging() {
+                return Ok(Move::NoRoom);
+            }
+            round.moves -= 1;
             let id = self.rcb(index).id;
             self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
             self.pager.begin_load(mapping.slice, id, self.now_us, self.figures.device_us);
