@@ -63,14 +63,8 @@ impl Calibrate {
             load::prepare(&file, &limits, &self.compute.device(), encode)?;
         let mut tables = Tables::new(limits, delimiters.clone());
         let (mut sequence, mut pool) = tables.start()?;
-        let runner = Runner {
-            sequence: &mut sequence,
-            pool: &mut pool,
-            device: prepared.device.tensor_device(),
-            width: shape.width as usize,
-            kv_width: shape.kv_width() as usize,
-            context: limits.context,
-        };
+        let runner =
+            Runner::new((&mut sequence, &mut pool), prepared.device.tensor_device(), shape, limits.context);
         let kv = self.kv.kv();
         let mut subject = Subject { runner, tokenizer: &tokenizer, delimiters: &delimiters, shape, kv };
         let calibration = calibrate(&mut subject, &mut |what| eprintln!("measuring: {what}"))?;

@@ -8,6 +8,7 @@ use agentos_kernel::pool::PagePool;
 use agentos_kernel::sequence::{Ask, Sequence, SequenceError};
 use std::task::Poll;
 
+use crate::calibration::Calibration;
 use crate::context::{self, ContextError, Purpose};
 use crate::generate::compute_with;
 
@@ -21,10 +22,10 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Where nobody has calibrated a model: as deep in it as in the one that was measured.
+    /// Those of a model that nobody has calibrated.
     pub fn of(shape: &ModelShape) -> Layers {
-        let at = |of_100: u32| (shape.layers * of_100 / 100).min(shape.layers.saturating_sub(1));
-        Layers { relevance: at(72), topic: at(48) }
+        let Calibration { relevance_layer, slicing_layer, .. } = Calibration::default_for(shape);
+        Layers { relevance: relevance_layer, topic: slicing_layer }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use agentos_hal::{LayerRange, Mass, Reg, Row, StepReport, Tap, TensorDevice};
+use agentos_hal::{LayerRange, Mass, ModelShape, Reg, Row, StepReport, Tap, TensorDevice};
 use agentos_kernel::layout::{Delimiter, SliceLimits};
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sequence::{Ask, Sequence, SequenceError};
@@ -26,6 +26,19 @@ pub struct Runner<'r, 'm> {
     pub kv_width: usize,
     /// Tokens of a context.
     pub context: u32,
+}
+
+impl<'r, 'm> Runner<'r, 'm> {
+    /// Computes texts with a model of this shape, in windows of `context` tokens.
+    pub fn new(
+        (sequence, pool): (&'r mut Sequence<'m>, &'r mut PagePool<'m>),
+        device: &'r mut dyn TensorDevice,
+        shape: &ModelShape,
+        context: u32,
+    ) -> Runner<'r, 'm> {
+        let (width, kv_width) = (shape.width as usize, shape.kv_width() as usize);
+        Runner { sequence, pool, device, width, kv_width, context }
+    }
 }
 
 /// What is to be shown of a text.

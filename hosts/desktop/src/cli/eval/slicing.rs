@@ -58,14 +58,8 @@ impl Slicing {
             load::prepare(&file, &limits, &self.compute.device(), encode)?;
         let mut tables = Tables::new(limits, delimiters.clone());
         let (mut sequence, mut pool) = tables.start()?;
-        let mut runner = Runner {
-            sequence: &mut sequence,
-            pool: &mut pool,
-            device: prepared.device.tensor_device(),
-            width: shape.width as usize,
-            kv_width: shape.kv_width() as usize,
-            context,
-        };
+        let mut runner =
+            Runner::new((&mut sequence, &mut pool), prepared.device.tensor_device(), shape, context);
         let plan = Plan {
             documents: &documents,
             policies: if self.policy.is_empty() { &Policy::ALL } else { &self.policy },

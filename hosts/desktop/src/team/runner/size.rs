@@ -9,6 +9,7 @@ use agentos_kernel::system::Config;
 use agentos_kernel::system::config::MOST_MASKS;
 
 use super::plan::Plan;
+use crate::calibration::Calibration;
 use crate::team::{Memory, Problem, Team, TeamError};
 
 /// Page memory where the file does not say: as much as all agents need at once, and no more than this
@@ -76,10 +77,9 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
     .checked())
 }
 
-/// The layer whose attention tells which slices are relevant, of a model that nobody calibrated: seven tenths
-/// of the way.
+/// The layer whose attention tells which slices are relevant, of a model that nobody calibrated.
 pub fn relevance_layer(shape: &ModelShape) -> u32 {
-    shape.layers * 7 / 10
+    Calibration::default_for(shape).relevance_layer
 }
 
 /// The sizes of a kernel for a team of so many agents whose file says nothing of memory, with contexts of
