@@ -3,7 +3,8 @@
 use std::task::Poll;
 
 use agentos_hal::{
-    DeviceError, LayerRange, Limits, PageId, Row, Segment, Span, Step, SubmitError, TensorDevice, Want,
+    DeviceError, LayerRange, Limits, PageError, PageId, Row, Segment, Span, Step, SubmitError, TensorDevice,
+    Want,
 };
 use agentos_kernel::call::CallError;
 use agentos_kernel::layout::{Delimiter, Layout, SliceLimits};
@@ -90,6 +91,8 @@ pub enum BenchError {
     Submit(SubmitError),
     /// The device failed in a step.
     Device(DeviceError),
+    /// The device does not give or take a page.
+    Page(PageError),
     /// The kernel refused its tables.
     Storage(StorageError),
     /// The kernel refused a system call.
@@ -103,6 +106,7 @@ impl std::fmt::Display for BenchError {
         match self {
             BenchError::Submit(error) => error.fmt(f),
             BenchError::Device(error) => error.fmt(f),
+            BenchError::Page(error) => write!(f, "the device does not give or take a page: {error}"),
             BenchError::Storage(error) => error.fmt(f),
             BenchError::Call(error) => error.fmt(f),
             BenchError::Stopped(tick) => {

@@ -11,7 +11,8 @@ use super::options::ComputeOptions;
 /// `agentos eval`.
 #[derive(Debug, Subcommand)]
 pub enum Eval {
-    /// Whether a bounded agent finds what it was told
+    /// What bounded memory costs
+    #[command(subcommand)]
     Memory(memory::MemoryEval),
     /// Where topics end in joined documents
     Slicing(slicing::Slicing),
@@ -28,7 +29,7 @@ impl Eval {
     /// Which device computes.
     pub fn compute(&self) -> &ComputeOptions {
         match self {
-            Eval::Memory(eval) => &eval.compute,
+            Eval::Memory(eval) => eval.compute(),
             Eval::Slicing(eval) => &eval.compute,
         }
     }
