@@ -151,7 +151,9 @@ impl Kernel<'_> {
             self.map_computed(index, round.store);
         }
         if !self.rcb(index).has_work() {
-            self.come_to_rest(index);
+            if !self.awaits_cold(index, round, device)? {
+                self.come_to_rest(index);
+            }
             return Ok(Asked::Nothing);
         }
         let due = self.is_choice_due(index);

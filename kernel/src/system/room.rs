@@ -6,7 +6,7 @@ use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
 
 use super::Kernel;
 use super::plan::Round;
-use crate::agent::{MemoryMode, State};
+use crate::agent::{MemoryMode, OnEnd, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Placement;
@@ -109,6 +109,39 @@ impl Kernel<'_> {
             self.emit(Event::PagedIn { agent, pages: brought });
         }
         Ok(short)
+    }
+
+    /// Brings in what a listener's context has in the cold store alone: the message for which it rests finds it
+    /// there, and can send it on. Returns whether more is to come. What page memory has no room for is no reason to
+    /// wait.
+    pub(super) fn awaits_cold(
+        &mut self,
+        index: usize,
+        round: &mut Round<'_>,
+        device: &mut dyn TensorDevice,
+    ) -> Result<bool, PageError> {
+        let rcb = self.rcb(index);
+        let listens = rcb.on_end == OnEnd::Listen && rcb.inbox == 0 && rcb.waits_for.is_empty();
+        if !listens || !self.has_cold(index) {
+            return Ok(false);
+        }
+        for at in 0..self.table(index).len() {
+            let mapping = self.table(index)[at];
+            if !self.pager.slice(mapping.slice).is_cold() {
+                continue;
+            }
+            self.pager.need(mapping.slice);
+            let others = self.pager.loading().is_some_and(|loading| loading != mapping.slice);
+            if others || round.moves == 0 || self.pager.is_paging() {
+                return Ok(true);
+            }
+            match self.recall_page_in(index, mapping, round, device)? {
+                Move::Done(_) => (),
+                Move::NoRoom => return Ok(false),
+                Move::Later => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     /// Brings a slice in from the cold store, as far as that can be done now.

@@ -145,7 +145,9 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
 
     /// Takes the context back to the end of the beginning, which is computed if it is not there.
     fn go_back(&mut self) -> Result<(), ComputeError> {
-        let kept = self.sequence.rewind(self.before.len() as u32, self.pool) as usize;
+        let is_there = self.sequence.tokens().starts_with(&self.before);
+        let kept = if is_there { self.before.len() as u32 } else { 0 };
+        let kept = self.sequence.rewind(kept, self.pool) as usize;
         if kept < self.before.len() {
             self.sequence.push(&self.before, self.pool)?;
             compute_with(self.sequence, self.device, &Ask::default(), &mut |_, _| ())?;

@@ -1,5 +1,6 @@
 //! `agentos eval`: how well the program does what it promises, beside what it is compared with.
 
+mod knowledge;
 mod memory;
 mod slicing;
 
@@ -11,6 +12,8 @@ use super::options::ComputeOptions;
 /// `agentos eval`.
 #[derive(Debug, Subcommand)]
 pub enum Eval {
+    /// How soon and how well questions about a collection are answered
+    Knowledge(knowledge::KnowledgeEval),
     /// Whether a bounded agent finds what it was told
     Memory(memory::MemoryEval),
     /// Where topics end in joined documents
@@ -20,6 +23,7 @@ pub enum Eval {
 impl Eval {
     pub fn run(&self) -> Result<(), CliError> {
         match self {
+            Eval::Knowledge(eval) => eval.run(),
             Eval::Memory(eval) => eval.run(),
             Eval::Slicing(eval) => eval.run(),
         }
@@ -28,6 +32,7 @@ impl Eval {
     /// Which device computes.
     pub fn compute(&self) -> &ComputeOptions {
         match self {
+            Eval::Knowledge(eval) => &eval.compute,
             Eval::Memory(eval) => &eval.compute,
             Eval::Slicing(eval) => &eval.compute,
         }
