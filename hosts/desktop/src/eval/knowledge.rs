@@ -96,6 +96,8 @@ pub struct Sample {
     pub recall_ms: f64,
     /// From the question to the first token.
     pub first_ms: f64,
+    /// From the first agent to when all passages that are sent were in page memory.
+    pub mapped_ms: f64,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
     /// Tokens that were computed for it.
@@ -113,6 +115,8 @@ pub struct Line {
     pub right: usize,
     /// Median milliseconds from a question to its passages.
     pub recall_ms: f64,
+    /// Median milliseconds in which passages that are sent come into page memory.
+    pub mapped_ms: f64,
     /// Median milliseconds from a question to the first token.
     pub first_ms: f64,
     /// The 90th percentile of those.
@@ -133,6 +137,7 @@ impl Line {
             questions: samples.len(),
             right: samples.iter().filter(|sample| sample.right).count(),
             recall_ms: quantile(samples.iter().map(|sample| sample.recall_ms), 0.5),
+            mapped_ms: quantile(samples.iter().map(|sample| sample.mapped_ms), 0.5),
             first_ms: quantile(samples.iter().map(|sample| sample.first_ms), 0.5),
             first_p90_ms: quantile(samples.iter().map(|sample| sample.first_ms), 0.9),
             prompt_tokens: mean(&|sample| f64::from(sample.prompt_tokens)),
@@ -152,18 +157,19 @@ fn quantile(samples: impl Iterator<Item = f64>, share: f64) -> f64 {
 /// The lines as a table; the last is what the others are compared with.
 pub fn table(lines: &[Line]) -> String {
     let mut text = String::from(
-        "| passages | right | first token, ms | p90 | of it recall | prompt, tokens | computed | sooner |\n|---|---|---|---|---|---|---|---|\n",
+        "| passages | right | first token, ms | p90 | of it recall | loading | prompt, tokens | computed | sooner |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     let slowest = lines.last().map_or(0.0, |line| line.first_ms);
     for line in lines {
         text += &format!(
-            "| {} | {} of {} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.1} x |\n",
+            "| {} | {} of {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.1} x |\n",
             line.way,
             line.right,
             line.questions,
             line.first_ms,
             line.first_p90_ms,
             line.recall_ms,
+            line.mapped_ms,
             line.prompt_tokens,
             line.computed_tokens,
             slowest / line.first_ms.max(1e-9),
@@ -211,6 +217,7 @@ mod tests {
         let sample = |first_ms: f64, right| Sample {
             right,
             recall_ms: 1.0,
+            mapped_ms: 2.0,
             first_ms,
             prompt_tokens: 100,
             computed_tokens: first_ms as u64,

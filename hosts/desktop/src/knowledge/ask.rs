@@ -101,7 +101,13 @@ pub struct Answered {
     pub relocated_tokens: u64,
     /// Tokens of the answer.
     pub answer_tokens: u32,
-    /// From the question to the first token, in microseconds.
+    /// Slices that came from the library.
+    pub loads: u64,
+    /// Half of them were there so soon after they were needed, in microseconds.
+    pub load_us: u64,
+    /// From the question to when all passages that are sent were in page memory; 0 where none is sent.
+    pub mapped_us: u64,
+    /// From the question to the first token.
     pub first_us: u64,
     /// From the question to the last token.
     pub last_us: u64,
@@ -210,11 +216,18 @@ impl Answerer<'_, '_> {
     pub fn answer(&mut self, question: &Question<'_>, on_token: OnToken<'_>) -> Result<Answered, AskError> {
         let began_us = self.clock.now().micros;
         let is_whole = question.sent().is_empty();
-        let agent = if is_whole { self.ask_whole(question)? } else { self.ask_in_parts(question)? };
+        let (agent, mapped_us) = if is_whole {
+            (self.ask_whole(question)?, began_us)
+        } else {
+            (self.ask_in_parts(question)?, self.clock.now().micros)
+        };
         let mut answered = self.listen(agent, began_us, on_token)?;
         let metrics = |kernel: &Kernel<'_>| kernel.agents().map(|rcb| rcb.metrics.rows).sum::<u64>();
         answered.prompt_tokens = question.prompt_tokens();
         answered.computed_tokens = metrics(&self.kernel).saturating_sub(u64::from(answered.answer_tokens));
+        answered.mapped_us = mapped_us.saturating_sub(began_us);
+        answered.loads = self.kernel.figures().store.loaded;
+        answered.load_us = self.kernel.load_latencies().quantile_us(0.5).unwrap_or(0);
         answered.exact_tokens = self.kernel.figures().store.loaded_tokens;
         let relocated = self.kernel.agents().find(|rcb| rcb.id == agent);
         answered.relocated_tokens = relocated.map_or(0, |rcb| rcb.metrics.relocated);

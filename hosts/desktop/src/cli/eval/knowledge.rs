@@ -138,6 +138,7 @@ fn answers(
         samples: [Sample {
             right: false,
             recall_ms: 0.0,
+            mapped_ms: 0.0,
             first_ms: 0.0,
             prompt_tokens: 0,
             computed_tokens: 0,
@@ -162,6 +163,7 @@ fn answers(
         answers.samples[place] = Sample {
             right: question.is_answered_by(&text),
             recall_ms: asked.recall_us as f64 / 1e3,
+            mapped_ms: asked.answered.mapped_us as f64 / 1e3,
             first_ms: asked.first_us as f64 / 1e3,
             prompt_tokens: asked.answered.prompt_tokens,
             computed_tokens: asked.answered.computed_tokens,
