@@ -243,6 +243,7 @@ impl Kernel<'_> {
                 call.times.step_us += step_us;
                 call.times.dispatch_us += dispatch_us;
                 call.since_us = now_us;
+                self.calls_told = true;
                 let (number, attempts, times) = (call.number.0, call.attempts, call.times);
                 self.emit(Event::ToolOver { agent, number, outcome, attempts, times });
             }
