@@ -74,12 +74,21 @@ impl Store {
     }
 
     /// Opens the store in a file to read only, also while another program writes to it. Slices
-    /// that come after that are not found.
+    /// that come after that are not found. What a crash left over is put in order first, which writes to the
+    /// file for a moment.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; [`OpenError::Unrepaired`] where a crash left something over and the file cannot be written.
     pub fn open_read_only(path: &Path, kind: Kind) -> Result<Store, OpenError> {
-        let engine = Engine::open(Box::new(FileMedium::new(path)), kind, Access::Read, false)?;
+        Store::open_read_only_on(Box::new(FileMedium::new(path)), kind)
+    }
+
+    /// As [`Store::open_read_only`], on a medium.
+    ///
+    /// # Errors
+    /// Those of [`Store::open_read_only`].
+    pub fn open_read_only_on(medium: Box<dyn Medium>, kind: Kind) -> Result<Store, OpenError> {
+        let engine = Engine::open(medium, kind, Access::Read, false)?;
         Store::start(engine, kind, Options::default(), Access::Read)
     }
 
