@@ -158,7 +158,8 @@ impl Kernel<'_> {
         round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
-        if self.pager.loading() != Some(mapping.slice) {
+        let begins = self.pager.loading() != Some(mapping.slice);
+        if begins {
             let pages = u32::from(self.pager.slice(mapping.slice).pages);
             if self.pager.loading().is_some() || !self.make_room(index, pages, round, device)? {
                 return Ok(Move::NoRoom);
@@ -172,7 +173,11 @@ impl Kernel<'_> {
             self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
             self.pager.begin_load(mapping.slice, id, self.now_us, self.figures.device_us);
         }
-        match self.receive(device, round.store) {
+        let received = self.receive(device, round.store);
+        if begins {
+            self.tell_ahead(index, &mapping, round.store);
+        }
+        match received {
             Poll::Ready(Ok(true)) => Ok(Move::Done(0)),
             Poll::Ready(Ok(false)) | Poll::Pending => Ok(Move::Later),
             Poll::Ready(Err(error)) => Err(error),
