@@ -88,6 +88,8 @@ impl Recall {
             "query": self.query,
             "passages_searched": catalogue.passages().len(),
             "prefix_tokens": settings.frame.before.len(),
+            "topic_layer": settings.topic_layer,
+            "relevance_layer": settings.relevance_layer,
             "rare_words": words,
             "passages": passages,
         })

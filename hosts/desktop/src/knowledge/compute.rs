@@ -22,10 +22,12 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Those of a model that nobody has calibrated.
-    pub fn of(shape: &ModelShape) -> Layers {
-        let Calibration { relevance_layer, slicing_layer, .. } = Calibration::default_for(shape);
-        Layers { relevance: relevance_layer, topic: slicing_layer }
+    /// Those of a model that this is known of.
+    pub fn of(calibration: &Calibration, shape: &ModelShape) -> Layers {
+        // A calibration's slicing layer is where topics turn most; what passages are about was measured in the usual
+        // one, and nobody has shown that it is found as well in the other.
+        let topic = Calibration::default_for(shape).slicing_layer;
+        Layers { relevance: calibration.relevance_layer, topic }
     }
 }
 

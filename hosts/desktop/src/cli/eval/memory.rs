@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use agentos_kernel::system::config::Paging;
 use clap::Args;
 
+use crate::calibration::Known;
 use crate::cli::error::CliError;
 use crate::cli::options::{self, ComputeOptions, KvOptions, ModelOptions};
 use crate::cli::output;
 use crate::device::Device;
 use crate::eval::memory::{FACTS, Maker, Memory, Place, Plan, Sheet};
+use crate::fetch::Environment;
 use crate::host::StdConsole;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
-use crate::team::runner::relevance_layer;
 use crate::text::Template;
 
 /// `agentos eval memory`.
@@ -43,7 +44,7 @@ pub struct MemoryEval {
     /// What an agent may attend to
     #[arg(long, value_enum, value_delimiter = ',', default_value = "full,relevance,recency,window")]
     memory: Vec<Memory>,
-    /// The layer whose attention tells what is relevant [default: at seven tenths of the model's]
+    /// The layer whose attention tells what is relevant [default: the calibrated one]
     #[arg(long, value_name = "N")]
     layer: Option<u32>,
     /// The share of the quota that the latest slices have, in percent
@@ -89,8 +90,9 @@ impl MemoryEval {
             .map(|seed| maker.exam(self.tokens as usize, self.place, seed))
             .collect::<Result<Vec<_>, _>>()?;
         let delimiters = tokenizer.delimiter_classes();
+        let calibration = Known::told(&file, &Environment::from_process()).calibration;
         for &memory in &self.memory {
-            let plan = self.plan(memory, relevance_layer(shape));
+            let plan = self.plan(memory, calibration.relevance_layer);
             let mut device = Device::open(&self.compute.device())?;
             device.prepare(&file.model, &plan.limits(shape), &mut file.weights())?;
             let sheet = plan.run(&exams, shape, &delimiters, device.tensor_device())?;
