@@ -65,6 +65,12 @@ pub trait ColdStore {
     /// * [`StoreError::Io`], [`StoreError::Gone`].
     fn get(&mut self, key: &StoreKey, page: u8, image: &mut [u8]) -> Poll<Result<(), StoreError>>;
 
+    /// Says that a slice will be fetched soon: a store that reads from a slow medium may read it ahead, as far as it
+    /// has memory for that. It answers nothing and changes no answer; a store that reads nothing ahead does nothing.
+    fn prefetch(&mut self, key: &StoreKey) {
+        let _ = key;
+    }
+
     /// Forgets a slice, and drops what is on its way of it. One that is not there is none.
     ///
     /// # Errors
@@ -172,6 +178,10 @@ impl<S: ColdStore + ?Sized> ColdStore for &mut S {
 
     fn get(&mut self, key: &StoreKey, page: u8, image: &mut [u8]) -> Poll<Result<(), StoreError>> {
         (**self).get(key, page, image)
+    }
+
+    fn prefetch(&mut self, key: &StoreKey) {
+        (**self).prefetch(key);
     }
 
     fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {

@@ -27,6 +27,8 @@ pub struct FakeStore {
     pub kept: BTreeMap<StoreKey, (Entry, Vec<Vec<u8>>)>,
     /// Keys that were asked for a first page, and that were deleted.
     pub fetched: Vec<StoreKey>,
+    /// Keys that were told ahead before they were asked for.
+    pub ahead: Vec<StoreKey>,
     pub deleted: Vec<StoreKey>,
     /// Pages that were put.
     pub pages: usize,
@@ -90,6 +92,13 @@ impl ColdStore for FakeStore {
         let Some(found) = found else { return Poll::Ready(Err(StoreError::Missing)) };
         image.copy_from_slice(found);
         Poll::Ready(Ok(()))
+    }
+
+    fn prefetch(&mut self, key: &StoreKey) {
+        assert!(self.kept.contains_key(key), "what is told ahead was found");
+        if !self.ahead.contains(key) && !self.fetched.contains(key) {
+            self.ahead.push(*key);
+        }
     }
 
     fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {

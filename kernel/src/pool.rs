@@ -12,10 +12,15 @@ pub struct PagePool<'m> {
 impl<'m> PagePool<'m> {
     /// A pool of all pages below `table.len()`, which is to be the device's `Limits::pages`.
     pub fn new(table: &'m mut [PageId]) -> PagePool<'m> {
+        PagePool::above(0, table)
+    }
+
+    /// A pool of as many pages as `table` has, from page `first` on: those below belong to somebody else.
+    pub fn above(first: u32, table: &'m mut [PageId]) -> PagePool<'m> {
         let count = table.len();
         // Taken from the end, so the lowest ids lie there.
-        for (id, page) in table.iter_mut().rev().enumerate() {
-            *page = PageId(id as u32);
+        for (id, page) in (first..).zip(table.iter_mut().rev()) {
+            *page = PageId(id);
         }
         PagePool { free: table, count }
     }
@@ -62,6 +67,15 @@ impl<'m> PagePool<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_below_belong_to_somebody_else() {
+        let mut table = [PageId(0); 2];
+        let mut pool = PagePool::above(7, &mut table);
+        let mut mine = [PageId(9); 2];
+        pool.take(&mut mine);
+        assert_eq!(mine, [PageId(7), PageId(8)]);
+    }
 
     #[test]
     fn every_page_is_given_once_and_comes_back() {

@@ -161,11 +161,12 @@ pub enum Progress {
 pub struct CallTimes {
     /// From the trap to the start of the tool, and from its end to the interrupt; the kernel's own part.
     pub dispatch_us: u64,
-    /// From the tool's end to the end of the step that was under way then: interrupts come between steps.
+    /// In steps that went by meanwhile, but for those beside the tool: interrupts come between steps, and steps are
+    /// others' work.
     pub step_us: u64,
     /// With the tool, all attempts together.
     pub device_us: u64,
-    /// From the interrupt to the return of what the host made of it.
+    /// From the interrupt to the return of what the host made of it, as far as that did not go by in a step.
     pub align_us: u64,
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask eval`: how well the default model does by public suites.
 
+mod knowledge;
 mod slicing;
 mod wheel;
 
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand};
 
 use crate::Outcome;
 use crate::process::{Failure, Repository, succeed};
+use knowledge::Knowledge;
 use slicing::Slicing;
 use wheel::Wheel;
 
@@ -18,6 +20,8 @@ use wheel::Wheel;
 pub enum Suite {
     /// Calls of functions: the single-call cases of the Berkeley Function-Calling Leaderboard.
     Tools(Tools),
+    /// How soon and how well questions about Debian's manuals are answered from what was entered before.
+    Knowledge(Knowledge),
     /// Where topics end: joined news items, against the boundaries that are known.
     Slicing(Slicing),
 }
@@ -41,6 +45,7 @@ pub struct Tools {
 pub fn eval(repository: &Repository, suite: &Suite) -> Outcome {
     match suite {
         Suite::Tools(options) => tools(repository, options),
+        Suite::Knowledge(options) => knowledge::run(repository, options),
         Suite::Slicing(options) => slicing::run(repository, options),
     }
 }

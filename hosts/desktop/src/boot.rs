@@ -107,6 +107,8 @@ impl Boot {
     /// # Errors
     /// [`StorageError`], which these tables do not cause.
     pub fn kernel(&mut self, model: &[u8; 32]) -> Result<Kernel<'_>, StorageError> {
+        // What was raised for a kernel that is gone is for none of this one's agents.
+        self.interrupts = Interrupts::new();
         let storage = Storage {
             agents: &mut self.agents,
             tokens: &mut self.tokens,
@@ -135,6 +137,11 @@ impl Boot {
         };
         let vocabulary = Vocabulary { delimiters: &self.delimiters, ends: &self.ends };
         Kernel::new(self.config, storage, vocabulary, model, self.packing)
+    }
+
+    /// Pages of page memory: those of the device below this number are the kernel's.
+    pub fn pages(&self) -> u32 {
+        self.config.l1_pages
     }
 
     /// What the tables take.

@@ -130,6 +130,14 @@ impl Tables {
     /// # Errors
     /// [`SequenceError::Empty`].
     pub fn start(&mut self) -> Result<(Sequence<'_>, PagePool<'_>), SequenceError> {
+        self.start_above(0)
+    }
+
+    /// An empty sequence, and a pool of as many pages from page `first` on: those below belong to somebody else.
+    ///
+    /// # Errors
+    /// [`SequenceError::Empty`].
+    pub fn start_above(&mut self, first: u32) -> Result<(Sequence<'_>, PagePool<'_>), SequenceError> {
         let tables = SequenceTables {
             tokens: &mut self.tokens,
             slices: &mut self.slices,
@@ -139,7 +147,7 @@ impl Tables {
             weighed: &mut self.weighed,
         };
         let sequence = Sequence::new(tables, &self.delimiters, SliceLimits::DEFAULT, &self.limits)?;
-        Ok((sequence, PagePool::new(&mut self.free)))
+        Ok((sequence, PagePool::above(first, &mut self.free)))
     }
 }
 

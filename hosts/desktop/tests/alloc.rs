@@ -162,7 +162,7 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
     let kits = (vec![None; team.agents.len()], vec![None; team.agents.len()]);
     let plan = Plan::new(&team, &chat, shape.context, 1, kits, 0).unwrap();
-    let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
+    let config = runner::config(&team, &plan, (shape, KvType::F16), 0).unwrap();
     let options = DeviceOptions {
         backend: Backend::Cpu,
         adapter: None,

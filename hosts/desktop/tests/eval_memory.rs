@@ -290,6 +290,7 @@ fn the_program_measures_and_draws() {
     eval(&["retrieval"]).refuses(1, &["the tokenizer has ", "20 would do"]);
     eval(&["loss", "--tokens", "3000"]).refuses(1, &["the files have ", " 3000 are needed"]);
     eval(&["loss", "--tokens", "5000"]).refuses(1, &["--tokens 4096 would fit"]);
+    eval(&["loss", "--tokens", "760", "--layer", "99"]).refuses(1, &["--layer 99", "would fit"]);
     eval(&["packing", "--tokens", "5000"]).refuses(1, &["the files have "]);
     eval(&["retrieval", "--tokens", "8192", "--memory", "window,quest"]).refuses(1, &["by quest only up to"]);
     eval(&["retrieval", "--tokens", "600,700,800", "--l1", "192,256"])

@@ -178,7 +178,7 @@ fn run_as(script: Script<'_>) -> Ran {
     let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
     let kits = (vec![None; team.agents.len()], vec![None; team.agents.len()]);
     let plan = Plan::new(&team, &chat, shape.context, 1, kits, script.spoken).unwrap();
-    let config = runner::config(&team, &plan, shape, KvType::F16).unwrap();
+    let config = runner::config(&team, &plan, (shape, KvType::F16), 0).unwrap();
 
     let lose = StepFate { injury: Some(StepInjury::Lose), ..StepFate::default() };
     let steps: Vec<(u64, StepFate)> = script.steps.iter().map(|&step| (step, lose)).collect();

@@ -244,7 +244,26 @@ impl Drop for Engine {
     }
 }
 
+/// Opens the file. What a crash left over is put in order first, also for who only reads.
 fn open(medium: &dyn Medium, kind: &Kind, access: Access, verify: bool) -> Result<Handle, OpenError> {
+    match open_as_it_is(medium, kind, access, verify) {
+        Err(OpenError::NeedsRepair) if access == Access::Read => {}
+        opened => return opened,
+    }
+    let repaired = open_as_it_is(medium, kind, Access::Write, verify).map(drop);
+    // Another program may have repaired it and write to it since: readers stand beside that.
+    open_as_it_is(medium, kind, access, verify).map_err(|error| match (error, repaired) {
+        (OpenError::NeedsRepair, Err(why)) => OpenError::Unrepaired(Box::new(why)),
+        (error, _) => error,
+    })
+}
+
+fn open_as_it_is(
+    medium: &dyn Medium,
+    kind: &Kind,
+    access: Access,
+    verify: bool,
+) -> Result<Handle, OpenError> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let handle = open_database(medium, access, verify)?;
         match &handle {

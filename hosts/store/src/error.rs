@@ -42,8 +42,10 @@ pub enum OpenError {
     },
     /// The file is cut off, or is not what was written.
     Damaged(String),
-    /// A crash left the store to be put in order, which a reader cannot do.
+    /// A crash left the store to be put in order, which takes opening it for writing.
     NeedsRepair,
+    /// A crash left the store to be put in order, and it cannot be opened for writing to do so.
+    Unrepaired(Box<OpenError>),
 }
 
 impl fmt::Display for OpenError {
@@ -80,6 +82,9 @@ impl fmt::Display for OpenError {
             OpenError::NeedsRepair => {
                 f.write_str("the store was not closed; open it once for writing, so that it is put in order")
             }
+            OpenError::Unrepaired(why) => {
+                write!(f, "the store was not closed, and cannot be put in order, which writes to it: {why}")
+            }
         }
     }
 }
@@ -88,6 +93,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             OpenError::Io(error) => Some(error),
+            OpenError::Unrepaired(why) => Some(why.as_ref()),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use crate::options::Kind;
 /// What begins a header.
 const MAGIC: &[u8; 14] = b"agentos store\0";
 /// How this program writes a store.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of a header: magic, version, identity, heads, head width, element type, image bytes, checksum.
 const BYTES: usize = 14 + 4 + 32 + 8 + 8 + 1 + 8 + 8;
 
@@ -106,6 +106,6 @@ mod tests {
         );
         let mut newer = header;
         newer[14] = 9;
-        assert!(matches!(check(&newer, &KIND), Err(OpenError::Version { found: 9, expected: 1 })));
+        assert!(matches!(check(&newer, &KIND), Err(OpenError::Version { found: 9, expected: VERSION })));
     }
 }

@@ -25,8 +25,8 @@ pub struct SliceRecord {
     pub exact: bool,
     /// Bytes, as they are encoded.
     pub bytes: u64,
-    /// The hash of these bytes.
-    pub checksum: [u8; 32],
+    /// The checksum of these bytes.
+    pub checksum: [u8; 16],
     /// As in [`Standing`].
     pub mass: f32,
     /// As in [`Standing`].

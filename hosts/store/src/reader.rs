@@ -23,6 +23,8 @@ pub struct Loaded {
     pub entry: Entry,
     /// Its page images.
     pub images: Vec<u8>,
+    /// The last of them was fetched.
+    pub fetched: bool,
 }
 
 /// What became of a slice that was asked for.
@@ -136,5 +138,5 @@ fn load(
         images.resize(usize::from(entry.pages) * packing.image_bytes(), 0);
         record.encoding.decode(packing, entry, encoded, &mut images);
     }
-    Ok((Loaded { key: *key, entry, images }, record.bytes))
+    Ok((Loaded { key: *key, entry, images, fetched: false }, record.bytes))
 }

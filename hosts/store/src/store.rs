@@ -17,7 +17,7 @@ use crate::knowledge;
 use crate::medium::{Access, FileMedium, Medium};
 use crate::options::{Kind, Options};
 use crate::owner;
-use crate::reader::{Loaded, Reader};
+use crate::reader::{Answer, Loaded, Reader};
 use crate::stats::Stats;
 use crate::writer::{Job, Put, Writer};
 
@@ -25,8 +25,11 @@ use crate::writer::{Job, Put, Writer};
 const QUEUE: usize = 256;
 /// Results that can wait to be told; before they are, nothing more is taken.
 const RESULTS: usize = 1024;
-/// Slices that were read and are kept, so that their pages can be fetched one by one.
+/// Slices that were read and are kept, so that their pages can be fetched one by one; with those that are being read
+/// ahead not more either.
 const LOADED: usize = 4;
+/// Slices that are read ahead at a time.
+const AHEAD: usize = 2;
 
 /// A store of slices and of knowledge, in a file.
 ///
@@ -38,12 +41,16 @@ pub struct Store {
     pub(crate) engine: Arc<Engine>,
     shared: Arc<Shared>,
     reader: Reader,
-    /// The slice that is read just now.
-    fetching: Option<StoreKey>,
+    /// The slice that is waited for.
+    wanted: Option<StoreKey>,
+    /// Slices that the thread that reads was asked for.
+    fetching: Vec<StoreKey>,
     /// Slices that were read, the latest last.
     loaded: Vec<Loaded>,
-    /// Memory of one that is not needed any more.
-    spare: Vec<u8>,
+    /// Slices that could not be read, and whoever fetches them is told why.
+    unread: Vec<(StoreKey, StoreError)>,
+    /// Memory of those that are not needed any more.
+    spare: Vec<Vec<u8>>,
     /// The slice that is being handed over.
     assembly: Option<Assembly>,
     /// Jobs that were given to the thread that writes.
@@ -74,12 +81,21 @@ impl Store {
     }
 
     /// Opens the store in a file to read only, also while another program writes to it. Slices
-    /// that come after that are not found.
+    /// that come after that are not found. What a crash left over is put in order first, which writes to the
+    /// file for a moment.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; [`OpenError::Unrepaired`] where a crash left something over and the file cannot be written.
     pub fn open_read_only(path: &Path, kind: Kind) -> Result<Store, OpenError> {
-        let engine = Engine::open(Box::new(FileMedium::new(path)), kind, Access::Read, false)?;
+        Store::open_read_only_on(Box::new(FileMedium::new(path)), kind)
+    }
+
+    /// As [`Store::open_read_only`], on a medium.
+    ///
+    /// # Errors
+    /// Those of [`Store::open_read_only`].
+    pub fn open_read_only_on(medium: Box<dyn Medium>, kind: Kind) -> Result<Store, OpenError> {
+        let engine = Engine::open(medium, kind, Access::Read, false)?;
         Store::start(engine, kind, Options::default(), Access::Read)
     }
 
@@ -113,8 +129,10 @@ impl Store {
             engine,
             shared,
             reader,
-            fetching: None,
+            wanted: None,
+            fetching: Vec::new(),
             loaded: Vec::with_capacity(LOADED + 1),
+            unread: Vec::new(),
             spare: Vec::new(),
             assembly: None,
             jobs: 0,
@@ -192,6 +210,7 @@ impl Store {
     /// Begins to take a slice, if there is room for one more on its way.
     fn begin(&mut self, key: &StoreKey, entry: Entry) -> Poll<()> {
         self.drop_assembly();
+        self.unread.retain(|(unread, _)| unread != key);
         let bytes = self.bytes_of(entry);
         let mut index = self.shared.index();
         let is_full = index.queued_bytes > 0 && index.queued_bytes + bytes > self.options.queue_bytes;
@@ -204,24 +223,50 @@ impl Store {
     }
 
     /// Takes what the thread that reads has read.
-    fn take_answers(&mut self) -> Option<StoreError> {
-        let mut failure = None;
-        while let Some(answer) = self.reader.answer() {
-            let asked = self.fetching.take_if(|key| *key == answer.key).is_some();
-            match answer.result {
+    fn take_answers(&mut self) {
+        while let Some(Answer { key, result }) = self.reader.answer() {
+            self.fetching.retain(|fetching| *fetching != key);
+            let wanted = self.wanted.take_if(|wanted| *wanted == key).is_some();
+            match result {
                 Ok(loaded) => {
                     self.loaded.push(loaded);
-                    if self.loaded.len() > LOADED {
-                        self.spare = self.loaded.remove(0).images;
-                    }
+                    self.make_room();
                 }
                 Err(error) => {
-                    self.lost(&answer.key, error);
-                    failure = asked.then_some(error).or(failure);
+                    self.lost(&key, error);
+                    // What was read ahead is tried again, unless that is of no use.
+                    if wanted || error == StoreError::Corrupt {
+                        self.unread.push((key, error));
+                    }
+                    if self.unread.len() > LOADED {
+                        self.unread.remove(0);
+                    }
                 }
             }
         }
-        failure
+    }
+
+    /// Lets go of a slice that was read, if there are too many: one that was fetched, or else the oldest.
+    fn make_room(&mut self) {
+        if self.loaded.len() > LOADED {
+            let at = self.loaded.iter().position(|loaded| loaded.fetched).unwrap_or(0);
+            self.spare.push(self.loaded.remove(at).images);
+        }
+    }
+
+    /// Why a slice could not be read; told once.
+    fn take_unread(&mut self, key: &StoreKey) -> Option<StoreError> {
+        let at = self.unread.iter().position(|(unread, _)| unread == key)?;
+        Some(self.unread.remove(at).1)
+    }
+
+    /// Has a slice read, unless as many are asked for as can be.
+    fn read(&mut self, key: &StoreKey) -> Result<(), StoreError> {
+        match self.reader.ask(*key, self.spare.pop().unwrap_or_default())? {
+            None => self.fetching.push(*key),
+            Some(spare) => self.spare.push(spare),
+        }
+        Ok(())
     }
 
     /// A slice that cannot be read as it was written must not be found again.
@@ -293,32 +338,42 @@ impl ColdStore for Store {
         if image.len() != expected {
             return Poll::Ready(Err(StoreError::Length { found: image.len(), expected }));
         }
-        let failure = self.take_answers();
-        if self.find(key).is_none() {
-            let gone = failure.filter(|failure| *failure == StoreError::Corrupt);
-            return Poll::Ready(Err(gone.unwrap_or(StoreError::Missing)));
+        self.take_answers();
+        if let Some(error) = self.take_unread(key) {
+            return Poll::Ready(Err(error));
         }
-        if let Some(loaded) = self.loaded.iter().find(|loaded| loaded.key == *key) {
+        if self.find(key).is_none() {
+            return Poll::Ready(Err(StoreError::Missing));
+        }
+        if let Some(loaded) = self.loaded.iter_mut().find(|loaded| loaded.key == *key) {
             if page >= loaded.entry.pages {
                 return Poll::Ready(Err(StoreError::Missing));
             }
             image.copy_from_slice(&loaded.images[usize::from(page) * expected..][..expected]);
             if page + 1 == loaded.entry.pages {
+                loaded.fetched = true;
                 self.shared.index().touch(key);
             }
             return Poll::Ready(Ok(()));
         }
-        if let Some(failure) = failure {
-            return Poll::Ready(Err(failure));
-        }
-        if self.fetching != Some(*key) {
-            match self.reader.ask(*key, std::mem::take(&mut self.spare)) {
-                Ok(None) => self.fetching = Some(*key),
-                Ok(Some(spare)) => self.spare = spare,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        self.wanted = Some(*key);
+        if !self.fetching.contains(key)
+            && let Err(error) = self.read(key)
+        {
+            return Poll::Ready(Err(error));
         }
         Poll::Pending
+    }
+
+    fn prefetch(&mut self, key: &StoreKey) {
+        self.take_answers();
+        let is_known = self.fetching.contains(key) || self.loaded.iter().any(|loaded| loaded.key == *key);
+        let unfetched = self.loaded.iter().filter(|loaded| !loaded.fetched).count();
+        let has_room = self.fetching.len() < AHEAD && self.fetching.len() + unfetched < LOADED;
+        if has_room && !is_known && self.find(key).is_some() {
+            // A reader that is gone is told to whoever fetches.
+            let _gone = self.read(key);
+        }
     }
 
     fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {
@@ -326,6 +381,7 @@ impl ColdStore for Store {
             self.drop_assembly();
         }
         self.loaded.retain(|loaded| loaded.key != *key);
+        self.unread.retain(|(unread, _)| unread != key);
         let (number, shared) = (self.jobs, Arc::clone(&self.shared));
         // The thread that writes must not be done with it before it is noted.
         let mut index = shared.index();

@@ -11,12 +11,15 @@ use crate::tool::ToolSet;
 pub enum MemoryMode {
     /// Every token attends to every token before it. The whole context is resident while it runs.
     Exact,
-    /// At most so many pages are resident: the first slice, the latest ones, and those that were
-    /// relevant last. The rest is paged out. Results depend on this number and on nothing else.
+    /// At most so many pages are attended to: the first slice, the latest ones, and the most relevant of the
+    /// others. The rest is paged out when its pages are needed. Unless `packed`, results depend on the number of
+    /// pages and on nothing else.
     Bounded {
         /// Pages, of `PAGE_TOKENS` tokens.
         pages: u32,
-        /// Whether what is paged out may be packed (int8 per token and head) rather than kept as it is.
+        /// Whether what is paged out may be packed (int8 per token and head) rather than kept as it is. What was
+        /// packed comes back a little different, and when that happens depends on who else needs pages: so do
+        /// results then.
         packed: bool,
     },
 }

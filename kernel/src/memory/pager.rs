@@ -21,9 +21,20 @@ use crate::pool::PagePool;
 #[derive(Clone, Copy, Debug)]
 struct Move {
     slice: SliceId,
+    /// The slice whose pages are read: the same one, or in the arena the one of which it becomes a copy.
+    source: SliceId,
     to: Place,
+    /// Pages to copy.
+    pages: usize,
     /// Pages copied so far.
     copied: usize,
+}
+
+impl Move {
+    /// Whether the slice that is read stays where it is.
+    fn is_copy(&self) -> bool {
+        self.source != self.slice
+    }
 }
 
 /// What came of a move.
@@ -119,10 +130,10 @@ impl<'m> Pager<'m> {
         self.index.len()
     }
 
-    /// Where the move that is under way leads, and with how many pages.
+    /// Where the move that is under way leads, and with how many pages, unless a slice has them already.
     pub fn moving_to(&self) -> Option<(&Place, usize)> {
-        let moving = self.moving.as_ref()?;
-        Some((&moving.to, usize::from(self.slices.get(moving.slice).pages)))
+        let moving = self.moving.as_ref().filter(|moving| !moving.is_copy())?;
+        Some((&moving.to, moving.pages))
     }
 
     /// Pages and frames in use.
@@ -341,15 +352,52 @@ impl<'m> Pager<'m> {
         self.begin(id, Place::Device(pages), device)
     }
 
-    /// Begins a move; the one before is finished.
+    /// A slice in page memory with the first `tokens` of one in the arena, which stays there for others: as
+    /// [`Pager::make_own`], and without a page of page memory for the original. The copy is not whole before
+    /// the move is over. `None` while page memory has too few free pages.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_in`].
+    pub fn page_in_own(
+        &mut self,
+        id: SliceId,
+        tokens: u8,
+        device: &mut dyn TensorDevice,
+    ) -> Option<(SliceId, Poll<Result<Moved, PageError>>)> {
+        let count = usize::from(tokens).div_ceil(PAGE_TOKENS);
+        if (self.pool.free() as usize) < count {
+            return None;
+        }
+        let mut pages = [PageId(u32::MAX); SLICE_PAGES];
+        self.pool.take(&mut pages[..count]);
+        let copy = self.slices.create();
+        let slice = self.slices.get_mut(copy);
+        (slice.pages, slice.planned, slice.computed) = (count as u8, tokens, tokens);
+        (slice.place, slice.needed) = (Place::Device(pages), self.round);
+        let moved = self.begin_move(
+            Move { slice: copy, source: id, to: Place::Device(pages), pages: count, copied: 0 },
+            device,
+        );
+        // It is held for as long as it is read.
+        self.release(id);
+        Some((copy, moved))
+    }
+
+    /// Begins to move a whole slice.
     fn begin(
         &mut self,
         slice: SliceId,
         to: Place,
         device: &mut dyn TensorDevice,
     ) -> Poll<Result<Moved, PageError>> {
+        let pages = usize::from(self.slices.get(slice).pages);
+        self.begin_move(Move { slice, source: slice, to, pages, copied: 0 }, device)
+    }
+
+    /// Begins a move; the one before is finished.
+    fn begin_move(&mut self, moving: Move, device: &mut dyn TensorDevice) -> Poll<Result<Moved, PageError>> {
         assert!(!self.is_paging(), "one slice is moved at a time");
-        self.moving = Some(Move { slice, to, copied: 0 });
+        self.moving = Some(moving);
         self.go_on(device)
     }
 
@@ -424,9 +472,8 @@ impl<'m> Pager<'m> {
             Poll::Pending => return Poll::Pending,
         }
         let Some(mut moving) = self.moving else { return Poll::Ready(Ok(Moved::Pages(0))) };
-        let count = usize::from(self.slices.get(moving.slice).pages);
-        while moving.copied < count {
-            let copied = self.copy(self.slices.get(moving.slice).place, moving.to, moving.copied, device);
+        while moving.copied < moving.pages {
+            let copied = self.copy(self.slices.get(moving.source).place, moving.to, moving.copied, device);
             match copied {
                 Poll::Ready(Ok(())) => moving.copied += 1,
                 Poll::Pending | Poll::Ready(Err(PageError::Busy)) => {
@@ -434,18 +481,29 @@ impl<'m> Pager<'m> {
                     return Poll::Pending;
                 }
                 Poll::Ready(Err(error)) => {
-                    self.moving = None;
-                    self.give(moving.to, count);
-                    self.forget_if_unwanted(moving.slice);
+                    self.end_move(moving.to);
                     return Poll::Ready(Err(error));
                 }
             }
         }
-        self.moving = None;
-        let from = core::mem::replace(&mut self.slices.get_mut(moving.slice).place, moving.to);
-        self.give(from, count);
+        let from = match moving.is_copy() {
+            true => moving.to,
+            false => core::mem::replace(&mut self.slices.get_mut(moving.slice).place, moving.to),
+        };
+        self.end_move(from);
+        Poll::Ready(Ok(Moved::Pages(moving.pages as u32)))
+    }
+
+    /// The move is over: the place where nothing is any more, or nothing came to, is given back.
+    fn end_move(&mut self, vacant: Place) {
+        let Some(moving) = self.moving.take() else { return };
+        if moving.is_copy() {
+            // Its pages are the copy's, whatever is in them.
+            self.forget_if_unwanted(moving.source);
+        } else {
+            self.give(vacant, moving.pages);
+        }
         self.forget_if_unwanted(moving.slice);
-        Poll::Ready(Ok(Moved::Pages(count as u32)))
     }
 
     /// Copies one page between the tiers.
@@ -582,10 +640,8 @@ impl<'m> Pager<'m> {
 
     /// Page memory was lost with the device: what was there is not computed any more.
     pub fn lose_device(&mut self) {
-        if let Some(moving) = self.moving.take() {
-            let count = usize::from(self.slices.get(moving.slice).pages);
-            self.give(moving.to, count);
-            self.forget_if_unwanted(moving.slice);
+        if let Some(moving) = self.moving {
+            self.end_move(moving.to);
         }
         self.schemas.lose_device();
         self.lose_cold();
@@ -607,7 +663,8 @@ impl<'m> Pager<'m> {
 
     /// Whether a slice is on its way to another tier, and its pages are to stay for that.
     pub fn is_moving(&self, id: SliceId) -> bool {
-        self.moving.is_some_and(|moving| moving.slice == id) || self.cold.holds(id)
+        let moves = |moving: Move| moving.slice == id || moving.source == id;
+        self.moving.is_some_and(moves) || self.cold.holds(id)
     }
 
     /// A slice whose last mapping went while it was on its way.

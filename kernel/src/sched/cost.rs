@@ -12,6 +12,9 @@ pub struct RowCost {
 /// Fewest rows of a step: below this a step's fixed cost dominates.
 pub const LEAST_ROWS: u32 = 16;
 
+/// As a step's latency target: a step may take as long as it does. For systems in which nobody waits for another.
+pub const NO_TARGET: u64 = u64::MAX;
+
 /// Steps over which an estimate is smoothed.
 const SMOOTHING: u64 = 8;
 
@@ -34,9 +37,12 @@ impl RowCost {
     }
 
     /// Rows that fit a target, at least [`LEAST_ROWS`] and at most `most`; [`LEAST_ROWS`] before
-    /// anything is known.
+    /// anything is known. Where there is no target ([`NO_TARGET`]) all do.
     #[must_use]
     pub fn rows_within(self, target_us: u64, most: u32) -> u32 {
+        if target_us == NO_TARGET {
+            return most;
+        }
         let fit = match self.row_ns {
             0 => u64::from(LEAST_ROWS),
             row_ns => target_us.saturating_mul(1000) / row_ns,
@@ -100,6 +106,8 @@ mod tests {
         assert_eq!(cost.rows_within(500_000, 128), 128);
         assert_eq!(cost.rows_within(1, 128), LEAST_ROWS);
         assert_eq!(cost.rows_within(500_000, 8), 8);
+        assert_eq!(cost.rows_within(NO_TARGET, 128), 128);
+        assert_eq!(RowCost::UNKNOWN.rows_within(NO_TARGET, 128), 128);
     }
 
     #[test]

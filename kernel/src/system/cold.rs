@@ -23,6 +23,9 @@ use crate::sched::cost::LoadCost;
 /// it still is.
 const TRY_AGAIN: u64 = 64;
 
+/// Slices that the store is told of ahead.
+const AHEAD: usize = 2;
+
 /// Answers of the store that are taken in one tick at most.
 const ANSWERS: usize = 32;
 
@@ -246,6 +249,17 @@ impl Kernel<'_> {
                 Poll::Ready(Ok(true))
             }
             Poll::Ready(Ok(Received::Nothing | Received::Waiting)) => Poll::Ready(Ok(false)),
+        }
+    }
+
+    /// Tells the store which slices an agent needs behind an entry of its page table, so that it reads on while the
+    /// one that comes is copied.
+    pub(super) fn tell_ahead(&self, index: usize, entry: &Mapping, store: &mut dyn ColdStore) {
+        let table = self.table(index);
+        let behind = core::iter::successors(table.get(entry.next as usize), |at| table.get(at.next as usize));
+        let slices = behind.map(|mapping| self.pager.slice(mapping.slice)).filter(|slice| slice.is_cold());
+        for hash in slices.filter_map(|slice| slice.hash).take(AHEAD) {
+            store.prefetch(&StoreKey(hash.0));
         }
     }
 

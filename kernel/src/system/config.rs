@@ -76,7 +76,7 @@ pub struct Config {
     pub events: u32,
     /// Rows that an agent computes before its level's next one is preferred.
     pub quantum_rows: u32,
-    /// How long a step should take at most, in microseconds.
+    /// How long a step should take at most, in microseconds; [`crate::sched::cost::NO_TARGET`] where that is no matter.
     pub step_target_us: u64,
     /// How long a step may take before the device counts as hung, in microseconds.
     pub hang_us: u64,

@@ -79,15 +79,13 @@ impl Kernel<'_> {
     /// the receiver was promised.
     fn offer(&mut self, index: usize, source: usize, forward: &Forward<'_>) {
         let entries = self.table(source).len();
-        // Somebody has to compute the row whose outcome is the answer's first token.
-        let most = if forward.after.is_empty() { forward.end - 1 } else { forward.end };
         let within = |kernel: &Self, entry: usize| {
             let mapping = kernel.table(source)[entry];
             let slice = kernel.pager.slice(mapping.slice);
             let end = mapping.base + u32::from(slice.computed);
             // What is in the cold store alone might not come, and then the receiver's tokens would not make it.
             let whole = slice.complete() && !slice.is_cold();
-            (whole && mapping.base >= forward.start && end <= most).then_some((mapping, end))
+            (whole && mapping.base >= forward.start && end <= forward.end).then_some((mapping, end))
         };
         let mut received = self.rcb(index).received;
         let mut last_end = None;
@@ -248,13 +246,14 @@ impl Kernel<'_> {
     }
 
     /// Offers whose message is taken get addresses: those of the inbox begin at `base`. Those that do not
-    /// lie whole before `end` are dropped, and their tokens are computed.
+    /// lie whole before the last token are dropped, and their tokens are computed: somebody has to compute the row
+    /// whose outcome is the answer's first token.
     fn take_offers(&mut self, index: usize, base: u32, end: u32) {
         for number in self.rcb(index).offers_taken..self.rcb(index).offers {
             let place = self.offer_place(index, number);
             let offer = &mut self.mappings[place];
             offer.base += base;
-            if offer.base + u32::from(self.pager.slice(offer.slice).computed) > end {
+            if offer.base + u32::from(self.pager.slice(offer.slice).computed) >= end {
                 self.drop_offers(index, number);
                 break;
             }

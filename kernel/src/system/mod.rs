@@ -200,6 +200,8 @@ pub struct Kernel<'m> {
     next_call: u64,
     /// When the last step ended, in microseconds.
     rested_us: u64,
+    /// The host was told of calls that are over, and has not had the time to return what came of them.
+    calls_told: bool,
     ready: Ready<'m>,
     pager: Pager<'m>,
     step: StepTables<'m>,
@@ -316,6 +318,7 @@ impl<'m> Kernel<'m> {
             calls: storage.calls,
             next_call: 1,
             rested_us: 0,
+            calls_told: false,
             ready: Ready::new(storage.links),
             pager,
             step,
@@ -435,6 +438,10 @@ impl<'m> Kernel<'m> {
         self.deliver();
         // Tools begin before the next step does, and work beside it.
         self.look_at_tools(devices.tools);
+        if core::mem::take(&mut self.calls_told) {
+            // What came of a call is returned before the next step is laid out, or its agent would miss that one.
+            return Tick::Pending;
+        }
         match self.pager.go_on(devices.tensor) {
             Poll::Pending => return Tick::Pending,
             Poll::Ready(Err(error)) => return self.page_failed(error),

@@ -54,7 +54,8 @@ impl Kernel<'_> {
         table.get(entry + 1).map_or(end, |next| next.base.min(end)) - table[entry].base
     }
 
-    fn pages_of(&self, index: usize, entry: usize) -> u32 {
+    /// Pages of an entry that the agent's context has come to.
+    pub(super) fn pages_of(&self, index: usize, entry: usize) -> u32 {
         self.tokens_of(index, entry).div_ceil(PAGE_TOKENS as u32)
     }
 

@@ -151,7 +151,9 @@ impl Kernel<'_> {
             self.map_computed(index, round.store);
         }
         if !self.rcb(index).has_work() {
-            self.come_to_rest(index);
+            if !self.awaits_cold(index, round, device)? {
+                self.come_to_rest(index);
+            }
             return Ok(Asked::Nothing);
         }
         let due = self.is_choice_due(index);
@@ -189,13 +191,14 @@ impl Kernel<'_> {
 
     /// Rows of an agent for which the step's tables have room.
     fn step_room(&self, index: usize) -> u32 {
-        let table = self.table(index);
         let (mut pages, mut selected) = (0, 0);
         for entry in self.selected(index) {
-            pages += u32::from(self.pager.slice(table[entry].slice).pages);
+            // A slice may have pages that only others have come to.
+            pages += self.pages_of(index, entry);
             selected += 1;
         }
         // Slices behind its cursor, if it went back.
+        let table = self.table(index);
         let behind = table.len() as u32 - self.rcb(index).cursor.layout.slices.min(table.len() as u32);
         let mapped = selected + behind;
         let pages_left = (self.step.pages.len() - self.step.page_count) as u32;
@@ -321,7 +324,7 @@ impl Kernel<'_> {
 
     /// Tokens that need not be computed if somebody else did: all but the last, whose outcome an agent
     /// that answers needs for itself; and none of a bounded agent, as in [`Kernel::take_equal`].
-    fn skippable(&self, index: usize) -> u32 {
+    pub(super) fn skippable(&self, index: usize) -> u32 {
         let rcb = self.rcb(index);
         if rcb.memory != MemoryMode::Exact {
             return 0;

@@ -6,7 +6,7 @@ use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
 
 use super::Kernel;
 use super::plan::Round;
-use crate::agent::{MemoryMode, State};
+use crate::agent::{MemoryMode, OnEnd, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Placement;
@@ -40,6 +40,7 @@ impl Kernel<'_> {
         round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Room, PageError> {
+        let original = self.original(index);
         let mut next = 0;
         while let Some(mapping) = self.table(index).get(next).copied() {
             self.pager.need(mapping.slice);
@@ -50,10 +51,14 @@ impl Kernel<'_> {
         }
         let (wanted, least) = self.pages_wanted(index, most);
         let made = self.make_room(index, wanted, round, device)?;
-        if !made && self.pager.free() < round.held + least {
-            return Ok(Room::Short(least));
+        if made || self.pager.free() >= round.held + least {
+            return Ok(Room::Made);
         }
-        Ok(Room::Made)
+        if let Some(original) = original {
+            // It may attend to all of page memory, so that nothing else can go for the copy.
+            let _moved = self.send_out(index, original, round, device)?;
+        }
+        Ok(Room::Short(least))
     }
 
     /// Returns the pages that are missing for the first slice that could not be brought in.
@@ -67,12 +72,13 @@ impl Kernel<'_> {
         let mut short = None;
         let mut next = 0;
         while let Some(mapping) = self.table(index).get(next).copied() {
-            next = mapping.next as usize;
+            let entry = core::mem::replace(&mut next, mapping.next as usize);
             let slice = self.pager.slice(mapping.slice);
             if slice.resident() {
                 continue;
             }
-            let pages = u32::from(slice.pages);
+            let own = self.copy_due(index).filter(|&(due, _)| due == entry && !slice.is_cold());
+            let pages = own.map_or(slice.pages.into(), |(_, tokens)| tokens.div_ceil(PAGE_TOKENS as u32));
             if slice.is_cold() {
                 match self.recall_page_in(index, mapping, round, device)? {
                     Move::Done(pages) => brought += pages,
@@ -89,10 +95,10 @@ impl Kernel<'_> {
                 let id = self.rcb(index).id;
                 self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
             }
-            let moved = if self.make_room(index, pages, round, device)? {
-                self.bring_in(mapping.slice, round, device)?
-            } else {
-                Move::NoRoom
+            let moved = match own {
+                _ if !self.make_room(index, pages, round, device)? => Move::NoRoom,
+                Some(own) => self.bring_in_own(index, own, round, device)?,
+                None => self.bring_in(mapping.slice, round, device)?,
             };
             match moved {
                 Move::Done(pages) => brought += pages,
@@ -111,6 +117,39 @@ impl Kernel<'_> {
         Ok(short)
     }
 
+    /// Brings in what a listener's context has in the cold store alone: the message for which it rests finds it
+    /// there, and can send it on. Returns whether more is to come. What page memory has no room for is no reason to
+    /// wait.
+    pub(super) fn awaits_cold(
+        &mut self,
+        index: usize,
+        round: &mut Round<'_>,
+        device: &mut dyn TensorDevice,
+    ) -> Result<bool, PageError> {
+        let rcb = self.rcb(index);
+        let listens = rcb.on_end == OnEnd::Listen && rcb.inbox == 0 && rcb.waits_for.is_empty();
+        if !listens || !self.has_cold(index) {
+            return Ok(false);
+        }
+        for at in 0..self.table(index).len() {
+            let mapping = self.table(index)[at];
+            if !self.pager.slice(mapping.slice).is_cold() {
+                continue;
+            }
+            self.pager.need(mapping.slice);
+            let others = self.pager.loading().is_some_and(|loading| loading != mapping.slice);
+            if others || round.moves == 0 || self.pager.is_paging() {
+                return Ok(true);
+            }
+            match self.recall_page_in(index, mapping, round, device)? {
+                Move::Done(_) => (),
+                Move::NoRoom => return Ok(false),
+                Move::Later => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
     /// Brings a slice in from the cold store, as far as that can be done now.
     fn recall_page_in(
         &mut self,
@@ -119,7 +158,8 @@ impl Kernel<'_> {
         round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
-        if self.pager.loading() != Some(mapping.slice) {
+        let begins = self.pager.loading() != Some(mapping.slice);
+        if begins {
             let pages = u32::from(self.pager.slice(mapping.slice).pages);
             if self.pager.loading().is_some() || !self.make_room(index, pages, round, device)? {
                 return Ok(Move::NoRoom);
@@ -133,11 +173,37 @@ impl Kernel<'_> {
             self.raise(VectorId::PageFault, Some(id), u64::from(mapping.base));
             self.pager.begin_load(mapping.slice, id, self.now_us, self.figures.device_us);
         }
-        match self.receive(device, round.store) {
+        let received = self.receive(device, round.store);
+        if begins {
+            self.tell_ahead(index, &mapping, round.store);
+        }
+        match received {
             Poll::Ready(Ok(true)) => Ok(Move::Done(0)),
             Poll::Ready(Ok(false)) | Poll::Pending => Ok(Move::Later),
             Poll::Ready(Err(error)) => Err(error),
         }
+    }
+
+    /// Brings an agent's own copy of a slice in that is in the arena, where the slice stays for others.
+    fn bring_in_own(
+        &mut self,
+        index: usize,
+        (entry, tokens): (usize, u32),
+        round: &mut Round<'_>,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Move, PageError> {
+        if round.moves == 0 || self.pager.is_paging() {
+            return Ok(Move::Later);
+        }
+        // What is pinned is whole; what is computed anew is not.
+        self.unpin(index, entry);
+        let slice = self.table(index)[entry].slice;
+        let Some((copy, outcome)) = self.pager.page_in_own(slice, tokens as u8, device) else {
+            return Ok(Move::NoRoom);
+        };
+        round.moves -= 1;
+        self.table_mut(index)[entry].slice = copy;
+        moved(outcome)
     }
 
     fn bring_in(
@@ -221,18 +287,34 @@ impl Kernel<'_> {
         Ok(outcome)
     }
 
+    /// The slice in page memory of which an agent's next row needs a copy, unless others need it in this step.
+    fn original(&self, index: usize) -> Option<SliceId> {
+        let (entry, _) = self.copy_due(index)?;
+        let id = self.table(index)[entry].slice;
+        (self.pager.slice(id).resident() && !self.pager.is_needed(id)).then_some(id)
+    }
+
+    /// Whether an agent's next row cannot be written into the slice that it belongs to, because others map that
+    /// too, or may find what is computed of it: the entry, and the tokens that the agent's own slice begins with.
+    fn copy_due(&self, index: usize) -> Option<(usize, u32)> {
+        let at = self.rcb(index).cursor.layout;
+        let entry = (at.slices as usize).checked_sub(1).filter(|_| at.open > 0)?;
+        let slice = self.pager.slice(self.table(index)[entry].slice);
+        let computed = u32::from(slice.computed).saturating_sub(at.open);
+        let skipped = computed.min(self.skippable(index));
+        let shared = slice.refs > 1;
+        let written = computed > skipped && (shared || slice.indexed);
+        (written || shared && slice.sealed.is_none()).then_some((entry, at.open + skipped))
+    }
+
     /// The pages that up to `most` rows of an agent begin, and those without which it has no row.
     fn pages_wanted(&self, index: usize, most: u32) -> (u32, u32) {
         let rcb = self.rcb(index);
         let mut layout = rcb.cursor.layout;
         let log = self.log(index);
         let (mut pages, mut least) = (0, 0);
-        // A slice that others map too, or may find, may have to be copied before it is written.
-        if layout.open > 0 {
-            let slice = self.pager.slice(self.table(index)[layout.slices as usize - 1].slice);
-            if slice.refs > 1 || slice.indexed && u32::from(slice.computed) > layout.open {
-                least = layout.open.div_ceil(PAGE_TOKENS as u32);
-            }
+        if let Some((_, tokens)) = self.copy_due(index) {
+            least = tokens.div_ceil(PAGE_TOKENS as u32);
         }
         let rows = most.min(self.placeable(index)) as usize;
         for (row, &token) in log[layout.tokens as usize..].iter().take(rows).enumerate() {

@@ -104,7 +104,8 @@ impl Kernel<'_> {
         tokens.copy_to(&mut self.tokens[to..]);
         self.calls[place] = None;
         let now_us = self.now_us;
-        let times = CallTimes { align_us: now_us.saturating_sub(call.since_us), ..call.times };
+        let (step_us, align_us) = self.parted(call.since_us);
+        let times = CallTimes { align_us, step_us: call.times.step_us + step_us, ..call.times };
         let rcb = self.rcb_mut(index);
         if !tokens.is_empty() && !rcb.asked {
             rcb.ask();
@@ -175,8 +176,11 @@ impl Kernel<'_> {
 
     fn call_begun(&mut self, place: usize) {
         let now_us = self.now_us;
+        let since_us = self.calls[place].as_ref().expect("it is open").since_us;
+        let (step_us, dispatch_us) = self.parted(since_us);
         let call = self.calls[place].as_mut().expect("it is open");
-        call.times.dispatch_us += now_us.saturating_sub(call.since_us);
+        call.times.step_us += step_us;
+        call.times.dispatch_us += dispatch_us;
         call.since_us = now_us;
         call.progress = Progress::Running { since_us: now_us };
         call.attempts += 1;
@@ -227,22 +231,30 @@ impl Kernel<'_> {
     /// SIG_TOOL_INVOKE, SIG_TOOL_DONE, SIG_TOOL_TIMEOUT: the call of the payload moves on.
     pub(super) fn tool_interrupt(&mut self, posted: &Posted) {
         let Some(place) = self.find_call(CallNumber(posted.payload)) else { return };
-        let (now_us, rested_us) = (self.now_us, self.rested_us);
+        let now_us = self.now_us;
+        let since_us = self.calls[place].as_ref().expect("it was found").since_us;
+        let (step_us, dispatch_us) = self.parted(since_us);
         let call = self.calls[place].as_mut().expect("it was found");
         let Some(agent) = call.agent else { return };
         match call.progress {
             Progress::Invoked => call.progress = Progress::Due { since_us: now_us },
             Progress::Over { outcome, at_us } => {
                 call.progress = Progress::Told { outcome, at_us };
-                let step_us = rested_us.saturating_sub(call.since_us);
                 call.times.step_us += step_us;
-                call.times.dispatch_us += now_us.saturating_sub(call.since_us).saturating_sub(step_us);
+                call.times.dispatch_us += dispatch_us;
                 call.since_us = now_us;
+                self.calls_told = true;
                 let (number, attempts, times) = (call.number.0, call.attempts, call.times);
                 self.emit(Event::ToolOver { agent, number, outcome, attempts, times });
             }
             _ => (),
         }
+    }
+
+    /// The time from a moment to now: what of it went by in a step, which is others' work, and what did not.
+    fn parted(&self, since_us: u64) -> (u64, u64) {
+        let step_us = self.rested_us.saturating_sub(since_us);
+        (step_us, self.now_us.saturating_sub(since_us).saturating_sub(step_us))
     }
 
     fn find_call(&self, number: CallNumber) -> Option<usize> {

@@ -6,7 +6,7 @@
 
 mod agents;
 mod gpu;
-mod peer;
+pub mod peer;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -98,8 +98,7 @@ fn model(program: &Path, options: &Options) -> Result<PathBuf, Failure> {
     if let Some(path) = &options.model {
         return Ok(path.clone());
     }
-    let path = output_of(Command::new(program).arg("model"))?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&path).trim()))
+    crate::model::path(program)
 }
 
 fn turns(

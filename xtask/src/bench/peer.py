@@ -2,6 +2,8 @@
 
     peer.py prepare MODEL FOLDER      make FOLDER/q4_0.gguf and FOLDER/f32.gguf from MODEL
     peer.py version                   the package's version
+    peer.py ask MODEL THREADS FILE TOKENS
+                                      one JSON object: see peer_knowledge.py
     peer.py run MODEL WORK THREADS RUNS
                                       one JSON object: work, threads, samples (tokens per second; ms for
                                       first_token), or figures by name for the works of peer_agents.py
@@ -17,6 +19,7 @@ import sys
 import time
 
 import peer_agents
+import peer_knowledge
 
 WORKS = {
     # contexts, depth, tokens, chunk: as in hosts/desktop/src/bench/mod.rs
@@ -147,6 +150,11 @@ def main():
     quiet()
     if command == "prepare":
         prepare(llama_cpp, *rest)
+    elif command == "ask":
+        model, threads, path, most = rest[0], int(rest[1]), rest[2], int(rest[3])
+        llama_cpp.llama_backend_init()
+        make = lambda contexts, tokens, batch: Context(llama_cpp, model, contexts, tokens, threads, batch)
+        print(json.dumps(peer_knowledge.ask(make, llama_cpp, path, most)))
     else:
         model, work, threads, runs = rest[0], rest[1], int(rest[2]), int(rest[3])
         answer = {"work": work, "threads": threads}

@@ -74,6 +74,17 @@ impl Peer {
         Ok(super::samples(&self.answer(variant, work, threads, runs)?))
     }
 
+    /// Asks the questions of a file that `agentos eval knowledge --json` printed; returns the JSON object.
+    ///
+    /// # Errors
+    /// When the script fails or answers with something else.
+    pub fn ask(&self, variant: &Variant, threads: u32, asked: &Path, tokens: u32) -> Result<Value, Failure> {
+        let mut command = Command::new(&self.python);
+        command.arg(NO_CACHE).arg(&self.script).arg("ask").arg(&variant.model).arg(threads.to_string());
+        command.arg(asked).arg(tokens.to_string());
+        super::json(&mut command)
+    }
+
     /// Runs a work; returns its JSON object.
     ///
     /// # Errors

@@ -250,6 +250,12 @@ impl<S: ColdStore> ColdStore for FaultStore<S> {
         Poll::Ready(Err(self.suffer(fate, StoreError::Missing)))
     }
 
+    fn prefetch(&mut self, key: &StoreKey) {
+        if !self.injected.gone {
+            self.inner.prefetch(key);
+        }
+    }
+
     fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {
         if self.injected.gone {
             return Err(StoreError::Gone);

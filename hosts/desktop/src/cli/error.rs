@@ -11,6 +11,7 @@ use crate::bench::BenchError;
 use crate::calibration::measure::CalibrateError;
 use crate::context::ContextError;
 use crate::device::OpenDeviceError;
+use crate::eval::knowledge::QuestionError;
 use crate::eval::memory::SetupError;
 use crate::eval::memory::retrieval::ExamError;
 use crate::fetch::FetchError;
@@ -132,6 +133,13 @@ pub enum CliError {
     Library(LibraryError),
     /// There is no answer.
     Ask(AskError),
+    /// A file of questions has a line that is none.
+    Questions {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        error: QuestionError,
+    },
     /// A tool cannot be had, or its call came to nothing.
     Tools(String),
     /// The cold store cannot be opened.
@@ -207,6 +215,7 @@ impl std::fmt::Display for CliError {
             CliError::Interrupted => f.write_str("interrupted"),
             CliError::Library(error) => error.fmt(f),
             CliError::Ask(error) => error.fmt(f),
+            CliError::Questions { path, error } => write!(f, "{}, {error}", path.display()),
             CliError::Tools(reason) => f.write_str(reason),
             CliError::Store { path, error } => write!(f, "{}: {error}", path.display()),
             CliError::ReplayWithStore => f.write_str(

@@ -13,7 +13,9 @@ use super::knowledge::{LibraryOptions, Reading};
 use super::load;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::output;
+use crate::calibration::Known;
 use crate::context::Tables;
+use crate::fetch::Environment;
 use crate::fetch::progress::{self, Progress, Quiet};
 use crate::host::StdConsole;
 use crate::knowledge::compute::{self, Computer, Layers};
@@ -118,7 +120,8 @@ impl Ingest {
     fn settings(&self, file: &ModelFile<'_>, reading: &Reading) -> Result<Settings, CliError> {
         let frame = prefix::frame(&reading.chat(), &reading.delimiters).map_err(LibraryError::from)?;
         let (shape, kv) = (file.model.shape, self.kv.kv());
-        let layers = Layers::of(&shape);
+        let known = Known::told(file, &Environment::from_process());
+        let layers = Layers::of(&known.calibration, &shape);
         let limits = compute::limits(&shape, kv, frame.before.len(), Lengths::DEFAULT.most)?;
         let (mut prepared, ()) = load::prepare(file, &limits, &self.compute.device(), || Ok(()))?;
         let mut tables = Tables::new(limits, reading.delimiters.clone());

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use agentos_hal::{KvType, Limits, TensorDevice};
+use agentos_hal::{KvType, ModelShape, TensorDevice};
 use agentos_kernel::layout::Delimiter;
+use agentos_kernel::pool::PagePool;
+use agentos_kernel::sequence::Sequence;
 use clap::Args;
 
 use super::error::CliError;
@@ -69,11 +71,6 @@ impl Reading {
         Ok(Reading { delimiters, template: Template::of(&vocabulary)?, tokenizer, now_s: prompt::now_s() })
     }
 
-    /// Its tokens.
-    pub fn tokens(&self) -> (&Tokenizer, &[Delimiter]) {
-        (&self.tokenizer, &self.delimiters)
-    }
-
     /// Its way of conversing.
     pub fn chat(&self) -> Chat<'_> {
         Chat { template: &self.template, tokenizer: &self.tokenizer, now_s: self.now_s }
@@ -113,14 +110,15 @@ pub fn given(
     let before = shelves.iter().map(|(_, settings, _)| settings.frame.before.len()).max().unwrap_or(0);
     let limits = knowledge::compute::limits(&file.model.shape, kv, before, QUESTION_TOKENS)?;
     let (mut prepared, ()) = load::prepare(file, &limits, &compute.device(), || Ok(()))?;
+    let mut tables = Tables::new(limits, delimiters.to_vec());
+    let (mut sequence, mut pool) = tables.start()?;
     for (index, grant) in granted {
         let prompt = &team.agents[index].prompt;
         let mut found: Vec<(&str, &Settings, Hit<'_>)> = Vec::new();
         for (name, settings, catalogue) in &shelves {
             if grant.collections.iter().any(|granted| granted == name) {
-                let device = prepared.device.tensor_device();
-                let relevance =
-                    relevance(prompt, file, (tokenizer, delimiters), settings, (device, limits, kv))?;
+                let device = (prepared.device.tensor_device(), &file.model.shape, kv);
+                let relevance = relevance(prompt, tokenizer, settings, (&mut sequence, &mut pool), device)?;
                 let hits = catalogue.find(prompt, &relevance, CANDIDATES);
                 found.extend(hits.into_iter().map(|hit| (*name, settings, hit)));
             }
@@ -149,14 +147,13 @@ pub fn given(
     Ok(given)
 }
 
-/// What a question is about, behind the collection's beginning. The device was prepared with these limits, and keeps
-/// nothing of it.
-pub fn relevance(
+/// What a question is about, behind the collection's beginning. A context that has that beginning already keeps it.
+pub fn relevance<'p>(
     question: &str,
-    file: &ModelFile<'_>,
-    (tokenizer, delimiters): (&Tokenizer, &[Delimiter]),
+    tokenizer: &Tokenizer,
     settings: &Settings,
-    (device, limits, kv): (&mut dyn TensorDevice, Limits, KvType),
+    (sequence, pool): (&mut Sequence<'p>, &mut PagePool<'p>),
+    (device, shape, kv): (&mut dyn TensorDevice, &ModelShape, KvType),
 ) -> Result<Relevance, CliError> {
     let mut tokens = tokenizer.encode(question, Special::AsText)?;
     let rest = tokens.len().saturating_sub(QUESTION_TOKENS);
@@ -164,11 +161,8 @@ pub fn relevance(
     if tokens.is_empty() {
         return Err(CliError::EmptyPrompt);
     }
-    let mut tables = Tables::new(limits, delimiters.to_vec());
-    let (mut sequence, mut pool) = tables.start()?;
-    let model = (file.model.shape, kv);
     let before = &settings.frame.before;
-    let mut computer = Computer::new(&mut sequence, &mut pool, device, model, settings.layers(), before);
+    let mut computer = Computer::new(sequence, pool, device, (*shape, kv), settings.layers(), before);
     let row = computer.topic(&tokens).map_err(LibraryError::from)?;
     Ok(Relevance::new(&row, &settings.usual_question))
 }

@@ -4,6 +4,7 @@
 //! for success, 1 for a failure, 2 for a command line that cannot be meant, 130 for an interruption.
 
 mod ask;
+mod asking;
 mod bench;
 mod calibrate;
 mod choose;

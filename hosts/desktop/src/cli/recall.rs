@@ -9,6 +9,7 @@ use super::knowledge::{LibraryOptions, Reading, relevance};
 use super::load;
 use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::output;
+use crate::context::Tables;
 use crate::host::StdConsole;
 use crate::knowledge::catalogue::{Catalogue, Hit};
 use crate::knowledge::compute;
@@ -53,8 +54,10 @@ impl Recall {
         let (shape, kv) = (file.model.shape, self.kv.kv());
         let limits = compute::limits(&shape, kv, settings.frame.before.len(), QUESTION_TOKENS)?;
         let (mut prepared, ()) = load::prepare(&file, &limits, &self.compute.device(), || Ok(()))?;
-        let device = prepared.device.tensor_device();
-        let relevance = relevance(&self.query, &file, reading.tokens(), &settings, (device, limits, kv))?;
+        let mut tables = Tables::new(limits, reading.delimiters.clone());
+        let (mut sequence, mut pool) = tables.start()?;
+        let (context, device) = ((&mut sequence, &mut pool), prepared.device.tensor_device());
+        let relevance = relevance(&self.query, &reading.tokenizer, &settings, context, (device, &shape, kv))?;
         let hits = catalogue.find(&self.query, &relevance, usize::from(self.top));
         let text = if self.json {
             let value = self.as_json(&catalogue, &hits, &library, &settings);
@@ -85,6 +88,8 @@ impl Recall {
             "query": self.query,
             "passages_searched": catalogue.passages().len(),
             "prefix_tokens": settings.frame.before.len(),
+            "topic_layer": settings.topic_layer,
+            "relevance_layer": settings.relevance_layer,
             "rare_words": words,
             "passages": passages,
         })

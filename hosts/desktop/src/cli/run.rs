@@ -22,7 +22,9 @@ use super::prompt;
 use super::store::ColdFile;
 use super::tooling::Toolset;
 use crate::boot::{Boot, KernelBytes};
+use crate::calibration::Known;
 use crate::device::Device;
+use crate::fetch::Environment;
 use crate::fetch::progress::megabytes;
 use crate::heap;
 use crate::host::{self, SystemClock};
@@ -195,9 +197,10 @@ impl Run {
         let library = LibraryOptions::at(team.store.as_ref().map(|store| store.path.as_path()));
         let given = knowledge::given(team, &library, file, (&tokenizer, &delimiters), compute)?;
         let (seed, kv) = (self.replay.unwrap_or(0), self.kv.kv());
+        let calibration = Known::told(file, &Environment::from_process()).calibration;
         let planned = |spoken| -> Result<(Plan, Config), TeamError> {
             let plan = Plan::new(team, &chat, shape.context, seed, (kits.clone(), given.clone()), spoken)?;
-            let config = config(team, &plan, shape, kv)?;
+            let config = config(team, &plan, (shape, kv), calibration.relevance_layer)?;
             Ok((plan, config))
         };
         let spoken = if toolset.hears() { SPOKEN_TOKENS } else { 0 };

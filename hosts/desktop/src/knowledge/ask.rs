@@ -17,6 +17,7 @@ use agentos_kernel::guard::Unguarded;
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::admit::SPARE_PAGES;
 use agentos_kernel::sample::Sampling;
+use agentos_kernel::sched::cost::NO_TARGET;
 use agentos_kernel::system::{Config, Devices, Kernel, Tick};
 use agentos_kernel::tool::NoTools;
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,6 @@ pub struct Question<'q> {
     pub passages: &'q [&'q [u32]],
     /// The question, and what stands behind it.
     pub after: &'q [u32],
-    /// The token of a line's end, which parts passages that are mapped.
-    pub line_end: Option<u32>,
     /// How passages behind the first come into the context.
     pub fidelity: Fidelity,
     /// Tokens of the answer at most.
@@ -69,7 +68,7 @@ pub struct Bounds {
 impl Bounds {
     /// Tokens of the answering agent's context.
     pub fn context(&self) -> u32 {
-        let parts = [self.before, self.passage_tokens, u32::from(self.passages), self.after, self.max_tokens];
+        let parts = [self.before, self.passage_tokens, self.after, self.max_tokens];
         parts.iter().fold(0, |sum: u32, &part| sum.saturating_add(part))
     }
 
@@ -79,12 +78,13 @@ impl Bounds {
         let context = self.context();
         // Those that send passages have the rest of them, each behind the beginning.
         let senders = u32::from(self.passages.saturating_sub(1));
-        let sent = self.passage_tokens + senders * (self.before + 1);
+        let sent = self.passage_tokens + senders * self.before;
         let pages = limits.worst_pages(context) + limits.worst_pages(sent) + senders + SPARE_PAGES;
         let slices = limits.worst_slices(context) + limits.worst_slices(sent) + senders;
         let config = Config::new(self.passages.max(1), context, pages, 0);
         // All slices may be in the store alone at first.
-        Config { kv, cold_slices: slices, ..config }.checked()
+        // One conversation: nobody waits for a step of another's.
+        Config { kv, cold_slices: slices, step_target_us: NO_TARGET, ..config }.checked()
     }
 }
 
@@ -101,7 +101,13 @@ pub struct Answered {
     pub relocated_tokens: u64,
     /// Tokens of the answer.
     pub answer_tokens: u32,
-    /// From the question to the first token, in microseconds.
+    /// Slices that came from the library.
+    pub loads: u64,
+    /// Half of them were there so soon after they were needed, in microseconds.
+    pub load_us: u64,
+    /// From the question to when all passages that are sent were in page memory; 0 where none is sent.
+    pub mapped_us: u64,
+    /// From the question to the first token.
     pub first_us: u64,
     /// From the question to the last token.
     pub last_us: u64,
@@ -140,9 +146,14 @@ impl From<CallError> for AskError {
 }
 
 impl Question<'_> {
-    /// Tokens of the prompt, with the line ends that part passages.
+    /// The tokens of the prompt.
+    pub fn prompt(&self) -> Vec<u32> {
+        [&[self.before][..], self.passages, &[self.after][..]].concat().concat()
+    }
+
+    /// How many those are.
     fn prompt_tokens(&self) -> u32 {
-        let passages: usize = self.passages.iter().map(|passage| passage.len() + 1).sum();
+        let passages: usize = self.passages.iter().map(|passage| passage.len()).sum();
         u32::try_from(self.before.len() + passages + self.after.len()).unwrap_or(u32::MAX)
     }
 
@@ -160,7 +171,7 @@ impl Question<'_> {
     }
 
     fn sender_context(&self, passage: &[u32]) -> u32 {
-        (self.before.len() + passage.len() + 1) as u32
+        (self.before.len() + passage.len()) as u32
     }
 
     fn spec(&self, context: u32, tokens: u32, on_end: OnEnd) -> Spec {
@@ -205,11 +216,18 @@ impl Answerer<'_, '_> {
     pub fn answer(&mut self, question: &Question<'_>, on_token: OnToken<'_>) -> Result<Answered, AskError> {
         let began_us = self.clock.now().micros;
         let is_whole = question.sent().is_empty();
-        let agent = if is_whole { self.ask_whole(question)? } else { self.ask_in_parts(question)? };
+        let (agent, mapped_us) = if is_whole {
+            (self.ask_whole(question)?, began_us)
+        } else {
+            (self.ask_in_parts(question)?, self.clock.now().micros)
+        };
         let mut answered = self.listen(agent, began_us, on_token)?;
         let metrics = |kernel: &Kernel<'_>| kernel.agents().map(|rcb| rcb.metrics.rows).sum::<u64>();
         answered.prompt_tokens = question.prompt_tokens();
         answered.computed_tokens = metrics(&self.kernel).saturating_sub(u64::from(answered.answer_tokens));
+        answered.mapped_us = mapped_us.saturating_sub(began_us);
+        answered.loads = self.kernel.figures().store.loaded;
+        answered.load_us = self.kernel.load_latencies().quantile_us(0.5).unwrap_or(0);
         answered.exact_tokens = self.kernel.figures().store.loaded_tokens;
         let relocated = self.kernel.agents().find(|rcb| rcb.id == agent);
         answered.relocated_tokens = relocated.map_or(0, |rcb| rcb.metrics.relocated);
@@ -218,8 +236,7 @@ impl Answerer<'_, '_> {
 
     /// One agent with all of it.
     fn ask_whole(&mut self, question: &Question<'_>) -> Result<AgentId, AskError> {
-        let prompt = [&[question.before][..], question.passages, &[question.after][..]].concat().concat();
-        self.spawn(question.spec(question.context(), question.max_tokens, OnEnd::Stop), &prompt)
+        self.spawn(question.spec(question.context(), question.max_tokens, OnEnd::Stop), &question.prompt())
     }
 
     /// One agent with the first passage, which others send theirs.
@@ -231,32 +248,25 @@ impl Answerer<'_, '_> {
         let mut senders = Vec::new();
         for passage in question.sent() {
             let spec = question.spec(question.sender_context(passage), 0, OnEnd::Listen);
-            // Only who has a row to compute has its slices brought in: one more token is that.
-            let more = question.line_end.or(question.after.first().copied());
-            senders.push(self.spawn(spec, &[before, passage, more.as_slice()].concat())?);
+            senders.push(self.spawn(spec, &[before, passage].concat())?);
         }
         self.until_all_rest()?;
-        let parted = bytes_of(question.line_end.as_slice());
+        // Nobody says anything before the question is there.
+        let budget = Budget { turn_tokens: question.max_tokens, ..Budget::UNBOUNDED };
+        self.call(&Call::SetBudget(agent, budget))?;
         let asked = bytes_of(question.after);
+        // All in one go: they are mapped one behind another, and then the question is computed.
         for (number, (sender, passage)) in senders.iter().zip(question.sent()).enumerate() {
             let is_last = number + 1 == senders.len();
-            if is_last {
-                // Nobody says anything before the question is there.
-                let budget = Budget { turn_tokens: question.max_tokens, ..Budget::UNBOUNDED };
-                self.call(&Call::SetBudget(agent, budget))?;
-            }
             let forward = Forward {
                 from: *sender,
                 start: before.len() as u32,
                 end: (before.len() + passage.len()) as u32,
                 to: agent,
                 before: Tokens(&[]),
-                after: Tokens(if is_last { &asked } else { &parted }),
+                after: Tokens(if is_last { &asked } else { &[] }),
             };
             self.call(&Call::Forward(forward))?;
-            if !is_last {
-                self.until_all_rest()?;
-            }
         }
         Ok(agent)
     }

@@ -88,14 +88,14 @@ impl Catalogue {
         for passage in &passages {
             for slice in 0..passage.slices.len() {
                 match places.get(&(passage.id, slice as u8)) {
-                    Some(&row) => numbers.extend(schemas.hidden.row(row).iter().copied().map(f16::to_f32)),
+                    Some(&row) => numbers.extend_from_slice(schemas.hidden.row(row)),
                     // Somebody changed the collection between two looks: it is found by its words.
-                    None => numbers.extend(std::iter::repeat_n(0.0, width)),
+                    None => numbers.extend(std::iter::repeat_n(f16::ZERO, width)),
                 }
             }
         }
         let words = Words::of(passages.iter().map(|passage| passage.text.as_str()));
-        Ok(Catalogue { passages, rows: Rows::new(numbers, width), words })
+        Ok(Catalogue { passages, rows: Rows::new(&numbers, width), words })
     }
 
     /// The passages that a question is about, the best first: at most so many.

@@ -22,10 +22,12 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Those of a model that nobody has calibrated.
-    pub fn of(shape: &ModelShape) -> Layers {
-        let Calibration { relevance_layer, slicing_layer, .. } = Calibration::default_for(shape);
-        Layers { relevance: relevance_layer, topic: slicing_layer }
+    /// Those of a model that this is known of.
+    pub fn of(calibration: &Calibration, shape: &ModelShape) -> Layers {
+        // A calibration's slicing layer is where topics turn most; what passages are about was measured in the usual
+        // one, and nobody has shown that it is found as well in the other.
+        let topic = Calibration::default_for(shape).slicing_layer;
+        Layers { relevance: calibration.relevance_layer, topic }
     }
 }
 
@@ -145,7 +147,9 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
 
     /// Takes the context back to the end of the beginning, which is computed if it is not there.
     fn go_back(&mut self) -> Result<(), ComputeError> {
-        let kept = self.sequence.rewind(self.before.len() as u32, self.pool) as usize;
+        let is_there = self.sequence.tokens().starts_with(&self.before);
+        let kept = if is_there { self.before.len() as u32 } else { 0 };
+        let kept = self.sequence.rewind(kept, self.pool) as usize;
         if kept < self.before.len() {
             self.sequence.push(&self.before, self.pool)?;
             compute_with(self.sequence, self.device, &Ask::default(), &mut |_, _| ())?;

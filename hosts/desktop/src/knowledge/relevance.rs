@@ -5,30 +5,39 @@
 //! keys, which find slices within one context, do not find them across contexts: computed behind different texts,
 //! the right one of 831 passages was first for none of 58 questions (cosine 19).
 
+use agentos_store::VectorIndex;
+use agentos_store::scan::{self, Exact};
+use half::f16;
+
 /// What a question is about.
 #[derive(Clone, Debug)]
 pub struct Relevance {
     /// The difference from other questions, of length 1.
-    question: Vec<f64>,
+    question: Vec<f32>,
 }
 
-/// The hidden rows of a collection's slices, all of one length.
-#[derive(Clone, Debug, Default)]
+/// What a collection's slices are about: hidden rows, all of one length.
 pub struct Rows {
-    numbers: Vec<f32>,
-    width: usize,
-    mean: Vec<f64>,
+    /// Their differences from their mean, each of length 1: products with a question are cosines.
+    index: Exact,
 }
 
 impl Rows {
     /// Rows of `width` numbers, one behind another.
-    pub fn new(numbers: Vec<f32>, width: usize) -> Rows {
+    pub fn new(numbers: &[f16], width: usize) -> Rows {
+        let mut index = scan::Rows::new(width);
+        let rows = numbers.chunks_exact(width.max(1));
         let mut mean = vec![0.0; width];
-        let count = numbers.len().checked_div(width).unwrap_or(0).max(1) as f64;
-        for row in numbers.chunks_exact(width.max(1)) {
-            mean.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x) / count);
+        let count = rows.len().max(1) as f64;
+        for row in rows.clone() {
+            mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x.to_f64() / count);
         }
-        Rows { numbers, width, mean }
+        for row in rows {
+            let own = direction(row.iter().zip(&mean).map(|(x, mean)| x.to_f64() - mean).collect());
+            let own: Vec<f16> = own.into_iter().map(f16::from_f64).collect();
+            assert!(index.push(&own), "a row has the width of its index");
+        }
+        Rows { index: Exact::new(index) }
     }
 }
 
@@ -36,28 +45,26 @@ impl Relevance {
     /// That of a question with this pooled hidden row; `usual` is the mean of such rows over questions about
     /// anything.
     pub fn new(row: &[f32], usual: &[f32]) -> Relevance {
-        let mut question: Vec<f64> =
-            row.iter().zip(usual).map(|(&x, &usual)| f64::from(x) - f64::from(usual)).collect();
-        let length = length(&question);
-        question.iter_mut().for_each(|x| *x /= length);
-        Relevance { question }
+        let own = row.iter().zip(usual).map(|(&x, &usual)| f64::from(x) - f64::from(usual)).collect();
+        Relevance { question: direction(own).into_iter().map(|x| x as f32).collect() }
     }
 
     /// How alike each slice is to the question: from -1 to 1. Rows of another width are not alike at all.
     pub fn of(&self, rows: &Rows) -> Vec<f64> {
-        let slices = rows.numbers.chunks_exact(rows.width.max(1));
-        if self.question.len() != rows.width {
-            return vec![0.0; slices.len()];
+        let mut alike = vec![0.0; rows.index.len()];
+        if self.question.len() == rows.index.width() {
+            let tell = |row: u32, cosine: f32| alike[row as usize] = f64::from(cosine).clamp(-1.0, 1.0);
+            rows.index.scores(&self.question, tell);
         }
-        let mut difference = vec![0.0; rows.width];
-        let cosine = |row: &[f32]| {
-            let own = row.iter().zip(&rows.mean).map(|(&x, mean)| f64::from(x) - mean);
-            difference.iter_mut().zip(own).for_each(|(place, own)| *place = own);
-            let product: f64 = difference.iter().zip(&self.question).map(|(a, b)| a * b).sum();
-            product / length(&difference)
-        };
-        slices.map(cosine).collect()
+        alike
     }
+}
+
+/// A vector of length 1 in the direction of this one; of nothing, nothing.
+fn direction(mut vector: Vec<f64>) -> Vec<f64> {
+    let length = length(&vector);
+    vector.iter_mut().for_each(|x| *x /= length);
+    vector
 }
 
 /// The length of a vector; never so small that dividing by it gives no number.
@@ -69,20 +76,36 @@ fn length(vector: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    fn rows(numbers: &[f32], width: usize) -> Rows {
+        let numbers: Vec<f16> = numbers.iter().copied().map(f16::from_f32).collect();
+        Rows::new(&numbers, width)
+    }
+
     #[test]
     fn what_all_have_in_common_does_not_count() {
         // All rows have a large first number; they differ in the others.
-        let rows = Rows::new(vec![9.0, 1.0, 0.0, 9.0, 0.0, 1.0, 9.0, -1.0, -1.0], 3);
+        let rows = rows(&[9.0, 1.0, 0.0, 9.0, 0.0, 1.0, 9.0, -1.0, -1.0], 3);
         let alike = Relevance::new(&[5.0, 2.0, 0.0], &[5.0, 0.0, 0.0]).of(&rows);
         assert!(alike[0] > 0.9 && alike[0] > alike[1] && alike[1] > alike[2], "{alike:?}");
         assert!(alike.iter().all(|cosine| (-1.0..=1.0).contains(cosine)));
     }
 
     #[test]
+    fn likeness_is_the_cosine_of_differences() {
+        // The mean is (100, 0): what is left are (0, 1), (0, -1), (3, 4) and (-3, -4).
+        let rows = rows(&[100.0, 1.0, 100.0, -1.0, 103.0, 4.0, 97.0, -4.0], 2);
+        let alike = Relevance::new(&[0.0, 7.0], &[0.0, 0.0]).of(&rows);
+        for (found, expected) in alike.iter().zip([1.0, -1.0, 0.8, -0.8]) {
+            assert!((found - expected).abs() < 1e-3, "{alike:?}");
+        }
+        assert_eq!(alike.len(), 4);
+    }
+
+    #[test]
     fn nothing_is_no_division_by_nothing() {
-        let rows = Rows::new(vec![1.0, 1.0, 1.0, 1.0], 2);
-        assert_eq!(Relevance::new(&[2.0, 2.0], &[2.0, 2.0]).of(&rows), [0.0, 0.0]);
-        assert_eq!(Relevance::new(&[2.0], &[1.0]).of(&rows), [0.0, 0.0]);
-        assert_eq!(Relevance::new(&[], &[]).of(&Rows::default()), Vec::<f64>::new());
+        let same = rows(&[1.0, 1.0, 1.0, 1.0], 2);
+        assert_eq!(Relevance::new(&[2.0, 2.0], &[2.0, 2.0]).of(&same), [0.0, 0.0]);
+        assert_eq!(Relevance::new(&[2.0], &[1.0]).of(&same), [0.0, 0.0]);
+        assert_eq!(Relevance::new(&[], &[]).of(&rows(&[], 0)), Vec::<f64>::new());
     }
 }

@@ -104,11 +104,12 @@ fn decode_run<'e>(encoded: &'e [u8], elements: &mut [f32]) -> &'e [u8] {
     let (least, step) = (half(0), half(2));
     // A step that was rounded up may lead beyond what half precision holds.
     let element = |code: u8| (least + step * f32::from(code)).clamp(-65_504.0, 65_504.0);
-    for (pair, byte) in elements.chunks_mut(2).zip(&run[RANGE_BYTES..]) {
-        pair[0] = element(byte & 15);
-        if let Some(second) = pair.get_mut(1) {
-            *second = element(byte >> 4);
-        }
+    let (pairs, last) = elements.as_chunks_mut();
+    for ([first, second], byte) in pairs.iter_mut().zip(&run[RANGE_BYTES..]) {
+        (*first, *second) = (element(byte & 15), element(byte >> 4));
+    }
+    for (last, byte) in last.iter_mut().zip(run.last()) {
+        *last = element(byte & 15);
     }
     rest
 }
@@ -164,15 +165,21 @@ impl<'p> Halves<'p> {
     fn write(&mut self, images: &mut [u8], head: usize) {
         let head_dim = self.packing.head_dim;
         for (page, first, count) in self.pages() {
-            self.half.fill(0.0);
-            for (dim, keys) in self.half.chunks_exact_mut(PAGE_TOKENS).enumerate() {
-                keys[..count].copy_from_slice(&self.keys[dim * self.tokens + first..][..count]);
+            let rows = self.keys.chunks_exact(self.tokens);
+            for (to, from) in self.half.as_chunks_mut::<PAGE_TOKENS>().0.iter_mut().zip(rows) {
+                match from[first..].first_chunk() {
+                    Some(whole) => *to = *whole,
+                    None => {
+                        to[..count].copy_from_slice(&from[first..]);
+                        to[count..].fill(0.0);
+                    }
+                }
             }
             let place = self.place(page, head, 0);
             self.narrow(&mut images[place]);
-            self.half.fill(0.0);
-            let values = &self.values[first * head_dim..][..count * head_dim];
-            self.half[..count * head_dim].copy_from_slice(values);
+            let (kept, vacant) = self.half.split_at_mut(count * head_dim);
+            kept.copy_from_slice(&self.values[first * head_dim..][..count * head_dim]);
+            vacant.fill(0.0);
             let place = self.place(page, head, 1);
             self.narrow(&mut images[place]);
         }
@@ -181,14 +188,14 @@ impl<'p> Halves<'p> {
     fn widen(&mut self, bytes: &[u8]) {
         match self.packing.kv {
             KvType::F16 => {
-                for (narrow, bytes) in self.narrow.iter_mut().zip(bytes.chunks_exact(2)) {
-                    *narrow = f16::from_le_bytes([bytes[0], bytes[1]]);
+                for (narrow, &bytes) in self.narrow.iter_mut().zip(bytes.as_chunks().0) {
+                    *narrow = f16::from_le_bytes(bytes);
                 }
                 self.narrow.convert_to_f32_slice(&mut self.half);
             }
             KvType::F32 => {
-                for (wide, bytes) in self.half.iter_mut().zip(bytes.chunks_exact(4)) {
-                    *wide = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                for (wide, &bytes) in self.half.iter_mut().zip(bytes.as_chunks().0) {
+                    *wide = f32::from_le_bytes(bytes);
                 }
             }
         }
@@ -198,13 +205,13 @@ impl<'p> Halves<'p> {
         match self.packing.kv {
             KvType::F16 => {
                 self.narrow.convert_from_f32_slice(&self.half);
-                for (narrow, bytes) in self.narrow.iter().zip(bytes.chunks_exact_mut(2)) {
-                    bytes.copy_from_slice(&narrow.to_le_bytes());
+                for (narrow, bytes) in self.narrow.iter().zip(bytes.as_chunks_mut().0) {
+                    *bytes = narrow.to_le_bytes();
                 }
             }
             KvType::F32 => {
-                for (wide, bytes) in self.half.iter().zip(bytes.chunks_exact_mut(4)) {
-                    bytes.copy_from_slice(&wide.to_le_bytes());
+                for (wide, bytes) in self.half.iter().zip(bytes.as_chunks_mut().0) {
+                    *bytes = wide.to_le_bytes();
                 }
             }
         }

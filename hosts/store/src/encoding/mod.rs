@@ -5,6 +5,7 @@ pub mod k4v4;
 use agentos_hal::{Entry, StoreKey};
 use agentos_kernel::memory::pack::Packing;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 /// How the page images of a slice are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,11 +73,13 @@ impl Encoding {
     }
 }
 
-/// The hash of an encoded slice and of all that says how to read it.
-pub fn checksum(key: &StoreKey, entry: Entry, encoding: Encoding, encoded: &[u8]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
+/// The checksum (XXH3, 128 bits) of an encoded slice and of all that says how to read it. It tells what a disk or a crash
+/// made of it. Whoever can write the file could make any checksum, so a hash that nobody can forge would only be
+/// slower: reading a slice spent more time on that than on all else.
+pub fn checksum(key: &StoreKey, entry: Entry, encoding: Encoding, encoded: &[u8]) -> [u8; 16] {
+    let mut hasher = Xxh3::new();
     hasher.update(&key.0);
     hasher.update(&[entry.pages, entry.tokens, entry.exact.into(), encoding as u8]);
     hasher.update(encoded);
-    *hasher.finalize().as_bytes()
+    hasher.digest128().to_le_bytes()
 }

@@ -8,9 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::common::documents::{collection, draft};
-use crate::common::{KIND, Random, entry, hand_over, image, key, options, place, wait};
-use agentos_hal::{ColdStore, Entry};
-use agentos_store::Store;
+use crate::common::{KIND, Random, entry, hand_over, image, is_whole, key, options, place, put, wait};
+use agentos_hal::{ColdStore, Entry, StoreError};
+use agentos_store::medium::{Access, Backend, FileMedium, Medium};
+use agentos_store::{OpenError, Store};
 
 /// Names the store to the program that is killed.
 const STORE: &str = "AGENTOS_STORE_TO_BE_KILLED";
@@ -117,6 +118,61 @@ fn killed_a_hundred_times_it_has_all_that_it_told() {
     // A slow machine does less before it is killed, but never nothing.
     let (slices, documents) = (all.slices.len(), all.documents.len());
     assert!(slices > 100 && documents > 10, "{slices} slices and {documents} documents were told");
+}
+
+/// As a kill leaves it: a copy of the file under a store that still writes.
+fn cut_off(path: &Path) -> std::path::PathBuf {
+    let mut store = Store::open(path, KIND, options()).unwrap();
+    for number in 0..4 {
+        put(&mut store, number).unwrap();
+    }
+    let copy = path.with_extension("copy");
+    std::fs::copy(path, &copy).unwrap();
+    copy
+}
+
+#[test]
+fn who_only_reads_puts_in_order_what_a_kill_left() {
+    let (_folder, path) = place();
+    let copy = cut_off(&path);
+    for _ in 0..2 {
+        let mut reader = Store::open_read_only(&copy, KIND).unwrap();
+        assert!((0..4).all(|number| is_whole(&mut reader, number) == Ok(true)));
+        assert_eq!(reader.delete(&key(1)), Err(StoreError::ReadOnly));
+    }
+    assert_eq!(Store::open(&copy, KIND, options()).unwrap().stats().slices, 4);
+}
+
+/// A file that this program may read, and not write.
+struct NotMine(FileMedium);
+
+impl Medium for NotMine {
+    fn open(&self, access: Access) -> std::io::Result<Backend> {
+        match access {
+            Access::Read => self.0.open(access),
+            Access::Write => Err(std::io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    fn available(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn what_a_kill_left_and_nobody_may_write_is_refused_with_the_reason() {
+    let (_folder, path) = place();
+    let copy = cut_off(&path);
+    let bytes = std::fs::read(&copy).unwrap();
+    let error = Store::open_read_only_on(Box::new(NotMine(FileMedium::new(&copy))), KIND).err().unwrap();
+    let OpenError::Unrepaired(why) = &error else { panic!("{error}") };
+    assert!(matches!(why.as_ref(), OpenError::Io(_)), "{error}");
+    assert!(error.to_string().contains("cannot be put in order"), "{error}");
+    assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+    // Once somebody who may has done so, it can be read.
+    drop(Store::open(&copy, KIND, options()).unwrap());
+    let mut reader = Store::open_read_only_on(Box::new(NotMine(FileMedium::new(&copy))), KIND).unwrap();
+    assert_eq!(is_whole(&mut reader, 1), Ok(true));
 }
 
 fn is_right(store: &mut Store, number: u64, entry: Entry) {

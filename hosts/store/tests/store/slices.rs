@@ -32,6 +32,41 @@ fn slices_come_back_bit_for_bit_also_after_closing() {
 }
 
 #[test]
+fn what_is_told_ahead_is_read_before_it_is_fetched_and_no_more_than_fits() {
+    let (_folder, path) = place();
+    let mut store = Store::open(&path, KIND, options()).unwrap();
+    for number in 0..20 {
+        put(&mut store, number).unwrap();
+    }
+    // Of a slice that is not there nothing is read, and of one that is told twice nothing more.
+    for number in [30, 0, 1, 0, 1] {
+        store.prefetch(&key(number));
+    }
+    while store.stats().read < 2 {
+        std::thread::yield_now();
+    }
+    for number in 0..2 {
+        for page in 0..entry(number).pages {
+            let mut found = vec![0; PACKING.image_bytes()];
+            // The thread that reads counts before it answers.
+            while store.get(&key(number), page, &mut found).is_pending() {}
+            assert_eq!(found, image(number, page));
+        }
+    }
+    assert_eq!(store.stats().read, 2);
+    // However much is told, not more is kept than what can be fetched page by page.
+    for _ in 0..50 {
+        (0..20).for_each(|number| store.prefetch(&key(number)));
+        std::thread::yield_now();
+    }
+    let told = store.stats().read;
+    assert!(told <= 2 + 4, "{told} slices were read");
+    for number in (0..20).rev() {
+        assert_eq!(is_whole(&mut store, number), Ok(true), "slice {number}");
+    }
+}
+
+#[test]
 fn what_is_deleted_is_gone_and_stays_gone() {
     let (_folder, path) = place();
     let mut store = Store::open(&path, KIND, options()).unwrap();

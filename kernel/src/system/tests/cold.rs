@@ -55,6 +55,18 @@ fn stored_tokens(store: &FakeStore, prompt: &[u32]) -> u32 {
 }
 
 #[test]
+fn the_store_is_told_ahead_what_comes_next() {
+    let prompt = prompt(3, 150);
+    let mut rig = with_store(COLD, filled(3, 150));
+    rig.spawn(&spec(1, 20), &prompt);
+    rig.run();
+    assert_eq!(rig.texts[&1], alone(&spec(1, 20), &prompt));
+    let fetched = &rig.store.fetched;
+    assert!(fetched.len() > 6, "{} slices", fetched.len());
+    assert_eq!(rig.store.ahead, fetched[1..], "all but the first, in order");
+}
+
+#[test]
 fn what_one_system_computed_the_next_one_finds() {
     let prompt = prompt(3, 150);
     let mut first = with_store(COLD, FakeStore::default());

@@ -438,3 +438,52 @@ fn whoever_waits_to_be_admitted_is_not_overtaken() {
     rig.run();
     assert_eq!(rig.texts[&60], alone(&long(60, Priority::NORMAL), &prompt(60, 20)));
 }
+
+/// A system in which one bounded agent's quota is all of page memory and all that a step can name, and its fork with
+/// the same quota; what was said when it was forked, and whether page memory was full.
+fn forked(ticks: u32) -> Option<(Rig, Vec<u32>, bool)> {
+    let mut rig = Rig::new(Config { l1_pages: 24, segment_pages: 24, rows: 8, ..CONFIG }.checked());
+    let parent = rig.spawn(&bounded(1), &prompt(4, 150));
+    rig.ticks(ticks);
+    let told = rig.kernel.tokens(parent).to_vec();
+    let full = rig.kernel.pager.free() == 0;
+    rig.call(&Call::Fork(parent, bounded(2))).ok()?;
+    Some((rig, told, full))
+}
+
+/// Each waited for ever for a page for its own copy of the slice that they both were to write.
+#[test]
+fn who_attends_to_all_of_page_memory_copies_what_it_shares_all_the_same() {
+    let expected = alone(&bounded(1), &prompt(4, 150));
+    let mut met = 0;
+    for ticks in (40..110).step_by(3) {
+        let Some((mut rig, told, full)) = forked(ticks) else { continue };
+        met += u32::from(full);
+        // The device takes its time with some of the pages.
+        rig.device.copies.extend((0..ticks % 7).map(|n| (n % 2 > 0).then_some(PageError::Busy)));
+        rig.run();
+        let own = alone(&bounded(2), &told);
+        assert_eq!((&rig.texts[&1], &rig.texts[&2]), (&expected, &own), "{ticks}");
+    }
+    assert!(met > 3, "page memory was full {met} times");
+}
+
+#[test]
+fn whoever_goes_while_its_copy_comes_in_leaves_nothing_behind() {
+    let expected = alone(&bounded(1), &prompt(4, 150));
+    for (ticks, late) in (40..110).step_by(10).flat_map(|ticks| (0..12).map(move |late| (ticks, late))) {
+        for killed in 1..3 {
+            let Some((mut rig, told, _)) = forked(ticks) else { continue };
+            for _ in 0..late {
+                let _ = rig.tick();
+                rig.device.copies.push_back(None);
+            }
+            let gone = rig.kernel.agents().find(|rcb| rcb.tag == killed).unwrap().id;
+            let _ = rig.call(&Call::Kill(gone));
+            rig.run();
+            let left = 3 - killed;
+            let own = if left == 1 { expected.clone() } else { alone(&bounded(2), &told) };
+            assert_eq!(rig.texts[&left], own, "{ticks} {late} {killed}");
+        }
+    }
+}

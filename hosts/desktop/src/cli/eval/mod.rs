@@ -1,5 +1,6 @@
 //! `agentos eval`: how well the program does what it promises, beside what it is compared with.
 
+mod knowledge;
 mod memory;
 mod slicing;
 
@@ -11,6 +12,8 @@ use super::options::ComputeOptions;
 /// `agentos eval`.
 #[derive(Debug, Subcommand)]
 pub enum Eval {
+    /// How soon and how well questions about a collection are answered
+    Knowledge(knowledge::KnowledgeEval),
     /// What bounded memory costs
     #[command(subcommand)]
     Memory(memory::MemoryEval),
@@ -21,6 +24,7 @@ pub enum Eval {
 impl Eval {
     pub fn run(&self) -> Result<(), CliError> {
         match self {
+            Eval::Knowledge(eval) => eval.run(),
             Eval::Memory(eval) => eval.run(),
             Eval::Slicing(eval) => eval.run(),
         }
@@ -29,6 +33,7 @@ impl Eval {
     /// Which device computes.
     pub fn compute(&self) -> &ComputeOptions {
         match self {
+            Eval::Knowledge(eval) => &eval.compute,
             Eval::Memory(eval) => eval.compute(),
             Eval::Slicing(eval) => &eval.compute,
         }

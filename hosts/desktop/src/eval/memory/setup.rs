@@ -29,6 +29,13 @@ pub enum SetupError {
         /// Tokens that there are.
         found: u32,
     },
+    /// The model has no such layer.
+    Layer {
+        /// The layer.
+        layer: u32,
+        /// Layers of the model.
+        layers: u32,
+    },
     /// There are neither as many quotas as lengths, nor one.
     Quotas {
         /// Quotas.
@@ -52,6 +59,9 @@ impl std::fmt::Display for SetupError {
                 "the files have {found} tokens, and {tokens} are needed; longer or more files, or fewer --tokens, \
                  would do"
             ),
+            SetupError::Layer { layer, layers } => {
+                write!(f, "--layer {layer}: the model has {layers} layers; 0 to {} would fit", layers - 1)
+            }
             SetupError::Quotas { quotas, lengths } => write!(
                 f,
                 "--l1 has {quotas} numbers and --tokens {lengths}; as many, or one for all, would fit"

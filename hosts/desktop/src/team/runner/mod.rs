@@ -31,5 +31,5 @@ pub use plan::{Kit, Plan, Planned};
 pub use roster::{Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner, Stop, Tooling};
 pub use save::Saving;
-pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config, relevance_layer};
+pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};
 pub use spoken::SPOKEN_TOKENS;

@@ -9,7 +9,6 @@ use agentos_kernel::system::Config;
 use agentos_kernel::system::config::MOST_MASKS;
 
 use super::plan::Plan;
-use crate::calibration::Calibration;
 use crate::team::{Memory, Problem, Team, TeamError};
 
 /// Page memory where the file does not say: as much as all agents need at once, and no more than this
@@ -29,11 +28,16 @@ const COLD_SLICES: u32 = 4096;
 /// Candidates per row where no agent asks for more: sampling never looks beyond them.
 const CANDIDATES: u32 = 64;
 
-/// The sizes of a kernel for a team.
+/// The sizes of a kernel for a team. Its bounded agents are paged by the attention of this layer.
 ///
 /// # Errors
 /// [`Problem::Unfit`]: an agent would not fit even alone.
-pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Result<Config, TeamError> {
+pub fn config(
+    team: &Team,
+    plan: &Plan,
+    (shape, kv): (&ModelShape, KvType),
+    relevance_layer: u32,
+) -> Result<Config, TeamError> {
     let demands: Vec<Demand> = plan.agents.iter().map(|agent| demand(&agent.spec)).collect();
     let page_bytes = image_bytes(shape, kv) as u64;
     let tiers = tiers(team.memory, &demands, page_bytes);
@@ -49,7 +53,7 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
     let longest = if bounded { longest } else { longest.min(plan.model_context) };
     let pins = plan.agents.iter().map(|agent| agent.spec.budget.pinned_pages).sum();
     let sizes = sizes(demands.len() as u16, longest, tiers, pins, kv);
-    let sizes = if bounded { sizes.with_relevance(shape, relevance_layer(shape)) } else { sizes };
+    let sizes = if bounded { sizes.with_relevance(shape, relevance_layer) } else { sizes };
     // Agents do not send to each other: answers go from one to the other as openings.
     let inbox = plan.spoken.max(1);
     let (step_ms, quantum) = (team.schedule.step_ms, team.schedule.quantum);
@@ -75,11 +79,6 @@ pub fn config(team: &Team, plan: &Plan, shape: &ModelShape, kv: KvType) -> Resul
         ..sizes
     }
     .checked())
-}
-
-/// The layer whose attention tells which slices are relevant, of a model that nobody calibrated.
-pub fn relevance_layer(shape: &ModelShape) -> u32 {
-    Calibration::default_for(shape).relevance_layer
 }
 
 /// The sizes of a kernel for a team of so many agents whose file says nothing of memory, with contexts of

@@ -133,14 +133,23 @@ pub struct Coming {
     aligned: Receiver<Aligned>,
 }
 
+/// Bytes of an output that are aligned at once: waking a thread for so few takes longer, while all processors compute.
+const SHORT_BYTES: usize = 2048;
+
 impl Coming {
-    /// Has an output aligned by a crew.
+    /// Has an output aligned by a crew, or a short one here and now.
     pub fn begin(terms: Terms, outcome: CallOutcome, output: Vec<u8>, crew: &Crew) -> Coming {
         let (done, aligned) = channel();
-        crew.give(move || {
+        let is_short = output.len() <= SHORT_BYTES;
+        let job = move || {
             // Nobody waits for it any more: then it is for nobody.
             let _ = done.send(terms.align(outcome, &output));
-        });
+        };
+        if is_short {
+            Crew::default().give(job)
+        } else {
+            crew.give(job)
+        }
         Coming { outcome, aligned }
     }
 

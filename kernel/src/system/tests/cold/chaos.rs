@@ -214,15 +214,16 @@ fn what_is_sent_waits_for_what_is_cold() {
     let roomy = |cold_slices| Config { cold_slices, ..Config::new(8, 300, 200, 100) };
     let listener = Spec { on_end: OnEnd::Listen, receive: Receive::Mapped, context: 300, ..spec(2, 8) };
     let silent = Budget { turn_tokens: 0, ..Budget::UNBOUNDED };
-    // Nothing of it is left to compute, so nothing of it has to come before it is needed.
+    // Nothing of it is left to compute.
     let whole: u32 = slices_of(&text(2)).iter().map(|(_, tokens)| tokens).sum();
     let said = |store: FakeStore, config: Config, trouble: &[Option<Trouble>]| {
         let mut rig = with_store(config, store);
         let sender = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 10) }, &prompt(8, 90));
         rig.run();
+        rig.store.gets.extend([Some(Trouble::Pending); 8]);
         rig.store.gets.extend(trouble);
         let receiver = rig.spawn(&Spec { budget: silent, ..listener }, &text(2)[..whole as usize]);
-        rig.run();
+        rig.ticks(2);
         assert_eq!(rig.kernel.pager.cold() > 0, config.cold_slices > 0);
         let before = Tokens(&[9, 0, 0, 0]);
         let forward =
@@ -239,5 +240,26 @@ fn what_is_sent_waits_for_what_is_cold() {
         assert_eq!(said(stored(0..3), roomy(60), &[Some(Trouble::Pending)].repeat(count)), expected);
         let failing = [vec![None; count], vec![Some(Trouble::Fails(StoreError::Io))]].concat();
         assert_eq!(said(stored(0..3), roomy(60), &failing), expected, "{count}");
+    }
+}
+
+/// Who listens has all of its context in page memory by the time that it rests, and computes nothing for it.
+#[test]
+fn a_listener_rests_when_its_context_has_come() {
+    let whole: u32 = slices_of(&text(2)).iter().map(|(_, tokens)| tokens).sum();
+    let listener = Spec {
+        on_end: OnEnd::Listen,
+        budget: Budget { turn_tokens: 0, ..Budget::UNBOUNDED },
+        context: 300,
+        ..spec(2, 8)
+    };
+    for pending in 0..12 {
+        let mut rig = with_store(Config { cold_slices: 60, ..Config::new(8, 300, 200, 100) }, stored(0..3));
+        rig.store.gets.extend([Some(Trouble::Pending)].repeat(pending));
+        let agent = rig.spawn(&listener, &text(2)[..whole as usize]);
+        rig.run();
+        assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Message));
+        assert_eq!((rig.kernel.pager.cold(), rig.stat(agent).metrics.rows), (0, 0));
+        assert_eq!(rig.kernel.figures().store.loaded_tokens, u64::from(whole));
     }
 }

@@ -6,7 +6,6 @@ use super::{Common, LEAST_L1, Opened, PagingOptions};
 use crate::cli::error::CliError;
 use crate::eval::memory::loss::{self, Loss};
 use crate::eval::memory::{Memory, Setup, SetupError, report};
-use crate::team::runner::relevance_layer;
 
 /// `agentos eval memory loss`.
 #[derive(Args, Debug)]
@@ -87,7 +86,7 @@ impl LossEval {
             let (tokens, trained) = (self.tokens, shape.context);
             return Err(SetupError::TooLong { memory: Memory::Full, tokens, trained }.into());
         }
-        let layer = self.paging.layer.unwrap_or_else(|| relevance_layer(shape));
+        let layer = self.paging.layer(opened)?;
         let paging = self.paging.paging();
         Ok(Setup { memory, tokens: self.tokens, l1, layer, paging, packed: false })
     }

@@ -13,12 +13,14 @@ use agentos_kernel::system::config::Paging;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::calibration::{Calibration, Known};
 use crate::cli::error::CliError;
 use crate::cli::knowledge::Reading;
 use crate::cli::options::{self, ComputeOptions, KvOptions, ModelOptions};
 use crate::cli::output;
 use crate::device::{Device, OpenDeviceError};
-use crate::eval::memory::Subject;
+use crate::eval::memory::{SetupError, Subject};
+use crate::fetch::Environment;
 use crate::host::StdConsole;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
@@ -83,7 +85,7 @@ struct Common {
 /// How the kernel pages by relevance.
 #[derive(Args, Debug)]
 struct PagingOptions {
-    /// The layer whose attention tells what is relevant [default: at seven tenths of the model's]
+    /// The layer whose attention tells what is relevant [default: the calibrated one]
     #[arg(long, value_name = "N")]
     layer: Option<u32>,
     /// The share of the quota that the latest slices have, in percent
@@ -118,12 +120,19 @@ impl PagingOptions {
             ..Paging::DEFAULT
         }
     }
+
+    fn layer(&self, opened: &Opened<'_>) -> Result<u32, SetupError> {
+        let (layer, layers) =
+            (self.layer.unwrap_or(opened.calibration.relevance_layer), opened.subject.shape.layers);
+        if layer < layers { Ok(layer) } else { Err(SetupError::Layer { layer, layers }) }
+    }
 }
 
 /// A model that is open, with its text side.
 struct Opened<'m> {
     file: &'m ModelFile<'m>,
     reading: &'m Reading,
+    calibration: Calibration,
     subject: Subject<'m>,
 }
 
@@ -140,9 +149,10 @@ impl Common {
         let factors =
             rope_factors(shape, &mut file.weights(), &mut factors).map_err(OpenDeviceError::Prepare)?;
         let frequencies: Vec<f64> = shape.rope.frequencies(factors).collect();
-        let (_, delimiters) = reading.tokens();
+        let delimiters = &reading.delimiters;
+        let calibration = Known::told(&file, &Environment::from_process()).calibration;
         let subject = Subject { shape, delimiters, frequencies: &frequencies, kv: self.kv.kv() };
-        run(&Opened { file: &file, reading: &reading, subject })
+        run(&Opened { file: &file, reading: &reading, calibration, subject })
     }
 
     /// A device that holds the model.
@@ -159,7 +169,7 @@ impl Common {
 
     /// The tokens of each file, as a model of its own begins a text.
     fn tokens(&self, opened: &Opened<'_>) -> Result<Vec<Vec<u32>>, CliError> {
-        let (tokenizer, _) = opened.reading.tokens();
+        let tokenizer = &opened.reading.tokenizer;
         let encode =
             |text: String| -> Result<Vec<u32>, CliError> { Ok(tokenizer.encode(&text, Special::AsText)?) };
         self.texts()?.into_iter().map(encode).collect()

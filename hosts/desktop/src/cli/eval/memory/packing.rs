@@ -8,7 +8,6 @@ use crate::context::Tables;
 use crate::eval::memory::packing::{self, Case, PackingCost};
 use crate::eval::memory::{CANDIDATES, Memory, Setup, SetupError, report};
 use crate::knowledge::library::LibraryError;
-use crate::team::runner::relevance_layer;
 
 /// `agentos eval memory packing`.
 #[derive(Args, Debug)]
@@ -46,12 +45,11 @@ impl PackingEval {
             let found = texts.iter().map(Vec::len).max().unwrap_or(0) as u32;
             return Err(SetupError::TooShort { tokens, found }.into());
         }
-        let shape = subject.shape;
         let setup = Setup {
             memory: Memory::Relevance,
             tokens,
             l1: self.l1.unwrap_or((self.tokens / 4).max(LEAST_L1)),
-            layer: self.paging.layer.unwrap_or_else(|| relevance_layer(shape)),
+            layer: self.paging.layer(opened)?,
             paging: self.paging.paging(),
             packed: true,
         };

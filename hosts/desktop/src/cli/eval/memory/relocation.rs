@@ -32,7 +32,7 @@ impl Relocation {
     }
 
     fn measure(&self, opened: &Opened<'_>) -> Result<Vec<Relocated>, CliError> {
-        let (tokenizer, delimiters) = opened.reading.tokens();
+        let (tokenizer, delimiters) = (&opened.reading.tokenizer, &opened.reading.delimiters[..]);
         let frame = prefix::frame(&opened.reading.chat(), delimiters)
             .map_err(crate::knowledge::library::LibraryError::from)?;
         let texts = self.common.tokens(opened)?;

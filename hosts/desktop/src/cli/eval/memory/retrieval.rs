@@ -6,7 +6,6 @@ use super::{Common, LEAST_L1, Opened, PagingOptions};
 use crate::cli::error::CliError;
 use crate::eval::memory::retrieval::{self, Exam, FACTS, Maker, Place, Sheet};
 use crate::eval::memory::{Memory, Setup, SetupError, report};
-use crate::team::runner::relevance_layer;
 
 /// `agentos eval memory retrieval`.
 #[derive(Args, Debug)]
@@ -67,7 +66,7 @@ impl Retrieval {
         if quotas != 1 && quotas != lengths {
             return Err(SetupError::Quotas { quotas, lengths }.into());
         }
-        let layer = self.paging.layer.unwrap_or_else(|| relevance_layer(opened.subject.shape));
+        let layer = self.paging.layer(opened)?;
         let mut setups = Vec::new();
         for (at, &tokens) in self.tokens.iter().enumerate() {
             let l1 = self.l1[if quotas == 1 { 0 } else { at }];
