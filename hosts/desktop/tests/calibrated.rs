@@ -33,7 +33,9 @@ fn calibrated(desk: &Desk) -> PathBuf {
 fn with_home(desk: &Desk, home: Option<&Path>, arguments: &[&str]) -> Ran {
     let library = library(desk);
     let mut command = desk.command(arguments.iter().copied().chain(library.iter().map(String::as_str)));
-    home.into_iter().for_each(|home| drop(command.env("AGENTOS_HOME", home)));
+    if let Some(home) = home {
+        command.env("AGENTOS_HOME", home);
+    }
     run(&mut command, "")
 }
 
