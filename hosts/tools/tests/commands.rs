@@ -135,12 +135,12 @@ fn what_a_command_leaves_behind_is_gone_when_it_ends() {
     assert!(!left.iter().any(|&process| lives(process)));
 }
 
-/// It has the right to end the warden. Its own group ends with it, once the warden has told of it.
+/// It has the right to end the warden, and does so before anything else. Its own group ends with it.
 #[test]
 fn a_command_that_ends_its_warden_ends() {
     let folder = tempfile::tempdir().unwrap();
     let mut tool = shell(folder.path(), RunLimits::default());
-    let script = "echo $$ > self; sleep 600 & echo $! > child; sleep 1; kill -9 $PPID; sleep 600";
+    let script = "echo $$ > self; sleep 600 & echo $! > child; kill -9 $PPID; sleep 600";
     let (_, why) = call(&mut tool, &json!({ "command": "sh", "arguments": [script] })).unwrap_err();
     assert!(why.contains("its warden went away"), "{why}");
     let left = processes(&folder, &["self", "child"]);
@@ -218,11 +218,12 @@ fn a_command_ends_with_its_host() {
         .spawn()
         .unwrap();
     let limits = RunLimits { wall: Duration::from_secs(600), ..RunLimits::default() };
-    let spec = json!({
+    let spec = json!({ "guard": {
         "program": "/bin/sh", "arguments": ["-c", BEGETTING], "folder": folder.path(),
         "environment": [["PATH", "/usr/bin:/bin"]], "limits": limits,
-    });
-    writeln!(warden.stdin.as_mut().unwrap(), "{spec}").unwrap();
+    } });
+    // With the answer to the number that it will tell.
+    writeln!(warden.stdin.as_mut().unwrap(), "{spec}\n").unwrap();
     until("processes", || folder.path().join("ready").exists());
     let begotten = processes(&folder, &BEGOTTEN);
     // Its end of the pipe is closed with the host.

@@ -1,16 +1,18 @@
 //! The tool `run`: granted commands, without a shell, and with nothing of them left when a call is over.
 //!
-//! Between the host and a command stands a process of its own, the [`warden`]: it takes the limits on itself
-//! before it starts the command, so that the command never has less of them, and adopts whatever the command
+//! Between the host and a command stands a process of its own, the [`warden`]: it adopts whatever the command
 //! leaves behind, so that it can end it. It ends all of it when the command ends, when a limit is reached, when
-//! the host gives up the call, and when the host itself is gone.
+//! the host gives up the call, and when the host itself is gone. The process that becomes the command takes the
+//! limits on itself first, so that the command never has less of them, and waits until the host knows its number.
 //!
 //! What this covers: all processes that descend from the command, also those that made themselves a session or
 //! a group of their own, or lost their parents (on Linux; elsewhere, those that stayed in the command's group).
-//! What it does not: a command that has the right to kill the warden and does so, and what the operating system
-//! lets its user reach; a grant decides which programs there are.
+//! What it does not: what left the command's group, when a command has the right to kill the warden and does so;
+//! the group itself the host ends. And what the operating system lets its user reach; a grant decides which
+//! programs there are.
 
 mod spec;
+mod start;
 mod tree;
 pub mod warden;
 
@@ -32,7 +34,7 @@ use crate::stop::Stop;
 use crate::worker::Function;
 
 pub use spec::RunLimits;
-use spec::{End, Report, Spec};
+use spec::{End, Report, Role, Spec};
 
 /// How the warden is started: a program that calls [`warden::serve`] when it gets these arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ impl Function for Run {
         let (command, arguments) = self.permitted(arguments)?;
         let spec = Spec::new(command, &arguments, self.limits);
         let broke = |error: io::Error| ToolFailure::Failed(format!("the warden cannot be started: {error}"));
-        let mut guarded = Guarded::start(&self.warden, &spec).map_err(broke)?;
+        let mut guarded = Guarded::start(&self.warden, spec).map_err(broke)?;
         let report = guarded.report(self.limits.wall + ENDING, stop);
         outcome(&command.name, &self.limits, report)
     }
@@ -91,12 +93,12 @@ impl Function for Run {
 struct Guarded {
     warden: Child,
     answers: Receiver<String>,
-    /// The command's process, once it is known.
+    /// The command's process: it is known before the command begins.
     command: Option<u32>,
 }
 
 impl Guarded {
-    fn start(warden: &Warden, spec: &Spec) -> io::Result<Guarded> {
+    fn start(warden: &Warden, spec: Spec) -> io::Result<Guarded> {
         use std::os::unix::process::CommandExt;
         let mut command = Command::new(&warden.program);
         command.args(&warden.arguments).env_clear();
@@ -104,16 +106,17 @@ impl Guarded {
         // What a terminal sends to the host is not meant for what it runs.
         command.process_group(0);
         let (send, answers) = channel();
+        let most = Report::most_bytes(spec.limits.output_bytes);
+        let line = Role::Guard(spec).line()?;
         let mut guarded = Guarded { warden: command.spawn()?, answers, command: None };
         if let Some(output) = guarded.warden.stdout.take() {
-            let most = Report::most_bytes(spec.limits.output_bytes);
             std::thread::Builder::new().name("warden".to_owned()).spawn(move || {
                 let mut lines = BufReader::new(output.take(most)).lines().map_while(Result::ok);
                 let _gone = lines.try_for_each(|line| send.send(line));
             })?;
         }
         if let Some(input) = &mut guarded.warden.stdin {
-            input.write_all(spec.line()?.as_bytes())?;
+            input.write_all(line.as_bytes())?;
         }
         Ok(guarded)
     }
@@ -123,7 +126,10 @@ impl Guarded {
         let mut deadline = Instant::now() + at_most;
         loop {
             match self.answers.recv_timeout(LOOK) {
-                Ok(line) if self.command.is_none() => self.command = Some(line.trim().parse().ok()?),
+                Ok(line) if self.command.is_none() => {
+                    self.command = Some(line.trim().parse().ok()?);
+                    self.answer();
+                }
                 Ok(line) => return serde_json::from_str(&line).ok(),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => (),
@@ -135,6 +141,16 @@ impl Guarded {
             if Instant::now() > deadline {
                 return None;
             }
+        }
+    }
+}
+
+impl Guarded {
+    /// Lets the command begin.
+    fn answer(&mut self) {
+        if let Some(input) = &mut self.warden.stdin {
+            // A warden that is gone tells nothing more, which is noticed.
+            let _gone = input.write_all(b"\n");
         }
     }
 }

@@ -57,7 +57,25 @@ impl RunLimits {
     }
 }
 
-/// A command for a warden to run: one line of JSON.
+/// What the first line that a warden's program reads has it be: one line of JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Role {
+    /// The warden of a command.
+    Guard(Spec),
+    /// The command.
+    Command(Spec),
+}
+
+impl Role {
+    /// # Errors
+    /// A path that was granted is no UTF-8.
+    pub fn line(&self) -> io::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
+    }
+}
+
+/// A command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Spec {
     pub program: PathBuf,
@@ -77,12 +95,6 @@ impl Spec {
             environment: environment(&command.folder),
             limits,
         }
-    }
-
-    /// # Errors
-    /// A path that was granted is no UTF-8.
-    pub fn line(&self) -> io::Result<String> {
-        Ok(serde_json::to_string(self)? + "\n")
     }
 }
 

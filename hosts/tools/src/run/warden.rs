@@ -1,22 +1,24 @@
 //! The process between a host and a command.
 //!
 //! It reads what to run from its input, and goes on reading: when the input ends, the host has given up, or is
-//! gone. It writes a line with the number of the command's process, and at the end a line with its report.
+//! gone. It writes a line with the number of the command's process, begins the command when it reads a line in
+//! answer, and writes at the end a line with its report.
 
 use std::io::{self, BufRead, Read, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, WaitOptions, setrlimit, wait};
+use rustix::process::{WaitOptions, wait};
 
-use super::spec::{End, Report, RunLimits, Spec, Stream};
-use super::tree;
+use super::spec::{End, Report, Role, RunLimits, Spec, Stream};
+use super::{start, tree};
 
 /// Bytes of what to run: more than the arguments of a command ever have.
 const SPEC_BYTES: u64 = 1 << 20;
+/// Bytes of the host's answer.
+const ANSWER_BYTES: u64 = 16;
 /// How often it looks after the command.
 const LOOK: Duration = Duration::from_millis(5);
 /// How many looks there are between two at all processes.
@@ -24,16 +26,19 @@ const LOOKS: u32 = 10;
 /// How long processes may take to be gone after they were killed.
 const ENDING: Duration = Duration::from_secs(3);
 
-/// Runs one command as its input says, and ends all that is left of it. A host's `main` calls this, and
-/// nothing else, when it is started as a [`Warden`](super::Warden).
+/// Runs one command as its input says, and ends all that is left of it, or becomes that command. A host's `main`
+/// calls this, and nothing else, when it is started as a [`Warden`](super::Warden).
 pub fn serve() -> ExitCode {
     let mut line = String::new();
-    let spec = match io::stdin().lock().take(SPEC_BYTES).read_line(&mut line) {
-        Ok(_) => serde_json::from_str::<Spec>(&line),
+    let role = match io::stdin().lock().take(SPEC_BYTES).read_line(&mut line) {
+        Ok(_) => serde_json::from_str::<Role>(&line),
         Err(_) => return ExitCode::FAILURE,
     };
-    let Ok(spec) = spec else { return ExitCode::FAILURE };
-    let report = run(&spec);
+    let report = match role {
+        Ok(Role::Guard(spec)) => run(spec),
+        Ok(Role::Command(spec)) => return start::become_command(&spec),
+        Err(_) => return ExitCode::FAILURE,
+    };
     let told = serde_json::to_string(&report).map(|line| writeln!(io::stdout(), "{line}"));
     if matches!(told, Ok(Ok(()))) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -50,22 +55,34 @@ struct Written {
     full: bool,
 }
 
-fn run(spec: &Spec) -> Report {
-    let mut child = match limit(&spec.limits).and_then(|()| start(spec)) {
-        Ok(child) => child,
+fn run(spec: Spec) -> Report {
+    let not_started = |error: io::Error| End::NotStarted(error.to_string());
+    let begun = match prepare().and_then(|()| start::begin()) {
+        Ok(begun) => begun,
         Err(error) => {
             // The host waits for a number, whatever it is.
             let _gone = writeln!(io::stdout(), "0");
-            return Report { end: End::NotStarted(error.to_string()), ..Report::default() };
+            return Report { end: not_started(error), ..Report::default() };
         }
     };
-    let command = child.id();
+    let (command, limits) = (begun.number(), spec.limits);
     // If nobody reads this, the input ends, too.
     let _gone = writeln!(io::stdout(), "{command}");
+    let started = match is_answered() {
+        true => begun.become_command(spec).map_err(not_started),
+        false => Err(End::GivenUp),
+    };
+    let mut child = match started {
+        Ok(child) => child,
+        Err(end) => {
+            end_all(command);
+            return Report { end, ..Report::default() };
+        }
+    };
     let (send, events) = channel();
-    let open = watch(&mut child, &send, spec.limits.output_bytes);
+    let open = watch(&mut child, &send, limits.output_bytes);
     let mut gathered = Gathered { report: Report::default(), open };
-    let end = attend(command, &spec.limits, &events, &mut gathered);
+    let end = attend(command, &limits, &events, &mut gathered);
     end_all(command);
     gathered.report.end = end;
     // Nobody has the pipes open any more, so what was written is all there soon.
@@ -99,31 +116,20 @@ impl Gathered {
     }
 }
 
-/// Takes the limits on this process, from which the command has them.
-fn limit(limits: &RunLimits) -> io::Result<()> {
+/// What holds for all that descends from this process.
+fn prepare() -> io::Result<()> {
     tree::adopt()?;
     // No program that it starts gets more rights than it has.
     #[cfg(target_os = "linux")]
     rustix::thread::set_no_new_privs(true)?;
-    let both = |most| Rlimit { current: Some(most), maximum: Some(most) };
-    // The first tells the process why it ends, the second ends it.
-    let processor = Rlimit { current: Some(limits.processor_s), maximum: Some(limits.processor_s + 1) };
-    setrlimit(Resource::Cpu, processor)?;
-    setrlimit(Resource::Fsize, both(limits.file_bytes))?;
-    setrlimit(Resource::Nofile, both(limits.open_files))?;
-    setrlimit(Resource::Core, both(0))?;
-    setrlimit(Resource::As, both(limits.memory_bytes))?;
     Ok(())
 }
 
-fn start(spec: &Spec) -> io::Result<Child> {
-    // The host may have been started with files that are open for every program that it starts.
-    close_fds::set_fds_cloexec(3, &[]);
-    let mut command = Command::new(&spec.program);
-    command.args(&spec.arguments).current_dir(&spec.folder);
-    command.env_clear().envs(spec.environment.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0).spawn()
+/// Waits for the host's answer; tells whether there is one.
+fn is_answered() -> bool {
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(ANSWER_BYTES).read_line(&mut answer);
+    read.is_ok() && answer.ends_with('\n')
 }
 
 /// Has threads read what the command writes, and wait for the end of the input. Tells how many streams there
