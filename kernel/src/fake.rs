@@ -63,6 +63,14 @@ type Stored = (u32, u32, u32);
 /// Kinds of tokens that queries and keys tell apart: the dimensions that are not rotated.
 pub const KINDS: u32 = 6;
 
+/// Page operations that may be pending.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operation {
+    Out,
+    In,
+    Summarise,
+}
+
 pub struct FakeDevice {
     /// What `submit` answers before it takes a step.
     pub refusals: VecDeque<SubmitError>,
@@ -72,6 +80,8 @@ pub struct FakeDevice {
     pub careless: bool,
     /// What page operations answer before they copy: `None` is pending.
     pub copies: VecDeque<Option<PageError>>,
+    /// The page operation that is pending: it is to be called again before any other.
+    pending: Option<(Operation, PageId)>,
     /// Rows of every step taken.
     pub steps: Vec<usize>,
     limits: Limits,
@@ -90,6 +100,7 @@ impl FakeDevice {
             hitches: VecDeque::new(),
             careless: false,
             copies: VecDeque::new(),
+            pending: None,
             steps: Vec::new(),
             limits,
             memory: vec![[None; PAGE_TOKENS]; limits.pages as usize],
@@ -104,7 +115,7 @@ impl FakeDevice {
     /// The device lost its memory.
     pub fn forget(&mut self) {
         self.memory.fill([None; PAGE_TOKENS]);
-        self.running = false;
+        (self.running, self.pending) = (false, None);
     }
 
     /// A hash of what is stored behind a span's segments before an address.
@@ -128,9 +139,17 @@ impl FakeDevice {
     }
 
     /// What goes wrong with a page operation, if something does.
-    fn copy_hitch(&mut self) -> Option<Poll<Result<(), PageError>>> {
+    fn copy_hitch(&mut self, operation: Operation, page: PageId) -> Option<Poll<Result<(), PageError>>> {
+        let called = (operation, page);
+        assert!(self.pending.take().is_none_or(|pending| pending == called), "another operation is pending");
         let hitch = self.copies.pop_front()?;
-        Some(hitch.map_or(Poll::Pending, |error| Poll::Ready(Err(error))))
+        Some(match hitch {
+            Some(error) => Poll::Ready(Err(error)),
+            None => {
+                self.pending = Some(called);
+                Poll::Pending
+            }
+        })
     }
 
     fn compute(&mut self, step: &Step<'_>) {
@@ -267,7 +286,7 @@ impl TensorDevice for FakeDevice {
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
-        if let Some(hitch) = self.copy_hitch() {
+        if let Some(hitch) = self.copy_hitch(Operation::Out, page) {
             return hitch;
         }
         for (bytes, stored) in image.chunks_exact_mut(12).zip(&self.memory[page.0 as usize]) {
@@ -280,7 +299,7 @@ impl TensorDevice for FakeDevice {
     }
 
     fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
-        if let Some(hitch) = self.copy_hitch() {
+        if let Some(hitch) = self.copy_hitch(Operation::In, page) {
             return hitch;
         }
         for (bytes, stored) in image.chunks_exact(12).zip(&mut self.memory[page.0 as usize]) {
@@ -292,8 +311,8 @@ impl TensorDevice for FakeDevice {
     }
 
     fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
-        if let Some(Poll::Ready(hitch)) = self.copy_hitch() {
-            return hitch;
+        if let Some(Some(error)) = self.copies.pop_front() {
+            return Err(error);
         }
         for &(from, to) in pairs {
             self.memory[to.0 as usize] = self.memory[from.0 as usize];
@@ -308,7 +327,7 @@ impl TensorDevice for FakeDevice {
         tokens: usize,
         summary: agentos_hal::device::PageSummary<'_>,
     ) -> Poll<Result<(), PageError>> {
-        if let Some(hitch) = self.copy_hitch() {
+        if let Some(hitch) = self.copy_hitch(Operation::Summarise, page) {
             return hitch;
         }
         summary.mean_key.fill(0.0);

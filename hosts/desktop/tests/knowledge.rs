@@ -93,6 +93,27 @@ fn a_team_reads_what_its_prompts_are_about() {
 }
 
 #[test]
+fn a_team_maps_passages_as_they_are_where_it_may() {
+    let desk = desk();
+    let _ = ingest(&desk, &[]);
+    let team = "[[agent]]\nname = \"asker\"\nmax_tokens = 4\nknowledge = [\"island\"]\nfidelity = \"relocated\"\n\
+                prompt = \"Is the lamp of the tower by the ferry or the mill by the river?\"\n";
+    let store = desk.path("library.redb");
+    let arguments = ["--store", store.to_str().unwrap()];
+    let lines = Lines::of(&desk.team(team, &["--json", arguments[0], arguments[1]]));
+    let passages = lines.events("knowledge")[0]["passages"].as_array().unwrap().clone();
+    assert!(passages.len() > 1, "{passages:?}");
+    let sent: u64 = passages[1..].iter().map(|passage| passage["tokens"].as_u64().unwrap()).sum();
+    let asker = lines.agent("asker");
+    assert_eq!(asker["relocated"].as_u64(), Some(sent), "{asker}");
+    // What was sent came from the library: who sent it computed the token behind it.
+    let recalled = lines.events("recalled").iter().map(|line| line["tokens"].as_u64().unwrap()).sum::<u64>();
+    assert!(recalled >= sent, "{recalled} of {sent}");
+    let plain = desk.team(team, &arguments).printed();
+    assert!(plain.contains(", relocated)") && plain.contains(" relocated "), "{plain}");
+}
+
+#[test]
 fn refusals_say_what_would_fit() {
     let desk = desk();
     let _ = ingest(&desk, &[]);
@@ -105,4 +126,8 @@ fn refusals_say_what_would_fit() {
     desk.agentos(arguments).refuses(1, &["another"]);
     let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nknowledge_tokens = 100\n";
     desk.team(team, &[]).refuses(1, &["knowledge_tokens together with knowledge"]);
+    let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nfidelity = \"relocated\"\n";
+    desk.team(team, &[]).refuses(1, &["team.toml:4:12", "fidelity together with knowledge"]);
+    let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nknowledge = [\"island\"]\nfidelity = \"near\"\n";
+    desk.team(team, &[]).refuses(1, &["team.toml:5:12", "\"exact\" or \"relocated\""]);
 }

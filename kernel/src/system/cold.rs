@@ -201,6 +201,9 @@ impl Kernel<'_> {
         if let Some((slice, arrival, fault)) = self.pager.take_failure() {
             self.not_loaded(slice, arrival, fault, devices.store);
         }
+        if !begin && !self.pager.is_paging() {
+            return Poll::Ready(Ok(()));
+        }
         // While somebody could go on, a step begins no later than by a page.
         let most = if self.ready.first().is_some() { 1 } else { SLICE_PAGES };
         for _ in 0..most {

@@ -448,6 +448,12 @@ impl<'m> Kernel<'m> {
             Poll::Ready(Ok(_)) => (),
         }
         if self.unsettled {
+            // A page from the store that the device is at work on comes first.
+            match self.move_cold(devices, false) {
+                Poll::Pending => return Tick::Pending,
+                Poll::Ready(Err(error)) => return self.page_failed(error),
+                Poll::Ready(Ok(())) => (),
+            }
             match self.settle(devices.tensor) {
                 Poll::Pending => return Tick::Pending,
                 Poll::Ready(Err(error)) => return self.page_failed(error),

@@ -19,6 +19,7 @@ use crate::knowledge::catalogue::{Catalogue, Hit};
 use crate::knowledge::compute::Computer;
 
 use crate::knowledge::library::{self, Access, Library, LibraryError, Settings};
+use crate::knowledge::passage::line_end;
 use crate::knowledge::recall::{QUESTION_TOKENS, within};
 use crate::knowledge::relevance::Relevance;
 use crate::model::{self, ModelFile};
@@ -112,6 +113,7 @@ pub fn given(
     let (mut prepared, ()) = load::prepare(file, &limits, &compute.device(), || Ok(()))?;
     let mut tables = Tables::new(limits, delimiters.to_vec());
     let (mut sequence, mut pool) = tables.start()?;
+    let line_end = line_end(tokenizer, delimiters)?;
     for (index, grant) in granted {
         let prompt = &team.agents[index].prompt;
         let mut found: Vec<(&str, &Settings, Hit<'_>)> = Vec::new();
@@ -142,7 +144,8 @@ pub fn given(
             }
         };
         let passages = taken.into_iter().map(passage).collect();
-        given[index] = Some(Given { frame: settings.frame.clone(), passages });
+        let (frame, fidelity) = (settings.frame.clone(), grant.fidelity);
+        given[index] = Some(Given { frame, passages, fidelity, line_end });
     }
     Ok(given)
 }

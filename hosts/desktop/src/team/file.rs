@@ -21,6 +21,7 @@ use super::section::{Section, Setting, shown};
 use super::source::{Source, read_team_file};
 use super::spec::{Agent, Memory, Schedule, StoreFile, Team};
 use super::{server_section, tool_section};
+use crate::knowledge::ask::Fidelity;
 
 const TEAM_KEYS: &[&str] = &["model", "document", "memory", "store", "schedule", "server", "agent"];
 const DOCUMENT_KEYS: &[&str] = &["text"];
@@ -46,6 +47,7 @@ const AGENT_KEYS: &[&str] = &[
     "tools",
     "knowledge",
     "knowledge_tokens",
+    "fidelity",
     "response_schema",
 ];
 const SAMPLING_KEYS: &[&str] = &["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"];
@@ -236,19 +238,24 @@ fn knowledge(section: &Section<'_>) -> Result<Option<KnowledgeUse>, TeamError> {
         return Err(section.refuse("knowledge", Setting { value: "an empty name", at: empty.at }, ACCEPTED));
     }
     let tokens = section.whole_u32("knowledge_tokens", KnowledgeUse::TOKENS)?;
+    let fidelities = [("exact", Fidelity::Exact), ("relocated", Fidelity::Relocated)];
+    let fidelity = section.choice("fidelity", &fidelities, "\"exact\" or \"relocated\"")?;
     if names.is_empty() {
-        return match tokens {
-            None => Ok(None),
-            Some(tokens) => {
-                let accepted = "knowledge_tokens together with knowledge";
-                let problem = Problem::Conflict { key: "knowledge_tokens", with: "no knowledge", accepted };
-                Err(section.error(tokens.at, problem))
+        let alone = |key, at, accepted| {
+            Err(section.error(at, Problem::Conflict { key, with: "no knowledge", accepted }))
+        };
+        return match (tokens, fidelity) {
+            (Some(tokens), _) => {
+                alone("knowledge_tokens", tokens.at, "knowledge_tokens together with knowledge")
             }
+            (None, Some(fidelity)) => alone("fidelity", fidelity.at, "fidelity together with knowledge"),
+            (None, None) => Ok(None),
         };
     }
     let collections = names.into_iter().map(|name| name.value.to_owned()).collect();
     let tokens = tokens.map_or(KnowledgeUse::DEFAULT_TOKENS, |tokens| tokens.value);
-    Ok(Some(KnowledgeUse { collections, tokens }))
+    let fidelity = fidelity.map_or(KnowledgeUse::DEFAULT_FIDELITY, |fidelity| fidelity.value);
+    Ok(Some(KnowledgeUse { collections, tokens, fidelity }))
 }
 
 /// The schema of an answer: a file of JSON beside the team file.

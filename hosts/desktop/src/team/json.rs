@@ -320,6 +320,9 @@ pub struct LinePassage {
     pub tokens: usize,
     /// How well it fits the prompt.
     pub score: f64,
+    /// How it comes into the context: "exact" where it stands as it did when it was computed, "computed" behind those
+    /// before it, or "relocated", mapped as it is.
+    pub how: &'static str,
 }
 
 /// Which way pages went.

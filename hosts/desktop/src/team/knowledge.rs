@@ -1,8 +1,12 @@
 //! What agents are given to read: passages of the collections that they are granted, found by their prompts
 //! before the team starts.
+//!
+//! The first passage stands where it stood when it was computed, behind the collection's beginning. Further ones come
+//! as [`Fidelity`] says: computed behind those before them, or mapped as they are.
 
 use std::ops::RangeInclusive;
 
+use crate::knowledge::ask::Fidelity;
 use crate::knowledge::prefix::Frame;
 use crate::text::{ChatError, Message};
 
@@ -15,6 +19,8 @@ pub struct KnowledgeUse {
     pub collections: Vec<String>,
     /// Tokens of passages that it is given at most.
     pub tokens: u32,
+    /// How passages behind the first come into its context.
+    pub fidelity: Fidelity,
 }
 
 impl KnowledgeUse {
@@ -22,6 +28,8 @@ impl KnowledgeUse {
     pub const TOKENS: RangeInclusive<u32> = 64..=1 << 16;
     /// What it is given where the file does not say.
     pub const DEFAULT_TOKENS: u32 = 768;
+    /// How they come where the file does not say: agents are exact unless they are told not to be.
+    pub const DEFAULT_FIDELITY: Fidelity = Fidelity::Exact;
 }
 
 /// A passage as an agent reads it.
@@ -46,18 +54,151 @@ pub struct Given {
     pub frame: Frame,
     /// The passages, the one that fits best last.
     pub passages: Vec<GivenPassage>,
+    /// How those behind the first come into its context.
+    pub fidelity: Fidelity,
+    /// The token of a line's end, which parts passages that are mapped.
+    pub line_end: Option<u32>,
+}
+
+/// The tokens that an agent opens with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// What it is spawned with.
+    pub tokens: Vec<u32>,
+    /// The passages that others send it then, in order; none where the tokens are all.
+    pub sent: Vec<SentPassage>,
+}
+
+/// A passage that is mapped as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentPassage {
+    /// What it was computed behind, and its own tokens.
+    pub context: Vec<u32>,
+    /// Where its own begin.
+    pub start: usize,
+    /// What stands behind it in the context that it is sent to.
+    pub after: Vec<u32>,
+}
+
+impl SentPassage {
+    /// Its own tokens.
+    pub fn tokens(&self) -> &[u32] {
+        &self.context[self.start..]
+    }
+
+    /// Tokens that it takes in the context that it is sent to.
+    pub fn len(&self) -> usize {
+        self.tokens().len() + self.after.len()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Opening {
+    /// All of it, as the agent reads it.
+    pub fn whole(self) -> Vec<u32> {
+        let mut whole = self.tokens;
+        for passage in &self.sent {
+            whole.extend_from_slice(passage.tokens());
+            whole.extend_from_slice(&passage.after);
+        }
+        whole
+    }
 }
 
 impl Given {
+    /// The passages that are mapped as they are.
+    fn mapped(&self) -> &[GivenPassage] {
+        match self.fidelity {
+            Fidelity::Exact => &[],
+            Fidelity::Relocated => self.passages.get(1..).unwrap_or_default(),
+        }
+    }
+
+    /// How the passage at this place of the prompt comes into the context.
+    pub fn how(&self, number: usize) -> &'static str {
+        match (number, self.fidelity) {
+            (0, _) => "exact",
+            (1.., Fidelity::Exact) => "computed",
+            (1.., Fidelity::Relocated) => "relocated",
+        }
+    }
+
     /// The tokens of a conversation behind the passages: the collection's beginning, each passage as it was computed
     /// there, then what the messages say.
     ///
     /// # Errors
     /// [`ChatError::Tokenizer`].
-    pub fn encode(&self, messages: &[Message], chat: &Chat<'_>) -> Result<Vec<u32>, ChatError> {
+    pub fn open(&self, messages: &[Message], chat: &Chat<'_>) -> Result<Opening, ChatError> {
         let said: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
-        let asked = chat.text(&format!("\n{}", said.join("\n\n"))).map_err(ChatError::Tokenizer)?;
-        let passages = self.passages.iter().flat_map(|passage| &passage.tokens);
-        Ok(self.frame.before.iter().chain(passages).chain(&asked).chain(&self.frame.after).copied().collect())
+        let mut asked = chat.text(&format!("\n{}", said.join("\n\n"))).map_err(ChatError::Tokenizer)?;
+        asked.extend_from_slice(&self.frame.after);
+        let before = &self.frame.before;
+        let mapped = self.mapped();
+        let own = &self.passages[..self.passages.len() - mapped.len()];
+        let own = own.iter().flat_map(|passage| &passage.tokens);
+        let mut tokens: Vec<u32> = before.iter().chain(own).copied().collect();
+        if mapped.is_empty() {
+            tokens.extend(asked);
+            return Ok(Opening { tokens, sent: Vec::new() });
+        }
+        let sent = |(number, passage): (usize, &GivenPassage)| SentPassage {
+            context: [&before[..], &passage.tokens].concat(),
+            start: before.len(),
+            after: if number + 1 == mapped.len() {
+                asked.clone()
+            } else {
+                self.line_end.into_iter().collect()
+            },
+        };
+        Ok(Opening { tokens, sent: mapped.iter().enumerate().map(sent).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(fidelity: Fidelity) -> Given {
+        let passage = |tokens: &[u32]| GivenPassage {
+            collection: String::new(),
+            path: String::new(),
+            place: String::new(),
+            tokens: tokens.to_vec(),
+            score: 1.0,
+        };
+        Given {
+            frame: Frame { before: vec![1, 2], after: vec![9] },
+            passages: vec![passage(&[3]), passage(&[4, 5]), passage(&[6])],
+            fidelity,
+            line_end: Some(8),
+        }
+    }
+
+    #[test]
+    fn only_passages_behind_the_first_are_mapped() {
+        let how = |fidelity| [0, 1, 2].map(|number| given(fidelity).how(number));
+        assert_eq!(how(Fidelity::Exact), ["exact", "computed", "computed"]);
+        assert_eq!(how(Fidelity::Relocated), ["exact", "relocated", "relocated"]);
+        assert!(given(Fidelity::Exact).mapped().is_empty());
+        assert_eq!(given(Fidelity::Relocated).mapped().len(), 2);
+        let one = Given { passages: Vec::new(), ..given(Fidelity::Relocated) };
+        assert!(one.mapped().is_empty());
+    }
+
+    #[test]
+    fn an_opening_in_parts_reads_as_a_whole() {
+        let sent = |context: &[u32], after: &[u32]| SentPassage {
+            context: context.to_vec(),
+            start: 2,
+            after: after.to_vec(),
+        };
+        let sent = vec![sent(&[1, 2, 4, 5], &[8]), sent(&[1, 2, 6], &[7, 9])];
+        assert_eq!((sent[0].tokens(), sent[0].len()), (&[4, 5][..], 3));
+        let opening = Opening { tokens: vec![1, 2, 3], sent };
+        assert_eq!(opening.whole(), [1, 2, 3, 4, 5, 8, 6, 7, 9]);
     }
 }

@@ -20,7 +20,7 @@ fn with_store(config: Config, store: FakeStore) -> Rig {
 }
 
 /// A store with all that an agent's prompt makes.
-fn filled(seed: u32, len: u32) -> FakeStore {
+pub(super) fn filled(seed: u32, len: u32) -> FakeStore {
     let roomy = Config { cold_slices: 1, ..Config::new(1, 300, 200, 0) };
     let mut rig = with_store(roomy, FakeStore::default());
     rig.spawn(&Spec { context: len + 1, ..keeping(900, 1) }, &prompt(seed, len));

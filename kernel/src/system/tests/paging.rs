@@ -231,6 +231,27 @@ fn who_has_all_of_page_memory_begins_again_when_the_device_is_lost() {
     assert_eq!((rig.stat(agent).state, &rig.texts[&1]), (State::Stopped(Finish::Length), &expected));
 }
 
+/// The device was asked for a mean key while it was at work on a page from the store.
+#[test]
+fn a_page_that_comes_from_the_store_is_waited_for_before_keys_are_summed() {
+    let (text, recalled) = (asked(6, 20, 8), prompt(3, 150));
+    let (expected, _) = says(CHOOSY, &bounded(1, 24, 600), &text);
+    for late in (0..120).step_by(5) {
+        let mut rig = Rig::new(Config { cold_slices: 60, rows: 12, ..CHOOSY }.checked());
+        rig.store = cold::filled(3, 150);
+        rig.spawn(&Spec { priority: Priority::HIGHEST, ..bounded(1, 24, 600) }, &text);
+        rig.ticks(late);
+        rig.spawn(&spec(2, 20), &recalled);
+        for _ in 0..60 {
+            rig.device.copies.push_back(None);
+            let _ = rig.tick();
+        }
+        rig.run();
+        assert_eq!((&rig.texts[&1], &rig.texts[&2]), (&expected, &alone(&spec(2, 20), &recalled)), "{late}");
+        assert!(rig.kernel.figures().store.loaded > 0);
+    }
+}
+
 /// Saved at any moment, with pages or without, and gone on with in another system.
 #[test]
 fn a_checkpoint_keeps_what_is_looked_for() {

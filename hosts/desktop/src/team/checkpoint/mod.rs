@@ -53,7 +53,7 @@ pub fn fingerprint(team: &Team) -> [u8; 32] {
         let said = (&agent.name, &agent.system, &agent.prompt, &agent.after);
         let declared = (agent.memory, agent.max_tokens, agent.context, agent.max_time_us, agent.sampling);
         hash.update(format!("{said:?} {declared:?} {:?}\n", agent.priority));
-        hash.update(format!("{:?} {:?}\n", agent.tools, agent.response_schema));
+        hash.update(format!("{:?} {:?} {:?}\n", agent.tools, agent.response_schema, agent.knowledge));
     }
     hash.finalize().into()
 }

@@ -8,10 +8,12 @@
 //! * [`Saving`]: keeping a run in a file, so that it can be gone on with.
 //!
 //! What happens when is a matter of the kernel. What this adds: an agent that waits for others is spawned
-//! when they are done, with their answers in its opening, and lends them its priority until then.
+//! when they are done, with their answers in its opening, and lends them its priority until then; and an agent that
+//! is given passages as they were computed is sent them before it speaks.
 
 mod clock;
 mod error;
+mod gather;
 mod lend;
 mod machine;
 mod memory;
@@ -27,7 +29,7 @@ mod tools;
 pub use clock::RunClock;
 pub use error::{MemoryUse, RunError};
 pub use machine::Machine;
-pub use plan::{Kit, Plan, Planned};
+pub use plan::{Kit, Plan, Planned, Sent};
 pub use roster::{Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner, Stop, Tooling};
 pub use save::Saving;

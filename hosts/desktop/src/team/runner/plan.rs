@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use agentos_kernel::agent::Spec;
+use agentos_kernel::layout::SliceLimits;
 
 use agentos_tools::Descriptor;
 
-use crate::team::knowledge::Given;
+use crate::team::knowledge::{Given, Opening, SentPassage};
 use crate::team::prompt::{Answer, Chat, opening};
 use crate::team::tools::words;
 use crate::team::{Problem, Team, TeamError};
@@ -40,8 +41,10 @@ pub struct Kit {
 
 /// What an agent will need.
 pub struct Planned {
-    /// The tokens that it opens with, if it waits for nobody.
+    /// The tokens that it opens with, if it waits for nobody and nothing is sent to it.
     pub opening: Option<Arc<[u32]>>,
+    /// What is sent to it behind what it opens with; `None` where that is all.
+    pub sent: Option<Sent>,
     /// What it declares; with the longest answers that it may get to build on.
     pub spec: Spec,
     /// Most tokens of its answer.
@@ -51,6 +54,17 @@ pub struct Planned {
     /// Tokens by which its opening may still be longer: an answer's text may come back from the tokenizer
     /// in more tokens than it was said in.
     pub slack: u32,
+}
+
+/// What is sent to an agent before it speaks: passages that are mapped as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Those who send it, a passage each.
+    pub senders: u16,
+    /// Pages that they need, however their slices fall.
+    pub pages: u32,
+    /// Tokens that are sent, with what stands between and behind them.
+    pub tokens: u32,
 }
 
 /// Most tokens that a text may need beyond its own, of those it was said in: one that begins no
@@ -81,22 +95,29 @@ impl Plan {
 
     fn look_at(&self, team: &Team, index: usize, chat: &Chat<'_>) -> Result<Planned, TeamError> {
         let agent = &team.agents[index];
-        let tokens = match self.same_as_before(team, index) {
-            Some(tokens) => tokens,
-            None => self.encode(team, index, &vec![""; agent.after.len()], chat)?.into(),
+        let (tokens, sent): (Arc<[u32]>, _) = match self.same_as_before(team, index) {
+            Some(tokens) => (tokens, None),
+            None => {
+                let opening = self.open(team, index, &vec![""; agent.after.len()], chat)?;
+                let sent = Sent::of(&opening);
+                (opening.whole().into(), sent)
+            }
         };
         let most_said = |index: usize| {
             let agent = &team.agents[index];
             agent.max_tokens.min(agent.context.unwrap_or(self.model_context))
         };
         let told = agent.after.iter().fold(0u32, |sum, &other| sum.saturating_add(most_said(other)));
+        let slack = told.saturating_mul(REPLACEMENT);
         let opening = (tokens.len() as u32).saturating_add(told);
         let spec = self.spec(team, index, opening, self.spoken)?;
+        let sent = sent.map(|sent| Sent { tokens: sent.tokens.saturating_add(told + slack), ..sent });
         Ok(Planned {
-            opening: agent.after.is_empty().then_some(tokens),
+            opening: (agent.after.is_empty() && sent.is_none()).then_some(tokens),
+            sent,
             answer: most_said(index),
             tool: self.kits[index].as_ref().and_then(|kit| kit.chosen),
-            slack: told.saturating_mul(REPLACEMENT),
+            slack,
             spec,
         })
     }
@@ -147,21 +168,48 @@ impl Plan {
     ///
     /// # Errors
     /// [`Problem::Opening`].
-    pub fn encode(
+    pub fn open(
         &self,
         team: &Team,
         index: usize,
         said: &[&str],
         chat: &Chat<'_>,
-    ) -> Result<Vec<u32>, TeamError> {
+    ) -> Result<Opening, TeamError> {
         let agent = &team.agents[index];
         let messages = self.conversation(team, index, said).0;
-        let encoded = match &self.knowledge[index] {
-            None => chat.encode(&messages),
-            Some(given) => given.encode(&messages, chat),
+        let opening = match &self.knowledge[index] {
+            None => chat.encode(&messages).map(|tokens| Opening { tokens, sent: Vec::new() }),
+            Some(given) => given.open(&messages, chat),
         };
-        encoded.map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
+        opening.map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
     }
+}
+
+impl Sent {
+    /// What is sent of an opening, if anything is.
+    fn of(opening: &Opening) -> Option<Sent> {
+        let add = |sent: Sent, passage: &SentPassage| Sent {
+            senders: sent.senders + 1,
+            pages: sent.pages + SliceLimits::DEFAULT.worst_pages(sender_context(passage)),
+            tokens: sent.tokens.saturating_add(passage.len() as u32),
+        };
+        let sent = opening.sent.iter().fold(Sent::default(), add);
+        (sent.senders > 0).then_some(sent)
+    }
+
+    /// What would do for either of two, one after the other.
+    pub(super) fn most(self, other: Sent) -> Sent {
+        Sent {
+            senders: self.senders.max(other.senders),
+            pages: self.pages.max(other.pages),
+            tokens: self.tokens.max(other.tokens),
+        }
+    }
+}
+
+/// Tokens of the context of who sends a passage: one more than it sends.
+pub(super) fn sender_context(passage: &SentPassage) -> u32 {
+    u32::try_from(passage.context.len() + 1).unwrap_or(u32::MAX)
 }
 
 /// Puts what is said of tools into the system message.

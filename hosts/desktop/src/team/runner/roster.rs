@@ -111,15 +111,15 @@ impl Roster {
     }
 
     /// The first agent of the file about which something can be done; `None` if all that are held wait
-    /// for agents that are still at work.
-    pub fn due(&self, team: &Team) -> Option<Due> {
+    /// for agents that are still at work, or are those that `later` names.
+    pub fn due(&self, team: &Team, later: impl Fn(usize) -> bool) -> Option<Due> {
         let failed =
             |other: &&usize| matches!(self.members[**other].phase, Phase::Refused(_) | Phase::Faulted(_));
         let done = |other: &usize| matches!(self.members[*other].phase, Phase::Done(_));
         let mut held = team.agents.iter().enumerate().filter(|&(index, _)| self.is_held(index));
         held.find_map(|(index, agent)| match agent.after.iter().find(failed) {
             Some(&other) => Some(Due::Refuse(index, other)),
-            None => agent.after.iter().all(done).then_some(Due::Spawn(index)),
+            None => (agent.after.iter().all(done) && !later(index)).then_some(Due::Spawn(index)),
         })
     }
 

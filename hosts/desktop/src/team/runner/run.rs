@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use agentos_hal::Clock;
-use agentos_kernel::agent::{AgentId, OnEnd, Priority, Spec};
+use agentos_kernel::agent::{AgentId, Budget, OnEnd, Priority, Spec};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::{Posted, VectorId};
@@ -13,6 +13,7 @@ use embedded_hal::delay::DelayNs;
 
 use super::clock::RunClock;
 use super::error::RunError;
+use super::gather::{self, Gathering};
 use super::machine::Machine;
 use super::plan::Plan;
 use super::roster::{Due, Phase, Roster, Tiers};
@@ -20,6 +21,7 @@ use super::save::Saving;
 use super::tools::Traffic;
 use super::{lend, summary};
 use crate::team::json::Summary;
+use crate::team::knowledge::Opening;
 use crate::team::prompt::Chat;
 use crate::team::sink::{KnowledgeNews, Refusal, Sink, Told};
 use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Nobody};
@@ -37,15 +39,19 @@ pub struct Runner<'r> {
     pub(super) machine: Machine<'r>,
     pub(super) clock: RunClock,
     pub(super) names: Names,
-    /// Each agent's slot in the kernel, and its index in the team. No slot is used twice.
+    /// Each agent's slot in the kernel, and its index in the team. Only those that sent passages leave theirs.
     pub(super) slots: Vec<Option<usize>>,
+    /// The agent that passages are being sent to.
+    pub(super) gathering: Option<Gathering>,
+    /// There was no room for who would send passages: until somebody is done, nobody is asked again.
+    pub(super) crowded: bool,
     /// What a token makes whole.
     pub(super) text: String,
     /// A person has paused everybody.
     paused: bool,
     pub(super) began_us: u64,
     /// Somebody was done or refused: others may be due.
-    ended: bool,
+    pub(super) ended: bool,
     /// Ticks in a row that found nothing to do.
     idle: u32,
     /// Losses of the device since the last step that succeeded.
@@ -105,6 +111,14 @@ pub enum Flow {
     Over(Ending),
 }
 
+/// What came of an agent's turn to be spawned.
+pub(super) enum Spawned {
+    /// It is there.
+    Now,
+    /// It waits until there is room for what is sent to it.
+    Later,
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -137,6 +151,7 @@ impl<'r> Runner<'r> {
         let longest = chat.tokenizer.longest_piece();
         let answer_bytes = |index: usize| (plan.agents[index].answer as usize).saturating_mul(longest);
         let began_us = clock.now().micros;
+        let agents = kernel.config().agents;
         Runner {
             roster: Roster::new(team, answer_bytes, longest),
             team,
@@ -145,7 +160,9 @@ impl<'r> Runner<'r> {
             kernel,
             machine,
             names: Names::default(),
-            slots: vec![None; team.agents.len()],
+            slots: vec![None; usize::from(agents)],
+            gathering: None,
+            crowded: false,
             // Bytes that begin no character become three each.
             text: String::with_capacity(3 * (longest + 4)),
             paused: false,
@@ -215,6 +232,7 @@ impl<'r> Runner<'r> {
             store: &mut *self.machine.store,
         });
         self.drain(sink)?;
+        self.go_on_gathering(sink)?;
         self.measure(tick, sink)?;
         sink.flush()?;
         self.idle = if tick == Tick::Idle { self.idle + 1 } else { 0 };
@@ -268,11 +286,12 @@ impl<'r> Runner<'r> {
 
     /// Spawns and refuses whoever is due.
     fn spawn_due(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
-        while let Some(due) = self.roster.due(self.team) {
+        self.crowded = false;
+        while let Some(due) = self.roster.due(self.team, |index| self.gathers_later(index)) {
             let (index, outcome) = match due {
                 Due::Spawn(index) => {
                     let outcome = self.spawn(index);
-                    if outcome.is_ok() {
+                    if let Ok(Spawned::Now) = outcome {
                         self.tell_knowledge(index, sink)?;
                     }
                     (index, outcome)
@@ -280,34 +299,63 @@ impl<'r> Runner<'r> {
                 Due::Refuse(index, other) => (index, Err(self.no_answer(index, other))),
             };
             if let Err(error) = outcome {
-                let reason = error.to_string();
-                let (name, at_us) = (self.team.agents[index].name.as_str(), self.clock.now().micros);
-                sink.refused(&Refusal { member: index, name, reason: &reason, at_us })?;
-                self.roster.members[index].phase = Phase::Refused(reason);
-                self.take_back(index);
+                self.refuse(index, error.to_string(), sink)?;
             }
         }
         self.drain(sink)
+    }
+
+    /// Somebody was not let in.
+    pub(super) fn refuse(
+        &mut self,
+        index: usize,
+        reason: String,
+        sink: &mut dyn Sink,
+    ) -> Result<(), RunError> {
+        let (name, at_us) = (self.team.agents[index].name.as_str(), self.clock.now().micros);
+        sink.refused(&Refusal { member: index, name, reason: &reason, at_us })?;
+        self.roster.members[index].phase = Phase::Refused(reason);
+        self.take_back(index);
+        Ok(())
     }
 
     /// Tells what an agent was given to read.
     fn tell_knowledge(&self, index: usize, sink: &mut dyn Sink) -> Result<(), RunError> {
         let Some(given) = &self.plan.knowledge[index] else { return Ok(()) };
         let (name, at_us) = (self.team.agents[index].name.as_str(), self.clock.now().micros);
-        sink.knowledge(&KnowledgeNews { member: index, name, at_us, passages: &given.passages })
+        sink.knowledge(&KnowledgeNews { member: index, name, at_us, given })
     }
 
-    fn spawn(&mut self, index: usize) -> Result<(), TeamError> {
-        let agent = &self.team.agents[index];
+    fn spawn(&mut self, index: usize) -> Result<Spawned, TeamError> {
+        if self.plan.agents[index].sent.is_some() {
+            return self.gather(index);
+        }
         let tokens = match &self.plan.agents[index].opening {
             Some(tokens) => tokens.clone(),
-            None => {
-                let said = |&other: &usize| self.roster.members[other].answer.as_deref().unwrap_or_default();
-                let said: Vec<&str> = agent.after.iter().map(said).collect();
-                self.plan.encode(self.team, index, &said, &self.chat)?.into()
-            }
+            None => self.opening(index)?.whole().into(),
         };
-        let opening = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        self.admit(index, &tokens, tokens.len(), false)?;
+        Ok(Spawned::Now)
+    }
+
+    /// What an agent opens with, now that those whom it waited for have answered.
+    pub(super) fn opening(&self, index: usize) -> Result<Opening, TeamError> {
+        let said = |&other: &usize| self.roster.members[other].answer.as_deref().unwrap_or_default();
+        let said: Vec<&str> = self.team.agents[index].after.iter().map(said).collect();
+        self.plan.open(self.team, index, &said, &self.chat)
+    }
+
+    /// Spawns an agent with the first tokens of an opening of so many. One that gathers says nothing until it is given
+    /// its own budget, which is returned, and maps what is sent to it.
+    pub(super) fn admit(
+        &mut self,
+        index: usize,
+        tokens: &[u32],
+        opening: usize,
+        gathers: bool,
+    ) -> Result<(AgentId, Budget), TeamError> {
+        let agent = &self.team.agents[index];
+        let opening = u32::try_from(opening).unwrap_or(u32::MAX);
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         let now_us = self.clock.now().micros;
         let refuse = |error| {
@@ -319,10 +367,13 @@ impl<'r> Runner<'r> {
             self.team.error(agent.context_place, problem)
         };
         let priority = self.priorities()[index];
+        let mut own = Budget::UNBOUNDED;
         let mut spawn = |spoken| -> Result<Reply, TeamError> {
             let spec = self.plan.spec(self.team, index, opening, spoken)?;
+            own = spec.budget;
             let on_end = if self.plan.spoken > 0 { OnEnd::Drain } else { spec.on_end };
             let spec = Spec { priority, on_end, ..spec };
+            let spec = if gathers { gather::silent(spec) } else { spec };
             self.kernel.call(None, &Call::Spawn(spec, Tokens(&bytes)), now_us).map_err(refuse)
         };
         let spawned = match spawn(self.plan.spoken) {
@@ -333,10 +384,10 @@ impl<'r> Runner<'r> {
         let Reply::Agent(id) = spawned? else { unreachable!("a spawn is answered with a name") };
         self.names.insert(id, &agent.name);
         self.slots[usize::from(id.index)] = Some(index);
-        self.begin_caller(index, id, tokens.len() as u32);
+        self.begin_caller(index, id, opening);
         let member = &mut self.roster.members[index];
         (member.phase, member.spawned_us) = (Phase::Alive(id), now_us);
-        Ok(())
+        Ok((id, own))
     }
 
     fn no_answer(&self, index: usize, other: usize) -> TeamError {
@@ -350,7 +401,7 @@ impl<'r> Runner<'r> {
     }
 
     /// What the priorities are while those who are held wait.
-    fn priorities(&self) -> Vec<Priority> {
+    pub(super) fn priorities(&self) -> Vec<Priority> {
         lend::priorities(self.team, |index| self.roster.is_held(index))
     }
 

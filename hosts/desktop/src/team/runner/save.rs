@@ -90,7 +90,9 @@ impl Runner<'_> {
     /// Keeps the run if it is time to.
     pub(super) fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
         let now_us = self.clock.now().micros;
-        let due = self.saving.as_ref().is_some_and(|saving| now_us >= saving.next_us);
+        // Passages that are on their way are soon there.
+        let due =
+            self.saving.as_ref().is_some_and(|saving| now_us >= saving.next_us && self.gathering.is_none());
         if due { self.save(sink) } else { Ok(()) }
     }
 
@@ -132,11 +134,16 @@ impl Runner<'_> {
                 }
             }
         };
+        let mut roster = self.roster.clone();
+        if let Some(index) = self.gathers() {
+            // Who was halted while passages were sent to it begins anew.
+            roster.members[index].phase = Phase::Held;
+        }
         let state = State {
             team: fingerprint(self.team),
             replay: self.replay(),
             now_ns: self.clock.now_ns(),
-            roster: self.roster.clone(),
+            roster,
         };
         let path = saving.path.clone();
         let written = checkpoint::write(&path, &state, |out| self.write_pieces(saving, first, out));
@@ -254,6 +261,7 @@ impl Runner<'_> {
             member.reserve(&fresh, longest);
             (member.spawned_us, member.ended_us) = (moved(member.spawned_us), moved(member.ended_us));
         }
+        self.forget_gathering();
         let mut known = vec![false; self.roster.members.len()];
         for rcb in self.kernel.agents() {
             let index = usize::try_from(rcb.tag).ok().filter(|&index| known.get(index) == Some(&false));
@@ -274,6 +282,21 @@ impl Runner<'_> {
         }
         let agrees = |(member, known): (&Member, &bool)| member.id().is_some() == *known;
         if self.roster.members.iter().zip(&known).all(agrees) { Ok(()) } else { Err(Problem::Contradiction) }
+    }
+
+    /// Lets go whoever was being sent passages, and who sent them: that begins anew.
+    fn forget_gathering(&mut self) {
+        let is_of_team = |tag: u64| {
+            let member = usize::try_from(tag).ok().and_then(|index| self.roster.members.get(index));
+            member.is_some_and(|member| member.phase != Phase::Held)
+        };
+        let others: Vec<_> =
+            self.kernel.agents().filter(|rcb| !is_of_team(rcb.tag)).map(|rcb| rcb.id).collect();
+        let now_us = self.clock.now().micros;
+        for agent in others {
+            // It is there, so it can be let go.
+            let _ = self.kernel.call(None, &Call::Kill(agent), now_us);
+        }
     }
 
     /// The seed, if this is a replay.

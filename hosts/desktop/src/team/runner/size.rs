@@ -8,7 +8,7 @@ use agentos_kernel::memory::admit::{Capacity, Demand, LEAST_BOUNDED, SPARE_PAGES
 use agentos_kernel::system::Config;
 use agentos_kernel::system::config::MOST_MASKS;
 
-use super::plan::Plan;
+use super::plan::{Plan, Sent};
 use crate::team::{Memory, Problem, Team, TeamError};
 
 /// Page memory where the file does not say: as much as all agents need at once, and no more than this
@@ -52,10 +52,13 @@ pub fn config(
     let bounded = demands.iter().any(|demand| matches!(demand.memory, MemoryMode::Bounded { .. }));
     let longest = if bounded { longest } else { longest.min(plan.model_context) };
     let pins = plan.agents.iter().map(|agent| agent.spec.budget.pinned_pages).sum();
-    let sizes = sizes(demands.len() as u16, longest, tiers, pins, kv);
+    // Passages are sent to one agent at a time. Who sends them has room of its own, so that nobody's is taken.
+    let sent = plan.agents.iter().filter_map(|agent| agent.sent).fold(Sent::default(), Sent::most);
+    let tiers = TierPages { l2: tiers.l2.saturating_add(sent.pages), ..tiers };
+    let sizes = sizes((demands.len() as u16).saturating_add(sent.senders), longest, tiers, pins, kv);
     let sizes = if bounded { sizes.with_relevance(shape, relevance_layer) } else { sizes };
-    // Agents do not send to each other: answers go from one to the other as openings.
-    let inbox = plan.spoken.max(1);
+    // Answers go from one to the other as openings.
+    let inbox = plan.spoken.saturating_add(sent.tokens).max(1);
     let (step_ms, quantum) = (team.schedule.step_ms, team.schedule.quantum);
     let guarded = plan.agents.iter().filter(|agent| agent.spec.guarded).count();
     let open = |agent: &super::Planned| {
@@ -91,7 +94,7 @@ pub fn default_config(agents: u16, context: u32, shape: &ModelShape, kv: KvType)
 
 /// What is pinned comes on top of page memory: nobody's working set can count on it.
 fn sizes(agents: u16, context: u32, tiers: TierPages, pins: u32, kv: KvType) -> Config {
-    // Nobody sends: answers go from agent to agent as openings.
+    // Nobody sends but for what the caller says.
     let (candidates, inbox, pinned_pages) = (CANDIDATES, 1, pins);
     let config = Config::new(agents, context, tiers.l1.saturating_add(pins), tiers.l2);
     Config { candidates, kv, inbox, pinned_pages, ..config }

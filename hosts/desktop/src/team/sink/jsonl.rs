@@ -64,14 +64,15 @@ impl<W: Write> Sink for JsonLines<W> {
     }
 
     fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {
-        let given = |passage: &GivenPassage| LinePassage {
+        let given = |(number, passage): (usize, &GivenPassage)| LinePassage {
             collection: passage.collection.clone(),
             path: passage.path.clone(),
             place: passage.place.clone(),
             tokens: passage.tokens.len(),
             score: passage.score,
+            how: news.given.how(number),
         };
-        let passages = news.passages.iter().map(given).collect();
+        let passages = news.given.passages.iter().enumerate().map(given).collect();
         self.write(&Line {
             at_us: news.at_us,
             event: LineEvent::Knowledge { agent: news.name.into(), passages },

@@ -18,7 +18,7 @@ pub use trace_file::TraceFile;
 use agentos_kernel::event::Record;
 
 use super::json::Summary;
-use super::knowledge::GivenPassage;
+use super::knowledge::Given;
 use super::name::Names;
 use super::runner::RunError;
 
@@ -95,7 +95,7 @@ pub struct KnowledgeNews<'a> {
     /// When, in microseconds on the run's clock.
     pub at_us: u64,
     /// The passages, in the order of its prompt.
-    pub passages: &'a [GivenPassage],
+    pub given: &'a Given,
 }
 
 /// What became of the device.

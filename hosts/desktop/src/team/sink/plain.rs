@@ -168,12 +168,13 @@ impl<W: Write> Sink for Plain<W> {
     }
 
     fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {
-        if news.passages.is_empty() {
+        let passages = &news.given.passages;
+        if passages.is_empty() {
             return self.note(news.member, format_args!("finds nothing to read"));
         }
-        news.passages.iter().try_for_each(|passage| {
-            let what = format_args!("reads {} {} ({:.2})", passage.path, passage.place, passage.score);
-            self.note(news.member, what)
+        passages.iter().enumerate().try_for_each(|(number, passage)| {
+            let (path, place, how) = (&passage.path, &passage.place, news.given.how(number));
+            self.note(news.member, format_args!("reads {path} {place} ({:.2}, {how})", passage.score))
         })
     }
 

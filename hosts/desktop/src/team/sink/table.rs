@@ -30,9 +30,15 @@ const COLUMNS: [Column; 14] = [
 /// What agents had from the cold store, where there is one: behind what they had from each other.
 const RECALLED: (usize, Column) = (5, ("from L3", |agent| agent.recalled.to_string()));
 
+/// What agents mapped from slices that were sent to them, where any did: behind what they had from each other.
+const RELOCATED: (usize, Column) = (5, ("relocated", |agent| agent.relocated.to_string()));
+
 /// The table of all agents, and the run's totals below it.
 pub fn table(summary: &Summary, name_columns: usize) -> String {
     let mut columns = COLUMNS.to_vec();
+    if summary.agents.iter().any(|agent| agent.relocated > 0) {
+        columns.insert(RELOCATED.0, RELOCATED.1);
+    }
     if summary.store.is_some() {
         columns.insert(RECALLED.0, RECALLED.1);
     }
