@@ -179,7 +179,7 @@ fn one_passage_behind_its_own_beginning_is_as_computed_there() {
     with_lab(KvType::F16, |lab| {
         let (before, text) = lab.text.split_at(relocated_from(lab));
         let cases = relocation::cases(&[text.to_vec()], lab.subject.delimiters, (48, 16), 3);
-        let frame = Frame { before: before.to_vec(), between: u32::from(b'\n') };
+        let frame = Frame { before: before.to_vec() };
         let mut device = lab.device(&relocation::limits(&frame, &cases, &lab.subject, 4096));
         let mut told = 0;
         let found = relocation::measure(&frame, &cases, &lab.subject, device.tensor_device(), &mut |_| {

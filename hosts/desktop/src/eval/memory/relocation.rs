@@ -70,8 +70,6 @@ pub struct Case {
 pub struct Frame {
     /// What stands before the first passage: whole slices.
     pub before: Vec<u32>,
-    /// What stands between passages: somebody has to compute a row between two that are mapped.
-    pub between: u32,
 }
 
 /// What an arrangement costs.
@@ -205,7 +203,7 @@ fn follow(
         Arrangement::Absent => &[],
         _ => &case.passages[..],
     };
-    let behind = passages.join(&frame.between);
+    let behind = passages.concat();
     let from = (frame.before.len() + behind.len()) as u32;
     let spec = Spec { receive: Receive::Mapped, ..reader(MemoryMode::Exact, config.context) };
     let mut mapped = 0;
@@ -218,32 +216,29 @@ fn follow(
         Arrangement::Alone | Arrangement::Behind => {
             let before = if arrangement == Arrangement::Behind { &frame.before[..] } else { &[] };
             let receiver = stage.spawn(spec, &frame.before)?;
+            let text = bytes_of(&case.text);
             let mut senders = Vec::new();
             for passage in passages {
-                // One more token, as where the passage's slices come from a store: only then is there a row to compute.
-                let prompt = [before, passage, &[frame.between]].concat();
+                let prompt = [before, passage].concat();
                 let spec = Spec { context: prompt.len() as u32, ..spec };
                 senders.push(stage.spawn(spec, &prompt)?);
             }
             stage.rest(&mut Unguarded)?;
+            // All in one go, so that they are mapped one behind another: from here on nobody else computes.
+            stage.device.watch(from, &case.text);
             for (number, (&sender, passage)) in senders.iter().zip(passages).enumerate() {
                 let is_last = number + 1 == passages.len();
-                let after = if is_last { &case.text[..] } else { std::slice::from_ref(&frame.between) };
-                if is_last {
-                    // From here on nobody else computes.
-                    stage.device.watch(from, &case.text);
-                }
                 let forward = Forward {
                     from: sender,
                     start: before.len() as u32,
                     end: (before.len() + passage.len()) as u32,
                     to: receiver,
                     before: Tokens(&[]),
-                    after: Tokens(&bytes_of(after)),
+                    after: Tokens(if is_last { &text } else { &[] }),
                 };
                 stage.call(&Call::Forward(forward))?;
-                stage.rest(&mut Unguarded)?;
             }
+            stage.rest(&mut Unguarded)?;
             mapped = agent(&stage.kernel, receiver).metrics.relocated;
         }
     }

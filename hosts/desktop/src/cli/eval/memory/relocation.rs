@@ -6,7 +6,6 @@ use super::{Common, Opened};
 use crate::cli::error::CliError;
 use crate::eval::memory::relocation::{self, Frame, PASSAGES, Relocated};
 use crate::eval::memory::{CANDIDATES, Memory, SetupError, report};
-use crate::knowledge::passage::line_end;
 use crate::knowledge::prefix;
 
 /// `agentos eval memory relocation`.
@@ -32,20 +31,18 @@ impl Relocation {
     }
 
     fn measure(&self, opened: &Opened<'_>) -> Result<Vec<Relocated>, CliError> {
-        let (tokenizer, delimiters) = (&opened.reading.tokenizer, &opened.reading.delimiters[..]);
+        let delimiters = &opened.reading.delimiters[..];
         let frame = prefix::frame(&opened.reading.chat(), delimiters)
             .map_err(crate::knowledge::library::LibraryError::from)?;
         let texts = self.common.tokens(opened)?;
         let sizes = (self.passage as usize, self.judged as usize);
         let cases = relocation::cases(&texts, delimiters, sizes, self.cases as usize);
-        let Some(first) = cases.first() else {
+        if cases.is_empty() {
             let tokens = PASSAGES as u32 * self.passage + self.judged;
             let found = texts.iter().map(Vec::len).max().unwrap_or(0) as u32;
             return Err(SetupError::TooShort { tokens, found }.into());
-        };
-        // A model whose lines do not end with a token of their own has something else between passages.
-        let between = line_end(tokenizer, delimiters)?.unwrap_or(first.text[0]);
-        let frame = Frame { before: frame.before, between };
+        }
+        let frame = Frame { before: frame.before };
         let (tokens, trained) = (relocation::context(&frame, &cases), opened.subject.shape.context);
         if tokens > trained {
             return Err(SetupError::TooLong { memory: Memory::Full, tokens, trained }.into());
