@@ -7,7 +7,7 @@ use agentos_desktop::context::Tables;
 use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
 use agentos_desktop::eval::memory::baseline::{Asked, Baseline, h2o, quest};
 use agentos_desktop::eval::memory::packing::{self, Way};
-use agentos_desktop::eval::memory::relocation::{self, Arrangement, Frame};
+use agentos_desktop::eval::memory::relocation::{self, Arrangement, Frame, Source};
 use agentos_desktop::eval::memory::retrieval::{self, Exam, Question};
 use agentos_desktop::eval::memory::{Memory, Setup, Subject, loss};
 use agentos_desktop::map::ModelMap;
@@ -178,7 +178,7 @@ fn answers_are_those_of_full_attention_where_all_fits() {
 fn one_passage_behind_its_own_beginning_is_as_computed_there() {
     with_lab(KvType::F16, |lab| {
         let (before, text) = lab.text.split_at(relocated_from(lab));
-        let cases = relocation::cases(&[text.to_vec()], lab.subject.delimiters, (48, 16), 3);
+        let cases = relocation::cases(&[text.to_vec()], lab.subject.delimiters, (48, 16), Source::Same, 3);
         let frame = Frame { before: before.to_vec() };
         let mut device = lab.device(&relocation::limits(&frame, &cases, &lab.subject, 4096));
         let mut told = 0;
@@ -291,6 +291,7 @@ fn the_program_measures_and_draws() {
     eval(&["loss", "--tokens", "3000"]).refuses(1, &["the files have ", " 3000 are needed"]);
     eval(&["loss", "--tokens", "5000"]).refuses(1, &["--tokens 4096 would fit"]);
     eval(&["loss", "--tokens", "760", "--layer", "99"]).refuses(1, &["--layer 99", "would fit"]);
+    eval(&["relocation", "--from", "different"]).refuses(1, &["need 4 files that differ", "--from same"]);
     eval(&["packing", "--tokens", "5000"]).refuses(1, &["the files have "]);
     eval(&["retrieval", "--tokens", "8192", "--memory", "window,quest"]).refuses(1, &["by quest only up to"]);
     eval(&["retrieval", "--tokens", "600,700,800", "--l1", "192,256"])

@@ -9,6 +9,7 @@ use agentos_hal::{
 use agentos_kernel::call::CallError;
 use agentos_kernel::layout::{Delimiter, Layout, SliceLimits};
 use agentos_kernel::system::{StorageError, Tick};
+use agentos_store::OpenError;
 
 /// Every this many tokens a sentence ends: slices are as long as those of prose.
 const SENTENCE: u32 = 20;
@@ -85,7 +86,7 @@ impl Crowd {
 }
 
 /// Why a benchmark ended early.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum BenchError {
     /// The device refused a step.
     Submit(SubmitError),
@@ -97,6 +98,8 @@ pub enum BenchError {
     Storage(StorageError),
     /// The kernel refused a system call.
     Call(CallError),
+    /// There is no file for what is kept.
+    Store(OpenError),
     /// The kernel stopped before the work was done.
     Stopped(Tick),
 }
@@ -109,6 +112,7 @@ impl std::fmt::Display for BenchError {
             BenchError::Page(error) => write!(f, "the device does not give or take a page: {error}"),
             BenchError::Storage(error) => error.fmt(f),
             BenchError::Call(error) => error.fmt(f),
+            BenchError::Store(error) => error.fmt(f),
             BenchError::Stopped(tick) => {
                 write!(f, "the kernel stopped before the benchmark was done: {tick:?}")
             }

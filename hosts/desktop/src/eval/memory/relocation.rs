@@ -21,6 +21,15 @@ use crate::distribution::{Distance, Distribution};
 use crate::knowledge::ask::Bounds;
 use crate::slicing::runner::slices_of;
 
+/// Where the passages of a case are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Source {
+    /// One text, in which they follow each other.
+    Same,
+    /// Each is from a text of its own, the last one from that which goes on behind it.
+    Different,
+}
+
 /// Passages of a case, of which the last one, two or all four are used.
 pub const PASSAGES: usize = 4;
 
@@ -56,7 +65,7 @@ impl Arrangement {
     }
 }
 
-/// Passages that follow each other in a text, and what follows them.
+/// Passages, and what follows the last one in its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// Each is whole slices.
@@ -89,11 +98,13 @@ pub struct Relocated {
 }
 
 /// Cases of texts, in turn one of each, at most so many: passages of at least `passage` tokens, and `judged` of what
-/// follows them.
+/// follows them. A text that comes twice counts once. Of fewer than [`PASSAGES`] texts there are no cases whose passages
+/// are from different ones.
 pub fn cases(
     texts: &[Vec<u32>],
     delimiters: &[Delimiter],
     (passage, judged): (usize, usize),
+    source: Source,
     most: usize,
 ) -> Vec<Case> {
     let of_text = |text: &Vec<u32>| {
@@ -113,10 +124,30 @@ pub fn cases(
         }
         found
     };
-    let of_texts: Vec<Vec<Case>> = texts.iter().map(of_text).collect();
+    let different = texts.iter().enumerate().filter(|&(at, text)| !texts[..at].contains(text));
+    let of_texts: Vec<Vec<Case>> = different.map(|(_, text)| of_text(text)).collect();
     let longest = of_texts.iter().map(Vec::len).max().unwrap_or(0);
-    let in_turn = (0..longest).flat_map(|at| of_texts.iter().filter_map(move |cases| cases.get(at)));
-    in_turn.take(most).cloned().collect()
+    let numbers = || 0..of_texts.len();
+    let in_turn = (0..longest).flat_map(|at| numbers().map(move |text| (text, at)));
+    let case = |(text, at): (usize, usize)| {
+        let case = of_texts[text].get(at)?;
+        match source {
+            Source::Same => Some(case.clone()),
+            Source::Different => mixed(&of_texts, text, at),
+        }
+    };
+    in_turn.filter_map(case).take(most).collect()
+}
+
+/// A case with all passages but the last one from the texts behind its own, where there are enough.
+fn mixed(of_texts: &[Vec<Case>], text: usize, at: usize) -> Option<Case> {
+    let own = &of_texts[text][at];
+    let others = (1..of_texts.len()).map(|distance| &of_texts[(text + distance) % of_texts.len()]);
+    let others = others.filter(|cases| !cases.is_empty()).take(PASSAGES - 1);
+    let mut passages: Vec<Vec<u32>> =
+        others.enumerate().map(|(place, cases)| cases[at % cases.len()].passages[place].clone()).collect();
+    passages.push(own.passages.last()?.clone());
+    (passages.len() == PASSAGES).then(|| Case { passages, text: own.text.clone() })
 }
 
 /// What the context of the largest case needs.
@@ -256,7 +287,7 @@ mod tests {
         delimiters[0] = Delimiter::Sentence;
         // A sentence ends every ten tokens.
         let text: Vec<u32> = (0..300).map(|at| if at % 10 == 9 { 0 } else { at % 97 + 1 }).collect();
-        let found = cases(&[text.clone(), text[..120].to_vec()], &delimiters, (15, 16), 9);
+        let found = cases(&[text.clone(), text[..120].to_vec()], &delimiters, (15, 16), Source::Same, 9);
         assert_eq!(found.len(), 4);
         for case in &found {
             assert!(case.passages.iter().all(|passage| passage.len() == 20), "{case:?}");
@@ -266,6 +297,26 @@ mod tests {
         assert_eq!(found[0].text, text[80..96]);
         // The second text has one case, and comes second.
         assert_eq!(found[0], found[1]);
-        assert_eq!(cases(&[text], &delimiters, (15, 16), 2).len(), 2);
+        assert_eq!(cases(&[text.clone(), text], &delimiters, (15, 16), Source::Same, 9).len(), 3);
+    }
+
+    #[test]
+    fn passages_of_different_texts_are_from_as_many() {
+        let mut delimiters = vec![Delimiter::None; 500];
+        delimiters[0] = Delimiter::Sentence;
+        let text = |number: u32| -> Vec<u32> {
+            (0..200).map(|at| if at % 10 == 9 { 0 } else { 100 * number + at % 97 + 1 }).collect()
+        };
+        let texts: Vec<Vec<u32>> = (0..4).map(text).collect();
+        let found = cases(&texts, &delimiters, (15, 16), Source::Different, 9);
+        assert_eq!(found.len(), 8);
+        for case in &found {
+            let of: std::collections::BTreeSet<u32> =
+                case.passages.iter().map(|tokens| tokens[0] / 100).collect();
+            assert_eq!(of.len(), 4);
+            assert_eq!(case.passages[3][0] / 100, case.text[0] / 100);
+        }
+        assert_eq!(found[0].text, cases(&texts, &delimiters, (15, 16), Source::Same, 1)[0].text);
+        assert_eq!(cases(&texts[..3], &delimiters, (15, 16), Source::Different, 9), []);
     }
 }

@@ -29,6 +29,13 @@ pub enum SetupError {
         /// Tokens that there are.
         found: u32,
     },
+    /// Fewer different texts are long enough than there are passages.
+    Texts {
+        /// Passages of a case.
+        passages: usize,
+        /// Tokens that each text needs.
+        tokens: u32,
+    },
     /// The model has no such layer.
     Layer {
         /// The layer.
@@ -58,6 +65,11 @@ impl std::fmt::Display for SetupError {
                 f,
                 "the files have {found} tokens, and {tokens} are needed; longer or more files, or fewer --tokens, \
                  would do"
+            ),
+            SetupError::Texts { passages, tokens } => write!(
+                f,
+                "passages of different texts need {passages} files that differ, each of {tokens} tokens or somewhat more; \
+                 longer or more files, or --from same, would do"
             ),
             SetupError::Layer { layer, layers } => {
                 write!(f, "--layer {layer}: the model has {layers} layers; 0 to {} would fit", layers - 1)

@@ -90,11 +90,15 @@ struct PagingOptions {
     layer: Option<u32>,
     /// The share of the quota that the latest slices have, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.window_percent,
-          value_parser = clap::value_parser!(u32).range(0..=70))]
+          value_parser = clap::value_parser!(u32).range(0..=90))]
     window: u32,
+    /// The same when a question is read again, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.replay_window_percent,
+          value_parser = clap::value_parser!(u32).range(0..=90))]
+    replay_window: u32,
     /// The share of the quota that a choice leaves free, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.headroom_percent,
-          value_parser = clap::value_parser!(u32).range(0..=30))]
+          value_parser = clap::value_parser!(u32).range(0..=10))]
     headroom: u32,
     /// What a selected slice's share counts more, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.hysteresis_percent,
@@ -113,6 +117,7 @@ impl PagingOptions {
     fn paging(&self) -> Paging {
         Paging {
             window_percent: self.window,
+            replay_window_percent: self.replay_window,
             headroom_percent: self.headroom,
             hysteresis_percent: self.hysteresis,
             far: self.far,

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Common, Opened};
 use crate::cli::error::CliError;
-use crate::eval::memory::relocation::{self, Frame, PASSAGES, Relocated};
+use crate::eval::memory::relocation::{self, Frame, PASSAGES, Relocated, Source};
 use crate::eval::memory::{CANDIDATES, Memory, SetupError, report};
 use crate::knowledge::prefix;
 
@@ -19,7 +19,10 @@ pub struct Relocation {
     /// Tokens of the text behind the passages that are judged
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=1024))]
     judged: u32,
-    /// Cases at most: four passages that follow each other in a file, of which the last one, two or all are used
+    /// Where the four passages of a case are from, of which the last one, two or all are used
+    #[arg(long, value_enum, default_value_t = Source::Same)]
+    from: Source,
+    /// Cases at most
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     cases: u32,
 }
@@ -36,9 +39,12 @@ impl Relocation {
             .map_err(crate::knowledge::library::LibraryError::from)?;
         let texts = self.common.tokens(opened)?;
         let sizes = (self.passage as usize, self.judged as usize);
-        let cases = relocation::cases(&texts, delimiters, sizes, self.cases as usize);
+        let cases = relocation::cases(&texts, delimiters, sizes, self.from, self.cases as usize);
         if cases.is_empty() {
             let tokens = PASSAGES as u32 * self.passage + self.judged;
+            if self.from == Source::Different {
+                return Err(SetupError::Texts { passages: PASSAGES, tokens }.into());
+            }
             let found = texts.iter().map(Vec::len).max().unwrap_or(0) as u32;
             return Err(SetupError::TooShort { tokens, found }.into());
         }
