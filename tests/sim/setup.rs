@@ -148,7 +148,8 @@ fn store_odds(draw: &mut Draw) -> StoreOdds {
 
 fn paging(draw: &mut Draw) -> Paging {
     Paging {
-        window_percent: draw.between(0, 50),
+        window_percent: draw.between(0, 75),
+        replay_window_percent: draw.between(0, 50),
         headroom_percent: draw.between(0, 25),
         hysteresis_percent: draw.one_of(&[100, 125, 300]),
         far: draw.one_of(&[0, 30, 1000]),

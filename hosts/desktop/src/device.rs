@@ -7,7 +7,19 @@ use agentos_opencl::{OpenClDevice, OpenError};
 use agentos_reference::Reference;
 use agentos_wgpu::{Kernels, Tuning, WgpuDevice};
 
+use std::task::Poll;
+
 use crate::host;
+
+/// Asks a device again until it has an answer.
+pub fn until_ready<T>(mut ask: impl FnMut() -> Poll<T>) -> T {
+    loop {
+        match ask() {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}
 
 /// Which device is to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

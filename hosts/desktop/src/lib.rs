@@ -14,7 +14,8 @@
 //! * [`boot`]: the memory of a kernel that runs many.
 //! * [`team`]: agents that run together.
 //! * [`mod@bench`]: timing it.
-//! * [`eval`]: how well it does what it promises.
+//! * [`eval`]: how well it does what it promises; [`chart`]: drawings of that; [`distribution`]: how far apart two
+//!   predictions are.
 //! * [`cli`]: the program's commands.
 //!
 //! What must never happen here: a panic for what came from outside, `unsafe` in other files than
@@ -27,11 +28,13 @@ pub mod aside;
 pub mod bench;
 pub mod boot;
 pub mod calibration;
+pub mod chart;
 pub mod choice;
 pub mod cli;
 pub mod constraint;
 pub mod context;
 pub mod device;
+pub mod distribution;
 pub mod eval;
 pub mod fetch;
 pub mod generate;

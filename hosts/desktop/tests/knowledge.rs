@@ -106,7 +106,7 @@ fn a_team_maps_passages_as_they_are_where_it_may() {
     let sent: u64 = passages[1..].iter().map(|passage| passage["tokens"].as_u64().unwrap()).sum();
     let asker = lines.agent("asker");
     assert_eq!(asker["relocated"].as_u64(), Some(sent), "{asker}");
-    // What was sent came from the library: who sent it computed the token behind it.
+    // What was sent came from the library.
     let recalled = lines.events("recalled").iter().map(|line| line["tokens"].as_u64().unwrap()).sum::<u64>();
     assert!(recalled >= sent, "{recalled} of {sent}");
     let plain = desk.team(team, &arguments).printed();

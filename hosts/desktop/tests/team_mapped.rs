@@ -98,7 +98,7 @@ fn run(script: Script<'_>) -> Ran {
     let given = |agent: &team::Agent| {
         let fidelity = agent.knowledge.as_ref()?.fidelity;
         let passages = PASSAGES.iter().map(passage).collect();
-        Some(Given { frame: frame.clone(), passages, fidelity, line_end })
+        Some(Given { frame: frame.clone(), passages, fidelity })
     };
     let given = team.agents.iter().map(given).collect();
     let plan = Plan::new(&team, &chat, shape.context, 1, (vec![None; team.agents.len()], given), 0).unwrap();

@@ -15,8 +15,11 @@ pub const MOST_MASKS: usize = 64;
 /// How bounded agents page. What they say depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paging {
-    /// The share of a quota that the latest slices have, in percent.
+    /// The share of a quota that the latest slices have, in percent: what comes next in a text is told by what came
+    /// just before it.
     pub window_percent: u32,
+    /// The same when a question is computed again, in percent: what it asks for may be anywhere.
+    pub replay_window_percent: u32,
     /// The share of a quota that is left free when slices are chosen, in percent: a new choice is made when
     /// it is used up.
     pub headroom_percent: u32,
@@ -33,11 +36,12 @@ pub struct Paging {
 impl Paging {
     /// What suits the models that were tried.
     pub const DEFAULT: Paging = Paging {
-        window_percent: 25,
-        headroom_percent: 12,
+        window_percent: 60,
+        replay_window_percent: 10,
+        headroom_percent: 6,
         hysteresis_percent: 125,
         far: 128,
-        replays: 1,
+        replays: 2,
         replay_tokens: 64,
     };
 }

@@ -257,10 +257,9 @@ impl Kernel<'_> {
     fn room(&self, index: usize, pages: u32) -> Room {
         let quota = self.quota(index).unwrap_or(0);
         let paging = self.config.paging;
-        let percent = |percent: u32| (u64::from(quota) * u64::from(percent) / 100) as u32;
         Room {
-            pages: quota - percent(paging.headroom_percent).max(pages).max(1),
-            window: percent(paging.window_percent),
+            pages: quota - percent_of(quota, paging.headroom_percent).max(pages).max(1),
+            window: percent_of(quota, paging.window_percent),
             kept: 0,
             hysteresis: paging.hysteresis_percent as f32 / 100.0,
         }
@@ -284,7 +283,12 @@ impl Kernel<'_> {
         } else {
             select::note_relevance(&mut self.table_mut(index)[..slices], at);
         }
-        let room = Room { kept: kept.min(slices - 1), ..self.room(index, pages) };
+        let is_replay = kept < slices;
+        let mut room = Room { kept: kept.min(slices - 1), ..self.room(index, pages) };
+        if is_replay {
+            room.window =
+                percent_of(self.quota(index).unwrap_or(0), self.config.paging.replay_window_percent);
+        }
         let table = self.table_mut(index);
         let came = select::select(&mut table[..slices], policy, room);
         select::link(table);
@@ -373,4 +377,9 @@ impl Kernel<'_> {
             row.expose = true;
         }
     }
+}
+
+/// A part of a quota, in percent.
+fn percent_of(quota: u32, percent: u32) -> u32 {
+    (u64::from(quota) * u64::from(percent) / 100) as u32
 }

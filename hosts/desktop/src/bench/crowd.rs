@@ -3,11 +3,13 @@
 use std::task::Poll;
 
 use agentos_hal::{
-    DeviceError, LayerRange, Limits, PageId, Row, Segment, Span, Step, SubmitError, TensorDevice, Want,
+    DeviceError, LayerRange, Limits, PageError, PageId, Row, Segment, Span, Step, SubmitError, TensorDevice,
+    Want,
 };
 use agentos_kernel::call::CallError;
 use agentos_kernel::layout::{Delimiter, Layout, SliceLimits};
 use agentos_kernel::system::{StorageError, Tick};
+use agentos_store::OpenError;
 
 /// Every this many tokens a sentence ends: slices are as long as those of prose.
 const SENTENCE: u32 = 20;
@@ -84,16 +86,20 @@ impl Crowd {
 }
 
 /// Why a benchmark ended early.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum BenchError {
     /// The device refused a step.
     Submit(SubmitError),
     /// The device failed in a step.
     Device(DeviceError),
+    /// The device does not give or take a page.
+    Page(PageError),
     /// The kernel refused its tables.
     Storage(StorageError),
     /// The kernel refused a system call.
     Call(CallError),
+    /// There is no file for what is kept.
+    Store(OpenError),
     /// The kernel stopped before the work was done.
     Stopped(Tick),
 }
@@ -103,8 +109,10 @@ impl std::fmt::Display for BenchError {
         match self {
             BenchError::Submit(error) => error.fmt(f),
             BenchError::Device(error) => error.fmt(f),
+            BenchError::Page(error) => write!(f, "the device does not give or take a page: {error}"),
             BenchError::Storage(error) => error.fmt(f),
             BenchError::Call(error) => error.fmt(f),
+            BenchError::Store(error) => error.fmt(f),
             BenchError::Stopped(tick) => {
                 write!(f, "the kernel stopped before the benchmark was done: {tick:?}")
             }

@@ -15,9 +15,12 @@ use crate::calibration::{Calibration, Origin, file, known};
 use crate::context::Tables;
 use crate::fetch::Environment;
 use crate::host::StdConsole;
+use crate::knowledge::prefix::frame;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::slicing::Runner;
+use crate::team::prompt::Chat;
+use crate::text::Template;
 
 /// `agentos calibrate`.
 #[derive(Args, Debug)]
@@ -56,17 +59,25 @@ impl Calibrate {
         let shape = &file.model.shape;
         let limits = measure::limits(shape, self.kv.kv())?;
         let encode = || {
-            let tokenizer = model::tokenizer(&path, &file.vocabulary(&path)?, shape.vocab)?;
-            Ok((tokenizer.delimiter_classes(), tokenizer))
+            let vocabulary = file.vocabulary(&path)?;
+            let tokenizer = model::tokenizer(&path, &vocabulary, shape.vocab)?;
+            let delimiters = tokenizer.delimiter_classes();
+            // A model may have no template, or one that a question does not fit: it is only asked in texts then.
+            let turn = Template::of(&vocabulary).ok().and_then(|template| {
+                let chat = Chat { template: &template, tokenizer: &tokenizer, now_s: 0 };
+                Some(frame(&chat, &delimiters).ok()?.after)
+            });
+            Ok((delimiters, tokenizer, turn.unwrap_or_default()))
         };
-        let (mut prepared, (delimiters, tokenizer)) =
+        let (mut prepared, (delimiters, tokenizer, turn)) =
             load::prepare(&file, &limits, &self.compute.device(), encode)?;
         let mut tables = Tables::new(limits, delimiters.clone());
         let (mut sequence, mut pool) = tables.start()?;
         let runner =
             Runner::new((&mut sequence, &mut pool), prepared.device.tensor_device(), shape, limits.context);
         let kv = self.kv.kv();
-        let mut subject = Subject { runner, tokenizer: &tokenizer, delimiters: &delimiters, shape, kv };
+        let mut subject =
+            Subject { runner, tokenizer: &tokenizer, delimiters: &delimiters, turn: &turn, shape, kv };
         let calibration = calibrate(&mut subject, &mut |what| eprintln!("measuring: {what}"))?;
         file::write(&out, &calibration, &identity)
             .map_err(|source| CliError::Write { path: out.clone(), source })?;

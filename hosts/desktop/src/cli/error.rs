@@ -12,7 +12,8 @@ use crate::calibration::measure::CalibrateError;
 use crate::context::ContextError;
 use crate::device::OpenDeviceError;
 use crate::eval::knowledge::QuestionError;
-use crate::eval::memory::ExamError;
+use crate::eval::memory::SetupError;
+use crate::eval::memory::retrieval::ExamError;
 use crate::fetch::FetchError;
 use crate::generate::GenerateError;
 use crate::knowledge::ask::AskError;
@@ -70,6 +71,8 @@ pub enum CliError {
     },
     /// There is no exam to be had of a text.
     Exam(ExamError),
+    /// Memory cannot be measured so.
+    Memory(SetupError),
     /// The benchmark failed.
     Bench(BenchError),
     /// The text is shorter than a window.
@@ -181,6 +184,7 @@ impl std::fmt::Display for CliError {
             CliError::Grammar { path, error } => write!(f, "{}: {error}", path.display()),
             CliError::NotJson { path, reason } => write!(f, "{} is not JSON: {reason}", path.display()),
             CliError::Exam(error) => error.fmt(f),
+            CliError::Memory(error) => error.fmt(f),
             CliError::Bench(error) => error.fmt(f),
             CliError::TooShort(error) => error.fmt(f),
             CliError::Team(error) => error.fmt(f),
@@ -246,6 +250,7 @@ from! {
     TemplateError => Template,
     ChatError => Chat,
     ExamError => Exam,
+    SetupError => Memory,
     TokenizerError => Encode,
     ContextError => Context,
     OpenDeviceError => Device,

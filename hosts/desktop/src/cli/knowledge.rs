@@ -19,7 +19,6 @@ use crate::knowledge::catalogue::{Catalogue, Hit};
 use crate::knowledge::compute::Computer;
 
 use crate::knowledge::library::{self, Access, Library, LibraryError, Settings};
-use crate::knowledge::passage::line_end;
 use crate::knowledge::recall::{QUESTION_TOKENS, within};
 use crate::knowledge::relevance::Relevance;
 use crate::model::{self, ModelFile};
@@ -113,7 +112,6 @@ pub fn given(
     let (mut prepared, ()) = load::prepare(file, &limits, &compute.device(), || Ok(()))?;
     let mut tables = Tables::new(limits, delimiters.to_vec());
     let (mut sequence, mut pool) = tables.start()?;
-    let line_end = line_end(tokenizer, delimiters)?;
     for (index, grant) in granted {
         let prompt = &team.agents[index].prompt;
         let mut found: Vec<(&str, &Settings, Hit<'_>)> = Vec::new();
@@ -145,7 +143,7 @@ pub fn given(
         };
         let passages = taken.into_iter().map(passage).collect();
         let (frame, fidelity) = (settings.frame.clone(), grant.fidelity);
-        given[index] = Some(Given { frame, passages, fidelity, line_end });
+        given[index] = Some(Given { frame, passages, fidelity });
     }
     Ok(given)
 }

@@ -6,10 +6,10 @@ use agentos_hal::{
 };
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sequence::{Ask, Sequence, SequenceError};
-use std::task::Poll;
 
 use crate::calibration::Calibration;
 use crate::context::{self, ContextError, Purpose};
+use crate::device::until_ready;
 use crate::generate::compute_with;
 
 /// Which layers say what of a slice.
@@ -202,26 +202,16 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
         for (index, page) in pages.enumerate() {
             let id = self.sequence.page_ids()[page];
             let image = &mut images[index * bytes..(index + 1) * bytes];
-            wait(|| self.device.copy_out(id, image))?;
+            until_ready(|| self.device.copy_out(id, image))?;
             let filled = (tokens - index * PAGE_TOKENS).min(PAGE_TOKENS);
             let mut mass = [Mass::default(); PAGE_TOKENS];
-            wait(|| {
+            until_ready(|| {
                 let summary = PageSummary { mean_key: &mut key, mass: &mut mass };
                 self.device.summarise(id, self.layers.relevance, filled, summary)
             })?;
             sum.iter_mut().zip(&key).for_each(|(sum, &key)| *sum += f64::from(key) * filled as f64);
         }
         Ok((images, sum.iter().map(|sum| (sum / tokens as f64) as f32).collect()))
-    }
-}
-
-/// Asks a device again until it has an answer.
-fn wait(mut ask: impl FnMut() -> Poll<Result<(), PageError>>) -> Result<(), PageError> {
-    loop {
-        match ask() {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => std::thread::yield_now(),
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use agentos_hal::Mass;
 use agentos_kernel::slicing::topics::Cause;
 
 use super::topics::Sliced;
+use crate::chart::canvas::document;
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 48.0;
@@ -24,17 +25,7 @@ const MOST_SLICES: usize = 400;
 pub fn draw(sliced: &Sliced, title: &str) -> String {
     let height = MAP_TOP + WIDTH + 40.0;
     let width = LEFT + WIDTH + 16.0;
-    let mut svg = String::new();
-    let mut put = |line: std::fmt::Arguments<'_>| svg.write_fmt(line).expect("a string takes all text");
-    put(format_args!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>\n",
-        escaped(title)
-    ));
-    put(format_args!("{}{}", curve(sliced), map(sliced)));
-    put(format_args!("</svg>\n"));
-    svg
+    document(title, width, height, LEFT, &format!("{}{}", curve(sliced), map(sliced)))
 }
 
 /// The density over the tokens, with lines where topics end.
@@ -128,18 +119,6 @@ fn shades(paid: &[Mass], starts: &[u32]) -> Vec<f64> {
     let density: Vec<f64> = paid.iter().enumerate().map(dense).collect();
     let most = density.iter().skip(usize::from(density.len() > 1)).copied().fold(0.0, f64::max);
     density.iter().map(|d| if most > 0.0 { (d / most).min(1.0).sqrt() } else { 0.0 }).collect()
-}
-
-/// Text that cannot be taken for marks.
-fn escaped(text: &str) -> String {
-    let one = |c: char| match c {
-        '<' => "&lt;".to_owned(),
-        '>' => "&gt;".to_owned(),
-        '&' => "&amp;".to_owned(),
-        c if c.is_control() => " ".to_owned(),
-        c => c.to_string(),
-    };
-    text.chars().map(one).collect()
 }
 
 #[cfg(test)]

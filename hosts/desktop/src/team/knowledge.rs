@@ -56,8 +56,6 @@ pub struct Given {
     pub passages: Vec<GivenPassage>,
     /// How those behind the first come into its context.
     pub fidelity: Fidelity,
-    /// The token of a line's end, which parts passages that are mapped.
-    pub line_end: Option<u32>,
 }
 
 /// The tokens that an agent opens with.
@@ -148,11 +146,7 @@ impl Given {
         let sent = |(number, passage): (usize, &GivenPassage)| SentPassage {
             context: [&before[..], &passage.tokens].concat(),
             start: before.len(),
-            after: if number + 1 == mapped.len() {
-                asked.clone()
-            } else {
-                self.line_end.into_iter().collect()
-            },
+            after: if number + 1 == mapped.len() { asked.clone() } else { Vec::new() },
         };
         Ok(Opening { tokens, sent: mapped.iter().enumerate().map(sent).collect() })
     }
@@ -174,7 +168,6 @@ mod tests {
             frame: Frame { before: vec![1, 2], after: vec![9] },
             passages: vec![passage(&[3]), passage(&[4, 5]), passage(&[6])],
             fidelity,
-            line_end: Some(8),
         }
     }
 
@@ -196,9 +189,9 @@ mod tests {
             start: 2,
             after: after.to_vec(),
         };
-        let sent = vec![sent(&[1, 2, 4, 5], &[8]), sent(&[1, 2, 6], &[7, 9])];
-        assert_eq!((sent[0].tokens(), sent[0].len()), (&[4, 5][..], 3));
+        let sent = vec![sent(&[1, 2, 4, 5], &[]), sent(&[1, 2, 6], &[7, 9])];
+        assert_eq!((sent[0].tokens(), sent[0].len()), (&[4, 5][..], 2));
         let opening = Opening { tokens: vec![1, 2, 3], sent };
-        assert_eq!(opening.whole(), [1, 2, 3, 4, 5, 8, 6, 7, 9]);
+        assert_eq!(opening.whole(), [1, 2, 3, 4, 5, 6, 7, 9]);
     }
 }

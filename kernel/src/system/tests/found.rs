@@ -456,7 +456,7 @@ fn forked(ticks: u32) -> Option<(Rig, Vec<u32>, bool)> {
 fn who_attends_to_all_of_page_memory_copies_what_it_shares_all_the_same() {
     let expected = alone(&bounded(1), &prompt(4, 150));
     let mut met = 0;
-    for ticks in (40..110).step_by(3) {
+    for ticks in (40..110).step_by(2) {
         let Some((mut rig, told, full)) = forked(ticks) else { continue };
         met += u32::from(full);
         // The device takes its time with some of the pages.
@@ -465,7 +465,7 @@ fn who_attends_to_all_of_page_memory_copies_what_it_shares_all_the_same() {
         let own = alone(&bounded(2), &told);
         assert_eq!((&rig.texts[&1], &rig.texts[&2]), (&expected, &own), "{ticks}");
     }
-    assert!(met > 3, "page memory was full {met} times");
+    assert!(met > 2, "page memory was full {met} times");
 }
 
 #[test]

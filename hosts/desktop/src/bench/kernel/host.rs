@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use agentos_hal::{Clock, ModelShape, TensorDevice};
+use agentos_hal::{Clock, ColdStore, ModelShape, NoStore, TensorDevice};
 use agentos_kernel::agent::{
     Admission, AgentId, Budget, Capabilities, MemoryMode, OnEnd, Priority, Rcb, Receive, Spec, State,
     Watchdog,
@@ -64,6 +64,7 @@ pub struct Host<'h, 'm> {
     /// The kernel.
     pub kernel: Kernel<'m>,
     device: &'h mut dyn TensorDevice,
+    store: Box<dyn ColdStore + 'h>,
     clock: SystemClock,
     /// Steps that the device has taken.
     pub steps: u64,
@@ -77,8 +78,21 @@ impl<'h, 'm> Host<'h, 'm> {
     /// # Errors
     /// [`BenchError::Storage`], which [`boot`] does not cause.
     pub fn new(boot: &'m mut Boot, device: &'h mut dyn TensorDevice) -> Result<Host<'h, 'm>, BenchError> {
+        Host::with_store(boot, device, NoStore)
+    }
+
+    /// The same with a cold store.
+    ///
+    /// # Errors
+    /// [`BenchError::Storage`], which [`boot`] does not cause.
+    pub fn with_store(
+        boot: &'m mut Boot,
+        device: &'h mut dyn TensorDevice,
+        store: impl ColdStore + 'h,
+    ) -> Result<Host<'h, 'm>, BenchError> {
         let kernel = boot.kernel(&[0; 32]).map_err(BenchError::Storage)?;
-        Ok(Host { kernel, device, clock: SystemClock::since(Instant::now()), steps: 0, rows: 0 })
+        let store = Box::new(store);
+        Ok(Host { kernel, device, store, clock: SystemClock::since(Instant::now()), steps: 0, rows: 0 })
     }
 
     /// Microseconds on the kernel's clock.
@@ -130,7 +144,7 @@ impl<'h, 'm> Host<'h, 'm> {
             clock: &self.clock,
             tools: &mut agentos_kernel::tool::NoTools,
             guard: &mut agentos_kernel::guard::Unguarded,
-            store: &mut agentos_hal::NoStore,
+            store: &mut *self.store,
         });
         while self.kernel.next_event().is_some() {}
         match tick {

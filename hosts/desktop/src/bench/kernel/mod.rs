@@ -2,7 +2,7 @@
 //!
 //! * `host`: a kernel at work, and what agents are in it.
 //! * `meter`: a device that tells what page memory cost.
-//! * `priority`, `overcommit`, `crowd`, `fork`, `swap`, `pick`: the works.
+//! * `priority`, `overcommit`, `crowd`, `fork`, `swap`, `load`, `unused`, `pick`: the works.
 //!
 //! Prompts are tokens drawn from a seed: the work does not depend on what they say, and no two agents
 //! share a prefix, so nothing is saved by sharing.
@@ -11,11 +11,13 @@ mod arrivals;
 mod crowd;
 mod fork;
 pub(crate) mod host;
+mod load;
 mod meter;
 mod overcommit;
 mod pick;
 mod priority;
 mod swap;
+mod unused;
 
 use agentos_hal::{KvType, Limits, ModelShape, TensorDevice};
 
@@ -37,7 +39,7 @@ pub trait KernelWork {
 pub type Open = fn(&ModelShape, KvType) -> Box<dyn KernelWork>;
 
 /// The works that have names, in the order in which a table shows them.
-pub const KERNEL_WORKS: [(&str, Open); 12] = [
+pub const KERNEL_WORKS: [(&str, Open); 14] = [
     ("priority", |shape, kv| Box::new(priority::Interrupted::new(shape, kv))),
     ("arrivals", |shape, kv| Box::new(priority::Arrivals::new(shape, kv))),
     ("overcommit8", |shape, kv| Box::new(overcommit::Overcommit::new(shape, kv, 8, overcommit::L1_TOKENS))),
@@ -48,6 +50,8 @@ pub const KERNEL_WORKS: [(&str, Open); 12] = [
     ("pick", |shape, kv| Box::new(pick::Pick::new(shape, kv))),
     ("fork", |shape, kv| Box::new(fork::Fork::new(shape, kv))),
     ("swap", |shape, kv| Box::new(swap::Swap::new(shape, kv))),
+    ("load", |shape, kv| Box::new(load::Load::new(shape, kv))),
+    ("unused", |shape, kv| Box::new(unused::Unused::new(shape, kv))),
     ("aggregate8", |shape, kv| Box::new(crowd::Aggregate::new(shape, kv, 8))),
     ("aggregate64", |shape, kv| Box::new(crowd::Aggregate::new(shape, kv, 64))),
 ];

@@ -110,6 +110,8 @@ pub struct Subject<'s, 'm> {
     pub tokenizer: &'s Tokenizer,
     /// What each token ends.
     pub delimiters: &'s [Delimiter],
+    /// What stands between a message to the model and its answer; none where its template does not say.
+    pub turn: &'s [u32],
     /// The model's sizes.
     pub shape: &'s ModelShape,
     /// How keys and values are kept.

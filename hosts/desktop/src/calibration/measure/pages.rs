@@ -1,8 +1,6 @@
 //! Sinks, what packed pages cost, and how sure a probable token is: the same text with the context as it is, packed,
 //! and shortened.
 
-use std::task::Poll;
-
 use agentos_hal::device::PageSummary;
 use agentos_hal::{LayerRange, Mass, PAGE_TOKENS, PageError, PageId, Row, StepReport};
 use agentos_kernel::memory::pack::Packing;
@@ -10,6 +8,8 @@ use agentos_kernel::sequence::Ask;
 
 use super::{CalibrateError, Subject};
 use crate::calibration::texts::{Form, documents};
+use crate::device::until_ready;
+use crate::distribution::{Distance, Distribution};
 use crate::generate::compute_with;
 use crate::slicing::SliceError;
 
@@ -44,15 +44,12 @@ const SURE: f32 = 0.98;
 /// Documents of a text.
 const DOCUMENTS: usize = 3;
 
-/// What may follow, the most probable first, with log probabilities.
-type Distribution = Vec<(u32, f32)>;
-
 /// Compares what follows in some texts with what follows when their pages were packed, and when they are shorter.
 ///
 /// # Errors
 /// Any [`CalibrateError`].
 pub fn measure(subject: &mut Subject<'_, '_>) -> Result<Pages, CalibrateError> {
-    let (mut kl, mut same, mut count) = (0.0f64, 0u32, 0u32);
+    let mut packing = Distance::default();
     let mut sure: Vec<(f32, bool)> = Vec::new();
     let mut sinks = [0.0f32; PAGE_TOKENS];
     let texts: Vec<String> =
@@ -69,13 +66,9 @@ pub fn measure(subject: &mut Subject<'_, '_>) -> Result<Pages, CalibrateError> {
         let packed = distributions(subject, context, judged, true)?;
         let short = &context[context.len().saturating_sub(SHORT)..];
         let shortened = distributions(subject, short, judged, false)?;
-        for (exact, packed) in plain.iter().zip(&packed) {
-            kl += divergence(exact, packed);
-            same += u32::from(first(exact) == first(packed));
-            count += 1;
-        }
+        packing.add(&plain, &packed);
         let verdict = |(exact, shortened): (&Distribution, &Distribution)| {
-            let probability = exact.first().map_or(0.0, |(_, logprob)| logprob.exp());
+            let probability = exact.best().map_or(0.0, |(_, logprob)| logprob.exp());
             (probability, first(exact) == first(shortened))
         };
         sure.extend(plain.iter().zip(&shortened).map(verdict));
@@ -87,13 +80,13 @@ pub fn measure(subject: &mut Subject<'_, '_>) -> Result<Pages, CalibrateError> {
         sink_share: sinks[..sink_tokens].iter().sum::<f32>().min(1.0),
         confident,
         confident_same,
-        packing_kl: (kl / f64::from(count.max(1))) as f32,
-        packing_same: same as f32 / count.max(1) as f32,
+        packing_kl: packing.kl as f32,
+        packing_same: packing.top1 as f32,
     })
 }
 
 fn first(distribution: &Distribution) -> Option<u32> {
-    distribution.first().map(|(token, _)| *token)
+    distribution.best().map(|(token, _)| token)
 }
 
 /// What follows each of the judged tokens but the last, behind a context whose pages may have been packed.
@@ -111,12 +104,7 @@ fn distributions(
         pack(subject, &pages).map_err(SliceError::Page)?;
     }
     let mut found = Vec::with_capacity(judged.len());
-    let mut observe = |_: &[Row], report: &StepReport<'_>| {
-        for (index, outcome) in report.outcomes.iter().enumerate() {
-            let candidates = report.candidates_of(index).iter();
-            found.push(candidates.map(|one| (one.token, one.logit - outcome.log_sum_exp)).collect());
-        }
-    };
+    let mut observe = |_: &[Row], report: &StepReport<'_>| found.extend(Distribution::all(report));
     let runner = &mut subject.runner;
     runner.sequence.push_scored(judged, context.len() as u32, runner.pool)?;
     let ask = Ask { counters, ..Ask::default() };
@@ -131,21 +119,12 @@ fn pack(subject: &mut Subject<'_, '_>, pages: &[PageId]) -> Result<(), PageError
     let mut packed = vec![0; packing.packed_bytes()];
     let device = &mut *subject.runner.device;
     for &page in pages {
-        wait(|| device.copy_out(page, &mut image))?;
+        until_ready(|| device.copy_out(page, &mut image))?;
         packing.pack(&image, &mut packed);
         packing.unpack(&packed, &mut image);
-        wait(|| device.copy_in(page, &image))?;
+        until_ready(|| device.copy_in(page, &image))?;
     }
     Ok(())
-}
-
-fn wait(mut step: impl FnMut() -> Poll<Result<(), PageError>>) -> Result<(), PageError> {
-    loop {
-        match step() {
-            Poll::Ready(result) => return result,
-            Poll::Pending => std::thread::yield_now(),
-        }
-    }
 }
 
 /// The part of all attention that each token of the first page takes, when all of `rows` were counted in all layers.
@@ -155,26 +134,10 @@ fn shares(subject: &mut Subject<'_, '_>, rows: usize) -> Result<[f32; PAGE_TOKEN
     let mut mean_key = vec![0.0; subject.shape.kv_width() as usize];
     let mut mass = [Mass(0); PAGE_TOKENS];
     let device = &mut *subject.runner.device;
-    wait(|| device.summarise(page, 0, held, PageSummary { mean_key: &mut mean_key, mass: &mut mass }))
+    until_ready(|| device.summarise(page, 0, held, PageSummary { mean_key: &mut mean_key, mass: &mut mass }))
         .map_err(SliceError::Page)?;
     let all = rows as f32 * (subject.shape.heads * subject.shape.layers) as f32;
     Ok(mass.map(|mass| mass.as_f32() / all))
-}
-
-/// KL divergence of two distributions in nats, by what is probable in the first: the rest counts as one.
-fn divergence(exact: &Distribution, other: &Distribution) -> f64 {
-    let (mut kl, mut exact_rest, mut other_rest) = (0.0, 1.0f64, 1.0f64);
-    for (token, logprob) in exact {
-        let Some((_, found)) = other.iter().find(|(other, _)| other == token) else { continue };
-        let (p, q) = (f64::from(*logprob).exp(), f64::from(*found).exp());
-        kl += p * (f64::from(*logprob) - f64::from(*found));
-        exact_rest -= p;
-        other_rest -= q;
-    }
-    if exact_rest > 0.0 && other_rest > 0.0 {
-        kl += exact_rest * (exact_rest / other_rest).ln();
-    }
-    kl.max(0.0)
 }
 
 /// The least probability from which on so many of the tokens stay the same, and how many do.
@@ -194,22 +157,6 @@ fn confident(sure: &mut [(f32, bool)]) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn divergence_is_that_of_the_distributions() {
-        let distribution =
-            |p: &[f64]| -> Distribution { (0..).zip(p).map(|(token, p)| (token, p.ln() as f32)).collect() };
-        let (a, b) = (distribution(&[0.5, 0.3, 0.2]), distribution(&[0.4, 0.4, 0.2]));
-        let expected = 0.5 * (0.5f64 / 0.4).ln() + 0.3 * (0.3f64 / 0.4).ln();
-        assert!((divergence(&a, &b) - expected).abs() < 1e-6);
-        assert!(divergence(&a, &a).abs() < 1e-6);
-        // What is not among the candidates of both is one rest.
-        let (a, b) = (distribution(&[0.5, 0.2]), distribution(&[0.25, 0.6]));
-        let rest = 0.3 * (0.3f64 / 0.15).ln();
-        let expected = 0.5 * 2f64.ln() + 0.2 * (0.2f64 / 0.6).ln() + rest;
-        assert!((divergence(&a, &b) - expected).abs() < 1e-6);
-        assert_eq!(divergence(&Vec::new(), &Vec::new()), 0.0);
-    }
 
     #[test]
     fn confidence_is_where_hardly_any_token_changes() {

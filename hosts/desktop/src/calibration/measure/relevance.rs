@@ -2,6 +2,8 @@
 //! answers it.
 
 use agentos_hal::{LayerRange, ModelShape, Reg, Segment};
+use agentos_kernel::memory::relevance::{Attention, Key, Look, QUERIES};
+use agentos_kernel::system::config::Paging;
 
 use super::{CalibrateError, Subject};
 use crate::calibration::texts::{Form, documents};
@@ -23,9 +25,6 @@ pub struct Relevance {
 /// A fact is found when its slice is among so many.
 const TOP: usize = 4;
 
-/// Rows of a question whose queries count: its last.
-const QUERIES: usize = 8;
-
 /// Who has which word: planted in turn, four in each context.
 const FACTS: [(&str, &str); 16] = [
     ("Martin Keller", "orchid"),
@@ -46,11 +45,52 @@ const FACTS: [(&str, &str); 16] = [
     ("Nora Quinn", "basket"),
 ];
 
+/// How a fact is told, and how it is asked for: of whom, and which word.
+const RELATIONS: [(&str, &str); 4] = [
+    ("The password of {name} is {word}", "What is the password of {name}?"),
+    ("The boat that belongs to {name} is called {word}", "What is the name of the boat that {name} owns?"),
+    ("In spring the mayor gave {name} a {word}", "What did {name} get from the mayor?"),
+    ("Above the door of {name} somebody painted a {word}", "What is to be seen above the door of {name}?"),
+];
+
 /// Facts of a context.
 const PLANTED: usize = 4;
 
 /// Documents of a context, around the facts.
 const DOCUMENTS: usize = 4;
+
+/// A fact as it is told and asked for.
+struct Fact {
+    told: String,
+    asked: String,
+}
+
+impl Fact {
+    fn of((name, word): (&str, &str), relation: usize) -> Fact {
+        let (told, asked) = RELATIONS[relation % RELATIONS.len()];
+        let told = told.replace("{name}", name).replace("{word}", word);
+        Fact { told, asked: asked.replace("{name}", name) }
+    }
+}
+
+/// The facts of each context. In half of them all are of one kind, and names alone tell them apart.
+fn planted() -> Vec<Vec<Fact>> {
+    let alike = FACTS
+        .chunks(PLANTED)
+        .enumerate()
+        .map(|(round, facts)| facts.iter().map(|&fact| Fact::of(fact, round)).collect());
+    let different = FACTS.chunks(PLANTED).enumerate().map(|(round, facts)| {
+        facts.iter().enumerate().map(|(at, &fact)| Fact::of(fact, round + at + 1)).collect()
+    });
+    alike.chain(different).collect()
+}
+
+/// How a question ends: as a text that goes on with the answer, and as a message to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Text,
+    Message,
+}
 
 /// Which layers find most of the facts planted between documents; `usual` where none finds more than others.
 ///
@@ -58,18 +98,21 @@ const DOCUMENTS: usize = 4;
 /// Any [`CalibrateError`].
 pub fn measure(subject: &mut Subject<'_, '_>, usual: u32) -> Result<Relevance, CalibrateError> {
     let layers = subject.shape.layers as usize;
-    let mut found = vec![0u32; layers];
-    for (round, facts) in FACTS.chunks(PLANTED).enumerate() {
+    let (mut found, mut asked) = (vec![0u32; layers], 0);
+    for (round, facts) in planted().iter().enumerate() {
         let context = Context::plant(subject, round, facts)?;
-        for ((name, _), place) in facts.iter().zip(&context.places) {
-            let queries = context.ask(subject, name)?;
-            for (layer, count) in found.iter_mut().enumerate() {
-                let shares = context.shares(subject.shape, layer, &queries);
-                *count += u32::from(rank(&shares, &context.slices, *place) < TOP);
+        for (fact, place) in facts.iter().zip(&context.places) {
+            for manner in [Manner::Text, Manner::Message] {
+                let question = context.ask(subject, &fact.asked, manner)?;
+                for (layer, count) in found.iter_mut().enumerate() {
+                    let shares = context.shares(subject.shape, layer, &question);
+                    *count += u32::from(rank(&shares, &context.slices, *place) < TOP);
+                }
+                asked += 1;
             }
         }
     }
-    Ok(choose(&found, FACTS.len() as u32, usual))
+    Ok(choose(&found, asked, usual))
 }
 
 /// The best layer, and those around it that are nearly as good.
@@ -94,8 +137,13 @@ fn choose(found: &[u32], of: u32, usual: u32) -> Relevance {
     Relevance { layer: layer as u32, first: first as u32, last: last as u32, found: part }
 }
 
-/// A row of a question: its address, and its queries in each layer.
-type Asked = (u32, Vec<Vec<f32>>);
+/// The last rows of a question: as many as the kernel looks with.
+struct Question {
+    /// Where the context ends behind them.
+    end: u32,
+    /// Of each row, of each layer.
+    queries: Vec<Vec<Vec<f32>>>,
+}
 
 /// A context with facts in it.
 struct Context {
@@ -108,15 +156,11 @@ struct Context {
 
 impl Context {
     /// Computes documents with facts between them.
-    fn plant(
-        subject: &mut Subject<'_, '_>,
-        round: usize,
-        facts: &[(&str, &str)],
-    ) -> Result<Context, CalibrateError> {
+    fn plant(subject: &mut Subject<'_, '_>, round: usize, facts: &[Fact]) -> Result<Context, CalibrateError> {
         let all = documents();
         let mut tokens = subject.encode("")?;
         let mut places = Vec::new();
-        for (index, (name, word)) in facts.iter().enumerate() {
+        for (index, fact) in facts.iter().enumerate() {
             let document = &all[(round * DOCUMENTS + index) % all.len()];
             let half = document.len() / 2;
             let mut add = |text: &str| -> Result<usize, CalibrateError> {
@@ -124,7 +168,7 @@ impl Context {
                 Ok(tokens.len())
             };
             add(&format!(" {}", Form::Flat.of(&document[..half])))?;
-            places.push(add(&format!(" The password of {name} is {word}"))? as u32 - 1);
+            places.push(add(&format!(" {}", fact.told))? as u32 - 1);
             add(&format!(". {}", Form::Flat.of(&document[half..])))?;
         }
         subject.reset();
@@ -148,55 +192,49 @@ impl Context {
         Ok(context)
     }
 
-    /// Asks for a fact behind everything so far; the question's last rows.
-    fn ask(&self, subject: &mut Subject<'_, '_>, name: &str) -> Result<Vec<Asked>, CalibrateError> {
-        let question =
-            format!("\nQuestion: What is the password of {name}?\nAnswer: The password of {name} is");
-        let tokens = subject.tokenizer.encode(&question, Special::AsText)?;
-        let width = subject.shape.query_width() as usize;
-        let mut address = subject.runner.sequence.tokens().len() as u32;
-        let mut rows = Vec::with_capacity(tokens.len());
-        let taps = subject.every_layer(Reg::Query);
-        let mut show = |row: &[f32]| {
-            rows.push((address, row.chunks_exact(width).map(<[f32]>::to_vec).collect::<Vec<_>>()));
-            address += 1;
+    /// Asks for a fact behind everything so far.
+    fn ask(
+        &self,
+        subject: &mut Subject<'_, '_>,
+        asked: &str,
+        manner: Manner,
+    ) -> Result<Question, CalibrateError> {
+        let text = |text: &str| subject.tokenizer.encode(text, Special::AsText);
+        let tokens = match manner {
+            Manner::Text => text(&format!("\nQuestion: {asked}\nAnswer:"))?,
+            Manner::Message => [&text(&format!("\n\n{asked}"))?[..], subject.turn].concat(),
         };
+        let width = subject.shape.query_width() as usize;
+        let taps = subject.every_layer(Reg::Query);
+        let mut queries = Vec::with_capacity(tokens.len());
+        let mut show =
+            |row: &[f32]| queries.push(row.chunks_exact(width).map(<[f32]>::to_vec).collect::<Vec<_>>());
         subject.compute(&tokens, &taps, LayerRange::NONE, &mut show)?;
-        Ok(rows.split_off(rows.len().saturating_sub(QUERIES)))
+        let end = subject.runner.sequence.tokens().len() as u32;
+        Ok(Question { end, queries: queries.split_off(queries.len().saturating_sub(QUERIES)) })
     }
 
-    /// The share of attention that each slice would get if its mean key stood for it: over rows and heads, softmax
-    /// over slices of query · mean key / √head_dim.
-    fn shares(&self, shape: &ModelShape, layer: usize, queries: &[Asked]) -> Vec<f64> {
-        let head_dim = shape.head_dim as usize;
-        let group = (shape.heads / shape.kv_heads) as usize;
-        let frequencies: Vec<f64> = shape.rope.frequencies(&[]).collect();
-        let mut shares = vec![0.0; self.slices.len()];
-        let mut turned = vec![0.0; head_dim];
-        for (address, layers) in queries {
-            for (head, query) in layers[layer].chunks_exact(head_dim).enumerate() {
-                let kv = head / group * head_dim;
-                let score = |(slice, key): (&Segment, &Vec<f32>)| {
-                    shape.rope.rotate(&frequencies, address - slice.base, query, &mut turned);
-                    let dot: f64 =
-                        turned.iter().zip(&key[kv..kv + head_dim]).map(|(q, &k)| q * f64::from(k)).sum();
-                    dot / (head_dim as f64).sqrt()
-                };
-                let scores: Vec<f64> = self.slices.iter().zip(&self.mean_keys[layer]).map(score).collect();
-                let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
-                shares
-                    .iter_mut()
-                    .zip(&scores)
-                    .for_each(|(share, score)| *share += (score - most).exp() / sum);
-            }
-        }
-        shares
+    /// How relevant each slice is, as the kernel reckons.
+    fn shares(&self, shape: &ModelShape, layer: usize, question: &Question) -> Vec<f32> {
+        let attention = Attention::of(shape);
+        let mut scratch = vec![0.0; attention.scratch(self.slices.len())];
+        let query = |row: usize| &question.queries[row][layer][..];
+        let rows = question.queries.len();
+        let mut look = Look::new(attention, Paging::DEFAULT.far, rows, query, &mut scratch);
+        let mut shares: Vec<(usize, f32)> = (0..self.slices.len()).map(|slice| (slice, 0.0)).collect();
+        // The mean of a slice's keys is the sum of one.
+        let key = |&(slice, _): &(usize, f32)| Key {
+            sum: &self.mean_keys[layer][slice],
+            tokens: 1,
+            distance: question.end - self.slices[slice].base,
+        };
+        look.score(&mut shares, key, |(_, share), more| *share += more);
+        shares.into_iter().map(|(_, share)| share).collect()
     }
 }
 
 /// How many slices are more relevant than the one that holds this address. The first is resident anyway.
-fn rank(shares: &[f64], slices: &[Segment], place: u32) -> usize {
+fn rank(shares: &[f32], slices: &[Segment], place: u32) -> usize {
     let right = slices.partition_point(|slice| slice.base <= place) - 1;
     shares.iter().skip(1).filter(|&&share| share > shares[right]).count()
 }
@@ -213,6 +251,22 @@ mod tests {
         assert_eq!(relevance.found, 1.0);
         let none = choose(&[0, 0, 0], 16, 2);
         assert_eq!((none.layer, none.first, none.last, none.found), (2, 0, 2, 0.0));
+    }
+
+    #[test]
+    fn facts_are_told_and_asked_for_by_name() {
+        let contexts = planted();
+        assert_eq!(contexts.len(), 8);
+        for fact in contexts.iter().flatten() {
+            assert!(!fact.told.contains('{') && !fact.asked.contains('{'), "{}", fact.told);
+            assert!(FACTS.iter().any(|(name, word)| {
+                fact.told.contains(name) && fact.told.contains(word) && fact.asked.contains(name)
+            }));
+        }
+        let begins = |fact: &Fact, told: &str| fact.told.starts_with(told.split('{').next().unwrap());
+        let kind = |fact: &Fact| RELATIONS.iter().position(|(told, _)| begins(fact, told)).unwrap();
+        let kinds = |facts: &[Fact]| facts.iter().map(kind).collect::<std::collections::BTreeSet<_>>().len();
+        assert_eq!(contexts.iter().map(|facts| kinds(facts)).collect::<Vec<_>>(), [1, 1, 1, 1, 4, 4, 4, 4]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::options::ComputeOptions;
 pub enum Eval {
     /// How soon and how well questions about a collection are answered
     Knowledge(knowledge::KnowledgeEval),
-    /// Whether a bounded agent finds what it was told
+    /// What bounded memory costs
+    #[command(subcommand)]
     Memory(memory::MemoryEval),
     /// Where topics end in joined documents
     Slicing(slicing::Slicing),
@@ -33,7 +34,7 @@ impl Eval {
     pub fn compute(&self) -> &ComputeOptions {
         match self {
             Eval::Knowledge(eval) => &eval.compute,
-            Eval::Memory(eval) => &eval.compute,
+            Eval::Memory(eval) => eval.compute(),
             Eval::Slicing(eval) => &eval.compute,
         }
     }

@@ -168,9 +168,7 @@ impl Runner<'_> {
             persist: false,
             tag: self.team.agents.len() as u64,
         };
-        // Only who has a row to compute has its slices brought in: one more token is that.
-        let mut context = bytes_of(&passage.context);
-        context.extend(bytes_of(&passage.after[..passage.after.len().min(1)]));
+        let context = bytes_of(&passage.context);
         let call = Call::Spawn(spec, Tokens(&context));
         let Reply::Agent(id) = self.kernel.call(None, &call, self.clock.now().micros)? else {
             unreachable!("a spawn is answered with a name")

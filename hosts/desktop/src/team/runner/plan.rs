@@ -207,9 +207,9 @@ impl Sent {
     }
 }
 
-/// Tokens of the context of who sends a passage: one more than it sends.
+/// Tokens of the context of who sends a passage.
 pub(super) fn sender_context(passage: &SentPassage) -> u32 {
-    u32::try_from(passage.context.len() + 1).unwrap_or(u32::MAX)
+    u32::try_from(passage.context.len()).unwrap_or(u32::MAX)
 }
 
 /// Puts what is said of tools into the system message.
