@@ -92,14 +92,15 @@ impl Work {
     /// # Errors
     /// What the device says.
     pub fn go(&self, crowd: &mut Crowd, device: &mut dyn TensorDevice) -> Result<(), BenchError> {
-        let mut done = 0;
-        while done < self.tokens {
-            let chunk = self.chunk.min(self.tokens - done);
-            done += chunk;
-            // As in use: only the end of a prompt wants to know what follows.
-            crowd.step(device, chunk, done == self.tokens || self.chunk == 1)?;
-        }
-        Ok(())
+        self.steps().try_for_each(|(chunk, wanted)| crowd.step(device, chunk, wanted))
+    }
+
+    /// The steps of the work: tokens of each context, and whether it is wanted what follows.
+    pub fn steps(&self) -> impl Iterator<Item = (u32, bool)> + use<> {
+        let Work { tokens, chunk, .. } = *self;
+        // As in use: only the end of a prompt wants to know what follows.
+        let step = move |done: u32| (chunk.min(tokens - done), done + chunk >= tokens || chunk == 1);
+        (0..tokens).step_by(chunk as usize).map(step)
     }
 
     /// Tokens per second at which the machine's arithmetic, and its memory, would do this work with
