@@ -287,14 +287,15 @@ impl<'a> Lower<'a> {
         let (attend, grid) = self.attend_kernel(&files, &scores);
         let source = self.sources.with(&self.lanes(ATTEND_LANES), &attend);
         let inputs = [(Read, &memory.angles), (Read, query), (Read, pages)];
-        let bindings = [&inputs[..], &[(Write, &memory.parts)]].concat();
+        let outputs = [(Write, &memory.parts), (Write, out), (Write, &memory.totals)];
+        let bindings = [&inputs[..], &outputs].concat();
         self.push((&source, "attend"), &bindings, grid, When::Always);
 
         let reduce = [shader::MATH, shader::PARTS, include_str!("shaders/reduce.wgsl")];
         let source = self.sources.with(&[], &reduce);
         let bindings = [(Read, &memory.parts), (Write, out), (Write, &memory.totals)];
         let groups = self.shape.query_width().div_ceil(GROUP);
-        self.push((&source, "reduce"), &bindings, Grid::Rows(groups), When::Always);
+        self.push((&source, "reduce"), &bindings, Grid::Reduced(groups), When::Always);
 
         let count = [&scores[..], &[include_str!("shaders/count.wgsl")]].concat();
         let source = self.sources.with(&[], &count);
