@@ -121,7 +121,9 @@ impl Work {
         let read = weight_bytes as f64 / rows + depth * kv_bytes / f64::from(self.chunk);
         let products_per_s = match inputs {
             Inputs::F32 => ceiling.operations_per_s,
-            Inputs::Int16 => ceiling.integer_operations_per_s.unwrap_or(ceiling.operations_per_s),
+            Inputs::Int16 | Inputs::Int8 => {
+                ceiling.integer_operations_per_s.unwrap_or(ceiling.operations_per_s)
+            }
         };
         let seconds =
             products(shape, outcomes) / products_per_s + attention(shape, depth) / ceiling.operations_per_s;
