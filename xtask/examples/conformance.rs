@@ -11,7 +11,7 @@ use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
 use agentos_opencl::OpenClDevice;
 use agentos_reference::Reference;
-use agentos_wgpu::{Choice, Kernels, WgpuDevice};
+use agentos_wgpu::{Choice, Kernels, Variant, WgpuDevice};
 use clap::Parser;
 
 use selection::Selection;
@@ -26,7 +26,8 @@ struct CommandLine {
 fn backends() -> Vec<Backend> {
     let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
     list.extend(Isa::all().flat_map(cpu));
-    list.push(Backend { name: "wgpu", make: wgpu, twins: &[] });
+    list.push(Backend { name: "wgpu", make: wgpu::<false>, twins: &[] });
+    list.push(Backend { name: "wgpu", make: wgpu::<true>, twins: &[] });
     list.push(Backend { name: "opencl", make: opencl, twins: &[] });
     list
 }
@@ -50,12 +51,14 @@ fn chosen() -> Choice {
     Choice { adapter: ADAPTER.get().cloned(), ..Choice::default() }
 }
 
-/// The portable kernels: those with extensions give the same bits, and choosing them takes time for each model.
-fn wgpu() -> Box<dyn TensorDevice> {
-    static KERNELS: OnceLock<Kernels> = OnceLock::new();
+/// The portable kernels, with inputs of products as they are or as integers: those with extensions give the same
+/// bits, and choosing them takes time for each model.
+fn wgpu<const INT8: bool>() -> Box<dyn TensorDevice> {
+    static VARIANT: OnceLock<Variant> = OnceLock::new();
     let open = |kernels| WgpuDevice::open(Choice { kernels, ..chosen() }).expect("it opened before");
-    let kernels = *KERNELS.get_or_init(|| open(None).gpu().variant.into());
-    Box::new(open(Some(kernels)))
+    let variant = *VARIANT.get_or_init(|| open(None).gpu().variant);
+    let inputs = if INT8 { Inputs::Int8 } else { Inputs::F32 };
+    Box::new(open(Some(Kernels { inputs, ..variant.into() })))
 }
 
 fn reference() -> Box<dyn TensorDevice> {

@@ -46,9 +46,13 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
         }
     }
 
-    /// The same device, with matrix products that take their inputs so.
+    /// The same device, with matrix products that take their inputs so: of 8 bits it has no kernels, and takes 16.
     #[must_use]
     pub fn with_inputs(self, inputs: Inputs) -> Self {
+        let inputs = match inputs {
+            Inputs::F32 => Inputs::F32,
+            Inputs::Int16 | Inputs::Int8 => Inputs::Int16,
+        };
         CpuDevice { inputs, ..self }
     }
 

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use agentos_conformance::rng::Rng;
 use agentos_conformance::tensor::Owned;
-use agentos_hal::{DType, Tensor};
-use agentos_wgpu::matmul::{MatMul, RowCount, Weights};
+use agentos_hal::{DType, Resource, Tensor};
+use agentos_wgpu::matmul::{Input, MatMul, RowCount, Weights, narrow_bytes};
 use agentos_wgpu::{Choice, Gpu, Register, open};
 
 /// Outputs, inner elements, type, and how many there are in the model.
@@ -82,7 +82,10 @@ fn best_seconds(
 ) -> Result<f64, Box<dyn Error>> {
     let input = Register::new(gpu, rows, inner)?;
     let out = Register::new(gpu, rows, outputs)?;
-    let bind = |weights| MatMul::new(gpu, weights, &input, &out, RowCount::Rows, rows, true);
+    let narrow =
+        gpu.buffer(Resource::ScratchBytes, narrow_bytes(rows, inner), wgpu::BufferUsages::STORAGE)?;
+    let input = Input { register: &input, narrow: Some(&narrow) };
+    let bind = |weights| MatMul::new(gpu, weights, input, &out, RowCount::Rows, rows, true);
     let products = gpu.checked(|| Ok(weights.iter().map(bind).collect::<Vec<_>>()))?;
     let step = step(gpu, rows);
     let watch = Watch::new(gpu);

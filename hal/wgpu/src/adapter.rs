@@ -155,8 +155,9 @@ pub fn open(choice: &Choice) -> Result<Gpu, OpenError> {
     });
     let (device, queue) = pollster::block_on(request)
         .map_err(|error| OpenError::Refused { name: info.name.clone(), message: error.to_string() })?;
-    let variant = choice.kernels.map_or(Variant::for_device(info.device_type), |kernels| kernels.variant);
-    Ok(Gpu::new(device, queue, info, variant, offer))
+    let usual = Kernels::from(Variant::for_device(info.device_type));
+    let Kernels { variant, inputs, .. } = choice.kernels.unwrap_or(usual);
+    Ok(Gpu::new(device, queue, info, (variant, inputs), offer))
 }
 
 /// What kernels may use of an adapter, or have to.

@@ -4,8 +4,8 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Lifecycle, Limits, ModelShape, PageError, PageId,
-    PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, Lifecycle, Limits, ModelShape, PageError, PageId, PrepareError,
+    Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 
 use crate::adapter::{Choice, OpenError, open};
@@ -154,7 +154,8 @@ impl Model {
         source: &mut dyn WeightSource,
     ) -> Result<(Model, Footprint), PrepareError> {
         let Prepared { program, shape, limits } = &prepared;
-        let sizes = Sizes::new(shape, limits, gpu.limits.max_compute_workgroups_per_dimension)?;
+        let most_groups = gpu.limits.max_compute_workgroups_per_dimension;
+        let sizes = Sizes::new(shape, limits, most_groups, gpu.inputs)?;
         let weights = weights::bytes(gpu, program, shape, source)?;
         let footprint = sizes.footprint(shape, limits, weights, SLOTS);
         sizes.check(&gpu.limits, shape, limits)?;
@@ -251,7 +252,7 @@ impl TensorDevice for WgpuDevice {
             variant: self.gpu.kernels().name(),
             dtypes: &DType::ALL,
             threads: 1,
-            inputs: Inputs::F32,
+            inputs: self.gpu.inputs,
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Grid {
         /// Invocations of a workgroup.
         per: u32,
     },
+    /// So many for each row, where any has more than one split.
+    Reduced(u32),
     /// For each row as many pages as the longest sees, so many pages a workgroup.
     Pages(u32),
     /// Invocations for the report's counters and for the rows, so many a workgroup.
@@ -37,6 +39,7 @@ impl Grid {
             Grid::Stores(x) => (x, counts.stores),
             Grid::Exposed(x) => (x, counts.exposed),
             Grid::Splits { units, per } => ((units * counts.splits).div_ceil(per), counts.rows),
+            Grid::Reduced(x) => (if counts.splits > 1 { x } else { 0 }, counts.rows),
             Grid::Pages(per) => (counts.pages.div_ceil(per), counts.rows),
             Grid::Counters(per) => ((counts.rows + 2 * counts.segments).div_ceil(per), 1),
         }

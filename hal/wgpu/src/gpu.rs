@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agentos_hal::{DeviceError, PrepareError, Resource};
+use agentos_hal::{DeviceError, Inputs, PrepareError, Resource};
 
 use crate::variant::{Extensions, Kernels, Variant};
 
@@ -37,6 +37,8 @@ pub struct Gpu {
     pub limits: wgpu::Limits,
     /// What its kernels are made for.
     pub variant: Variant,
+    /// What its products make of their inputs.
+    pub inputs: Inputs,
     /// What it was opened with, and whether kernels may be chosen among.
     pub offer: Offer,
     /// What kernels that are made from now on use.
@@ -74,7 +76,7 @@ impl Gpu {
         device: wgpu::Device,
         queue: wgpu::Queue,
         info: wgpu::AdapterInfo,
-        variant: Variant,
+        (variant, inputs): (Variant, Inputs),
         offer: Offer,
     ) -> Gpu {
         let health = Arc::new(Health::default());
@@ -104,6 +106,7 @@ impl Gpu {
             info,
             limits,
             variant,
+            inputs,
             offer,
             extensions: Mutex::new(extensions),
             step_layout,
@@ -124,7 +127,7 @@ impl Gpu {
 
     /// All of it by name.
     pub fn kernels(&self) -> Kernels {
-        Kernels { variant: self.variant, extensions: self.extensions() }
+        Kernels { variant: self.variant, inputs: self.inputs, extensions: self.extensions() }
     }
 
     /// Rounds that a fold over so many invocations takes with the smallest subgroups of the adapter.

@@ -7,7 +7,8 @@ use crate::dispatch::{Act, Grid, When};
 use crate::fuse;
 use crate::gpu::{Binding, Gpu};
 use crate::machine::Memory;
-use crate::matmul::{Lookup, MatMul, RowCount};
+use crate::matmul::{Input, Lookup, MatMul, RowCount};
+use crate::register::Register;
 use crate::shader::{self, Sources};
 use crate::sizes::{OPERAND_BYTES, Sizes, VOCAB_BLOCK};
 use crate::variant::{LEAST_LANES, Variant};
@@ -120,7 +121,7 @@ impl<'a> Lower<'a> {
     fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
         let gated = fuse::gated(self.program, ops)?;
         let weights = self.weights.fused(gated.weights[0], layer?)?;
-        let (input, out) = (self.reg(gated.input), self.reg(gated.out));
+        let (input, out) = (self.input(self.reg(gated.input)), self.reg(gated.out));
         let product = MatMul::gated(self.gpu, weights, input, out, self.limits.rows, gated.activation);
         self.acts.push(Act::Product(product));
         Some(fuse::GATED_OPS)
@@ -133,7 +134,7 @@ impl<'a> Lower<'a> {
         let weights = self.weights.fused(stack.products[0].0, layer?)?;
         let products = &stack.products[..weights.matrices()];
         let outs: Vec<_> = products.iter().map(|(_, out)| self.reg(*out)).collect();
-        let input = self.reg(stack.input);
+        let input = self.input(self.reg(stack.input));
         let product = MatMul::stacked(self.gpu, weights, input, &outs, self.limits.rows);
         self.acts.push(Act::Product(product));
         for op in &ops[..stack.ops] {
@@ -159,7 +160,7 @@ impl<'a> Lower<'a> {
                 let product = MatMul::new(
                     self.gpu,
                     self.weights.matrix(weight, layer),
-                    self.reg(input),
+                    self.input(self.reg(input)),
                     self.reg(out),
                     RowCount::Rows,
                     self.limits.rows,
@@ -188,8 +189,12 @@ impl<'a> Lower<'a> {
         [("LANES", lanes), ("ROUNDS", self.gpu.rounds(lanes))]
     }
 
-    fn reg(&self, reg: Reg) -> &crate::register::Register {
+    fn reg(&self, reg: Reg) -> &Register {
         &self.memory.registers[reg as usize]
+    }
+
+    fn input<'r>(&'r self, register: &'r Register) -> Input<'r> {
+        Input { register, narrow: self.memory.narrow.as_ref() }
     }
 
     fn push(
@@ -287,14 +292,15 @@ impl<'a> Lower<'a> {
         let (attend, grid) = self.attend_kernel(&files, &scores);
         let source = self.sources.with(&self.lanes(ATTEND_LANES), &attend);
         let inputs = [(Read, &memory.angles), (Read, query), (Read, pages)];
-        let bindings = [&inputs[..], &[(Write, &memory.parts)]].concat();
+        let outputs = [(Write, &memory.parts), (Write, out), (Write, &memory.totals)];
+        let bindings = [&inputs[..], &outputs].concat();
         self.push((&source, "attend"), &bindings, grid, When::Always);
 
         let reduce = [shader::MATH, shader::PARTS, include_str!("shaders/reduce.wgsl")];
         let source = self.sources.with(&[], &reduce);
         let bindings = [(Read, &memory.parts), (Write, out), (Write, &memory.totals)];
         let groups = self.shape.query_width().div_ceil(GROUP);
-        self.push((&source, "reduce"), &bindings, Grid::Rows(groups), When::Always);
+        self.push((&source, "reduce"), &bindings, Grid::Reduced(groups), When::Always);
 
         let count = [&scores[..], &[include_str!("shaders/count.wgsl")]].concat();
         let source = self.sources.with(&[], &count);
@@ -353,7 +359,7 @@ impl<'a> Lower<'a> {
         self.push((&source, "gather"), &bindings, Grid::Wants(from.width.div_ceil(GROUP)), When::Always);
 
         let matrix = self.weights.matrix(weight, None);
-        let (wanted, logits) = (&memory.wanted, &memory.logits);
+        let (wanted, logits) = (self.input(&memory.wanted), &memory.logits);
         let most = self.limits.outcomes;
         let product = MatMul::new(self.gpu, matrix, wanted, logits, RowCount::Wants, most, false);
         self.acts.push(Act::Logits(product));

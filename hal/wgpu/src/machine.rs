@@ -28,6 +28,8 @@ pub struct Memory {
     pub parts: wgpu::Buffer,
     /// What heads leave.
     pub totals: wgpu::Buffer,
+    /// Inputs of a product as integers, where products take them so.
+    pub narrow: Option<wgpu::Buffer>,
     /// Rows that want an outcome, gathered; as wide as what the head reads.
     pub wanted: Register,
     /// Their logits.
@@ -108,6 +110,7 @@ impl Memory {
             report: scratch(sizes.report, Usage::COPY_SRC)?,
             parts: scratch(sizes.parts, Usage::empty())?,
             totals: scratch(sizes.totals, Usage::empty())?,
+            narrow: (sizes.narrow > 0).then(|| scratch(sizes.narrow, Usage::empty())).transpose()?,
             wanted: Register::new(gpu, limits.outcomes, lower::head_input(program).width(shape))?,
             logits: Register::new(gpu, limits.outcomes, shape.vocab)?,
             blocks: scratch(sizes.blocks, Usage::empty())?,

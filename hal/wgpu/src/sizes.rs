@@ -1,9 +1,10 @@
 //! How much everything takes, before anything is taken.
 
-use agentos_hal::{Footprint, Limits, ModelShape, PAGE_TOKENS, PrepareError, Reg, Resource, page};
+use agentos_hal::{Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PrepareError, Reg, Resource, page};
 
 use crate::angles;
 use crate::lower::MOST_SHARED_CANDIDATES;
+use crate::matmul::narrow_bytes;
 use crate::register::{Register, stride};
 use crate::report::Parts;
 use crate::step::Packed;
@@ -53,6 +54,8 @@ pub struct Sizes {
     pub totals: u64,
     /// What blocks of the vocabulary leave.
     pub blocks: u64,
+    /// Inputs of a product as integers; 0 where products take them as they are.
+    pub narrow: u64,
     /// Angles.
     pub angles: u64,
     /// Operands of all layers, and of the epilogue.
@@ -68,7 +71,12 @@ impl Sizes {
     ///
     /// # Errors
     /// [`PrepareError::HeadDim`], [`PrepareError::TooLarge`] of a limit that no device's dispatch has.
-    pub fn new(shape: &ModelShape, limits: &Limits, most_groups: u32) -> Result<Sizes, PrepareError> {
+    pub fn new(
+        shape: &ModelShape,
+        limits: &Limits,
+        most_groups: u32,
+        inputs: Inputs,
+    ) -> Result<Sizes, PrepareError> {
         if !shape.head_dim.is_multiple_of(HEAD_DIM_MULTIPLE) {
             return Err(PrepareError::HeadDim { head_dim: shape.head_dim, multiple_of: HEAD_DIM_MULTIPLE });
         }
@@ -88,6 +96,11 @@ impl Sizes {
         let image = page::image_bytes(shape, limits.kv) as u64;
         let report = 4 * Parts::most_words(shape, limits);
         let rows = u64::from(limits.rows);
+        let widest = Reg::ALL.iter().map(|reg| reg.width(shape)).max().unwrap_or(0);
+        let narrow = match inputs {
+            Inputs::Int8 => narrow_bytes(limits.rows.max(limits.outcomes), widest),
+            _ => 0,
+        };
         Ok(Sizes {
             split_pages,
             page_layer: kv_layer,
@@ -98,6 +111,7 @@ impl Sizes {
             parts,
             totals: rows * u64::from(shape.heads) * 16,
             blocks: u64::from(limits.outcomes) * u64::from(shape.vocab.div_ceil(VOCAB_BLOCK)) * 16,
+            narrow,
             angles: 4 * angles::numbers(shape, limits),
             operands: (u64::from(shape.layers) + 1) * OPERAND_BYTES,
             page: image,
@@ -128,6 +142,7 @@ impl Sizes {
             (Resource::ScratchBytes, self.parts),
             (Resource::ScratchBytes, self.totals),
             (Resource::ScratchBytes, self.blocks),
+            (Resource::ScratchBytes, self.narrow),
             (Resource::ScratchBytes, self.angles),
         ] {
             if needed > most {
@@ -160,6 +175,7 @@ impl Sizes {
             self.parts,
             self.totals,
             self.blocks,
+            self.narrow,
             self.angles,
             self.operands,
             self.page,

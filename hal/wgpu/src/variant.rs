@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use agentos_hal::Inputs;
+
 /// A set of kernels. Each gives the same result for a row whatever else is in the step; two variants
 /// need not agree in the last bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +32,8 @@ pub struct Extensions {
 pub struct Kernels {
     /// What decides the bits.
     pub variant: Variant,
+    /// So does this: [`Inputs::F32`], or [`Inputs::Int8`] where somebody asks for it. Never chosen by the clock.
+    pub inputs: Inputs,
     /// What only decides the speed.
     pub extensions: Extensions,
 }
@@ -48,7 +52,7 @@ impl Variant {
 
     /// Its name.
     pub const fn name(self) -> &'static str {
-        Kernels { variant: self, extensions: Extensions::NONE }.name()
+        Kernels { variant: self, inputs: Inputs::F32, extensions: Extensions::NONE }.name()
     }
 
     /// The extensions that its kernels can use.
@@ -84,31 +88,45 @@ pub const LEAST_LANES: u32 = 64;
 impl Kernels {
     /// Their name, which [`Kernels::from_str`] takes.
     pub const fn name(self) -> &'static str {
-        match (self.variant, self.extensions.subgroups, self.extensions.halves) {
-            (Variant::Rows, _, false) => "rows",
-            (Variant::Rows, _, true) => "rows+halves",
-            (Variant::Groups, false, false) => "groups",
-            (Variant::Groups, false, true) => "groups+halves",
-            (Variant::Groups, true, false) => "groups+subgroups",
-            (Variant::Groups, true, true) => "groups+subgroups+halves",
+        let Extensions { subgroups, halves } = self.extensions;
+        match (self.variant, matches!(self.inputs, Inputs::Int8), subgroups, halves) {
+            (Variant::Rows, false, _, false) => "rows",
+            (Variant::Rows, false, _, true) => "rows+halves",
+            (Variant::Rows, true, _, false) => "rows+dot4",
+            (Variant::Rows, true, _, true) => "rows+dot4+halves",
+            (Variant::Groups, false, false, false) => "groups",
+            (Variant::Groups, false, false, true) => "groups+halves",
+            (Variant::Groups, false, true, false) => "groups+subgroups",
+            (Variant::Groups, false, true, true) => "groups+subgroups+halves",
+            (Variant::Groups, true, false, false) => "groups+dot4",
+            (Variant::Groups, true, false, true) => "groups+dot4+halves",
+            (Variant::Groups, true, true, false) => "groups+dot4+subgroups",
+            (Variant::Groups, true, true, true) => "groups+dot4+subgroups+halves",
         }
     }
 
     /// Every set that differs from all others.
     pub fn all() -> impl Iterator<Item = Kernels> {
-        let sets = |variant: Variant| {
-            [(false, false), (false, true), (true, false), (true, true)]
-                .map(|(subgroups, halves)| Kernels { variant, extensions: Extensions { subgroups, halves } })
+        const FLAGS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+        let with = |variant, inputs| {
+            FLAGS.map(|(subgroups, halves)| Kernels {
+                variant,
+                inputs,
+                extensions: Extensions { subgroups, halves },
+            })
+        };
+        let sets = move |variant| {
+            [Inputs::F32, Inputs::Int8].into_iter().flat_map(move |inputs| with(variant, inputs))
         };
         let known = |kernels: &Kernels| kernels.extensions.and(kernels.variant.uses()) == kernels.extensions;
         Variant::ALL.into_iter().flat_map(sets).filter(known)
     }
 }
 
-/// On the portable floor.
+/// On the portable floor, with inputs as they are.
 impl From<Variant> for Kernels {
     fn from(variant: Variant) -> Kernels {
-        Kernels { variant, extensions: Extensions::NONE }
+        Kernels { variant, inputs: Inputs::F32, extensions: Extensions::NONE }
     }
 }
 
@@ -149,15 +167,15 @@ mod tests {
 
     #[test]
     fn every_set_has_a_name_of_its_own() {
-        assert_eq!(Kernels::all().count(), 6);
+        assert_eq!(Kernels::all().count(), 12);
         for kernels in Kernels::all() {
             assert_eq!(kernels.name().parse(), Ok(kernels));
         }
         let error = "rows+subgroups".parse::<Kernels>().unwrap_err();
         assert!(
-            error
-                .to_string()
-                .ends_with("rows rows+halves groups groups+halves groups+subgroups groups+subgroups+halves")
+            error.to_string().contains(
+                " rows rows+halves rows+dot4 rows+dot4+halves groups groups+halves groups+subgroups "
+            )
         );
     }
 

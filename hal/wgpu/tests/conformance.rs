@@ -3,7 +3,7 @@
 mod gpu;
 
 use agentos_conformance::{Backend, Make, Options, run};
-use agentos_hal::TensorDevice;
+use agentos_hal::{Inputs, TensorDevice};
 use agentos_wgpu::{Extensions, Kernels, Variant};
 
 fn rows<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
@@ -19,13 +19,21 @@ fn extended<const ADAPTER: usize>() -> Box<dyn TensorDevice> {
     let found = &gpu::found()[ADAPTER];
     let variant = Variant::Groups;
     let extensions = Extensions::of(found.features, &found.info).and(variant.uses());
-    Box::new(gpu::device(ADAPTER, Kernels { variant, extensions }))
+    Box::new(gpu::device(ADAPTER, Kernels { extensions, ..variant.into() }))
+}
+
+/// With products of integers.
+fn dots<const ADAPTER: usize, const GROUPS: bool>() -> Box<dyn TensorDevice> {
+    let variant = if GROUPS { Variant::Groups } else { Variant::Rows };
+    Box::new(gpu::device(ADAPTER, Kernels { inputs: Inputs::Int8, ..variant.into() }))
 }
 
 /// Adapters that a machine may have for these tests.
 const ROWS: [Make; 4] = [rows::<0>, rows::<1>, rows::<2>, rows::<3>];
 const GROUPS: [Make; 4] = [groups::<0>, groups::<1>, groups::<2>, groups::<3>];
 const EXTENDED: [Make; 4] = [extended::<0>, extended::<1>, extended::<2>, extended::<3>];
+const ROW_DOTS: [Make; 4] = [dots::<0, false>, dots::<1, false>, dots::<2, false>, dots::<3, false>];
+const GROUP_DOTS: [Make; 4] = [dots::<0, true>, dots::<1, true>, dots::<2, true>, dots::<3, true>];
 
 /// Cases of a line: a software driver takes seconds for each, most of them to compile.
 const CASES: u32 = 2;
@@ -55,4 +63,15 @@ fn kernels_of_workgroups_conform_on_every_adapter() {
 #[test]
 fn kernels_with_all_extensions_conform_on_every_adapter() {
     conform(EXTENDED, 1);
+}
+
+/// Within what is allowed to whoever says that it rounds inputs to 8 bits.
+#[test]
+fn kernels_without_barriers_conform_with_products_of_integers() {
+    conform(ROW_DOTS, CASES);
+}
+
+#[test]
+fn kernels_of_workgroups_conform_with_products_of_integers() {
+    conform(GROUP_DOTS, 1);
 }

@@ -4,7 +4,7 @@ mod gpu;
 
 use std::task::Poll;
 
-use agentos_hal::{Candidate, DeviceError, PageError, PageId, TensorDevice, page};
+use agentos_hal::{Candidate, DeviceError, Limits, PageError, PageId, TensorDevice, page};
 use agentos_wgpu::{Variant, WgpuDevice};
 
 use gpu::tiny::{LIMITS, PROGRAM, SHAPE, STEP_ROWS, Weights, with_step};
@@ -71,6 +71,46 @@ fn every_token_of_a_large_vocabulary_can_be_a_candidate() {
                 with_step(2, |step| device.submit(step)).expect("a step");
                 let found = finish(&mut device).expect("a report");
                 assert_eq!(tokens(&found), expected, "{variant:?}, slope {slope:?}");
+            }
+        }
+    }
+}
+
+/// Rows of one split are done in one kernel, and those of more in two, also where both are in one step.
+#[test]
+fn rows_of_one_split_and_of_more_share_a_step() {
+    const ROWS: u32 = 300;
+    const SHORT: u32 = 200;
+    let limits = Limits {
+        rows: ROWS,
+        segment_pages: 64,
+        outcomes: ROWS,
+        exposed: ROWS,
+        context: 512,
+        pages: 64,
+        ..LIMITS
+    };
+    let prepare = |device: &mut dyn TensorDevice| {
+        device.prepare(&PROGRAM, &SHAPE, &limits, &mut Weights::new(SHAPE)).expect("the tiny model fits");
+    };
+    let mut reference = agentos_reference::Reference::new(1 << 30);
+    prepare(&mut reference);
+    with_step(ROWS, |step| reference.submit(step)).expect("a step");
+    let Poll::Ready(Ok(report)) = reference.poll() else { panic!("the reference computes at once") };
+    for (adapter, _) in gpu::found().iter().enumerate() {
+        for variant in Variant::ALL {
+            let mut device = gpu::device(adapter, variant);
+            prepare(&mut device);
+            let [short, all] = [SHORT, ROWS].map(|rows| {
+                with_step(rows, |step| device.submit(step)).expect("a step");
+                let found = finish(&mut device).expect("a report");
+                (found, device.traffic().dispatches)
+            });
+            assert!(all.0[..short.0.len()] == short.0, "{variant:?}: company changes bits");
+            assert!(all.1 - short.1 > short.1, "{variant:?}: one more kernel joins the splits");
+            for (found, expected) in all.0.chunks(40).zip(report.candidates.chunks(40)) {
+                let apart = (found[0].logit - expected[0].logit).abs();
+                assert!(apart <= 1e-2, "{variant:?}: {apart}");
             }
         }
     }

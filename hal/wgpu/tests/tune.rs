@@ -5,7 +5,7 @@ mod gpu;
 use std::task::Poll;
 use std::time::Duration;
 
-use agentos_hal::{Candidate, TensorDevice};
+use agentos_hal::{Candidate, Inputs, TensorDevice};
 use agentos_wgpu::{Choice, Extensions, Kernels, OpenError, Variant, WgpuDevice};
 
 use gpu::tiny::{LIMITS, PROGRAM, SHAPE, STEP_ROWS, Weights, with_step};
@@ -34,13 +34,14 @@ fn a_choice_is_told_and_gives_the_bits_of_every_other() {
             Some(tuning) => {
                 println!("{found}: {tuning}");
                 assert_eq!(tuning.kernels, pinned);
+                assert_eq!(pinned.inputs, Inputs::F32, "what changes bits is nothing for a clock");
                 assert!(tuning.took > Duration::ZERO);
                 assert!(tuning.trials.iter().all(|trial| trial.without_us > 0.0 && trial.with_us > 0.0));
             }
             None => assert_eq!(found.extensions, Extensions::NONE),
         }
         for extensions in [Extensions::NONE, found.extensions] {
-            let kernels = Kernels { variant: found.variant, extensions };
+            let kernels = Kernels { extensions, ..found.variant.into() };
             let mut device = gpu::device(adapter, kernels);
             assert!(step(&mut device) == tuned, "{kernels}");
             assert!(device.tuning().is_none(), "what is pinned is not tuned");
@@ -53,9 +54,10 @@ fn a_choice_is_told_and_gives_the_bits_of_every_other() {
 fn extensions_change_no_bit_of_a_step() {
     for (adapter, found) in gpu::found().iter().enumerate() {
         let has = Extensions::of(found.features, &found.info);
-        for variant in Variant::ALL {
-            let sets = Kernels::all()
-                .filter(|set| set.variant == variant && set.extensions.and(has) == set.extensions);
+        let kinds = Variant::ALL.map(|variant| [Inputs::F32, Inputs::Int8].map(|inputs| (variant, inputs)));
+        for kind in kinds.into_iter().flatten() {
+            let fits = |set: &Kernels| set.extensions.and(has) == set.extensions;
+            let sets = Kernels::all().filter(|set| (set.variant, set.inputs) == kind && fits(set));
             let said: Vec<(Kernels, Vec<Candidate>)> =
                 sets.map(|set| (set, step(&mut gpu::device(adapter, set)))).collect();
             for (set, found) in &said[1..] {
@@ -74,7 +76,7 @@ fn kernels_that_an_adapter_lacks_are_refused_with_those_that_fit() {
         match WgpuDevice::open(choice) {
             Ok(_) => assert_eq!(has, asked.extensions),
             Err(OpenError::Lacks { fits, .. }) => {
-                assert_eq!(fits, Kernels { variant: Variant::Groups, extensions: has });
+                assert_eq!(fits, Kernels { extensions: has, ..Variant::Groups.into() });
             }
             Err(error) => panic!("{error}"),
         }

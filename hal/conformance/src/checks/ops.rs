@@ -1,6 +1,6 @@
 //! One instruction between an embedding and an `Expose`.
 
-use agentos_hal::{DType, Inputs, LayerRange, Limits, PageId, Program, Reg, Tap, WeightRole};
+use agentos_hal::{DType, LayerRange, Limits, PageId, Program, Reg, Tap, WeightRole};
 
 use super::{Bench, Check, Failure};
 use crate::batch::{Batch, Context, Pool, Slice};
@@ -109,10 +109,10 @@ fn matmul(bench: &Bench<'_>, rng: &mut Rng, dtype: DType) -> Result<Apart, Failu
 }
 
 /// What a device that rounds the inputs of products may be wrong by for that, for weights of a type, as a
-/// multiple of a check's tolerance: 2⁻¹⁶ of the greatest of each 32 inputs.
+/// multiple of a check's tolerance: [`Inputs::rounding`] of the greatest of each 32 inputs.
 pub fn rounding(bench: &Bench<'_>, check: &str, dtype: DType) -> f64 {
-    let rounds = bench.inputs() == Inputs::Int16 && dtype.block_len() > 1;
-    if rounds { (-16f64).exp2() / tolerance::of(check).limit } else { 0.0 }
+    let rounding = if dtype.block_len() > 1 { bench.inputs().rounding() } else { 0.0 };
+    rounding / tolerance::of(check).limit
 }
 
 /// For each row and each output, Σ magnitude · |input|, the inputs being embeddings; and `rounding` ·

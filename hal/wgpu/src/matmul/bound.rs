@@ -1,11 +1,12 @@
 //! Products and look-ups whose operands are bound: what a step encodes.
 
-use agentos_hal::Activation;
+use agentos_hal::{Activation, Inputs};
 use bytemuck::{Pod, Zeroable};
 
 use super::RowCount;
 use super::format::{LANES, chunks, format_of};
-use super::kernel::{Form, Kernel, choose};
+use super::kernel::{Form, Kernel, Link, choose};
+use super::source::narrowing;
 use super::weights::{Order, Part, Weights};
 use crate::gpu::{Binding, Gpu};
 use crate::register::Register;
@@ -39,11 +40,37 @@ pub const MOST_STACKED: usize = 3;
 /// A kernel and what the driver made of it.
 pub(super) type Compiled = (Kernel, wgpu::ComputePipeline);
 
+/// What a product reads.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The register.
+    pub register: &'a Register,
+    /// Room for its rows as integers ([`narrow_bytes`]), where products take them so.
+    pub narrow: Option<&'a wgpu::Buffer>,
+}
+
+/// Bytes of so many rows of inputs as integers: `Narrow` of `link/narrow.wgsl`, for each 32.
+pub const fn narrow_bytes(rows: u32, width: u32) -> u64 {
+    (rows as u64).saturating_mul(40 * chunks(width) as u64)
+}
+
+/// Invocations of a workgroup that makes integers of inputs.
+const NARROW_WIDTH: u32 = 8;
+
 /// A product with everything bound.
 pub struct MatMul {
+    /// What makes integers of its inputs, if it takes them so.
+    narrowing: Option<Narrowing>,
+    link: Link,
     kernels: Vec<Compiled>,
     variant: crate::Variant,
     parts: Vec<BoundPart>,
+}
+
+struct Narrowing {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    groups: u32,
 }
 
 /// A look-up with everything bound: out\[r\] = the weights' row for the token of r.
@@ -60,7 +87,7 @@ struct BoundPart {
 /// What a product works on.
 struct Operands<'a> {
     weights: &'a Weights,
-    input: &'a Register,
+    input: Input<'a>,
     /// One for each stacked matrix.
     outs: &'a [&'a Register],
     rows: RowCount,
@@ -76,7 +103,7 @@ impl MatMul {
     pub fn new(
         gpu: &Gpu,
         weights: &Weights,
-        input: &Register,
+        input: Input<'_>,
         out: &Register,
         rows: RowCount,
         most_rows: u32,
@@ -95,7 +122,7 @@ impl MatMul {
     pub fn gated(
         gpu: &Gpu,
         weights: &Weights,
-        input: &Register,
+        input: Input<'_>,
         out: &Register,
         most_rows: u32,
         activation: Activation,
@@ -114,7 +141,7 @@ impl MatMul {
     pub fn stacked(
         gpu: &Gpu,
         weights: &Weights,
-        input: &Register,
+        input: Input<'_>,
         outs: &[&Register],
         most_rows: u32,
     ) -> MatMul {
@@ -130,38 +157,56 @@ impl MatMul {
         let rows: Vec<u32> = weights.matrices.iter().map(|info| info.rows).collect();
         let widths = outs.iter().map(|out| out.width);
         assert!(widths.zip(&rows).all(|(width, rows)| width == *rows), "verified widths");
-        assert_eq!(weights.info().cols, input.width, "verified widths");
+        assert_eq!(weights.info().cols, input.register.width, "verified widths");
+        let link = Link::of(weights.info().dtype, gpu.inputs);
         let kernels = compiled(gpu, form, operands);
-        let bind = |part: &Part| {
+        let source = match link {
+            Link::F32 => &input.register.buffer,
+            Link::Dot4 => input.narrow.expect("room for integers, where products take them"),
+        };
+        let mut all_sizes = Vec::new();
+        let mut bind = |part: &Part| {
             let sizes = Sizes {
-                input_stride: input.stride / 4,
+                input_stride: input.register.stride / 4,
                 accumulate: operands.accumulate.into(),
                 wants: (operands.rows == RowCount::Wants).into(),
                 ..sizes(weights, part, outs)
             };
             let sizes = upload(gpu, &sizes);
-            let mut buffers = vec![&part.buffer, &sizes, &outs[0].buffer, &input.buffer];
+            let mut buffers = vec![&part.buffer, &sizes, &outs[0].buffer, source];
             buffers.extend(outs[1..].iter().map(|out| &out.buffer));
             let group = gpu.group(&kernels[0].1, &buffers);
+            all_sizes.push(sizes);
             BoundPart { group, columns: weights.columns(part) }
         };
-        let parts = weights.parts.iter().map(bind).collect();
-        MatMul { kernels, variant: gpu.variant, parts }
+        let parts: Vec<BoundPart> = weights.parts.iter().map(&mut bind).collect();
+        let narrowing = all_sizes.first().and_then(|sizes| Narrowing::new(gpu, weights, input, sizes));
+        MatMul { narrowing, link, kernels, variant: gpu.variant, parts }
     }
 
     /// Encodes it for so many rows: as many as the step says, at least 1 and at most as many as it was made
     /// for.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
+        self.narrow(pass, rows);
         for part in &self.parts {
-            part.encode(self.kernel(choose(self.variant, part.columns, rows)), pass, rows);
+            part.encode(self.kernel(choose(self.variant, self.link, part.columns, rows)), pass, rows);
         }
     }
 
     /// Encodes it with a kernel of one's own choice.
     #[cfg(test)]
     pub(super) fn encode_with(&self, kernel: &Compiled, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
+        self.narrow(pass, rows);
         for part in &self.parts {
             part.encode(kernel, pass, rows);
+        }
+    }
+
+    fn narrow(&self, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
+        if let Some(narrowing) = &self.narrowing {
+            pass.set_pipeline(&narrowing.pipeline);
+            pass.set_bind_group(1, &narrowing.group, &[]);
+            pass.dispatch_workgroups(narrowing.groups, rows, 1);
         }
     }
 
@@ -172,7 +217,20 @@ impl MatMul {
 
     /// Dispatches that a step costs.
     pub fn dispatches(&self, _rows: u32) -> u32 {
-        self.parts.len() as u32
+        self.parts.len() as u32 + u32::from(self.narrowing.is_some())
+    }
+}
+
+impl Narrowing {
+    /// `None` where the product takes its inputs as they are.
+    fn new(gpu: &Gpu, weights: &Weights, input: Input<'_>, sizes: &wgpu::Buffer) -> Option<Narrowing> {
+        let info = weights.info();
+        let codes = format_of(info.dtype).codes.filter(|_| gpu.inputs == Inputs::Int8)?;
+        let name = format!("narrow {codes:?}");
+        let bindings = [Binding::Read, Binding::Read, Binding::Write];
+        let pipeline = gpu.named_pipeline(&name, "main", &bindings, || narrowing(codes, NARROW_WIDTH));
+        let group = gpu.group(&pipeline, &[sizes, &input.register.buffer, input.narrow?]);
+        Some(Narrowing { pipeline, group, groups: chunks(info.cols).div_ceil(NARROW_WIDTH) })
     }
 }
 
@@ -190,7 +248,8 @@ fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
     let mut kernels: Vec<Compiled> = Vec::new();
     for part in &weights.parts {
         for rows in 1..=operands.most_rows.max(1) {
-            let kernel = choose(gpu.variant, weights.columns(part), rows);
+            let link = Link::of(weights.info().dtype, gpu.inputs);
+            let kernel = choose(gpu.variant, link, weights.columns(part), rows);
             if kernels.iter().all(|(known, _)| *known != kernel) {
                 kernels.push(compile(gpu, weights, form, kernel));
             }
@@ -207,8 +266,9 @@ pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) 
     }
     let dtype = weights.info().dtype;
     let extensions = gpu.extensions();
-    let name = format!("{kernel:?} {dtype} {form:?} {}", extensions.halves);
-    (kernel, gpu.named_pipeline(&name, "main", &bindings, || kernel.source(dtype, form, extensions)))
+    let link = Link::of(dtype, gpu.inputs);
+    let name = format!("{kernel:?} {dtype} {form:?} {link:?} {}", extensions.halves);
+    (kernel, gpu.named_pipeline(&name, "main", &bindings, || kernel.source(dtype, form, link, extensions)))
 }
 
 impl Lookup {
@@ -218,7 +278,7 @@ impl Lookup {
     /// When the register is not as wide as the weights: the program was verified.
     pub fn new(gpu: &Gpu, weights: &Weights, out: &Register) -> Lookup {
         assert_eq!((weights.info().cols, weights.matrices.len()), (out.width, 1), "verified widths");
-        let source = Kernel::Embed.source(weights.info().dtype, Form::Plain, gpu.extensions());
+        let source = Kernel::Embed.source(weights.info().dtype, Form::Plain, Link::F32, gpu.extensions());
         let pipeline = gpu.pipeline(&source, "main", &[Binding::Read, Binding::Read, Binding::Write]);
         let bind = |part: &Part| {
             let sizes = upload(gpu, &sizes(weights, part, &[out]));

@@ -22,6 +22,17 @@ pub struct Format {
     pub group_words: u32,
     /// The shader text that unpacks it.
     pub decode: &'static str,
+    /// Whether it can be multiplied as integers.
+    pub codes: Option<Codes>,
+}
+
+/// In which order codes are unpacked as bytes of two words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codes {
+    /// Four elements, then four.
+    InOrder,
+    /// Even elements, then odd ones.
+    Apart,
 }
 
 /// The format of a type.
@@ -39,7 +50,12 @@ pub const fn format_of(dtype: DType) -> Format {
         DType::Q5K => (8, 45, include_str!("decode/q5_k.wgsl")),
         DType::Q6K => (8, 53, include_str!("decode/q6_k.wgsl")),
     };
-    Format { group_chunks, group_words, decode }
+    let codes = match dtype {
+        DType::F32 | DType::F16 | DType::Bf16 => None,
+        DType::Q8_0 => Some(Codes::InOrder),
+        _ => Some(Codes::Apart),
+    };
+    Format { group_chunks, group_words, decode, codes }
 }
 
 /// Chunks of a row of `inner` elements.

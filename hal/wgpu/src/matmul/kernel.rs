@@ -1,6 +1,6 @@
 //! The kernels that read weights: their sizes, their text, and which one is used for how many rows.
 
-use agentos_hal::{Activation, DType};
+use agentos_hal::{Activation, DType, Inputs};
 
 use super::format::format_of;
 use super::source::source;
@@ -28,6 +28,25 @@ pub enum Form {
     Gated(Activation),
     /// Those of so many stacked matrices, 2 or 3, are stored in as many registers.
     Stacked(u32),
+}
+
+/// What a product makes of its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It takes them as they are.
+    F32,
+    /// Integers of 8 bits, four of which are multiplied and summed by one instruction, where a device has it.
+    Dot4,
+}
+
+impl Link {
+    /// That of products with weights of a type.
+    pub const fn of(dtype: DType, inputs: Inputs) -> Link {
+        match (inputs, format_of(dtype).codes) {
+            (Inputs::Int8, Some(_)) => Link::Dot4,
+            _ => Link::F32,
+        }
+    }
 }
 
 /// Invocations of a workgroup of [`Kernel::Embed`].
@@ -67,11 +86,14 @@ pub const fn kernels(variant: Variant) -> &'static [Kernel] {
 /// The kernel for a product of so many rows and columns. One of speed only: the bits are the same.
 ///
 /// Tiles read weights and rows the fewest times, where there are enough of them; else many small workgroups
-/// keep a large device busier.
-pub fn choose(variant: Variant, columns: u32, rows: u32) -> Kernel {
+/// keep a large device busier. Tiles are of numbers in single precision.
+pub fn choose(variant: Variant, link: Link, columns: u32, rows: u32) -> Kernel {
     let worthwhile = |kernel: &&Kernel| {
         let tiles = columns.div_ceil(kernel.columns()) * rows.div_ceil(kernel.rows());
-        matches!(kernel, Kernel::Tile(_)) && 2 * rows > kernel.rows() && tiles >= ENOUGH_TILES
+        matches!(kernel, Kernel::Tile(_))
+            && link == Link::F32
+            && 2 * rows > kernel.rows()
+            && tiles >= ENOUGH_TILES
     };
     let small = |kernel: &&Kernel| match kernel {
         Kernel::Few(_, narrow) => (*narrow == 8) == (columns < WIDE),
@@ -104,10 +126,11 @@ impl Kernel {
     }
 
     /// Its shader for an element type.
-    pub fn source(self, dtype: DType, form: Form, extensions: Extensions) -> String {
+    pub fn source(self, dtype: DType, form: Form, link: Link, extensions: Extensions) -> String {
         let format = format_of(dtype);
-        let text =
-            |kernel: &str, constants: &[(&str, u32)]| source(&format, form, kernel, constants, extensions);
+        let text = |kernel: &str, constants: &[(&str, u32)]| {
+            source(&format, form, link, kernel, constants, extensions)
+        };
         match self {
             Kernel::Embed => text(include_str!("kernel/embed.wgsl"), &[("WIDTH", EMBED_WIDTH)]),
             Kernel::Lone(rows) => {

@@ -2,12 +2,14 @@
 
 use agentos_hal::Activation;
 
-use super::format::Format;
-use super::kernel::Form;
+use super::format::{Codes, Format};
+use super::kernel::{Form, Link};
 use crate::shader;
 use crate::variant::Extensions;
 
 const COMMON: &str = include_str!("decode/common.wgsl");
+const SIZES: &str = include_str!("kernel/sizes.wgsl");
+const NARROW: &str = include_str!("link/narrow.wgsl");
 const PRODUCT: &str = include_str!("kernel/product.wgsl");
 
 /// Puts a kernel's text together. A pair of `constants` is a name and its value.
@@ -18,6 +20,7 @@ const PRODUCT: &str = include_str!("kernel/product.wgsl");
 pub fn source(
     format: &Format,
     form: Form,
+    link: Link,
     kernel: &str,
     constants: &[(&str, u32)],
     extensions: Extensions,
@@ -37,6 +40,10 @@ pub fn source(
         Form::Stacked(_) => include_str!("store/stacked.wgsl"),
     };
     let halves = shader::halves(extensions);
+    let link = match link {
+        Link::F32 => include_str!("link/f32.wgsl"),
+        Link::Dot4 => include_str!("link/dot4.wgsl"),
+    };
     let mut text = String::new();
     for (name, value) in &constants {
         text += &format!("const {name}: u32 = {value}u;\n");
@@ -49,7 +56,10 @@ pub fn source(
         COMMON,
         halves,
         format.decode,
+        SIZES,
         PRODUCT,
+        NARROW,
+        link,
         store,
         kernel,
     ] {
@@ -57,6 +67,13 @@ pub fn source(
         unroll(&lines, &constants, &mut text);
     }
     text
+}
+
+/// The text of the kernel that makes the inputs of [`Link::Dot4`].
+pub fn narrowing(codes: Codes, width: u32) -> String {
+    let apart = codes == Codes::Apart;
+    let constants = format!("const WIDTH: u32 = {width}u;\nconst APART: bool = {apart};\n");
+    [&constants, shader::STEP, shader::MATH, SIZES, NARROW, include_str!("kernel/narrow.wgsl")].concat()
 }
 
 /// # Panics

@@ -6,6 +6,8 @@
 @group(1) @binding(1) var<storage, read> queries: array<f32>;
 @group(1) @binding(2) var<storage, read> pages: array<vec4<u32>>;
 @group(1) @binding(3) var<storage, read_write> parts: array<f32>;
+@group(1) @binding(4) var<storage, read_write> context: array<f32>;
+@group(1) @binding(5) var<storage, read_write> totals: array<vec4<f32>>;
 
 const LEAST: f32 = -1e30;
 const SLOTS: u32 = LANES / 8u;
@@ -103,7 +105,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, lanes: Lanes) {
     let team = lane / COUPLES;
     let couple = lane % COUPLES;
     var greatest = LEAST;
-    var totals = vec2(0.0);
+    var running = vec2(0.0);
     var sums = vec2(0.0);
     for (var position = row.first_page + first; position < end; position += SLOTS) {
         look(lane, row, head, position, end);
@@ -114,8 +116,8 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, lanes: Lanes) {
         let share = select(0.0, exp_of(below), (lane & 7u) < counts[lane / 8u]);
         shares[lane] = share;
         let shrink = exp_of(greatest - peak);
-        let old = vec2(totals.x, fma(greatest - peak, totals.x, totals.y));
-        totals = fma(vec2(shrink), old, sum_of(lane, vec2(share, share * max(below, -1e3))));
+        let old = vec2(running.x, fma(greatest - peak, running.x, running.y));
+        running = fma(vec2(shrink), old, sum_of(lane, vec2(share, share * max(below, -1e3))));
         greatest = peak;
         sums *= shrink;
         if team < TEAMS {
@@ -137,12 +139,20 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, lanes: Lanes) {
     for (var other = 1u; other < TEAMS; other++) {
         sums += team_sums[other * COUPLES + lane];
     }
+    if row.pages <= SPLIT_PAGES {
+        context[query + 2u * lane] = sums.x / running.x;
+        context[query + 2u * lane + 1u] = sums.y / running.x;
+        if lane == 0u {
+            totals[group.y * HEADS + head] = totals_of(greatest, running.x, running.y);
+        }
+        return;
+    }
     let part = part_of(group.y, head, split);
     parts[part + 4u + 2u * lane] = sums.x;
     parts[part + 5u + 2u * lane] = sums.y;
     if lane == 0u {
         parts[part] = greatest;
-        parts[part + 1u] = totals.x;
-        parts[part + 2u] = totals.y;
+        parts[part + 1u] = running.x;
+        parts[part + 2u] = running.y;
     }
 }

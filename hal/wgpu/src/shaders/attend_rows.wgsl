@@ -5,6 +5,8 @@
 @group(1) @binding(1) var<storage, read> queries: array<f32>;
 @group(1) @binding(2) var<storage, read> pages: array<vec4<u32>>;
 @group(1) @binding(3) var<storage, read_write> parts: array<vec4<f32>>;
+@group(1) @binding(4) var<storage, read_write> context: array<vec4<f32>>;
+@group(1) @binding(5) var<storage, read_write> totals: array<vec4<f32>>;
 
 @compute @workgroup_size(8)
 fn attend(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -56,6 +58,13 @@ fn attend(@builtin(global_invocation_id) id: vec3<u32>) {
             parts[at] = sum[0];
             parts[at + 1u] = sum[1];
         }
+    }
+    if row.pages <= SPLIT_PAGES {
+        for (var i = 0u; i < 2u * eighths; i++) {
+            context[query / 4u + i] = parts[part + 1u + i] / total;
+        }
+        totals[id.y * HEADS + head] = totals_of(greatest, total, weighted);
+        return;
     }
     parts[part] = vec4(greatest, total, weighted, 0.0);
 }

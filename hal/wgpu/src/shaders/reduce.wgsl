@@ -2,7 +2,6 @@
 
 @group(1) @binding(0) var<storage, read> parts: array<f32>;
 @group(1) @binding(1) var<storage, read_write> context: array<f32>;
-// Per row and head: greatest score, sum of shares, entropy.
 @group(1) @binding(2) var<storage, read_write> totals: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
@@ -13,6 +12,9 @@ fn reduce(@builtin(global_invocation_id) id: vec3<u32>) {
     let head = id.x / HEAD_DIM;
     let dim = id.x % HEAD_DIM;
     let splits = (row_at(id.y).pages + SPLIT_PAGES - 1u) / SPLIT_PAGES;
+    if splits == 1u {
+        return;
+    }
     var greatest = parts[part_of(id.y, head, 0u)];
     for (var split = 1u; split < splits; split++) {
         greatest = max(greatest, parts[part_of(id.y, head, split)]);
@@ -30,6 +32,6 @@ fn reduce(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     context[id.y * QUERY_STRIDE + id.x] = sum / total;
     if dim == 0u {
-        totals[id.y * HEADS + head] = vec4(greatest, total, log(total) - weighted / total, 0.0);
+        totals[id.y * HEADS + head] = totals_of(greatest, total, weighted);
     }
 }

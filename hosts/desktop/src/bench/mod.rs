@@ -92,14 +92,15 @@ impl Work {
     /// # Errors
     /// What the device says.
     pub fn go(&self, crowd: &mut Crowd, device: &mut dyn TensorDevice) -> Result<(), BenchError> {
-        let mut done = 0;
-        while done < self.tokens {
-            let chunk = self.chunk.min(self.tokens - done);
-            done += chunk;
-            // As in use: only the end of a prompt wants to know what follows.
-            crowd.step(device, chunk, done == self.tokens || self.chunk == 1)?;
-        }
-        Ok(())
+        self.steps().try_for_each(|(chunk, wanted)| crowd.step(device, chunk, wanted))
+    }
+
+    /// The steps of the work: tokens of each context, and whether it is wanted what follows.
+    pub fn steps(&self) -> impl Iterator<Item = (u32, bool)> + use<> {
+        let Work { tokens, chunk, .. } = *self;
+        // As in use: only the end of a prompt wants to know what follows.
+        let step = move |done: u32| (chunk.min(tokens - done), done + chunk >= tokens || chunk == 1);
+        (0..tokens).step_by(chunk as usize).map(step)
     }
 
     /// Tokens per second at which the machine's arithmetic, and its memory, would do this work with
@@ -120,7 +121,9 @@ impl Work {
         let read = weight_bytes as f64 / rows + depth * kv_bytes / f64::from(self.chunk);
         let products_per_s = match inputs {
             Inputs::F32 => ceiling.operations_per_s,
-            Inputs::Int16 => ceiling.integer_operations_per_s.unwrap_or(ceiling.operations_per_s),
+            Inputs::Int16 | Inputs::Int8 => {
+                ceiling.integer_operations_per_s.unwrap_or(ceiling.operations_per_s)
+            }
         };
         let seconds =
             products(shape, outcomes) / products_per_s + attention(shape, depth) / ceiling.operations_per_s;

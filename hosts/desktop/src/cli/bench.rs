@@ -214,12 +214,16 @@ fn step_cost(
     let Device::Wgpu(device) = device else { return Ok(None) };
     let mut crowd = work.begin(device.as_mut(), shape)?;
     let before = device.traffic();
-    work.go(&mut crowd, device.as_mut())?;
+    let mut encoded = Vec::new();
+    for (chunk, wanted) in work.steps() {
+        crowd.step(device.as_mut(), chunk, wanted)?;
+        encoded.push(device.traffic().last_encode);
+    }
     let after = device.traffic();
     device.set_profiling(true);
     let mut crowd = work.begin(device.as_mut(), shape)?;
     work.go(&mut crowd, device.as_mut())?;
-    let cost = StepCost::between(&before, &after, &device.profile());
+    let cost = StepCost::between(&before, &after, &mut encoded, &device.profile());
     device.set_profiling(false);
     Ok(Some(cost))
 }

@@ -35,6 +35,25 @@ fn high_fifths(bits: u32) -> vec4<i32> {
     return low_fifths(bits >> 4u);
 }
 
+/// The eight nibbles of a word as bytes: those of even elements, and those of odd ones.
+fn nibbles_apart(codes: u32) -> vec2<u32> {
+    return vec2<u32>(codes, codes >> 4u) & vec2<u32>(0x0f0f0f0fu);
+}
+
+/// Bits 0, 2, 4 and 6, each as the fifth bit of a byte.
+fn even_fifths(bits: u32) -> u32 {
+    return ((bits & 1u) << 4u) | ((bits & 4u) << 10u) | ((bits & 16u) << 16u) | ((bits & 64u) << 22u);
+}
+
+fn fifths_apart(bits: u32) -> vec2<u32> {
+    return vec2<u32>(even_fifths(bits), even_fifths(bits >> 1u));
+}
+
+/// Bytes below 64, less a number of at most 32, with signs.
+fn less(bytes: vec2<u32>, zero: u32) -> vec2<u32> {
+    return (bytes + vec2<u32>((128u - zero) * 0x01010101u)) ^ vec2<u32>(0x80808080u);
+}
+
 /// scale · code + min, rounded once: the product is exact.
 fn with_min(codes: vec4<i32>, scale: f32, min: f32) -> vec4<f32> {
     return fma(vec4<f32>(codes), vec4<f32>(scale), vec4<f32>(min));

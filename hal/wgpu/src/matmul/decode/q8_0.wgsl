@@ -17,3 +17,16 @@ fn eight(chunk: Chunk, i: u32) -> Eight {
     let base = chunk.base + 64u * i;
     return Eight(four(word(base, 0u), chunk.scale), four(word(base, 1u), chunk.scale));
 }
+
+fn codes(chunk: Chunk, i: u32) -> vec2<u32> {
+    let base = chunk.base + 64u * i;
+    return vec2<u32>(word(base, 0u), word(base, 1u));
+}
+
+fn weighed(chunk: Chunk, i: u32, dot: i32) -> i32 {
+    return dot;
+}
+
+fn of_chunk(chunk: Chunk, dots: i32, sum: i32) -> f32 {
+    return chunk.scale * f32(dots);
+}

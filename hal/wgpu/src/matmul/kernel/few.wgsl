@@ -32,17 +32,16 @@ fn main(
             let chunk = first + nth;
             let packed = chunk_at(column, chunk);
             //: for r in HEIGHT
-            var sum$r = 0.0;
+            var sum$r = Sum();
             //: end
-            let at = chunk * 8u;
             //: for i in EIGHTS
-            let weight$i = eight(packed, $iu);
+            let weight$i = unpacked(packed, $iu);
             //: for r in HEIGHT
-            sum$r = chain(sum$r, weight$i, input[x$r + at + 2u * $iu], input[x$r + at + 2u * $iu + 1u]);
+            sum$r = linked(sum$r, packed, $iu, weight$i, inputs_of(x$r, chunk, $iu));
             //: end
             //: end
             //: for r in HEIGHT
-            sums[(nth * HEIGHT + $ru) * COLUMNS + local.x] = sum$r;
+            sums[(nth * HEIGHT + $ru) * COLUMNS + local.x] = ended(sum$r, packed, x$r, chunk);
             //: end
         }
         workgroupBarrier();

@@ -17,25 +17,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         //: for c in COLUMNS
         let packed$c = chunk_at(min(first + WIDTH * $cu, last), chunk);
         //: for r in HEIGHT
-        var sum$r_$c = 0.0;
+        var sum$r_$c = Sum();
         //: end
         //: end
         for (var i = 0u; i < 4u; i += 1u) {
-            let at = chunk * 8u + 2u * i;
             //: for r in HEIGHT
-            let a$r = input[x$r + at];
-            let b$r = input[x$r + at + 1u];
+            let inputs$r = inputs_of(x$r, chunk, i);
             //: end
             //: for c in COLUMNS
-            let weight$c = eight(packed$c, i);
+            let weight$c = unpacked(packed$c, i);
             //: for r in HEIGHT
-            sum$r_$c = chain(sum$r_$c, weight$c, a$r, b$r);
+            sum$r_$c = linked(sum$r_$c, packed$c, i, weight$c, inputs$r);
             //: end
             //: end
         }
         //: for r in HEIGHT
         //: for c in COLUMNS
-        total$r_$c += sum$r_$c;
+        total$r_$c += ended(sum$r_$c, packed$c, x$r, chunk);
         //: end
         //: end
     }

@@ -4,11 +4,11 @@ mod rig;
 
 use agentos_conformance::rng::Rng;
 use agentos_conformance::tensor::Owned;
-use agentos_hal::{Activation, DType, PrepareError, Resource};
+use agentos_hal::{Activation, DType, Inputs, PrepareError, Resource};
 
-use super::kernel::{Form, Kernel, choose, kernels};
+use super::kernel::{Form, Kernel, Link, choose, kernels};
 use super::{RowCount, Weights};
-use crate::{Extensions, Variant, probe};
+use crate::{Extensions, Kernels, Variant, probe};
 use rig::{Call, Rig, borrowed};
 
 /// Of Σ |scale · code · x| + |min · x|; what the conformance suite allows.
@@ -26,8 +26,9 @@ fn numbers(count: u32, rng: &mut Rng) -> Vec<f32> {
     (0..count).map(|_| rng.spread(1.0)).collect()
 }
 
-/// The largest error of a product, in parts of what went into each sum.
-fn error(tensor: &Owned, x: &[f32], base: Option<&[f32]>, found: &[f32]) -> f64 {
+/// The largest error of a product, in parts of what went into each sum; inputs may be off by `rounding` of the
+/// greatest of their 32.
+fn error(tensor: &Owned, x: &[f32], base: Option<&[f32]>, found: &[f32], rounding: f64) -> f64 {
     let outputs = tensor.info.rows;
     let mut worst = 0.0f64;
     for output in 0..outputs {
@@ -36,7 +37,12 @@ fn error(tensor: &Owned, x: &[f32], base: Option<&[f32]>, found: &[f32]) -> f64 
             let at = row * outputs as usize + output as usize;
             let start = base.map_or(0.0, |base| f64::from(base[at]));
             let products = weights.iter().zip(x).map(|(&weight, &x)| f64::from(weight) * f64::from(x));
-            let size: f64 = sizes.iter().zip(x).map(|(size, &x)| size * f64::from(x.abs())).sum();
+            let blocks = sizes.chunks(32).zip(x.chunks(32)).map(|(sizes, x)| {
+                let greatest = x.iter().fold(0.0f32, |greatest, x| greatest.max(x.abs()));
+                let off = f64::from(greatest) * rounding / TOLERANCE;
+                sizes.iter().zip(x).map(|(size, &x)| size * (f64::from(x.abs()) + off)).sum::<f64>()
+            });
+            let size: f64 = blocks.sum();
             let error = (f64::from(found[at]) - start - products.sum::<f64>()).abs() / (size + start.abs());
             assert!(!error.is_nan(), "output {output} of row {row} is {}", found[at]);
             worst = worst.max(error);
@@ -47,8 +53,9 @@ fn error(tensor: &Owned, x: &[f32], base: Option<&[f32]>, found: &[f32]) -> f64 
 
 /// Every kernel of a variant gives the sums of `f64` within the tolerance, and all the same bits, for any
 /// number of rows, added or not.
-fn every_kernel_gives_the_same_good_sums(variant: Variant) {
-    let Some(rig) = Rig::new(variant, |_| ()) else { return };
+fn every_kernel_gives_the_same_good_sums(kernels: impl Into<Kernels>) {
+    let kernels = kernels.into();
+    let Some(rig) = Rig::new(kernels, |_| ()) else { return };
     for dtype in DType::ALL {
         for case in 0..3 {
             let mut rng = Rng::new(7, dtype.name(), case);
@@ -62,8 +69,9 @@ fn every_kernel_gives_the_same_good_sums(variant: Variant) {
             let count = rng.pick(&[RowCount::Rows, RowCount::Wants]);
             let call = Call { x: &x, rows, count, base, form: Form::Plain, kernel: None };
             let expected = rig.product(&weights, &call);
-            let error = error(&tensor, &x, base, &expected);
-            let what = format!("{variant:?} {dtype} {dims:?} {rows} rows");
+            let rounding = if dtype.block_len() > 1 { kernels.inputs.rounding() } else { 0.0 };
+            let error = error(&tensor, &x, base, &expected, rounding);
+            let what = format!("{kernels} {dtype} {dims:?} {rows} rows");
             assert!(error <= TOLERANCE, "{what}: {error:.1e}");
             for kernel in rig.tested_kernels(dtype) {
                 let found = rig.product(&weights, &Call { kernel: Some(kernel), ..call });
@@ -98,6 +106,16 @@ fn every_kernel_for_processors_gives_the_same_good_sums() {
 #[test]
 fn every_kernel_for_workgroups_gives_the_same_good_sums() {
     every_kernel_gives_the_same_good_sums(Variant::Groups);
+}
+
+#[test]
+fn every_kernel_for_processors_gives_the_same_sums_of_integers() {
+    every_kernel_gives_the_same_good_sums(Kernels { inputs: Inputs::Int8, ..Variant::Rows.into() });
+}
+
+#[test]
+fn every_kernel_for_workgroups_gives_the_same_sums_of_integers() {
+    every_kernel_gives_the_same_good_sums(Kernels { inputs: Inputs::Int8, ..Variant::Groups.into() });
 }
 
 /// A gated product of two woven matrices is two products and a gate, to the bit: in every kernel, and where
@@ -262,7 +280,8 @@ fn texts_are_whole() {
         for dtype in DType::ALL {
             for form in [Form::Plain, Form::Gated(Activation::Silu)] {
                 for extensions in [Extensions::NONE, Extensions { halves: true, ..Extensions::NONE }] {
-                    let text = kernel.source(dtype, form, extensions);
+                    let link = Link::of(dtype, Inputs::Int8);
+                    let text = kernel.source(dtype, form, link, extensions);
                     assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
                 }
             }
@@ -273,7 +292,7 @@ fn texts_are_whole() {
 /// Few rows spread over many workgroups; many rows make tiles, as high as there are enough of.
 #[test]
 fn kernels_fit_the_rows() {
-    let of_groups = |columns, rows| choose(Variant::Groups, columns, rows);
+    let of_groups = |columns, rows| choose(Variant::Groups, Link::F32, columns, rows);
     assert_eq!(of_groups(576, 1), Kernel::Few(1, 8));
     assert_eq!(of_groups(576, 3), Kernel::Few(4, 8));
     assert_eq!(of_groups(576, 64), Kernel::Few(8, 8));
@@ -282,6 +301,7 @@ fn kernels_fit_the_rows() {
     assert_eq!(of_groups(3072, 512), Kernel::Tile(4));
     assert_eq!(of_groups(49152, 4), Kernel::Few(4, 16));
     assert_eq!(of_groups(49152, 64), Kernel::Tile(4));
-    assert_eq!(choose(Variant::Rows, 49152, 1), Kernel::Lone(1));
-    assert_eq!(choose(Variant::Rows, 576, 512), Kernel::Lone(4));
+    assert_eq!(choose(Variant::Groups, Link::Dot4, 49152, 64), Kernel::Few(8, 16));
+    assert_eq!(choose(Variant::Rows, Link::F32, 49152, 1), Kernel::Lone(1));
+    assert_eq!(choose(Variant::Rows, Link::Dot4, 576, 512), Kernel::Lone(4));
 }

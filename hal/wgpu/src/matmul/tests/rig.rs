@@ -6,9 +6,9 @@ use agentos_hal::{Activation, DType, PrepareError, Tensor, TensorInfo};
 use crate::Register;
 use crate::gpu::Binding;
 use crate::matmul::bound::compile;
-use crate::matmul::kernel::{Form, Kernel, kernels};
-use crate::matmul::{Lookup, MatMul, RowCount, Weights};
-use crate::{Choice, Gpu, OpenError, Variant, open, shader};
+use crate::matmul::kernel::{Form, Kernel, Link, kernels};
+use crate::matmul::{Input, Lookup, MatMul, RowCount, Weights, narrow_bytes};
+use crate::{Choice, Gpu, Kernels, OpenError, open, shader};
 
 /// Words before the table of rows.
 const HEADER: usize = 64;
@@ -20,11 +20,11 @@ pub struct Rig(pub Gpu);
 
 impl Rig {
     /// None, with a line that says so, where there is no adapter; a failure if `AGENTOS_REQUIRE_GPU` is set.
-    pub fn new(variant: Variant, change: impl FnOnce(&mut wgpu::Limits)) -> Option<Rig> {
+    pub fn new(kernels: impl Into<Kernels>, change: impl FnOnce(&mut wgpu::Limits)) -> Option<Rig> {
         // The floor, whatever the adapter has.
         let mut limits = wgpu::Limits::defaults();
         change(&mut limits);
-        match open(&Choice { kernels: Some(variant.into()), limits: Some(limits), ..Choice::default() }) {
+        match open(&Choice { kernels: Some(kernels.into()), limits: Some(limits), ..Choice::default() }) {
             Ok(gpu) => Some(Rig(gpu)),
             Err(OpenError::NoAdapter) if std::env::var_os("AGENTOS_REQUIRE_GPU").is_none() => {
                 println!("left out: {}", OpenError::NoAdapter);
@@ -89,6 +89,11 @@ impl Rig {
         found
     }
 
+    /// Room for inputs as integers.
+    fn narrow(&self, rows: u32, weights: &Weights) -> wgpu::Buffer {
+        self.filled(&vec![u32::MAX; narrow_bytes(rows, weights.info().cols) as usize / 4])
+    }
+
     fn submit(&self, encode: impl FnOnce(&mut wgpu::CommandEncoder)) {
         let mut encoder = self.0.device.create_command_encoder(&Default::default());
         encode(&mut encoder);
@@ -122,16 +127,18 @@ impl Rig {
     /// two matrices.
     pub fn product(&self, weights: &Weights, call: &Call<'_>) -> Vec<f32> {
         let input = self.register(weights.info().cols, call.rows, call.x);
+        let narrow = self.narrow(call.rows, weights);
+        let input = Input { register: &input, narrow: Some(&narrow) };
         let zeros = vec![0.0; call.rows as usize * weights.info().rows as usize];
         let out = self.register(weights.info().rows, call.rows, call.base.unwrap_or(&zeros));
         let product = self.made(|| {
             Ok(match call.form {
                 Form::Gated(activation) => {
-                    MatMul::gated(&self.0, weights, &input, &out, call.rows, activation)
+                    MatMul::gated(&self.0, weights, input, &out, call.rows, activation)
                 }
                 _ => {
                     let accumulate = call.base.is_some();
-                    MatMul::new(&self.0, weights, &input, &out, call.count, call.rows, accumulate)
+                    MatMul::new(&self.0, weights, input, &out, call.count, call.rows, accumulate)
                 }
             })
         });
@@ -159,11 +166,13 @@ impl Rig {
     /// The products of stacked matrices.
     pub fn stacked(&self, weights: &Weights, x: &[f32], rows: u32, kernel: Option<Kernel>) -> Vec<Vec<f32>> {
         let input = self.register(weights.info().cols, rows, x);
+        let narrow = self.narrow(rows, weights);
+        let input = Input { register: &input, narrow: Some(&narrow) };
         let untouched =
             |info: &TensorInfo| self.register(info.rows, rows, &vec![7.0; (rows * info.rows) as usize]);
         let outs: Vec<Register> = weights.matrices.iter().map(untouched).collect();
         let lent: Vec<&Register> = outs.iter().collect();
-        let product = self.made(|| Ok(MatMul::stacked(&self.0, weights, &input, &lent, rows)));
+        let product = self.made(|| Ok(MatMul::stacked(&self.0, weights, input, &lent, rows)));
         let form = Form::Stacked(outs.len() as u32);
         let kernel = kernel.map(|kernel| compile(&self.0, weights, form, kernel));
         self.pass([rows, 0], &[], |pass| match &kernel {
@@ -213,7 +222,11 @@ impl Rig {
     pub fn tested_kernels(&self, dtype: DType) -> Vec<Kernel> {
         let all = matches!(dtype, DType::F32 | DType::Q4_1 | DType::Q6K);
         let some = |kernel: &Kernel| matches!(kernel, Kernel::Lone(4) | Kernel::Few(4, 8) | Kernel::Tile(2));
-        self.kernels().iter().copied().filter(|kernel| all || some(kernel)).collect()
+        let takes = |kernel: &Kernel| {
+            Link::of(dtype, self.0.inputs) == Link::F32 || !matches!(kernel, Kernel::Tile(_))
+        };
+        let kernels = self.kernels().iter().copied().filter(takes);
+        kernels.filter(|kernel| all || some(kernel)).collect()
     }
 
     pub fn kernels(&self) -> &'static [Kernel] {
