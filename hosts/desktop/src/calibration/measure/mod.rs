@@ -26,7 +26,7 @@ pub use fit::{Fit, Judged, TOLERANCE, fit};
 pub use topics::Joined;
 
 /// Tokens of the context that a device is prepared with, unless the model was trained for fewer.
-const CONTEXT: u32 = 2048;
+const CONTEXT: u32 = 4096;
 
 /// Tokens of the longest text of which a part is not enough.
 const LEAST_CONTEXT: u32 = 1536;

@@ -5,14 +5,14 @@ use agentos_hal::{LayerRange, ModelShape, Reg, Segment};
 use agentos_kernel::memory::relevance::{Attention, Key, Look, QUERIES};
 use agentos_kernel::system::config::Paging;
 
-use super::{CalibrateError, Subject};
+use super::{CONTEXT, CalibrateError, Subject};
 use crate::calibration::texts::{Form, documents};
 use crate::slicing::topics::summarise;
 use crate::text::Special;
 
 /// Which layers find facts.
 pub struct Relevance {
-    /// The layer that finds most, in the middle of those as good.
+    /// The layer to look with: the last of those around the best.
     pub layer: u32,
     /// The first layer that finds nearly as many.
     pub first: u32,
@@ -56,8 +56,11 @@ const RELATIONS: [(&str, &str); 4] = [
 /// Facts of a context.
 const PLANTED: usize = 4;
 
-/// Documents of a context, around the facts.
-const DOCUMENTS: usize = 4;
+/// Tokens before a question that it sees.
+const LATEST: usize = 192;
+
+/// Room for a question, in tokens.
+const QUESTION_TOKENS: u32 = 128;
 
 /// A fact as it is told and asked for.
 struct Fact {
@@ -128,13 +131,16 @@ fn choose(found: &[u32], of: u32, usual: u32) -> Relevance {
             (around(next), std::cmp::Reverse(far(next))) > (around(best), std::cmp::Reverse(far(best)));
         if better { next } else { best }
     });
-    let layer = layer.unwrap_or(0);
+    let best = layer.unwrap_or(0);
     // One fact in eight less is as good, as far as so few can tell.
     let good = |layer: usize| found[layer] + of / 8 >= most;
-    let first = (0..=layer).rev().take_while(|&layer| good(layer)).last().unwrap_or(layer);
-    let last = (layer..found.len()).take_while(|&layer| good(layer)).last().unwrap_or(layer);
+    let first = (0..=best).rev().take_while(|&layer| good(layer)).last().unwrap_or(best);
+    let last = (best..found.len()).take_while(|&layer| good(layer)).last().unwrap_or(best);
+    // Of them the last one: so few facts do not tell them apart, and the longer a context is, the more the later ones
+    // find. Where none finds anything there is nothing to choose by.
+    let layer = if most == 0 { usual } else { last as u32 };
     let part = most as f32 / of.max(1) as f32;
-    Relevance { layer: layer as u32, first: first as u32, last: last as u32, found: part }
+    Relevance { layer, first: first as u32, last: last as u32, found: part }
 }
 
 /// The last rows of a question: as many as the kernel looks with.
@@ -147,6 +153,10 @@ struct Question {
 
 /// A context with facts in it.
 struct Context {
+    /// Its tokens.
+    end: u32,
+    /// What is left of it when a question comes: as a rule none of the facts.
+    latest: Vec<u32>,
     /// The address of the word of each fact.
     places: Vec<u32>,
     slices: Vec<Segment>,
@@ -158,22 +168,34 @@ impl Context {
     /// Computes documents with facts between them.
     fn plant(subject: &mut Subject<'_, '_>, round: usize, facts: &[Fact]) -> Result<Context, CalibrateError> {
         let all = documents();
+        let mut documents = all.iter().cycle().skip(round * PLANTED);
         let mut tokens = subject.encode("")?;
         let mut places = Vec::new();
+        let share = (CONTEXT.min(subject.shape.context) - QUESTION_TOKENS) as usize / PLANTED;
         for (index, fact) in facts.iter().enumerate() {
-            let document = &all[(round * DOCUMENTS + index) % all.len()];
-            let half = document.len() / 2;
-            let mut add = |text: &str| -> Result<usize, CalibrateError> {
-                tokens.extend(subject.tokenizer.encode(text, Special::AsText)?);
-                Ok(tokens.len())
-            };
-            add(&format!(" {}", Form::Flat.of(&document[..half])))?;
-            places.push(add(&format!(" {}", fact.told))? as u32 - 1);
-            add(&format!(". {}", Form::Flat.of(&document[half..])))?;
+            let document = documents.next().expect("they begin anew");
+            let (before, behind) = document.split_at(document.len() / 2);
+            let text = |text: &str| subject.tokenizer.encode(&format!(" {text}"), Special::AsText);
+            tokens.extend(text(&Form::Flat.of(before))?);
+            tokens.extend(text(&fact.told)?);
+            places.push(tokens.len() as u32 - 1);
+            tokens.extend(text(".")?);
+            tokens.extend(text(&Form::Flat.of(behind))?);
+            // As many more as there is room for: the more slices, the more it takes to be among the first.
+            loop {
+                let more = text(&Form::Flat.of(documents.next().expect("they begin anew")))?;
+                if tokens.len() + more.len() > (index + 1) * share {
+                    break;
+                }
+                tokens.extend(more);
+            }
         }
         subject.reset();
         subject.compute(&tokens, &[], LayerRange::NONE, &mut |_| ())?;
+        let latest = tokens[tokens.len().saturating_sub(LATEST)..].to_vec();
         let mut context = Context {
+            end: tokens.len() as u32,
+            latest: [&subject.encode("")?[..], &latest].concat(),
             places,
             slices: subject.runner.sequence.slices().to_vec(),
             mean_keys: Vec::with_capacity(subject.shape.layers as usize),
@@ -192,7 +214,7 @@ impl Context {
         Ok(context)
     }
 
-    /// Asks for a fact behind everything so far.
+    /// Asks for a fact where only the latest of the context is to be seen: so questions look for what was left out.
     fn ask(
         &self,
         subject: &mut Subject<'_, '_>,
@@ -209,8 +231,10 @@ impl Context {
         let mut queries = Vec::with_capacity(tokens.len());
         let mut show =
             |row: &[f32]| queries.push(row.chunks_exact(width).map(<[f32]>::to_vec).collect::<Vec<_>>());
+        subject.reset();
+        subject.compute(&self.latest, &[], LayerRange::NONE, &mut |_| ())?;
         subject.compute(&tokens, &taps, LayerRange::NONE, &mut show)?;
-        let end = subject.runner.sequence.tokens().len() as u32;
+        let end = self.end + tokens.len() as u32;
         Ok(Question { end, queries: queries.split_off(queries.len().saturating_sub(QUERIES)) })
     }
 
@@ -244,13 +268,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_the_good_layers_is_chosen() {
+    fn the_last_of_the_good_layers_is_chosen() {
         let found = [0, 1, 0, 2, 9, 15, 16, 16, 14, 3, 15, 0];
         let relevance = choose(&found, 16, 10);
-        assert_eq!((relevance.layer, relevance.first, relevance.last), (6, 5, 8));
+        assert_eq!((relevance.layer, relevance.first, relevance.last), (8, 5, 8));
         assert_eq!(relevance.found, 1.0);
-        let none = choose(&[0, 0, 0], 16, 2);
-        assert_eq!((none.layer, none.first, none.last, none.found), (2, 0, 2, 0.0));
+        let none = choose(&[0, 0, 0], 16, 1);
+        assert_eq!((none.layer, none.first, none.last, none.found), (1, 0, 2, 0.0));
     }
 
     #[test]
