@@ -58,7 +58,7 @@ fn cpu() -> Opened {
 fn wgpu(variant: Variant) -> Opened {
     let Some(found) = adapters().into_iter().next() else { return missing("no adapter") };
     let extensions = Extensions::of(found.features, &found.info).and(variant.uses());
-    let kernels = Some(Kernels { variant, extensions });
+    let kernels = Some(Kernels { extensions, ..variant.into() });
     let choice = Choice { adapter: Some("0".to_owned()), kernels, ..Choice::default() };
     Some(Box::new(WgpuDevice::open(choice).expect("an adapter that is listed opens")))
 }

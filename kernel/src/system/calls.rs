@@ -118,6 +118,8 @@ impl Kernel<'_> {
         if tokens > spec.context {
             return Err(CallError::TooLong { tokens: tokens as usize, fits: spec.context as usize });
         }
+        // The same memory, or what the child sees would not be what its parent saw: it is what has to fit.
+        let spec = &Spec { memory: self.rcb(from).memory, ..*spec };
         let (index, mut rcb) = self.declare(spec)?;
         if rcb.reserved == 0 {
             // A copy that waits would have to keep its parent's pages.
@@ -128,8 +130,6 @@ impl Kernel<'_> {
         // What follows the last token was not wanted by a parent that only computes its context.
         let cursor = if all && rcb.generates() { self.before_last(from) } else { source.committed };
         (rcb.committed, rcb.cursor, rcb.reached) = (cursor, cursor, cursor.layout.tokens);
-        // The same memory, or what the child sees would not be what its parent saw.
-        rcb.memory = source.memory;
         rcb.received = source.received;
         (rcb.asked, rcb.replays, rcb.choices) = (source.asked, source.replays, source.choices);
         // The last row is computed again, with the same query.

@@ -164,6 +164,18 @@ fn a_context_beyond_the_trained_one_goes_on_without_gaps() {
     assert_eq!(rig.try_spawn(&wide, &[1]), Err(CallError::Unfit(unfit)));
 }
 
+/// It was admitted by the memory that it asked for, and got its parent's.
+#[test]
+fn a_fork_is_admitted_by_the_memory_of_its_parent() {
+    let mut rig = Rig::new(Config { trained_context: 240, ..CHOOSY });
+    let parent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..bounded(1, 31, 240) }, &filler(1, 3));
+    rig.run();
+    let asks = |context| Call::Fork(parent, bounded(2, 24, context));
+    let unfit = Unfit::Beyond { pages: 31, most: 30 };
+    assert_eq!(rig.call(&asks(400)), Err(CallError::Unfit(unfit)));
+    assert!(rig.call(&asks(240)).is_ok());
+}
+
 #[test]
 fn a_fork_looks_for_what_its_parent_would_have() {
     for ticks in [5, 23, 40, 55, 60] {
