@@ -41,12 +41,12 @@ pub enum Inputs {
 }
 
 impl Inputs {
-    /// The most that an input may be off, in parts of the greatest of its 32.
+    /// The most that an input may be off, in parts of the greatest of its 32: half a step, as a power of two.
     pub const fn rounding(self) -> f64 {
         match self {
             Inputs::F32 => 0.0,
-            Inputs::Int16 => 0.5 / 32_767.0,
-            Inputs::Int8 => 0.5 / 127.0,
+            Inputs::Int16 => 1.0 / 65_536.0,
+            Inputs::Int8 => 1.0 / 256.0,
         }
     }
 }
@@ -141,4 +141,51 @@ pub trait TensorDevice {
         tokens: usize,
         summary: PageSummary<'_>,
     ) -> Poll<Result<(), PageError>>;
+}
+
+/// A device that is lent.
+impl<D: TensorDevice + ?Sized> TensorDevice for &mut D {
+    fn caps(&self) -> Caps {
+        (**self).caps()
+    }
+
+    fn prepare(
+        &mut self,
+        program: &Program,
+        shape: &ModelShape,
+        limits: &Limits,
+        weights: &mut dyn WeightSource,
+    ) -> Result<Footprint, PrepareError> {
+        (**self).prepare(program, shape, limits, weights)
+    }
+
+    fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
+        (**self).submit(step)
+    }
+
+    fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {
+        (**self).poll()
+    }
+
+    fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {
+        (**self).copy_out(page, image)
+    }
+
+    fn copy_in(&mut self, page: PageId, image: &[u8]) -> Poll<Result<(), PageError>> {
+        (**self).copy_in(page, image)
+    }
+
+    fn copy_pages(&mut self, pairs: &[(PageId, PageId)]) -> Result<(), PageError> {
+        (**self).copy_pages(pairs)
+    }
+
+    fn summarise(
+        &mut self,
+        page: PageId,
+        layer: u32,
+        tokens: usize,
+        summary: PageSummary<'_>,
+    ) -> Poll<Result<(), PageError>> {
+        (**self).summarise(page, layer, tokens, summary)
+    }
 }

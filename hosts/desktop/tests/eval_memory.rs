@@ -7,7 +7,7 @@ use agentos_desktop::context::Tables;
 use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
 use agentos_desktop::eval::memory::baseline::{Asked, Baseline, h2o, quest};
 use agentos_desktop::eval::memory::packing::{self, Way};
-use agentos_desktop::eval::memory::relocation::{self, Arrangement, Frame, Source};
+use agentos_desktop::eval::memory::relocation::{self, Arrangement, Source};
 use agentos_desktop::eval::memory::retrieval::{self, Exam, Question};
 use agentos_desktop::eval::memory::{Memory, Setup, Subject, loss};
 use agentos_desktop::map::ModelMap;
@@ -179,10 +179,9 @@ fn one_passage_behind_its_own_beginning_is_as_computed_there() {
     with_lab(KvType::F16, |lab| {
         let (before, text) = lab.text.split_at(relocated_from(lab));
         let cases = relocation::cases(&[text.to_vec()], lab.subject.delimiters, (48, 16), Source::Same, 3);
-        let frame = Frame { before: before.to_vec() };
-        let mut device = lab.device(&relocation::limits(&frame, &cases, &lab.subject, 4096));
+        let mut device = lab.device(&relocation::limits(before, &cases, &lab.subject, 4096));
         let mut told = 0;
-        let found = relocation::measure(&frame, &cases, &lab.subject, device.tensor_device(), &mut |_| {
+        let found = relocation::measure(before, &cases, &lab.subject, device.tensor_device(), &mut |_| {
             told += 1;
         })
         .unwrap();

@@ -135,7 +135,8 @@ impl Config {
         assert!(self.segment_pages >= resident, "a step holds at least the resident pages of one agent");
         assert!(self.trained_context > 0, "no size is 0");
         assert!(
-            self.paging.window_percent + self.paging.headroom_percent <= 100,
+            self.paging.window_percent + self.paging.headroom_percent <= 100
+                && self.paging.replay_window_percent + self.paging.headroom_percent <= 100,
             "the latest slices and what is left free are parts of one quota"
         );
         self

@@ -203,7 +203,7 @@ impl Kernel<'_> {
         // What is computed again has to fit beside the sink.
         let fits = || {
             let own: u32 = (mark.slices as usize..begun.len()).map(|entry| self.pages_of(index, entry)).sum();
-            own + self.pages_of(index, 0) <= self.room(index, 0).pages
+            own + self.pages_of(index, 0) <= self.room(index, 0, mark.slices as usize).pages
         };
         let may = rcb.replays < self.config.paging.replays && near;
         (may && left_out() && fits()).then_some(mark)
@@ -254,13 +254,16 @@ impl Kernel<'_> {
     }
 
     /// What a choice of an agent has to keep to, with so many pages left free for what comes.
-    fn room(&self, index: usize, pages: u32) -> Room {
+    fn room(&self, index: usize, pages: u32, kept: usize) -> Room {
         let quota = self.quota(index).unwrap_or(0);
         let paging = self.config.paging;
+        let percent = |percent: u32| (u64::from(quota) * u64::from(percent) / 100) as u32;
+        let slices = self.rcb(index).cursor.layout.slices as usize;
+        let is_replay = kept < slices;
         Room {
-            pages: quota - percent_of(quota, paging.headroom_percent).max(pages).max(1),
-            window: percent_of(quota, paging.window_percent),
-            kept: 0,
+            pages: quota - percent(paging.headroom_percent).max(pages).max(1),
+            window: percent(if is_replay { paging.replay_window_percent } else { paging.window_percent }),
+            kept: kept.min(slices - 1),
             hysteresis: paging.hysteresis_percent as f32 / 100.0,
         }
     }
@@ -283,12 +286,7 @@ impl Kernel<'_> {
         } else {
             select::note_relevance(&mut self.table_mut(index)[..slices], at);
         }
-        let is_replay = kept < slices;
-        let mut room = Room { kept: kept.min(slices - 1), ..self.room(index, pages) };
-        if is_replay {
-            room.window =
-                percent_of(self.quota(index).unwrap_or(0), self.config.paging.replay_window_percent);
-        }
+        let room = self.room(index, pages, kept);
         let table = self.table_mut(index);
         let came = select::select(&mut table[..slices], policy, room);
         select::link(table);
@@ -377,9 +375,4 @@ impl Kernel<'_> {
             row.expose = true;
         }
     }
-}
-
-/// A part of a quota, in percent.
-fn percent_of(quota: u32, percent: u32) -> u32 {
-    (u64::from(quota) * u64::from(percent) / 100) as u32
 }

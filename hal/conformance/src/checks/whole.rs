@@ -17,20 +17,14 @@ pub const FAMILIES: [(&str, Program); 3] =
 
 pub fn checks(inputs: Inputs) -> Vec<Check> {
     let mut checks = Vec::new();
-    // With 8 bits, what keys in half precision cost is nothing beside the inputs.
     let (in_f32, in_f16) = match inputs {
         Inputs::F32 => ("Program", "Program f16"),
         Inputs::Int16 => ("Program int16", "Program f16"),
-        Inputs::Int8 => ("Program int8", "Program int8"),
+        Inputs::Int8 => ("Program int8", "Program int8 f16"),
     };
     for (name, program) in FAMILIES {
         for (check, kv) in [(in_f32, KvType::F32), (in_f16, KvType::F16)] {
-            let kind = if (check, kv) == ("Program int8", KvType::F16) {
-                format!("{name} f16")
-            } else {
-                name.into()
-            };
-            checks.push(Check::new(check, kind, move |bench, rng| whole(bench, rng, program, kv)));
+            checks.push(Check::new(check, name, move |bench, rng| whole(bench, rng, program, kv)));
         }
     }
     checks

@@ -1,10 +1,10 @@
 //! Products and look-ups whose operands are bound: what a step encodes.
 
-use agentos_hal::{Activation, Inputs};
+use agentos_hal::Activation;
 use bytemuck::{Pod, Zeroable};
 
 use super::RowCount;
-use super::format::{LANES, chunks, format_of};
+use super::format::{Codes, LANES, chunks, format_of};
 use super::kernel::{Form, Kernel, Link, choose};
 use super::source::narrowing;
 use super::weights::{Order, Part, Weights};
@@ -162,9 +162,9 @@ impl MatMul {
         let kernels = compiled(gpu, form, operands);
         let source = match link {
             Link::F32 => &input.register.buffer,
-            Link::Dot4 => input.narrow.expect("room for integers, where products take them"),
+            Link::Dot4(_) => input.narrow.expect("room for integers, where products take them"),
         };
-        let mut all_sizes = Vec::new();
+        let mut narrowing = None;
         let mut bind = |part: &Part| {
             let sizes = Sizes {
                 input_stride: input.register.stride / 4,
@@ -176,11 +176,12 @@ impl MatMul {
             let mut buffers = vec![&part.buffer, &sizes, &outs[0].buffer, source];
             buffers.extend(outs[1..].iter().map(|out| &out.buffer));
             let group = gpu.group(&kernels[0].1, &buffers);
-            all_sizes.push(sizes);
+            if let Link::Dot4(codes) = link {
+                narrowing.get_or_insert_with(|| Narrowing::new(gpu, codes, &sizes, input.register, source));
+            }
             BoundPart { group, columns: weights.columns(part) }
         };
-        let parts: Vec<BoundPart> = weights.parts.iter().map(&mut bind).collect();
-        let narrowing = all_sizes.first().and_then(|sizes| Narrowing::new(gpu, weights, input, sizes));
+        let parts = weights.parts.iter().map(&mut bind).collect();
         MatMul { narrowing, link, kernels, variant: gpu.variant, parts }
     }
 
@@ -222,15 +223,19 @@ impl MatMul {
 }
 
 impl Narrowing {
-    /// `None` where the product takes its inputs as they are.
-    fn new(gpu: &Gpu, weights: &Weights, input: Input<'_>, sizes: &wgpu::Buffer) -> Option<Narrowing> {
-        let info = weights.info();
-        let codes = format_of(info.dtype).codes.filter(|_| gpu.inputs == Inputs::Int8)?;
+    /// Makes integers of a register's rows, for a product of these sizes.
+    fn new(
+        gpu: &Gpu,
+        codes: Codes,
+        sizes: &wgpu::Buffer,
+        wide: &Register,
+        narrow: &wgpu::Buffer,
+    ) -> Narrowing {
         let name = format!("narrow {codes:?}");
         let bindings = [Binding::Read, Binding::Read, Binding::Write];
         let pipeline = gpu.named_pipeline(&name, "main", &bindings, || narrowing(codes, NARROW_WIDTH));
-        let group = gpu.group(&pipeline, &[sizes, &input.register.buffer, input.narrow?]);
-        Some(Narrowing { pipeline, group, groups: chunks(info.cols).div_ceil(NARROW_WIDTH) })
+        let group = gpu.group(&pipeline, &[sizes, &wide.buffer, narrow]);
+        Narrowing { pipeline, group, groups: chunks(wide.width).div_ceil(NARROW_WIDTH) }
     }
 }
 

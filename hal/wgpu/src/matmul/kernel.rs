@@ -2,7 +2,7 @@
 
 use agentos_hal::{Activation, DType, Inputs};
 
-use super::format::format_of;
+use super::format::{Codes, format_of};
 use super::source::source;
 use crate::variant::{Extensions, Variant};
 
@@ -35,15 +35,16 @@ pub enum Form {
 pub enum Link {
     /// It takes them as they are.
     F32,
-    /// Integers of 8 bits, four of which are multiplied and summed by one instruction, where a device has it.
-    Dot4,
+    /// Integers of 8 bits, in the order in which the weights' codes are unpacked, four of which are multiplied and
+    /// summed by one instruction, where a device has it.
+    Dot4(Codes),
 }
 
 impl Link {
     /// That of products with weights of a type.
     pub const fn of(dtype: DType, inputs: Inputs) -> Link {
         match (inputs, format_of(dtype).codes) {
-            (Inputs::Int8, Some(_)) => Link::Dot4,
+            (Inputs::Int8, Some(codes)) => Link::Dot4(codes),
             _ => Link::F32,
         }
     }

@@ -42,7 +42,7 @@ pub fn source(
     let halves = shader::halves(extensions);
     let link = match link {
         Link::F32 => include_str!("link/f32.wgsl"),
-        Link::Dot4 => include_str!("link/dot4.wgsl"),
+        Link::Dot4(_) => include_str!("link/dot4.wgsl"),
     };
     let mut text = String::new();
     for (name, value) in &constants {

@@ -13,8 +13,6 @@ pub struct Bars {
     pub series: Vec<String>,
     /// The groups: a name, and a number of each series; what is not there has no bar.
     pub groups: Vec<(String, Vec<Option<f64>>)>,
-    /// A number that a line is drawn at.
-    pub target: Option<f64>,
 }
 
 const HEIGHT: f64 = 220.0;
@@ -23,7 +21,7 @@ const HEIGHT: f64 = 220.0;
 pub fn bars(chart: &Bars, top: f64) -> (String, f64) {
     let (top, bottom) = (top + 40.0, top + 40.0 + HEIGHT);
     let numbers = chart.groups.iter().flat_map(|(_, numbers)| numbers.iter().flatten().copied());
-    let axis = Axis::of(numbers.chain(chart.target));
+    let axis = Axis::of(numbers);
     let y = |number: f64| bottom - HEIGHT * axis.place(number);
     let mut svg = format!("<text x=\"{LEFT}\" y=\"{:.1}\">{}</text>\n", top - 26.0, escaped(&chart.label));
     svg += &legend(&chart.series, top - 10.0);
@@ -51,14 +49,6 @@ pub fn bars(chart: &Bars, top: f64) -> (String, f64) {
             escaped(name)
         );
     }
-    if let Some(target) = chart.target {
-        let y = y(target);
-        svg += &format!(
-            "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#c0392b\" \
-             stroke-dasharray=\"4 3\"/>\n",
-            LEFT + WIDTH
-        );
-    }
     (svg, bottom + 28.0)
 }
 
@@ -75,7 +65,6 @@ mod tests {
                 ("25 %".into(), vec![Some(0.2), Some(0.1)]),
                 ("12 %".into(), vec![None, Some(-0.1)]),
             ],
-            target: Some(0.05),
         };
         let (svg, end) = bars(&chart, 0.0);
         let heights: Vec<f64> = svg
@@ -85,7 +74,7 @@ mod tests {
             .collect();
         assert_eq!(heights.len(), 3);
         assert!((heights[0] - 2.0 * heights[1]).abs() < 0.2 && (heights[1] - heights[2]).abs() < 0.2);
-        assert!(svg.contains("b&lt;") && svg.contains("stroke-dasharray") && end > HEIGHT);
+        assert!(svg.contains("b&lt;") && end > HEIGHT);
         let (empty, _) = bars(&Bars::default(), 0.0);
         assert!(!empty.contains("<title>"));
     }

@@ -65,6 +65,8 @@ pub struct Opening {
     pub tokens: Vec<u32>,
     /// The passages that others send it then, in order; none where the tokens are all.
     pub sent: Vec<SentPassage>,
+    /// What is sent behind the last of them.
+    pub after: Vec<u32>,
 }
 
 /// A passage that is mapped as it is.
@@ -74,8 +76,6 @@ pub struct SentPassage {
     pub context: Vec<u32>,
     /// Where its own begin.
     pub start: usize,
-    /// What stands behind it in the context that it is sent to.
-    pub after: Vec<u32>,
 }
 
 impl SentPassage {
@@ -83,26 +83,19 @@ impl SentPassage {
     pub fn tokens(&self) -> &[u32] {
         &self.context[self.start..]
     }
-
-    /// Tokens that it takes in the context that it is sent to.
-    pub fn len(&self) -> usize {
-        self.tokens().len() + self.after.len()
-    }
-
-    /// Whether there is nothing to send.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl Opening {
+    /// Tokens that are sent.
+    pub fn sent_tokens(&self) -> usize {
+        self.sent.iter().map(|passage| passage.tokens().len()).sum::<usize>() + self.after.len()
+    }
+
     /// All of it, as the agent reads it.
     pub fn whole(self) -> Vec<u32> {
         let mut whole = self.tokens;
-        for passage in &self.sent {
-            whole.extend_from_slice(passage.tokens());
-            whole.extend_from_slice(&passage.after);
-        }
+        self.sent.iter().for_each(|passage| whole.extend_from_slice(passage.tokens()));
+        whole.extend(self.after);
         whole
     }
 }
@@ -141,14 +134,13 @@ impl Given {
         let mut tokens: Vec<u32> = before.iter().chain(own).copied().collect();
         if mapped.is_empty() {
             tokens.extend(asked);
-            return Ok(Opening { tokens, sent: Vec::new() });
+            return Ok(Opening { tokens, ..Opening::default() });
         }
-        let sent = |(number, passage): (usize, &GivenPassage)| SentPassage {
+        let sent = |passage: &GivenPassage| SentPassage {
             context: [&before[..], &passage.tokens].concat(),
             start: before.len(),
-            after: if number + 1 == mapped.len() { asked.clone() } else { Vec::new() },
         };
-        Ok(Opening { tokens, sent: mapped.iter().enumerate().map(sent).collect() })
+        Ok(Opening { tokens, sent: mapped.iter().map(sent).collect(), after: asked })
     }
 }
 
@@ -184,14 +176,11 @@ mod tests {
 
     #[test]
     fn an_opening_in_parts_reads_as_a_whole() {
-        let sent = |context: &[u32], after: &[u32]| SentPassage {
-            context: context.to_vec(),
-            start: 2,
-            after: after.to_vec(),
-        };
-        let sent = vec![sent(&[1, 2, 4, 5], &[]), sent(&[1, 2, 6], &[7, 9])];
-        assert_eq!((sent[0].tokens(), sent[0].len()), (&[4, 5][..], 2));
-        let opening = Opening { tokens: vec![1, 2, 3], sent };
+        let sent = |context: &[u32]| SentPassage { context: context.to_vec(), start: 2 };
+        let sent = vec![sent(&[1, 2, 4, 5]), sent(&[1, 2, 6])];
+        assert_eq!(sent[0].tokens(), [4, 5]);
+        let opening = Opening { tokens: vec![1, 2, 3], sent, after: vec![7, 9] };
+        assert_eq!(opening.sent_tokens(), 5);
         assert_eq!(opening.whole(), [1, 2, 3, 4, 5, 6, 7, 9]);
     }
 }

@@ -21,11 +21,3 @@ fn eight(chunk: Chunk, i: u32) -> Eight {
 fn codes(chunk: Chunk, i: u32) -> vec2<u32> {
     return nibbles_apart(word(chunk.base, i));
 }
-
-fn weighed(chunk: Chunk, i: u32, dot: i32) -> i32 {
-    return dot;
-}
-
-fn of_chunk(chunk: Chunk, dots: i32, sum: i32) -> f32 {
-    return fma(chunk.scale, f32(dots), chunk.min * f32(sum));
-}

@@ -22,11 +22,3 @@ fn codes(chunk: Chunk, i: u32) -> vec2<u32> {
     let base = chunk.base + 64u * i;
     return vec2<u32>(word(base, 0u), word(base, 1u));
 }
-
-fn weighed(chunk: Chunk, i: u32, dot: i32) -> i32 {
-    return dot;
-}
-
-fn of_chunk(chunk: Chunk, dots: i32, sum: i32) -> f32 {
-    return chunk.scale * f32(dots);
-}

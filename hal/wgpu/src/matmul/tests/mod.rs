@@ -6,6 +6,7 @@ use agentos_conformance::rng::Rng;
 use agentos_conformance::tensor::Owned;
 use agentos_hal::{Activation, DType, Inputs, PrepareError, Resource};
 
+use super::format::Codes;
 use super::kernel::{Form, Kernel, Link, choose, kernels};
 use super::{RowCount, Weights};
 use crate::{Extensions, Kernels, Variant, probe};
@@ -301,7 +302,7 @@ fn kernels_fit_the_rows() {
     assert_eq!(of_groups(3072, 512), Kernel::Tile(4));
     assert_eq!(of_groups(49152, 4), Kernel::Few(4, 16));
     assert_eq!(of_groups(49152, 64), Kernel::Tile(4));
-    assert_eq!(choose(Variant::Groups, Link::Dot4, 49152, 64), Kernel::Few(8, 16));
+    assert_eq!(choose(Variant::Groups, Link::Dot4(Codes::Apart), 49152, 64), Kernel::Few(8, 16));
     assert_eq!(choose(Variant::Rows, Link::F32, 49152, 1), Kernel::Lone(1));
-    assert_eq!(choose(Variant::Rows, Link::Dot4, 576, 512), Kernel::Lone(4));
+    assert_eq!(choose(Variant::Rows, Link::Dot4(Codes::Apart), 576, 512), Kernel::Lone(4));
 }

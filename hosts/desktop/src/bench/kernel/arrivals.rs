@@ -114,7 +114,7 @@ pub fn run(
 }
 
 fn arrive(
-    host: &mut Host<'_, '_>,
+    host: &mut Host<'_, '_, impl TensorDevice>,
     arrived_us: u64,
     others: u16,
     order: Order,
@@ -126,7 +126,7 @@ fn arrive(
 }
 
 /// Notes what happened to newcomers since the last tick.
-fn follow(host: &Host<'_, '_>, newcomers: &mut [Newcomer]) {
+fn follow(host: &Host<'_, '_, impl TensorDevice>, newcomers: &mut [Newcomer]) {
     let now_us = host.now_us();
     for newcomer in newcomers.iter_mut().filter(|newcomer| newcomer.first_token_us.is_none()) {
         let rcb = agent(&host.kernel, newcomer.agent);

@@ -2,7 +2,7 @@
 //! device's speed is left.
 
 use agentos_hal::{KvType, Limits, ModelShape, TensorDevice};
-use agentos_kernel::agent::Priority;
+use agentos_kernel::agent::{MemoryMode, Priority, Spec};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::system::{Config, Kernel};
 
@@ -15,19 +15,21 @@ use crate::boot::Boot;
 const STEP_TARGET_US: u64 = 10_000_000;
 
 /// Agents of one size in a system that has room for all of them.
-struct Crowd {
+pub(super) struct Crowd {
     agents: u16,
     prompt: u32,
     answer: u32,
     vocab: u32,
-    limits: Limits,
+    pub(super) limits: Limits,
     boot: Boot,
 }
 
 /// What the agents did from when all of them answered until the first was done.
-struct Stretch {
-    tokens: u64,
-    wall_us: u64,
+pub(super) struct Stretch {
+    /// From the first spawn until then.
+    pub(super) prompts_us: u64,
+    pub(super) tokens: u64,
+    pub(super) wall_us: u64,
     steps: u64,
     kernel_us: u64,
     device_us: u64,
@@ -37,21 +39,27 @@ impl Crowd {
     fn new(shape: &ModelShape, kv: KvType, agents: u16, prompt: u32, answer: u32, candidates: u32) -> Crowd {
         let context = prompt + answer;
         let pages = u32::from(agents) * SliceLimits::DEFAULT.worst_pages(context);
-        let config = Config {
-            kv,
-            candidates,
-            step_target_us: STEP_TARGET_US,
-            ..Config::new(agents, context, pages, 16)
-        }
-        .checked();
+        Crowd::of(shape, Config { kv, candidates, ..Config::new(agents, context, pages, 16) }, prompt)
+    }
+
+    /// As many agents as a system has room for, with contexts as long as it takes, so much of each a prompt.
+    pub(super) fn of(shape: &ModelShape, config: Config, prompt: u32) -> Crowd {
+        let config = Config { step_target_us: STEP_TARGET_US, ..config }.checked();
         let (vocab, limits) = (shape.vocab, config.device_limits(shape));
+        let (agents, answer) = (config.agents, config.context - prompt);
         Crowd { agents, prompt, answer, vocab, limits, boot: boot(config, shape) }
     }
 
-    fn decode(&mut self, device: &mut dyn TensorDevice) -> Result<Stretch, BenchError> {
+    pub(super) fn decode(
+        &mut self,
+        memory: MemoryMode,
+        device: &mut dyn TensorDevice,
+    ) -> Result<Stretch, BenchError> {
         let mut host = Host::new(&mut self.boot, device)?;
+        let spawned_us = host.now_us();
         for at in 0..u64::from(self.agents) {
             let spec = spec(at, Priority::NORMAL, self.prompt + self.answer, self.answer);
+            let spec = Spec { memory, ..spec };
             host.spawn(spec, &prompt(at, self.prompt, self.vocab))?;
         }
         let generated = |kernel: &Kernel<'_>| kernel.agents().map(|rcb| rcb.metrics.generated).sum::<u64>();
@@ -60,6 +68,7 @@ impl Crowd {
         host.until(|kernel| kernel.agents().any(|rcb| rcb.state.is_over()))?;
         let after = host.kernel.figures();
         Ok(Stretch {
+            prompts_us: start_us - spawned_us,
             tokens: generated(&host.kernel) - tokens,
             wall_us: host.now_us() - start_us,
             steps: after.steps - before.steps,
@@ -84,7 +93,7 @@ impl KernelWork for Share {
     }
 
     fn run(&mut self, device: &mut dyn TensorDevice, figures: &mut Figures) -> Result<(), BenchError> {
-        let stretch = self.0.decode(device)?;
+        let stretch = self.0.decode(MemoryMode::Exact, device)?;
         let per_step = |us: u64| us as f64 / stretch.steps as f64;
         figures.note("kernel, of step", "%", 100.0 * stretch.kernel_us as f64 / stretch.device_us as f64);
         figures.note("kernel, per step", "us", per_step(stretch.kernel_us));
@@ -121,7 +130,7 @@ impl KernelWork for Aggregate {
     }
 
     fn run(&mut self, device: &mut dyn TensorDevice, figures: &mut Figures) -> Result<(), BenchError> {
-        let stretch = self.crowd.decode(device)?;
+        let stretch = self.crowd.decode(MemoryMode::Exact, device)?;
         let agents = stretch.tokens as f64 / (stretch.wall_us as f64 / 1e6);
         let bare = self.bare.sample(device, &self.shape)?;
         figures.note("agents", "tok/s", agents);

@@ -8,6 +8,7 @@ use agentos_kernel::agent::{
     Watchdog,
 };
 use agentos_kernel::call::{Call, Reply, Tokens};
+use agentos_kernel::guard::{Guard, Unguarded};
 use agentos_kernel::layout::Delimiter;
 use agentos_kernel::sample::Sampling;
 use agentos_kernel::system::{Config, Devices, Kernel, Tick};
@@ -60,10 +61,11 @@ pub fn spec(tag: u64, priority: Priority, context: u32, answer: u32) -> Spec {
 }
 
 /// A kernel and what it drives.
-pub struct Host<'h, 'm> {
+pub struct Host<'h, 'm, D> {
     /// The kernel.
     pub kernel: Kernel<'m>,
-    device: &'h mut dyn TensorDevice,
+    /// What it computes on.
+    pub device: D,
     store: Box<dyn ColdStore + 'h>,
     clock: SystemClock,
     /// Steps that the device has taken.
@@ -72,12 +74,12 @@ pub struct Host<'h, 'm> {
     pub rows: u64,
 }
 
-impl<'h, 'm> Host<'h, 'm> {
+impl<'h, 'm, D: TensorDevice> Host<'h, 'm, D> {
     /// A kernel without agents on a device that was prepared for it.
     ///
     /// # Errors
     /// [`BenchError::Storage`], which [`boot`] does not cause.
-    pub fn new(boot: &'m mut Boot, device: &'h mut dyn TensorDevice) -> Result<Host<'h, 'm>, BenchError> {
+    pub fn new(boot: &'m mut Boot, device: D) -> Result<Host<'h, 'm, D>, BenchError> {
         Host::with_store(boot, device, NoStore)
     }
 
@@ -87,9 +89,9 @@ impl<'h, 'm> Host<'h, 'm> {
     /// [`BenchError::Storage`], which [`boot`] does not cause.
     pub fn with_store(
         boot: &'m mut Boot,
-        device: &'h mut dyn TensorDevice,
+        device: D,
         store: impl ColdStore + 'h,
-    ) -> Result<Host<'h, 'm>, BenchError> {
+    ) -> Result<Host<'h, 'm, D>, BenchError> {
         let kernel = boot.kernel(&[0; 32]).map_err(BenchError::Storage)?;
         let store = Box::new(store);
         Ok(Host { kernel, device, store, clock: SystemClock::since(Instant::now()), steps: 0, rows: 0 })
@@ -139,11 +141,19 @@ impl<'h, 'm> Host<'h, 'm> {
     /// # Errors
     /// [`BenchError::Stopped`] when it can do no more.
     pub fn tick(&mut self) -> Result<Tick, BenchError> {
+        self.tick_guarded(&mut Unguarded)
+    }
+
+    /// The same with a guard.
+    ///
+    /// # Errors
+    /// As [`Host::tick`].
+    pub fn tick_guarded(&mut self, guard: &mut dyn Guard) -> Result<Tick, BenchError> {
         let tick = self.kernel.tick(&mut Devices {
-            tensor: &mut *self.device,
+            tensor: &mut self.device,
             clock: &self.clock,
             tools: &mut agentos_kernel::tool::NoTools,
-            guard: &mut agentos_kernel::guard::Unguarded,
+            guard,
             store: &mut *self.store,
         });
         while self.kernel.next_event().is_some() {}
@@ -157,6 +167,29 @@ impl<'h, 'm> Host<'h, 'm> {
             Tick::Idle | Tick::Stepped { .. } => (),
         }
         Ok(tick)
+    }
+
+    /// Ticks until nobody has anything to do.
+    ///
+    /// # Errors
+    /// As [`Host::tick`].
+    pub fn rest(&mut self) -> Result<(), BenchError> {
+        while self.tick()? != Tick::Idle {}
+        Ok(())
+    }
+
+    /// Ticks until the device has the next step.
+    ///
+    /// # Errors
+    /// [`BenchError::Stopped`] when the kernel has nothing to do.
+    pub fn until_submitted(&mut self) -> Result<(), BenchError> {
+        loop {
+            match self.tick()? {
+                Tick::Submitted { .. } => return Ok(()),
+                Tick::Idle => return Err(BenchError::Stopped(Tick::Idle)),
+                _ => (),
+            }
+        }
     }
 
     /// Ticks until something is so.

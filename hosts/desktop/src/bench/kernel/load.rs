@@ -6,7 +6,7 @@ use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::admit::SPARE_PAGES;
 use agentos_kernel::memory::hash::SliceHash;
 use agentos_kernel::memory::pack::Packing;
-use agentos_kernel::system::{Config, Tick};
+use agentos_kernel::system::Config;
 use agentos_store::{Kind, OpenError, Options, Store};
 
 use super::super::BenchError;
@@ -53,19 +53,19 @@ impl KernelWork for Load {
         let tokens = prompt(1, TOKENS, self.vocab);
         let spec = Spec { persist: true, ..spec(1, Priority::NORMAL, CONTEXT, 1) };
 
-        let mut host = Host::with_store(&mut self.boot, device, &mut store)?;
+        let mut host = Host::with_store(&mut self.boot, &mut *device, &mut store)?;
         let start_us = host.now_us();
         host.spawn(spec, &tokens)?;
         host.until(all_over)?;
         let computed_us = host.now_us() - start_us;
         // What it handed to the store becomes durable.
-        while host.tick()? != Tick::Idle {}
+        host.rest()?;
         drop(host);
 
         let mut host = Host::with_store(&mut self.boot, device, &mut store)?;
         let start_us = host.now_us();
         host.spawn(spec, &tokens)?;
-        while !matches!(host.tick()?, Tick::Submitted { .. }) {}
+        host.until_submitted()?;
         let loaded_us = host.now_us() - start_us;
         host.until(all_over)?;
         let came = host.kernel.figures().store;

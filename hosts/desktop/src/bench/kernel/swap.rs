@@ -8,7 +8,7 @@ use agentos_kernel::agent::{AgentId, Priority};
 use agentos_kernel::call::{Call, Tokens};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::pack::Packing;
-use agentos_kernel::system::{Config, Tick};
+use agentos_kernel::system::Config;
 
 use super::super::BenchError;
 use super::host::{Host, agent, boot, bytes_of, listens, prompt};
@@ -99,11 +99,11 @@ fn note(figures: &mut Figures, moved: Moved, exchange_us: u64, prefill_us: f64, 
 
 /// Sends an agent a token and lets it answer. Returns the microseconds until the device had its rows: the
 /// time that its pages took to come in, and others' to go out.
-fn wake(host: &mut Host<'_, '_>, wakes: AgentId) -> Result<u64, BenchError> {
+fn wake(host: &mut Host<'_, '_, impl TensorDevice>, wakes: AgentId) -> Result<u64, BenchError> {
     let bytes = bytes_of(&[1]);
     let start_us = host.now_us();
     host.call(&Call::Send(wakes, Tokens(&bytes)))?;
-    while !matches!(host.tick()?, Tick::Submitted { .. }) {}
+    host.until_submitted()?;
     let exchange_us = host.now_us() - start_us;
     host.until(|kernel| listens(kernel, wakes))?;
     Ok(exchange_us)

@@ -1,15 +1,12 @@
 //! Loss gap: how much worse each token of a text is foretold when less may be attended to.
 
 use agentos_hal::TensorDevice;
-use agentos_kernel::guard::Unguarded;
 use serde::Serialize;
 
 use super::baseline::{self, Asked};
-use super::stage::{Stage, reader};
-use super::witness::Witness;
+use super::reading::foretold;
 use super::{Memory, Setup, Subject};
 use crate::bench::BenchError;
-use crate::boot::Boot;
 
 /// How well a text is foretold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -87,28 +84,12 @@ pub fn logprobs(
     match setup.memory {
         Memory::H2o => scores(&mut baseline::h2o::H2o::new(subject, device, setup.l1), text),
         Memory::Quest => scores(&mut baseline::quest::Quest::new(subject, device, setup.l1), text),
-        _ => of_the_kernel(setup, text, subject, device),
+        _ => foretold(setup, (&[], text), subject, device)?.0.logprobs(),
     }
 }
 
 fn scores(baseline: &mut dyn baseline::Baseline, text: &[u32]) -> Result<Vec<f64>, BenchError> {
     Ok(baseline.read(text, Asked::Scores)?.into_iter().map(|told| told.logprob).collect())
-}
-
-fn of_the_kernel(
-    setup: &Setup,
-    text: &[u32],
-    subject: &Subject<'_>,
-    device: &mut dyn TensorDevice,
-) -> Result<Vec<f64>, BenchError> {
-    let mut boot = Boot::new(setup.config(subject), subject.shape, subject.delimiters.to_vec(), Vec::new());
-    let mut stage = Stage::new(&mut boot, Witness::new(device), setup.policy())?;
-    stage.device.watch(0, text);
-    stage.spawn(reader(setup.mode(), setup.tokens), text)?;
-    stage.rest(&mut Unguarded)?;
-    let seen = stage.device.take();
-    let all: Option<Vec<f64>> = seen.logprobs.into_iter().collect();
-    all.ok_or(BenchError::Stopped(agentos_kernel::system::Tick::Idle))
 }
 
 #[cfg(test)]

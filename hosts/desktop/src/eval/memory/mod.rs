@@ -2,19 +2,19 @@
 //! and what it means that slices were computed elsewhere ([`relocation`]) or packed ([`packing`]).
 //!
 //! * [`Memory`]: what may be attended to, by the kernel's policies and by those that they are compared with.
-//! * [`setup`]: the kernel that reads with one of its own. `stage`: such a kernel at work. `witness`: a device that tells
-//!   what its rows foretell.
+//! * [`setup`]: the kernel that reads with one of its own. `reading`: its agents. `witness`: a device that tells what
+//!   its rows foretell.
 //! * [`baseline`]: policies of others, which no kernel has: H2O and Quest.
 //! * [`report`]: tables and charts.
 
 pub mod baseline;
 pub mod loss;
 pub mod packing;
+mod reading;
 pub mod relocation;
 pub mod report;
 pub mod retrieval;
 pub mod setup;
-mod stage;
 mod witness;
 
 use agentos_hal::{KvType, ModelShape};

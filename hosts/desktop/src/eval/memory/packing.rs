@@ -4,21 +4,16 @@
 //! work: a bounded agent whose slices are packed while it does not attend to them, beside one whose slices are not.
 
 use agentos_hal::{Entry, Limits, PAGE_TOKENS, Row, StepReport, TensorDevice};
-use agentos_kernel::guard::Unguarded;
 use agentos_kernel::layout::Delimiter;
 use agentos_kernel::memory::pack::Packing;
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sequence::{Ask, Sequence};
-use agentos_kernel::system::Tick;
 use agentos_store::Encoding;
 use serde::Serialize;
 
-use super::stage::{Stage, reader};
-use super::witness::Witness;
+use super::reading::foretold;
 use super::{Setup, Subject};
 use crate::bench::BenchError;
-use crate::bench::kernel::host::agent;
-use crate::boot::Boot;
 use crate::context::{self, ContextError, Purpose};
 use crate::device::until_ready;
 use crate::distribution::{Distance, Distribution};
@@ -195,28 +190,12 @@ pub fn measure_kernel(
 ) -> Result<PackingCost, BenchError> {
     let mut cost = PackingCost { way: Way::Kernel, texts: 0, pages: 0, distance: Distance::default() };
     for case in cases {
-        let (plain, _) = read(&Setup { packed: false, ..*setup }, case, subject, device)?;
-        let (packed, pages) = read(&Setup { packed: true, ..*setup }, case, subject, device)?;
+        let parts = (&case.context[..], &case.text[..]);
+        let (plain, _) = foretold(&Setup { packed: false, ..*setup }, parts, subject, device)?;
+        let (packed, metrics) = foretold(&Setup { packed: true, ..*setup }, parts, subject, device)?;
         cost.texts += 1;
-        cost.pages += pages;
-        cost.distance.add(&plain, &packed);
+        cost.pages += metrics.paged_in;
+        cost.distance.add(&plain.next()?, &packed.next()?);
     }
     Ok(cost)
-}
-
-/// What may follow each token of a text for an agent of the kernel, and how many pages came back to it.
-fn read(
-    setup: &Setup,
-    case: &Case,
-    subject: &Subject<'_>,
-    device: &mut dyn TensorDevice,
-) -> Result<(Vec<Distribution>, u64), BenchError> {
-    let mut boot = Boot::new(setup.config(subject), subject.shape, subject.delimiters.to_vec(), Vec::new());
-    let mut stage = Stage::new(&mut boot, Witness::new(device), setup.policy())?;
-    stage.device.watch(case.context.len() as u32, &case.text);
-    let text = [&case.context[..], &case.text].concat();
-    let id = stage.spawn(reader(setup.mode(), setup.tokens), &text)?;
-    stage.rest(&mut Unguarded)?;
-    let next: Option<Vec<Distribution>> = stage.device.take().next.into_iter().collect();
-    Ok((next.ok_or(BenchError::Stopped(Tick::Idle))?, agent(&stage.kernel, id).metrics.paged_in))
 }

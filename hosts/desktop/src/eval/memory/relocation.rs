@@ -5,15 +5,13 @@
 use agentos_hal::{Limits, ModelShape, TensorDevice};
 use agentos_kernel::agent::{MemoryMode, Receive, Spec};
 use agentos_kernel::call::{Call, Forward, Tokens};
-use agentos_kernel::guard::Unguarded;
 use agentos_kernel::layout::Delimiter;
 use agentos_kernel::memory::select::Policy;
-use agentos_kernel::system::{Config, Tick};
+use agentos_kernel::system::Config;
 use serde::Serialize;
 
 use super::Subject;
-use super::stage::{Stage, reader};
-use super::witness::Witness;
+use super::reading::{reader, watched};
 use crate::bench::BenchError;
 use crate::bench::kernel::host::{agent, bytes_of};
 use crate::boot::Boot;
@@ -72,13 +70,6 @@ pub struct Case {
     pub passages: Vec<Vec<u32>>,
     /// The text behind the last one.
     pub text: Vec<u32>,
-}
-
-/// What all cases have in common.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// What stands before the first passage: whole slices.
-    pub before: Vec<u32>,
 }
 
 /// What an arrangement costs.
@@ -151,10 +142,10 @@ fn mixed(of_texts: &[Vec<Case>], text: usize, at: usize) -> Option<Case> {
 }
 
 /// What the context of the largest case needs.
-fn bounds(frame: &Frame, cases: &[Case]) -> Bounds {
+fn bounds(before: &[u32], cases: &[Case]) -> Bounds {
     let most = |of: &dyn Fn(&Case) -> usize| cases.iter().map(of).max().unwrap_or(0) as u32;
     Bounds {
-        before: frame.before.len() as u32,
+        before: before.len() as u32,
         // One agent more than there are passages: the first is sent like the others.
         passages: PASSAGES as u16 + 1,
         passage_tokens: most(&|case| case.passages.iter().map(Vec::len).sum()),
@@ -163,31 +154,31 @@ fn bounds(frame: &Frame, cases: &[Case]) -> Bounds {
     }
 }
 
-fn config(frame: &Frame, cases: &[Case], subject: &Subject<'_>) -> Config {
+fn config(before: &[u32], cases: &[Case], subject: &Subject<'_>) -> Config {
     Config {
         cold_slices: 0,
         trained_context: subject.shape.context,
-        ..bounds(frame, cases).config(subject.kv)
+        ..bounds(before, cases).config(subject.kv)
     }
 }
 
-/// Tokens of the longest context.
-pub fn context(frame: &Frame, cases: &[Case]) -> u32 {
-    bounds(frame, cases).context()
+/// Tokens of the longest context behind these tokens.
+pub fn context(before: &[u32], cases: &[Case]) -> u32 {
+    bounds(before, cases).context()
 }
 
-/// What a device is prepared with for cases, so that it tells so many candidates of each row.
-pub fn limits(frame: &Frame, cases: &[Case], subject: &Subject<'_>, candidates: u32) -> Limits {
-    let limits = config(frame, cases, subject).device_limits(subject.shape);
+/// What a device is prepared with for cases behind these tokens, so that it tells so many candidates of each row.
+pub fn limits(before: &[u32], cases: &[Case], subject: &Subject<'_>, candidates: u32) -> Limits {
+    let limits = config(before, cases, subject).device_limits(subject.shape);
     Limits { outcomes: limits.rows, candidates: candidates.min(subject.shape.vocab), ..limits }
 }
 
-/// Compares all arrangements of all cases with the exact ones; `tell` is told how many cases are done.
+/// Compares all arrangements of all cases behind whole slices with the exact ones; `tell` is told how many cases are done.
 ///
 /// # Errors
 /// Any [`BenchError`].
 pub fn measure(
-    frame: &Frame,
+    before: &[u32],
     cases: &[Case],
     subject: &Subject<'_>,
     device: &mut dyn TensorDevice,
@@ -200,13 +191,13 @@ pub fn measure(
             found.push(Relocated { passages: passages as u32, arrangement, cases: 0, mapped: 0, distance });
         }
     }
-    let config = config(frame, cases, subject);
+    let config = config(before, cases, subject);
     for (number, case) in cases.iter().enumerate() {
         tell(number);
         for (passages, row) in COUNTS.into_iter().zip(found.chunks_mut(Arrangement::ALL.len())) {
             let case =
                 Case { passages: case.passages[PASSAGES - passages..].to_vec(), text: case.text.clone() };
-            let mut next = |arrangement| follow(frame, &case, arrangement, (config, subject), device);
+            let mut next = |arrangement| follow(before, &case, arrangement, (config, subject), device);
             let (exact, _) = next(Arrangement::Exact)?;
             for relocated in row {
                 let (next, mapped) = next(relocated.arrangement)?;
@@ -221,7 +212,7 @@ pub fn measure(
 
 /// What may follow each token of a case's text, and how many tokens before it were mapped.
 fn follow(
-    frame: &Frame,
+    before: &[u32],
     case: &Case,
     arrangement: Arrangement,
     (config, subject): (Config, &Subject<'_>),
@@ -229,52 +220,51 @@ fn follow(
 ) -> Result<(Vec<Distribution>, u64), BenchError> {
     let (shape, delimiters): (&ModelShape, _) = (subject.shape, subject.delimiters.to_vec());
     let mut boot = Boot::new(config, shape, delimiters, Vec::new());
-    let mut stage = Stage::new(&mut boot, Witness::new(device), Policy::Relevance)?;
+    let mut host = watched(&mut boot, device, Policy::Relevance)?;
     let passages = match arrangement {
         Arrangement::Absent => &[],
         _ => &case.passages[..],
     };
     let behind = passages.concat();
-    let from = (frame.before.len() + behind.len()) as u32;
+    let from = (before.len() + behind.len()) as u32;
     let spec = Spec { receive: Receive::Mapped, ..reader(MemoryMode::Exact, config.context) };
     let mut mapped = 0;
     match arrangement {
         Arrangement::Exact | Arrangement::Absent => {
-            stage.device.watch(from, &case.text);
-            stage.spawn(spec, &[&frame.before[..], &behind, &case.text].concat())?;
-            stage.rest(&mut Unguarded)?;
+            host.device.watch(from, &case.text);
+            host.spawn(spec, &[before, &behind, &case.text].concat())?;
+            host.rest()?;
         }
         Arrangement::Alone | Arrangement::Behind => {
-            let before = if arrangement == Arrangement::Behind { &frame.before[..] } else { &[] };
-            let receiver = stage.spawn(spec, &frame.before)?;
+            let own = if arrangement == Arrangement::Behind { before } else { &[] };
+            let receiver = host.spawn(spec, before)?;
             let text = bytes_of(&case.text);
             let mut senders = Vec::new();
             for passage in passages {
-                let prompt = [before, passage].concat();
+                let prompt = [own, passage].concat();
                 let spec = Spec { context: prompt.len() as u32, ..spec };
-                senders.push(stage.spawn(spec, &prompt)?);
+                senders.push(host.spawn(spec, &prompt)?);
             }
-            stage.rest(&mut Unguarded)?;
+            host.rest()?;
             // All in one go, so that they are mapped one behind another: from here on nobody else computes.
-            stage.device.watch(from, &case.text);
+            host.device.watch(from, &case.text);
             for (number, (&sender, passage)) in senders.iter().zip(passages).enumerate() {
                 let is_last = number + 1 == passages.len();
                 let forward = Forward {
                     from: sender,
-                    start: before.len() as u32,
-                    end: (before.len() + passage.len()) as u32,
+                    start: own.len() as u32,
+                    end: (own.len() + passage.len()) as u32,
                     to: receiver,
                     before: Tokens(&[]),
                     after: Tokens(if is_last { &text } else { &[] }),
                 };
-                stage.call(&Call::Forward(forward))?;
+                host.call(&Call::Forward(forward))?;
             }
-            stage.rest(&mut Unguarded)?;
-            mapped = agent(&stage.kernel, receiver).metrics.relocated;
+            host.rest()?;
+            mapped = agent(&host.kernel, receiver).metrics.relocated;
         }
     }
-    let next: Option<Vec<Distribution>> = stage.device.take().next.into_iter().collect();
-    Ok((next.ok_or(BenchError::Stopped(Tick::Idle))?, mapped))
+    Ok((host.device.take().next()?, mapped))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub fn draw_losses(losses: &[Loss]) -> String {
     let series: Vec<String> = memories.iter().map(|memory| memory.name().to_owned()).collect();
     let groups = quotas.iter().map(group).collect();
     let label = "loss above full attention's, in nats".to_owned();
-    let (mut body, mut y) = bars(&Bars { label, series, groups, target: None }, 24.0);
+    let (mut body, mut y) = bars(&Bars { label, series, groups }, 24.0);
     for &l1 in &quotas {
         let curve = |&memory: &Memory| {
             let gaps = find(l1, memory)?.gaps.iter().enumerate();
@@ -127,7 +127,7 @@ pub fn draw_sheets(sheets: &[Sheet]) -> String {
             (format!("{l1} of {tokens} tokens"), memories.iter().map(find).collect())
         };
         let groups = sizes.iter().map(group).collect();
-        let chart = Bars { label: label.to_owned(), series: series.clone(), groups, target: None };
+        let chart = Bars { label: label.to_owned(), series: series.clone(), groups };
         let (part, end) = bars(&chart, y);
         body += &part;
         y = end + 12.0;
@@ -163,7 +163,7 @@ pub fn draw_relocated(all: &[Relocated]) -> String {
         };
         let series = arrangements.iter().map(|arrangement| arrangement.name().to_owned()).collect();
         let groups = counts.iter().map(group).collect();
-        let (part, end) = bars(&Bars { label: label.to_owned(), series, groups, target: None }, y);
+        let (part, end) = bars(&Bars { label: label.to_owned(), series, groups }, y);
         body += &part;
         y = end + 12.0;
     }
@@ -187,7 +187,6 @@ pub fn draw_packing(costs: &[PackingCost]) -> String {
         label: "KL from what nothing packed gives, in nats".to_owned(),
         series: vec!["KL".to_owned()],
         groups: costs.iter().map(group).collect(),
-        target: None,
     };
     let (body, y) = bars(&chart, 24.0);
     page("Pages that were packed", &body, y)

@@ -9,6 +9,9 @@ use agentos_hal::{
     StepReport, SubmitError, TensorDevice, Want, WeightSource,
 };
 
+use agentos_kernel::system::Tick;
+
+use crate::bench::BenchError;
 use crate::distribution::Distribution;
 
 /// A device that is watched. It has to be prepared so that every row may want an outcome.
@@ -28,9 +31,32 @@ pub struct Witness<'d> {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The log-probability of each token but the first, given all before it; none where no row was computed.
-    pub logprobs: Vec<Option<f64>>,
+    logprobs: Vec<Option<f64>>,
     /// What may follow each token.
-    pub next: Vec<Option<Distribution>>,
+    next: Vec<Option<Distribution>>,
+}
+
+impl Seen {
+    /// The log-probability of each token but the first.
+    ///
+    /// # Errors
+    /// [`BenchError::Stopped`] when a row was not computed.
+    pub fn logprobs(self) -> Result<Vec<f64>, BenchError> {
+        all(self.logprobs)
+    }
+
+    /// What may follow each token.
+    ///
+    /// # Errors
+    /// [`BenchError::Stopped`] when a row was not computed.
+    pub fn next(self) -> Result<Vec<Distribution>, BenchError> {
+        all(self.next)
+    }
+}
+
+fn all<T>(seen: Vec<Option<T>>) -> Result<Vec<T>, BenchError> {
+    let all: Option<Vec<T>> = seen.into_iter().collect();
+    all.ok_or(BenchError::Stopped(Tick::Idle))
 }
 
 impl<'d> Witness<'d> {

@@ -34,6 +34,8 @@ pub struct Gathering {
     budget: Budget,
     /// Who sends which passage.
     senders: Vec<(AgentId, SentPassage)>,
+    /// What is sent behind the last of them.
+    after: Vec<u32>,
 }
 
 /// Nothing is said.
@@ -53,7 +55,7 @@ impl Runner<'_> {
     /// Spawns an agent with what it opens with, and those who send it the rest.
     pub(super) fn gather(&mut self, index: usize) -> Result<Spawned, TeamError> {
         let opening = self.opening(index)?;
-        let tokens = opening.tokens.len() + opening.sent.iter().map(SentPassage::len).sum::<usize>();
+        let tokens = opening.tokens.len() + opening.sent_tokens();
         let priority = self.priorities()[index];
         let mut senders = Vec::with_capacity(opening.sent.len());
         for passage in opening.sent {
@@ -79,7 +81,7 @@ impl Runner<'_> {
         });
         match waits {
             Ok((agent, budget)) => {
-                self.gathering = Some(Gathering { index, agent, budget, senders });
+                self.gathering = Some(Gathering { index, agent, budget, senders, after: opening.after });
                 Ok(Spawned::Now)
             }
             Err(error) => {
@@ -130,15 +132,16 @@ impl Runner<'_> {
         let &Gathering { agent, budget, .. } = gathering;
         // It speaks once all is there that it is going to have.
         self.kernel.call(None, &Call::SetBudget(agent, budget), now_us)?;
-        for (sender, passage) in &gathering.senders {
-            let after = bytes_of(&passage.after);
+        let after = bytes_of(&gathering.after);
+        for (number, (sender, passage)) in gathering.senders.iter().enumerate() {
+            let is_last = number + 1 == gathering.senders.len();
             let forward = Forward {
                 from: *sender,
                 start: passage.start as u32,
                 end: passage.context.len() as u32,
                 to: agent,
                 before: Tokens(&[]),
-                after: Tokens(&after),
+                after: Tokens(if is_last { &after } else { &[] }),
             };
             self.kernel.call(None, &Call::Forward(forward), now_us)?;
         }

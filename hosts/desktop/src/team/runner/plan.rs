@@ -178,7 +178,7 @@ impl Plan {
         let agent = &team.agents[index];
         let messages = self.conversation(team, index, said).0;
         let opening = match &self.knowledge[index] {
-            None => chat.encode(&messages).map(|tokens| Opening { tokens, sent: Vec::new() }),
+            None => chat.encode(&messages).map(|tokens| Opening { tokens, ..Opening::default() }),
             Some(given) => given.open(&messages, chat),
         };
         opening.map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))
@@ -188,12 +188,12 @@ impl Plan {
 impl Sent {
     /// What is sent of an opening, if anything is.
     fn of(opening: &Opening) -> Option<Sent> {
-        let add = |sent: Sent, passage: &SentPassage| Sent {
-            senders: sent.senders + 1,
-            pages: sent.pages + SliceLimits::DEFAULT.worst_pages(sender_context(passage)),
-            tokens: sent.tokens.saturating_add(passage.len() as u32),
+        let pages = |passage| SliceLimits::DEFAULT.worst_pages(sender_context(passage));
+        let sent = Sent {
+            senders: opening.sent.len() as u16,
+            pages: opening.sent.iter().map(pages).sum(),
+            tokens: u32::try_from(opening.sent_tokens()).unwrap_or(u32::MAX),
         };
-        let sent = opening.sent.iter().fold(Sent::default(), add);
         (sent.senders > 0).then_some(sent)
     }
 

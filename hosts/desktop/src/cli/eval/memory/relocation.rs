@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Common, Opened};
 use crate::cli::error::CliError;
-use crate::eval::memory::relocation::{self, Frame, PASSAGES, Relocated, Source};
+use crate::eval::memory::relocation::{self, PASSAGES, Relocated, Source};
 use crate::eval::memory::{CANDIDATES, Memory, SetupError, report};
 use crate::knowledge::prefix;
 
@@ -48,14 +48,13 @@ impl Relocation {
             let found = texts.iter().map(Vec::len).max().unwrap_or(0) as u32;
             return Err(SetupError::TooShort { tokens, found }.into());
         }
-        let frame = Frame { before: frame.before };
-        let (tokens, trained) = (relocation::context(&frame, &cases), opened.subject.shape.context);
+        let (tokens, trained) = (relocation::context(&frame.before, &cases), opened.subject.shape.context);
         if tokens > trained {
             return Err(SetupError::TooLong { memory: Memory::Full, tokens, trained }.into());
         }
-        let limits = relocation::limits(&frame, &cases, &opened.subject, CANDIDATES);
+        let limits = relocation::limits(&frame.before, &cases, &opened.subject, CANDIDATES);
         let mut device = self.common.device(opened, &limits)?;
         let mut tell = |done: usize| eprintln!("measuring: case {} of {}", done + 1, cases.len());
-        Ok(relocation::measure(&frame, &cases, &opened.subject, device.tensor_device(), &mut tell)?)
+        Ok(relocation::measure(&frame.before, &cases, &opened.subject, device.tensor_device(), &mut tell)?)
     }
 }

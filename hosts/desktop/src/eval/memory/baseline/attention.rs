@@ -19,6 +19,14 @@ pub fn softmax(scores: &mut [f32]) {
     scores.iter_mut().for_each(|score| *score /= sum);
 }
 
+/// Keeps the places whose numbers are the greatest, in order; of equals the later one.
+pub fn keep_greatest(places: &mut Vec<u32>, numbers: &[f32], most: usize) {
+    let number = |place: u32| numbers[place as usize];
+    places.sort_unstable_by(|&a, &b| number(b).total_cmp(&number(a)).then(b.cmp(&a)));
+    places.truncate(most);
+    places.sort_unstable();
+}
+
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     // Chains beside each other, so that none waits for the one before it.
     let mut sums = [0.0f32; 4];
@@ -33,6 +41,16 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_heaviest_stay_and_of_equals_the_latest() {
+        let mass = [0.9, 0.1, 0.5, 0.1, 0.0, 0.7];
+        let mut tokens = vec![0, 1, 2, 3, 4, 5];
+        keep_greatest(&mut tokens, &mass, 4);
+        assert_eq!(tokens, [0, 2, 3, 5]);
+        keep_greatest(&mut tokens, &mass, 9);
+        assert_eq!(tokens, [0, 2, 3, 5]);
+    }
 
     #[test]
     fn shares_are_a_softmax() {

@@ -9,9 +9,9 @@ use agentos_hal::page::image_bytes;
 use agentos_hal::{Limits, PAGE_TOKENS, PageId, Segment, TensorDevice};
 
 use super::super::Subject;
-use super::attention::shares;
+use super::attention::{keep_greatest, shares};
 use super::copy::Copy;
-use super::machine::{Machine, Shown, Told, row};
+use super::machine::{self, Machine, Shown, Told, row};
 use super::{Asked, Baseline};
 use crate::bench::BenchError;
 
@@ -64,20 +64,7 @@ pub struct H2o<'d> {
 pub fn limits(subject: &Subject<'_>, tokens: u32, l1: u32) -> Limits {
     // Pages of the context stay where they are, so that a place in it can be gone back to.
     let pages = tokens.div_ceil(PAGE) + Quota::of(l1).heavy / PAGE;
-    Limits {
-        rows: PAGE,
-        spans: 1,
-        segments: tokens.div_ceil(PAGE) + 1,
-        segment_pages: pages,
-        outcomes: PAGE,
-        candidates: 64.min(subject.shape.vocab),
-        masks: 1,
-        taps: subject.shape.layers,
-        exposed: PAGE,
-        context: tokens,
-        pages,
-        kv: subject.kv,
-    }
+    machine::limits(subject, PAGE, tokens, (tokens.div_ceil(PAGE) + 1, pages))
 }
 
 impl<'d> H2o<'d> {
@@ -112,7 +99,7 @@ impl<'d> H2o<'d> {
         let leaving = self.kept.recent..recent;
         for (heavy, mass) in self.kept.heavy.iter_mut().zip(&self.kept.mass) {
             heavy.extend(leaving.clone());
-            keep_heaviest(heavy, mass, self.quota.heavy as usize);
+            keep_greatest(heavy, mass, self.quota.heavy as usize);
         }
         self.kept.recent = recent;
         self.gather()
@@ -179,9 +166,7 @@ impl Baseline for H2o<'_> {
                 .collect();
             let end = first + count as u32;
             let (segments, pages) = self.table(end);
-            // Only the end of all tokens has a mask.
-            let is_last = at + count == tokens.len();
-            let step_asked = if is_last || matches!(asked, Asked::Scores) { asked } else { Asked::Nothing };
+            let step_asked = asked.of_step(at + count == tokens.len());
             let shown = self.machine.step(&rows, &segments, &pages, step_asked)?;
             let places = (first - base) as usize..(end - base) as usize;
             self.copy.take(self.machine.image(page)?, places, base);
@@ -204,26 +189,9 @@ impl Baseline for H2o<'_> {
     }
 }
 
-/// Keeps the tokens that took most, in their order; of two that took the same the later one.
-fn keep_heaviest(tokens: &mut Vec<u32>, mass: &[f32], most: usize) {
-    tokens.sort_unstable_by(|&a, &b| mass[b as usize].total_cmp(&mass[a as usize]).then(b.cmp(&a)));
-    tokens.truncate(most);
-    tokens.sort_unstable();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_heaviest_stay_and_of_equals_the_latest() {
-        let mass = [0.9, 0.1, 0.5, 0.1, 0.0, 0.7];
-        let mut tokens = vec![0, 1, 2, 3, 4, 5];
-        keep_heaviest(&mut tokens, &mass, 4);
-        assert_eq!(tokens, [0, 2, 3, 5]);
-        keep_heaviest(&mut tokens, &mass, 9);
-        assert_eq!(tokens, [0, 2, 3, 5]);
-    }
 
     #[test]
     fn a_quota_is_parted_in_halves_of_whole_pages() {

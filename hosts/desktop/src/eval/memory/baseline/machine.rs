@@ -3,7 +3,9 @@
 use std::task::Poll;
 
 use agentos_hal::page::image_bytes;
-use agentos_hal::{LayerRange, PageId, Reg, Row, Segment, Span, Step, StepReport, Tap, TensorDevice, Want};
+use agentos_hal::{
+    LayerRange, Limits, PageId, Reg, Row, Segment, Span, Step, StepReport, Tap, TensorDevice, Want,
+};
 
 use super::super::Subject;
 use super::Asked;
@@ -26,6 +28,25 @@ pub struct Shown {
     pub told: Vec<Told>,
     /// Of each row, of each layer, the queries of all heads, not rotated.
     pub queries: Vec<f32>,
+}
+
+/// What a device is prepared with for a baseline that computes so many rows of one context in a step, and maps so many
+/// segments and pages.
+pub fn limits(subject: &Subject<'_>, rows: u32, tokens: u32, (segments, pages): (u32, u32)) -> Limits {
+    Limits {
+        rows,
+        spans: 1,
+        segments,
+        segment_pages: pages,
+        outcomes: rows,
+        candidates: 64.min(subject.shape.vocab),
+        masks: 1,
+        taps: subject.shape.layers,
+        exposed: rows,
+        context: tokens,
+        pages,
+        kv: subject.kv,
+    }
 }
 
 /// A device.

@@ -24,6 +24,13 @@ pub enum Asked<'a> {
     Next(&'a [u32]),
 }
 
+impl Asked<'_> {
+    /// What is asked of a step: only the last one's end is the end of all tokens.
+    fn of_step(self, is_last: bool) -> Self {
+        if is_last || matches!(self, Asked::Scores) { self } else { Asked::Nothing }
+    }
+}
+
 /// A policy at work on one context.
 pub trait Baseline {
     /// Reads tokens behind those that were read before.

@@ -9,9 +9,9 @@
 use agentos_hal::{Limits, PAGE_TOKENS, PageId, Segment, TensorDevice};
 
 use super::super::Subject;
-use super::attention::softmax;
+use super::attention::{keep_greatest, softmax};
 use super::copy::Copy;
-use super::machine::{Machine, Shown, Told, row};
+use super::machine::{self, Machine, Shown, Told, row};
 use super::{Asked, Baseline};
 use crate::bench::BenchError;
 
@@ -81,20 +81,7 @@ pub struct Quest<'d> {
 /// What a device is prepared with to read so many tokens.
 pub fn limits(subject: &Subject<'_>, tokens: u32) -> Limits {
     let pages = tokens.div_ceil(PAGE) * DEVICE_PAGES;
-    Limits {
-        rows: PAGE,
-        spans: 1,
-        segments: tokens.div_ceil(PAGE),
-        segment_pages: pages,
-        outcomes: PAGE,
-        candidates: 64.min(subject.shape.vocab),
-        masks: 1,
-        taps: subject.shape.layers,
-        exposed: PAGE,
-        context: tokens,
-        pages,
-        kv: subject.kv,
-    }
+    machine::limits(subject, PAGE, tokens, (tokens.div_ceil(PAGE), pages))
 }
 
 impl<'d> Quest<'d> {
@@ -180,8 +167,7 @@ impl Baseline for Quest<'_> {
             let fits = self.bounds.len() <= self.most;
             // Where all pages fit there is no choice, and rows go together.
             let count = if fits { (PAGE - first % PAGE) as usize } else { 1 }.min(tokens.len() - at);
-            let is_last = at + count == tokens.len();
-            let step_asked = if is_last || matches!(asked, Asked::Scores) { asked } else { Asked::Nothing };
+            let step_asked = asked.of_step(at + count == tokens.len());
             let part = (tokens, at, count);
             let mut chosen: Vec<u32> =
                 if fits { (0..self.bounds.len() as u32).collect() } else { self.place.chosen.clone() };
@@ -217,9 +203,7 @@ impl Baseline for Quest<'_> {
 /// The places of the greatest numbers, in order; of equals the later one.
 fn greatest(numbers: &[f32], most: usize) -> Vec<u32> {
     let mut places: Vec<u32> = (0..numbers.len() as u32).collect();
-    places.sort_unstable_by(|&a, &b| numbers[b as usize].total_cmp(&numbers[a as usize]).then(b.cmp(&a)));
-    places.truncate(most);
-    places.sort_unstable();
+    keep_greatest(&mut places, numbers, most);
     places
 }
 

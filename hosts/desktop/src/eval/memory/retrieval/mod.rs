@@ -134,7 +134,7 @@ fn examine_agent(
     }
     let share = reader.kernel_us() as f64 / 1e6 / start.elapsed().as_secs_f64();
     sheet.kernel_share = sheet.kernel_share.max(share);
-    sheet.l1_pages = sheet.l1_pages.max(reader.l1_pages());
+    sheet.l1_pages = sheet.l1_pages.max(reader.l1_pages);
     if sheet.us_per_token.is_empty() {
         sheet.us_per_token = times;
     }
