@@ -90,15 +90,16 @@ pub struct Cursor {
     /// Identity of the sealed slices before it; `None` once a slice was mapped, dropped or packed
     /// that would not have come out the same here.
     pub chain: Option<SliceHash>,
-    /// Where a bounded agent's question would be computed again from: a beginning of a slice.
-    pub mark: Layout,
+    /// The address before which nothing is computed again for a question: a slice that was mapped from elsewhere
+    /// cannot be.
+    pub floor: u32,
 }
 
 impl Cursor {
     /// The beginning of a context.
     pub const fn start(root: SliceHash) -> Cursor {
         let layout = Layout { tokens: 0, slices: 0, pages: 0, open: 0 };
-        Cursor { layout, chain: Some(root), mark: layout }
+        Cursor { layout, chain: Some(root), floor: 0 }
     }
 }
 

@@ -244,7 +244,7 @@ mod tests {
             offers: u32::MAX,
             offers_taken: u32::MAX,
             received: Received { runs: u32::MAX, slices: u32::MAX, tokens: u32::MAX, pages: u32::MAX },
-            committed: Cursor { layout, chain: Some(SliceHash([255; 32])), mark: layout },
+            committed: Cursor { layout, chain: Some(SliceHash([255; 32])), floor: u32::MAX },
             reached: u32::MAX,
             asked: true,
             replays: u32::MAX,

@@ -177,7 +177,7 @@ impl Kernel<'_> {
             (Some(_), None) => Some(self.root),
             (None, _) => None,
         };
-        Cursor { layout, chain, mark: after.mark }
+        Cursor { layout, chain, floor: after.floor }
     }
 
     /// The name that the next agent has; `None` while every slot is taken.

@@ -202,8 +202,7 @@ impl Kernel<'_> {
         rcb.cursor.layout.open = 0;
         // What comes after is not what the whole context would have given.
         rcb.cursor.chain = None;
-        // What is mapped cannot be computed again.
-        rcb.cursor.mark = rcb.cursor.layout;
+        rcb.cursor.floor = base + tokens;
         rcb.committed = rcb.cursor;
         rcb.reached = rcb.reached.max(base + tokens);
         rcb.metrics.relocated += u64::from(tokens);

@@ -15,7 +15,7 @@ use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
 
 use super::Kernel;
 use super::storage::Rider;
-use crate::agent::{Cursor, MemoryMode, State};
+use crate::agent::{MemoryMode, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
@@ -168,7 +168,7 @@ impl Kernel<'_> {
     /// Whether an answer's first token is to wait until it is decided whether its question found all that it
     /// looked for.
     pub(super) fn holds(&self, index: usize) -> bool {
-        self.is_choosy(index) && self.rcb(index).asked && self.restart_range(index).is_some()
+        self.is_choosy(index) && self.rcb(index).asked && self.restart_point(index).is_some()
     }
 
     /// Tokens before an answer that may be computed again.
@@ -178,48 +178,40 @@ impl Kernel<'_> {
         self.config.paging.replay_tokens.min(quarter)
     }
 
-    /// A slice begins at a place. An agent's question would be computed again from the first beginning that is
-    /// near enough to its end: which one that is depends on the tokens alone, and not on the messages in which
-    /// they came.
-    pub(super) fn note_beginning(&mut self, index: usize, at: Layout) {
-        if self.quota(index).is_none() {
-            return;
-        }
-        let rcb = self.rcb(index);
-        let first = rcb.tokens.saturating_sub(self.replay_tokens(index));
-        if rcb.cursor.mark.tokens < first {
-            self.rcb_mut(index).cursor.mark = at;
-        }
-    }
-
     /// Where an agent's question would be computed again from, if it may be and something was left out of
-    /// what it could attend to.
-    fn restart_range(&self, index: usize) -> Option<Layout> {
+    /// what it could attend to: the first beginning of a slice that is near enough to its end. Which one that is
+    /// depends on the tokens alone, and not on the messages in which they came.
+    fn restart_point(&self, index: usize) -> Option<Layout> {
         let rcb = self.rcb(index);
-        let Cursor { layout, mark, .. } = rcb.cursor;
-        let near = mark.slices > 0 && mark.tokens + self.replay_tokens(index) >= layout.tokens;
-        let begun = &self.table(index)[..layout.slices as usize];
+        let Layout { tokens, slices, pages, .. } = rcb.cursor.layout;
+        let begun = &self.table(index)[..slices as usize];
+        let nearest = tokens.saturating_sub(self.replay_tokens(index)).max(rcb.cursor.floor);
+        // The sink stays.
+        let entry = begun.partition_point(|mapping| mapping.base < nearest.max(1));
+        let own: u32 = (entry..begun.len()).map(|entry| self.pages_of(index, entry)).sum();
+        let may = rcb.replays < self.config.paging.replays && entry < begun.len();
         let left_out = || begun.iter().any(|mapping| !mapping.selected);
         // What is computed again has to fit beside the sink.
-        let fits = || {
-            let own: u32 = (mark.slices as usize..begun.len()).map(|entry| self.pages_of(index, entry)).sum();
-            own + self.pages_of(index, 0) <= self.room(index, 0, mark.slices as usize).pages
-        };
-        let may = rcb.replays < self.config.paging.replays && near;
-        (may && left_out() && fits()).then_some(mark)
+        let fits = || own + self.pages_of(index, 0) <= self.room(index, 0, entry).pages;
+        (may && left_out() && fits()).then(|| Layout {
+            tokens: begun[entry].base,
+            slices: entry as u32,
+            pages: pages - own,
+            open: 0,
+        })
     }
 
     /// Chooses by what an agent's question looks for. If that was left out, the question is computed again:
     /// returns whether it is.
     fn restart(&mut self, index: usize) -> bool {
-        let Some(mark) = self.restart_range(index) else { return false };
-        let found = self.choose_slices(index, 0, mark.slices as usize);
+        let Some(start) = self.restart_point(index) else { return false };
+        let found = self.choose_slices(index, 0, start.slices as usize);
         if found == 0 {
             return false;
         }
         let rcb = self.rcb(index);
-        let (agent, tokens) = (rcb.id, rcb.cursor.layout.tokens - mark.tokens);
-        for entry in 0..mark.slices as usize {
+        let (agent, tokens) = (rcb.id, rcb.cursor.layout.tokens - start.tokens);
+        for entry in 0..start.slices as usize {
             let mapping = self.table(index)[entry];
             if mapping.came {
                 let tokens = self.tokens_of(index, entry);
@@ -227,8 +219,8 @@ impl Kernel<'_> {
                 self.emit(Event::PageFault { agent, base: mapping.base, tokens });
             }
         }
-        self.emit(Event::Replayed { agent, base: mark.tokens, tokens });
-        self.cut(index, mark);
+        self.emit(Event::Replayed { agent, base: start.tokens, tokens });
+        self.cut(index, start);
         let rcb = self.rcb_mut(index);
         rcb.replays += 1;
         rcb.metrics.faults += u64::from(found);
@@ -238,17 +230,17 @@ impl Kernel<'_> {
     }
 
     /// Takes an agent back to a beginning of a slice: what comes behind is computed anew.
-    pub(super) fn cut(&mut self, index: usize, mark: Layout) {
-        for entry in mark.slices as usize..self.table(index).len() {
+    pub(super) fn cut(&mut self, index: usize, to: Layout) {
+        for entry in to.slices as usize..self.table(index).len() {
             let slice = self.table(index)[entry].slice;
             self.unpin(index, entry);
             self.pager.release(slice);
         }
         let rcb = self.rcb_mut(index);
-        rcb.mapped = mark.slices;
-        rcb.cursor = Cursor { layout: mark, chain: None, mark };
+        rcb.mapped = to.slices;
+        (rcb.cursor.layout, rcb.cursor.chain) = (to, None);
         rcb.committed = rcb.cursor;
-        rcb.known = rcb.known.min(mark.slices);
+        rcb.known = rcb.known.min(to.slices);
         rcb.queries = 0;
         select::link(self.table_mut(index));
     }

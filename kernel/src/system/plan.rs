@@ -365,9 +365,6 @@ impl Kernel<'_> {
         let at = self.rcb(index).cursor.layout;
         let token = self.log(index)[at.tokens as usize];
         let (layout, placement) = at.append(self.vocabulary.delimiters[token as usize], limits);
-        if at.open == 0 {
-            self.note_beginning(index, at);
-        }
         self.rcb_mut(index).cursor.layout = layout;
         if layout.open == 0 {
             self.seal(index, placement);

@@ -4,7 +4,6 @@
 use super::{Kernel, Reading, Stop};
 use crate::agent::{BlockedOn, Cursor, MemoryMode, Metrics, Resume, State};
 use crate::checkpoint::{AgentRecord, CheckpointError, Header, MappingRecord, Pages};
-use crate::layout::Layout;
 use crate::memory::SliceHash;
 
 impl Kernel<'_> {
@@ -32,7 +31,6 @@ impl Kernel<'_> {
         }
         let AgentRecord { mapped, offers, offers_taken, received, committed, state, .. } = record;
         let slices = config.slices_per_agent();
-        let mark = committed.mark;
         let at_start = *committed == Cursor::start(self.root);
         let nothing_mapped = *mapped == 0 && *offers == 0;
         let sound = record.tokens >= 1
@@ -43,10 +41,7 @@ impl Kernel<'_> {
             && committed.layout.tokens <= record.tokens
             && committed.layout.slices == *mapped
             && (*mapped > 0 || at_start && record.queries == 0)
-            && mark.open == 0
-            && mark.slices <= *mapped
-            && mark.tokens <= committed.layout.tokens
-            && (mark.slices > 0) == (mark.tokens > 0)
+            && committed.floor <= committed.layout.tokens
             && (config.attention.is_some() || record.queries == 0)
             && received.slices <= slices
             && received.runs <= received.slices
@@ -182,13 +177,7 @@ impl Kernel<'_> {
         let last = end - base;
         let open_fits = committed.layout.open == last && last < self.config.slice_limits.max();
         let selected = self.table(reading.slot).last().is_some_and(|mapping| mapping.selected);
-        let mark = committed.mark;
-        let marked = match self.table(reading.slot).get(mark.slices as usize) {
-            Some(mapping) => mapping.base == mark.tokens,
-            None => mark.tokens == end && committed.layout.open == 0,
-        };
-        let sound = (marked || mark == Layout::default())
-            && last <= u32::from(computed)
+        let sound = last <= u32::from(computed)
             && (committed.layout.open == 0 || open_fits && selected)
             && match reading.chain {
                 Some(chain) => committed.layout == reading.layout && committed.chain == Some(chain),

@@ -145,6 +145,31 @@ fn messages_are_questions_too() {
     assert!(metrics(&rig, 1).faults > before && metrics(&rig, 1).replays <= 4);
 }
 
+/// Of a question that came behind a text the last slice alone was computed again.
+#[test]
+fn a_question_is_computed_again_from_the_same_place_whatever_message_it_came_in() {
+    let text = asked(3, 20, 6);
+    let silent = Budget { turn_tokens: 0, ..Budget::UNBOUNDED };
+    let again = |first_message: usize| {
+        let mut rig = Rig::new(CHOOSY);
+        let listen = Spec { on_end: OnEnd::Listen, budget: silent, ..bounded(1, 24, 600) };
+        let agent = rig.spawn(&listen, &text[..first_message]);
+        rig.run();
+        rig.call(&Call::SetBudget(agent, Budget { turn_tokens: 1, ..silent })).unwrap();
+        rig.call(&Call::Send(agent, Tokens(&bytes(&text[first_message..])))).unwrap();
+        rig.run();
+        let replayed = |event: &Event| match event {
+            Event::Replayed { base, tokens, .. } => Some((*base, *tokens)),
+            _ => None,
+        };
+        rig.events.iter().find_map(replayed)
+    };
+    // 345 tokens, of which a quarter of the quota is 48.
+    for first_message in [1, 200, 300, 336, 340] {
+        assert_eq!(again(first_message), Some((304, 41)), "{first_message}");
+    }
+}
+
 #[test]
 fn a_context_beyond_the_trained_one_goes_on_without_gaps() {
     // Steps are checked against a device that has no address beyond 100.
