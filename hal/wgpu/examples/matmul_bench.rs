@@ -12,6 +12,7 @@ use agentos_conformance::rng::Rng;
 use agentos_conformance::tensor::Owned;
 use agentos_hal::{DType, Resource, Tensor};
 use agentos_wgpu::matmul::{Input, MatMul, RowCount, Weights, narrow_bytes};
+use agentos_wgpu::shelf::Shelf;
 use agentos_wgpu::{Choice, Gpu, Register, open};
 
 /// Outputs, inner elements, type, and how many there are in the model.
@@ -56,7 +57,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let tensor = Tensor { info: tensor.info, bytes: &tensor.bytes };
         let bytes = Weights::bytes(&gpu.limits, &tensor.info).ok_or("the matrix does not fit")?;
         let copies = if is_processor { 1 } else { copies };
-        let weights = (0..copies).map(|_| Weights::load(&gpu, &tensor)).collect::<Result<Vec<_>, _>>()?;
+        let weights = (0..copies)
+            .map(|_| Weights::load(&gpu, &mut Shelf::new(1), &tensor))
+            .collect::<Result<Vec<_>, _>>()?;
         for rows in ROWS.into_iter().filter(|&rows| rows <= effort.most_rows) {
             let all = best_seconds(&gpu, &weights, (outputs, inner), rows, &effort)?;
             let seconds = all / f64::from(copies);

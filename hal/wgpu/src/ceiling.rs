@@ -65,7 +65,7 @@ fn operations_per_s(gpu: &Gpu) -> Result<f64, PrepareError> {
     let invocations = GROUP * u64::from(groups);
     let seeds = gpu.buffer(Resource::ScratchBytes, 16 * invocations, Usage::STORAGE | Usage::COPY_DST)?;
     let pipeline = gpu.pipeline(SOURCE, "multiply_add", &[Binding::Write]);
-    let group = gpu.group(&pipeline, &[&seeds]);
+    let group = gpu.group(&[Binding::Write], &[seeds.as_entire_buffer_binding()]);
     // Group 0 belongs to every pipeline; this one reads nothing from it.
     let step = gpu.buffer(Resource::ScratchBytes, 16, Usage::STORAGE)?;
     let step_group = gpu.step_group(&step);

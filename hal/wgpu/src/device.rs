@@ -268,7 +268,9 @@ impl TensorDevice for WgpuDevice {
         let prepared = Prepared::new(program, shape, limits)?;
         self.revive()?;
         let gpu = &self.gpu;
-        let (mut model, footprint) = gpu.checked(|| Model::new(gpu, prepared, weights))?;
+        let made = gpu.checked(|| Model::new(gpu, prepared, weights));
+        gpu.forget();
+        let (mut model, footprint) = made?;
         self.tuning = model.machine.tuning.take();
         self.life.ready(prepared, model);
         Ok(footprint)

@@ -91,6 +91,8 @@ pub enum Act {
         pipeline: wgpu::ComputePipeline,
         /// Its buffers.
         group: wgpu::BindGroup,
+        /// Where its slot begins, if it has one.
+        offset: Option<u32>,
         /// Its size.
         grid: Grid,
         /// Its steps.
@@ -126,13 +128,13 @@ impl Act {
                 product.dispatches(counts.wants)
             }
             Act::Logits(_) => 0,
-            Act::Dispatch { pipeline, group, grid, when, .. } => {
+            Act::Dispatch { pipeline, group, offset, grid, when, .. } => {
                 let (x, y) = grid.size(counts);
                 if x == 0 || y == 0 || !when.applies(&step.taps, step.counters) {
                     return 0;
                 }
                 pass.set_pipeline(pipeline);
-                pass.set_bind_group(1, group, &[]);
+                pass.set_bind_group(1, group, offset.as_slice());
                 pass.dispatch_workgroups(x, y, 1);
                 1
             }

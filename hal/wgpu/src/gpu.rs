@@ -46,6 +46,8 @@ pub struct Gpu {
     /// Group 0 of every pipeline: the step buffer at binding 0, read-only storage.
     pub step_layout: wgpu::BindGroupLayout,
     pipelines: Mutex<HashMap<Key, wgpu::ComputePipeline>>,
+    layouts: Mutex<HashMap<Vec<Binding>, Layouts>>,
+    shared: Mutex<Shared>,
     health: Arc<Health>,
 }
 
@@ -68,7 +70,30 @@ pub enum Binding {
     Read,
     /// `var<storage, read_write>`.
     Write,
+    /// `var<storage, read>` of one of several runs of a buffer: which, is said where it is dispatched.
+    Slot,
 }
+
+/// Every buffer that is bound has so many bytes at least, and no kernel needs more of any: so that the driver's
+/// caller need not compare lengths at each dispatch.
+pub const LEAST_BYTES: u64 = 80;
+
+/// Layouts of group 1, and of pipelines with it.
+#[derive(Clone)]
+struct Layouts {
+    group: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
+/// What dispatches of a model have in common, while they are made.
+#[derive(Default)]
+struct Shared {
+    groups: HashMap<(Vec<Binding>, Vec<Run>), wgpu::BindGroup>,
+    constants: HashMap<Vec<u8>, wgpu::Buffer>,
+}
+
+/// A bound run of a buffer: where it begins, and its length.
+type Run = (wgpu::Buffer, u64, Option<wgpu::BufferSize>);
 
 impl Gpu {
     /// Takes charge of an opened device.
@@ -111,6 +136,8 @@ impl Gpu {
             extensions: Mutex::new(extensions),
             step_layout,
             pipelines: Mutex::default(),
+            layouts: Mutex::default(),
+            shared: Mutex::default(),
             health,
         }
     }
@@ -182,7 +209,7 @@ impl Gpu {
         }
     }
 
-    /// A buffer of `bytes`, rounded up to a multiple of 16, zeroed.
+    /// A buffer of `bytes`, rounded up to a multiple of 16 and to what kernels rely on, zeroed.
     ///
     /// # Errors
     /// [`PrepareError::TooLarge`] of `what`, or of [`Resource::BindingBytes`] where it is to be bound.
@@ -196,7 +223,8 @@ impl Gpu {
         let most = self.limits.max_buffer_size;
         let most_bound = most.min(self.limits.max_storage_buffer_binding_size);
         let too_large = |what, available| Err(PrepareError::TooLarge { what, needed: bytes, available });
-        let Some(size) = bytes.max(16).checked_next_multiple_of(16).filter(|&size| size <= most) else {
+        let Some(size) = bytes.max(LEAST_BYTES).checked_next_multiple_of(16).filter(|&size| size <= most)
+        else {
             return too_large(what, most);
         };
         if bound && size > most_bound {
@@ -231,15 +259,9 @@ impl Gpu {
             label: Some(entry),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
-        let operands = layout(&self.device, bindings);
-        let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(entry),
-            bind_group_layouts: &[Some(&self.step_layout), Some(&operands)],
-            immediate_size: 0,
-        });
         self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(entry),
-            layout: Some(&layout),
+            layout: Some(&self.layouts(bindings).pipeline),
             module: &module,
             entry_point: Some(entry),
             compilation_options: wgpu::PipelineCompilationOptions {
@@ -259,31 +281,65 @@ impl Gpu {
         })
     }
 
-    /// Group 1 of a pipeline: these buffers, whole, in order.
-    pub fn group(&self, pipeline: &wgpu::ComputePipeline, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
-        let whole: Vec<_> = buffers.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect();
-        self.group_of(pipeline, &whole)
+    fn layouts(&self, bindings: &[Binding]) -> Layouts {
+        let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = layouts.entry(bindings.to_vec()).or_insert_with(|| {
+            let group = layout(&self.device, bindings);
+            let pipeline = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &[Some(&self.step_layout), Some(&group)],
+                immediate_size: 0,
+            });
+            Layouts { group, pipeline }
+        });
+        made.clone()
     }
 
-    /// Group 1 of a pipeline: these parts of buffers, in order.
-    pub fn group_of(
-        &self,
-        pipeline: &wgpu::ComputePipeline,
-        parts: &[wgpu::BufferBinding<'_>],
-    ) -> wgpu::BindGroup {
-        let entries: Vec<_> = parts
+    /// Group 1 of a pipeline with these bindings: these runs of buffers, in order.
+    pub fn group(&self, bindings: &[Binding], runs: &[wgpu::BufferBinding<'_>]) -> wgpu::BindGroup {
+        let entries: Vec<_> = runs
             .iter()
             .zip(0..)
-            .map(|(part, binding)| wgpu::BindGroupEntry {
+            .map(|(run, binding)| wgpu::BindGroupEntry {
                 binding,
-                resource: wgpu::BindingResource::Buffer(part.clone()),
+                resource: wgpu::BindingResource::Buffer(run.clone()),
             })
             .collect();
         self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
-            layout: &pipeline.get_bind_group_layout(1),
+            layout: &self.layouts(bindings).group,
             entries: &entries,
         })
+    }
+
+    /// As [`Gpu::group`], made once until [`Gpu::forget`].
+    pub fn shared_group(&self, bindings: &[Binding], runs: &[wgpu::BufferBinding<'_>]) -> wgpu::BindGroup {
+        let key = |run: &wgpu::BufferBinding<'_>| (run.buffer.clone(), run.offset, run.size);
+        let key = (bindings.to_vec(), runs.iter().map(key).collect());
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.groups.entry(key).or_insert_with(|| self.group(bindings, runs)).clone()
+    }
+
+    /// A storage buffer of these few bytes, made once until [`Gpu::forget`].
+    pub fn constants(&self, bytes: &[u8]) -> wgpu::Buffer {
+        let make = || {
+            // Not `create_buffer_init`: that one panics where the device has no memory left.
+            let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: (bytes.len() as u64).max(LEAST_BYTES),
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            self.queue.write_buffer(&buffer, 0, bytes);
+            buffer
+        };
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.constants.entry(bytes.to_vec()).or_insert_with(make).clone()
+    }
+
+    /// Lets go of what was kept to be shared: the dispatches of a model are made.
+    pub fn forget(&self) {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Shared::default();
     }
 }
 
@@ -295,9 +351,9 @@ fn layout(device: &wgpu::Device, bindings: &[Binding]) -> wgpu::BindGroupLayout 
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: *kind == Binding::Read },
-                has_dynamic_offset: false,
-                min_binding_size: None,
+                ty: wgpu::BufferBindingType::Storage { read_only: *kind != Binding::Write },
+                has_dynamic_offset: *kind == Binding::Slot,
+                min_binding_size: wgpu::BufferSize::new(LEAST_BYTES),
             },
             count: None,
         })

@@ -32,6 +32,7 @@ pub mod register;
 mod report;
 mod ring;
 mod shader;
+pub mod shelf;
 mod sizes;
 mod step;
 mod tune;

@@ -10,6 +10,7 @@ use crate::machine::Memory;
 use crate::matmul::{Input, Lookup, MatMul, RowCount};
 use crate::register::Register;
 use crate::shader::{self, Sources};
+use crate::shelf::Slot;
 use crate::sizes::{OPERAND_BYTES, Sizes, VOCAB_BLOCK};
 use crate::variant::{LEAST_LANES, Variant};
 use crate::weights::Store;
@@ -204,11 +205,36 @@ impl<'a> Lower<'a> {
         grid: Grid,
         when: When,
     ) {
-        let kinds: Vec<Binding> = bindings.iter().map(|(kind, _)| *kind).collect();
-        let buffers: Vec<&wgpu::Buffer> = bindings.iter().map(|(_, buffer)| *buffer).collect();
+        let runs: Vec<_> =
+            bindings.iter().map(|(kind, buffer)| (*kind, buffer.as_entire_buffer_binding())).collect();
+        self.push_runs((source, entry), &runs, None, grid, when);
+    }
+
+    /// As [`Lower::push`], behind a slot.
+    fn push_slot(
+        &mut self,
+        kernel: (&str, &'static str),
+        slot: &Slot,
+        bindings: &[(Binding, &wgpu::Buffer)],
+        grid: Grid,
+    ) {
+        let whole = bindings.iter().map(|(kind, buffer)| (*kind, buffer.as_entire_buffer_binding()));
+        let runs: Vec<_> = [(Binding::Slot, slot.binding())].into_iter().chain(whole).collect();
+        self.push_runs(kernel, &runs, Some(slot.offset), grid, When::Always);
+    }
+
+    fn push_runs(
+        &mut self,
+        (source, entry): (&str, &'static str),
+        bindings: &[(Binding, wgpu::BufferBinding<'_>)],
+        offset: Option<u32>,
+        grid: Grid,
+        when: When,
+    ) {
+        let (kinds, runs): (Vec<_>, Vec<_>) = bindings.iter().cloned().unzip();
         let pipeline = self.gpu.pipeline(source, entry, &kinds);
-        let group = self.gpu.group(&pipeline, &buffers);
-        self.acts.push(Act::Dispatch { name: entry, pipeline, group, grid, when });
+        let group = self.gpu.shared_group(&kinds, &runs);
+        self.acts.push(Act::Dispatch { name: entry, pipeline, group, offset, grid, when });
     }
 
     fn begin(&mut self) {
@@ -233,19 +259,21 @@ impl<'a> Lower<'a> {
         };
         let files = [&[if input == out { here } else { from }], body].concat();
         let source = self.sources.with(&numbers, &files);
-        let mut bindings = vec![(Read, self.weights.vector(weight, layer)), (Write, &to.buffer)];
+        let mut bindings = vec![(Write, &to.buffer)];
         if input != out {
             bindings.push((Read, &self.memory.registers[input as usize].buffer));
         }
-        self.push((&source, "norm"), &bindings, Grid::Rows(groups), When::Always);
+        let slot = self.weights.vector(weight, layer);
+        self.push_slot((&source, "norm"), slot, &bindings, Grid::Rows(groups));
     }
 
     fn add(&mut self, reg: Reg, weight: WeightRole, layer: Option<u32>) {
         let out = &self.memory.registers[reg as usize];
         let numbers = [("WIDTH", out.width), ("STRIDE", out.stride)];
         let source = self.sources.with(&numbers, &[include_str!("shaders/add.wgsl")]);
-        let bindings = [(Read, self.weights.vector(weight, layer)), (Write, &out.buffer)];
-        self.push((&source, "add"), &bindings, Grid::Rows(out.width.div_ceil(GROUP)), When::Always);
+        let slot = self.weights.vector(weight, layer);
+        let grid = Grid::Rows(out.width.div_ceil(GROUP));
+        self.push_slot((&source, "add"), slot, &[(Write, &out.buffer)], grid);
     }
 
     fn rotate(&mut self, reg: Reg) {
@@ -336,18 +364,17 @@ impl<'a> Lower<'a> {
         let input = &self.memory.registers[reg as usize];
         let numbers = [("WIDTH", input.width), ("STRIDE", input.stride), ("REG", reg as u32)];
         let source = self.sources.with(&numbers, &[include_str!("shaders/expose.wgsl")]);
-        let pipeline = self.gpu.pipeline(&source, "expose", &[Read, Read, Write]);
+        let grid = Grid::Exposed(input.width.div_ceil(GROUP));
         let place = u64::from(layer.unwrap_or(self.shape.layers));
         let operands = wgpu::BufferBinding {
             buffer: &self.memory.operands,
             offset: place * OPERAND_BYTES,
             size: wgpu::BufferSize::new(OPERAND_BYTES),
         };
-        let buffers = [&input.buffer, &self.memory.report].map(|buffer| buffer.as_entire_buffer_binding());
-        let group = self.gpu.group_of(&pipeline, &[&[operands], &buffers[..]].concat());
-        let grid = Grid::Exposed(input.width.div_ceil(GROUP));
-        let when = When::tapped(layer, reg);
-        self.acts.push(Act::Dispatch { name: "expose", pipeline, group, grid, when });
+        let [input, report] =
+            [&input.buffer, &self.memory.report].map(|buffer| buffer.as_entire_buffer_binding());
+        let bindings = [(Read, operands), (Read, input), (Write, report)];
+        self.push_runs((&source, "expose"), &bindings, None, grid, When::tapped(layer, reg));
     }
 
     fn head(&mut self, input: Reg, weight: WeightRole) {

@@ -67,7 +67,7 @@ fn run(gpu: &Gpu, source: &str, groups: u32, words: u32) -> Result<Vec<u32>, Pre
             (buffer(Usage::STORAGE | Usage::COPY_SRC)?, buffer(Usage::MAP_READ | Usage::COPY_DST)?);
         let step = gpu.buffer(Resource::ScratchBytes, 16, Usage::STORAGE)?;
         let pipeline = gpu.pipeline(source, "probe", &[Binding::Write]);
-        let group = gpu.group(&pipeline, &[&found]);
+        let group = gpu.group(&[Binding::Write], &[found.as_entire_buffer_binding()]);
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -13,13 +13,14 @@ use agentos_hal::{
 use crate::fuse;
 use crate::gpu::Gpu;
 use crate::matmul::Weights;
+use crate::shelf::{Shelf, Slot};
 
 /// A weight on the device.
 enum Stored {
     Matrix(Weights),
     /// Matrices that one dispatch multiplies with; under the name of the first.
     Fused(Weights),
-    Vector(wgpu::Buffer),
+    Vector(Slot),
 }
 
 /// All of them.
@@ -73,19 +74,23 @@ impl Store {
         let mut buffer = [1.0; MOST_PAIRS];
         let factors = rope_factors(shape, source, &mut buffer)?.to_vec();
         let mut store = Store { stored: HashMap::new(), shape: *shape, factors };
-        let fused = store.fuse(gpu, program, shape, source)?;
+        let mut shelves = Shelves { layers: shape.layers, shelves: HashMap::new() };
+        let fused = store.fuse(gpu, program, shape, &mut shelves, source)?;
         program.for_each_tensor(shape, |id| {
             if fused.contains(&id) {
                 return Ok(());
             }
             describe(shape, source, id)?;
+            let shelf = shelves.of(source, &[id], &fused);
             let tensor = source.load(id)?;
             let stored = if id.role.is_vector() {
                 let mut numbers = vec![0.0; tensor.info.cols as usize];
                 dequantise(tensor.info.dtype, tensor.bytes, &mut numbers);
-                Stored::Vector(upload(gpu, Resource::WeightBytes, &numbers)?)
+                let slot = shelf.take(gpu, 4 * numbers.len() as u64)?;
+                slot.write(gpu, 0, bytemuck::cast_slice(&numbers));
+                Stored::Vector(slot)
             } else {
-                Stored::Matrix(Weights::load(gpu, &tensor)?)
+                Stored::Matrix(Weights::load(gpu, shelf, &tensor)?)
             };
             store.stored.insert(id, stored);
             source.release(id);
@@ -106,8 +111,10 @@ impl Store {
         gpu: &Gpu,
         program: &Program,
         shape: &ModelShape,
+        shelves: &mut Shelves,
         source: &mut dyn WeightSource,
     ) -> Result<HashSet<WeightId>, PrepareError> {
+        let none = HashSet::new();
         let mut names = HashSet::new();
         for layer in 0..shape.layers {
             let name = |role| WeightId { role, layer };
@@ -115,7 +122,8 @@ impl Store {
                 let ids = gated.weights.map(name);
                 let infos = [describe(shape, source, ids[0])?, describe(shape, source, ids[1])?];
                 if infos[0] == infos[1] {
-                    let weights = Weights::woven(gpu, infos[0])?;
+                    let shelf = shelves.of(source, &ids, &none);
+                    let weights = Weights::woven(gpu, shelf, infos[0])?;
                     names.extend(self.fill(gpu, source, weights, &ids)?);
                 }
             }
@@ -123,9 +131,10 @@ impl Store {
                 let ids: Vec<WeightId> = stack.products.iter().map(|(role, _)| name(*role)).collect();
                 let describe = |id: &WeightId| describe(shape, source, *id);
                 let infos = ids.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+                let shelf = shelves.of(source, &ids, &none);
                 let alike = infos.iter().take_while(|info| info.dtype == infos[0].dtype).count();
                 if alike > 1
-                    && let Some(weights) = Weights::stacked(gpu, &infos[..alike])?
+                    && let Some(weights) = Weights::stacked(gpu, shelf, &infos[..alike])?
                 {
                     names.extend(self.fill(gpu, source, weights, &ids[..alike])?);
                 }
@@ -173,11 +182,40 @@ impl Store {
     }
 
     /// The vector that an instruction names in a layer.
-    pub fn vector(&self, role: WeightRole, layer: Option<u32>) -> &wgpu::Buffer {
+    pub fn vector(&self, role: WeightRole, layer: Option<u32>) -> &Slot {
         match self.get(role, layer) {
             Stored::Vector(vector) => vector,
             _ => panic!("{role:?} is no vector, and the verifier knows"),
         }
+    }
+}
+
+/// Shelves by the first of the tensors that are stored together, and the types of all.
+struct Shelves {
+    layers: u32,
+    shelves: HashMap<(WeightRole, Vec<Option<DType>>), Shelf>,
+}
+
+impl Shelves {
+    /// The shelf of these tensors of a layer, with room for all layers in which they are of the same types, but
+    /// for those whose first is `elsewhere`.
+    fn of(
+        &mut self,
+        source: &dyn WeightSource,
+        ids: &[WeightId],
+        elsewhere: &HashSet<WeightId>,
+    ) -> &mut Shelf {
+        let in_layer = |layer| move |id: &WeightId| WeightId { layer, ..*id };
+        let types = |layer| {
+            let dtype = |id| source.describe(id).map(|info| info.dtype);
+            ids.iter().map(in_layer(layer)).map(dtype).collect::<Vec<_>>()
+        };
+        let WeightId { role, layer } = ids[0];
+        let own = types(layer);
+        let alike = |&other: &u32| !elsewhere.contains(&in_layer(other)(&ids[0])) && types(other) == own;
+        let layers = layer..if role.per_layer() { self.layers } else { layer + 1 };
+        let shelf = || Shelf::new(layers.filter(alike).count() as u32);
+        self.shelves.entry((role, own.clone())).or_insert_with(shelf)
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Lookup {
 
 struct BoundPart {
     group: wgpu::BindGroup,
+    /// Of its weights.
+    offset: u32,
     columns: u32,
 }
 
@@ -172,14 +174,16 @@ impl MatMul {
                 wants: (operands.rows == RowCount::Wants).into(),
                 ..sizes(weights, part, outs)
             };
-            let sizes = upload(gpu, &sizes);
-            let mut buffers = vec![&part.buffer, &sizes, &outs[0].buffer, source];
-            buffers.extend(outs[1..].iter().map(|out| &out.buffer));
-            let group = gpu.group(&kernels[0].1, &buffers);
+            let sizes = gpu.constants(bytemuck::bytes_of(&sizes));
+            let mut runs = vec![part.slot.binding()];
+            let others = [&sizes, &outs[0].buffer, source].into_iter();
+            let others = others.chain(outs[1..].iter().map(|out| &out.buffer));
+            runs.extend(others.map(|buffer| buffer.as_entire_buffer_binding()));
+            let group = gpu.shared_group(&bindings(form), &runs);
             if let Link::Dot4(codes) = link {
                 narrowing.get_or_insert_with(|| Narrowing::new(gpu, codes, &sizes, input.register, source));
             }
-            BoundPart { group, columns: weights.columns(part) }
+            BoundPart { group, offset: part.slot.offset, columns: weights.columns(part) }
         };
         let parts = weights.parts.iter().map(&mut bind).collect();
         MatMul { narrowing, link, kernels, variant: gpu.variant, parts }
@@ -234,7 +238,8 @@ impl Narrowing {
         let name = format!("narrow {codes:?}");
         let bindings = [Binding::Read, Binding::Read, Binding::Write];
         let pipeline = gpu.named_pipeline(&name, "main", &bindings, || narrowing(codes, NARROW_WIDTH));
-        let group = gpu.group(&pipeline, &[sizes, &wide.buffer, narrow]);
+        let runs = [sizes, &wide.buffer, narrow].map(|buffer| buffer.as_entire_buffer_binding());
+        let group = gpu.shared_group(&bindings, &runs);
         Narrowing { pipeline, group, groups: chunks(wide.width).div_ceil(NARROW_WIDTH) }
     }
 }
@@ -242,7 +247,7 @@ impl Narrowing {
 impl BoundPart {
     fn encode(&self, (kernel, pipeline): &Compiled, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
         pass.set_pipeline(pipeline);
-        pass.set_bind_group(1, &self.group, &[]);
+        pass.set_bind_group(1, &self.group, &[self.offset]);
         pass.dispatch_workgroups(self.columns.div_ceil(kernel.columns()), rows.div_ceil(kernel.rows()), 1);
     }
 }
@@ -263,17 +268,25 @@ fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
     kernels
 }
 
-/// A kernel of products.
-pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) -> Compiled {
-    let mut bindings = vec![Binding::Read, Binding::Read, Binding::Write, Binding::Read];
+/// What kernels of products are bound to.
+fn bindings(form: Form) -> Vec<Binding> {
+    let mut bindings = vec![Binding::Slot, Binding::Read, Binding::Write, Binding::Read];
     if let Form::Stacked(matrices) = form {
         bindings.extend((1..matrices).map(|_| Binding::Write));
     }
+    bindings
+}
+
+/// A kernel of products.
+pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) -> Compiled {
     let dtype = weights.info().dtype;
     let extensions = gpu.extensions();
     let link = Link::of(dtype, gpu.inputs);
     let name = format!("{kernel:?} {dtype} {form:?} {link:?} {}", extensions.halves);
-    (kernel, gpu.named_pipeline(&name, "main", &bindings, || kernel.source(dtype, form, link, extensions)))
+    (
+        kernel,
+        gpu.named_pipeline(&name, "main", &bindings(form), || kernel.source(dtype, form, link, extensions)),
+    )
 }
 
 impl Lookup {
@@ -284,11 +297,13 @@ impl Lookup {
     pub fn new(gpu: &Gpu, weights: &Weights, out: &Register) -> Lookup {
         assert_eq!((weights.info().cols, weights.matrices.len()), (out.width, 1), "verified widths");
         let source = Kernel::Embed.source(weights.info().dtype, Form::Plain, Link::F32, gpu.extensions());
-        let pipeline = gpu.pipeline(&source, "main", &[Binding::Read, Binding::Read, Binding::Write]);
+        let bindings = [Binding::Slot, Binding::Read, Binding::Write];
+        let pipeline = gpu.pipeline(&source, "main", &bindings);
         let bind = |part: &Part| {
-            let sizes = upload(gpu, &sizes(weights, part, &[out]));
-            let group = gpu.group(&pipeline, &[&part.buffer, &sizes, &out.buffer]);
-            BoundPart { group, columns: 4 * chunks(weights.info().cols) }
+            let sizes = gpu.constants(bytemuck::bytes_of(&sizes(weights, part, &[out])));
+            let [sizes, out] = [&sizes, &out.buffer].map(|buffer| buffer.as_entire_buffer_binding());
+            let group = gpu.shared_group(&bindings, &[part.slot.binding(), sizes, out]);
+            BoundPart { group, offset: part.slot.offset, columns: 4 * chunks(weights.info().cols) }
         };
         let parts = weights.parts.iter().map(bind).collect();
         Lookup { kernel: (Kernel::Embed, pipeline), parts }
@@ -320,16 +335,4 @@ fn sizes(weights: &Weights, part: &Part, outs: &[&Register]) -> Sizes {
         *place = Out { start: weights.start(which), outputs, first: part.first, stride: out.stride };
     }
     sizes
-}
-
-fn upload(gpu: &Gpu, sizes: &Sizes) -> wgpu::Buffer {
-    // Not `create_buffer_init`: that one panics where the device has no memory left.
-    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: None,
-        size: size_of::<Sizes>() as u64,
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    gpu.queue.write_buffer(&buffer, 0, bytemuck::bytes_of(sizes));
-    buffer
 }

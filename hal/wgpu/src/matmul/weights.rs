@@ -5,6 +5,7 @@ use agentos_hal::{DType, PrepareError, Resource, Tensor, TensorInfo};
 use super::format::{LANES, format_of};
 use super::pack::pack_strips;
 use crate::gpu::Gpu;
+use crate::shelf::{Shelf, Slot};
 
 /// Words that are packed and handed to the queue at a time.
 const STAGED_WORDS: usize = 1 << 20;
@@ -35,7 +36,7 @@ pub struct Weights {
 /// A run of outputs.
 pub(super) struct Part {
     /// Its strips.
-    pub buffer: wgpu::Buffer,
+    pub slot: Slot,
     /// The first output.
     pub first: u32,
     /// Outputs of the only matrix, or of each woven one; of stacked ones, the columns of their strips.
@@ -53,8 +54,8 @@ impl Weights {
     ///
     /// # Errors
     /// [`PrepareError::TooLarge`] when not even one strip of outputs fits a binding.
-    pub fn load(gpu: &Gpu, tensor: &Tensor<'_>) -> Result<Weights, PrepareError> {
-        let parts = parts(gpu, &tensor.info, 1)?;
+    pub fn load(gpu: &Gpu, shelf: &mut Shelf, tensor: &Tensor<'_>) -> Result<Weights, PrepareError> {
+        let parts = parts(gpu, shelf, &tensor.info, 1)?;
         let weights = Weights { matrices: vec![tensor.info], order: Order::Stacked, parts };
         weights.fill(gpu, 0, tensor);
         Ok(weights)
@@ -64,8 +65,8 @@ impl Weights {
     ///
     /// # Errors
     /// As [`Weights::load`], for a strip of each.
-    pub fn woven(gpu: &Gpu, info: TensorInfo) -> Result<Weights, PrepareError> {
-        let parts = parts(gpu, &info, 2)?;
+    pub fn woven(gpu: &Gpu, shelf: &mut Shelf, info: TensorInfo) -> Result<Weights, PrepareError> {
+        let parts = parts(gpu, shelf, &info, 2)?;
         Ok(Weights { matrices: vec![info; 2], order: Order::Woven, parts })
     }
 
@@ -74,13 +75,17 @@ impl Weights {
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
-    pub fn stacked(gpu: &Gpu, infos: &[TensorInfo]) -> Result<Option<Weights>, PrepareError> {
+    pub fn stacked(
+        gpu: &Gpu,
+        shelf: &mut Shelf,
+        infos: &[TensorInfo],
+    ) -> Result<Option<Weights>, PrepareError> {
         let Some(first) = infos.first() else { return Ok(None) };
         if infos.iter().any(|info| (info.dtype, info.cols) != (first.dtype, first.cols)) {
             return Ok(None);
         }
         let outputs: u32 = infos.iter().map(|info| strips(info) * LANES).sum();
-        let mut parts = parts(gpu, &TensorInfo { rows: outputs, ..*first }, 1)?;
+        let mut parts = parts(gpu, shelf, &TensorInfo { rows: outputs, ..*first }, 1)?;
         if parts.len() > 1 {
             return Ok(None);
         }
@@ -107,7 +112,7 @@ impl Weights {
                 let run = if self.order == Order::Woven { words } else { staged.len() };
                 for (nth, run) in staged.chunks(run).enumerate() {
                     let at = self.place(which, from + nth) * words;
-                    gpu.queue.write_buffer(&part.buffer, 4 * at as u64, bytemuck::cast_slice(run));
+                    part.slot.write(gpu, at, run);
                 }
                 // Staging memory is given back when a submission is done, and not before.
                 gpu.queue.submit([]);
@@ -160,15 +165,16 @@ const fn strip_words(info: &TensorInfo) -> u64 {
     format_of(info.dtype).strip_words(info.cols)
 }
 
-/// Buffers for so many matrices of this type and size.
-fn parts(gpu: &Gpu, info: &TensorInfo, matrices: u32) -> Result<Vec<Part>, PrepareError> {
+/// Room for so many matrices of this type and size: on the shelf where they are one part, else by themselves.
+fn parts(gpu: &Gpu, shelf: &mut Shelf, info: &TensorInfo, matrices: u32) -> Result<Vec<Part>, PrepareError> {
     let strip_bytes = 4 * strip_words(info) * u64::from(matrices);
     let strips = strips_of_part(&gpu.limits, strip_bytes)?;
     let make = |first: u32| {
         let outputs = (info.rows - first).min(strips * LANES);
         let bytes = strip_bytes * u64::from(outputs.div_ceil(LANES));
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        Ok(Part { buffer: gpu.buffer(Resource::WeightBytes, bytes, usage)?, first, outputs })
+        let whole = outputs == info.rows;
+        let slot = if whole { shelf.take(gpu, bytes)? } else { Shelf::new(1).take(gpu, bytes)? };
+        Ok(Part { slot, first, outputs })
     };
     (0..info.rows).step_by((strips * LANES) as usize).map(make).collect()
 }

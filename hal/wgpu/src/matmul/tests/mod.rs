@@ -9,6 +9,7 @@ use agentos_hal::{Activation, DType, Inputs, PrepareError, Resource};
 use super::format::Codes;
 use super::kernel::{Form, Kernel, Link, choose, kernels};
 use super::{RowCount, Weights};
+use crate::shelf::Shelf;
 use crate::{Extensions, Kernels, Variant, probe};
 use rig::{Call, Rig, borrowed};
 
@@ -220,7 +221,7 @@ fn a_strip_that_fits_no_binding_is_refused() {
     let Some(rig) = Rig::new(Variant::Rows, change) else { return };
     let of_columns = |cols: u32| Owned::of((1, cols), &vec![1.0; cols as usize]);
     let (large, small) = (of_columns(513), of_columns(512));
-    let refused = Weights::load(&rig.0, &borrowed(&large)).err().expect("a refusal");
+    let refused = Weights::load(&rig.0, &mut Shelf::new(1), &borrowed(&large)).err().expect("a refusal");
     let what = Resource::BindingBytes;
     assert_eq!(refused, PrepareError::TooLarge { what, needed: 544 * 32 * 4, available: AVAILABLE });
     assert_eq!(Weights::bytes(&rig.0.limits, &large.info), Some(544 * 32 * 4));

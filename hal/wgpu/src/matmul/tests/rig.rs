@@ -1,13 +1,14 @@
 //! A device, and products run on it.
 
 use agentos_conformance::tensor::Owned;
-use agentos_hal::{Activation, DType, PrepareError, Tensor, TensorInfo};
+use agentos_hal::{Activation, DType, PrepareError, Resource, Tensor, TensorInfo};
 
 use crate::Register;
 use crate::gpu::Binding;
 use crate::matmul::bound::compile;
 use crate::matmul::kernel::{Form, Kernel, Link, kernels};
 use crate::matmul::{Input, Lookup, MatMul, RowCount, Weights, narrow_bytes};
+use crate::shelf::Shelf;
 use crate::{Choice, Gpu, Kernels, OpenError, open, shader};
 
 /// Words before the table of rows.
@@ -40,7 +41,7 @@ impl Rig {
     }
 
     pub fn load(&self, tensor: &Owned) -> Weights {
-        self.made(|| Weights::load(&self.0, &borrowed(tensor)))
+        self.made(|| Weights::load(&self.0, &mut Shelf::new(1), &borrowed(tensor)))
     }
 
     /// A register with these rows. What pads a row is zero, and rows behind the last are not numbers.
@@ -56,13 +57,12 @@ impl Rig {
     }
 
     fn filled<T: bytemuck::Pod>(&self, contents: &[T]) -> wgpu::Buffer {
-        use wgpu::BufferUsages as Use;
-        use wgpu::util::DeviceExt;
-        self.0.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: None,
-            contents: bytemuck::cast_slice(contents),
-            usage: Use::STORAGE | Use::COPY_SRC,
-        })
+        use wgpu::BufferUsages as Usage;
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+        let bytes: &[u8] = bytemuck::cast_slice(contents);
+        let buffer = self.made(|| self.0.buffer(Resource::ScratchBytes, bytes.len() as u64, usage));
+        self.0.queue.write_buffer(&buffer, 0, bytes);
+        buffer
     }
 
     /// The rows of a register; what lies behind them and between them must be as [`Rig::register`] left it.
@@ -118,7 +118,7 @@ impl Rig {
 
     /// Two matrices, woven.
     pub fn load_woven(&self, tensors: [&Owned; 2]) -> Weights {
-        let weights = self.made(|| Weights::woven(&self.0, tensors[0].info));
+        let weights = self.made(|| Weights::woven(&self.0, &mut Shelf::new(1), tensors[0].info));
         (0..).zip(tensors).for_each(|(which, tensor)| weights.fill(&self.0, which, &borrowed(tensor)));
         weights
     }
@@ -155,7 +155,7 @@ impl Rig {
     /// Matrices of one width, stacked.
     pub fn load_stacked(&self, tensors: &[Owned]) -> Option<Weights> {
         let infos: Vec<TensorInfo> = tensors.iter().map(|tensor| tensor.info).collect();
-        let weights = self.made(|| Weights::stacked(&self.0, &infos))?;
+        let weights = self.made(|| Weights::stacked(&self.0, &mut Shelf::new(1), &infos))?;
         tensors
             .iter()
             .enumerate()
@@ -199,7 +199,8 @@ impl Rig {
         let files = [shader::STEP, shader::MATH, shader::ACTIVATION, include_str!("../../shaders/gate.wgsl")];
         let bindings = [Binding::Write, Binding::Read];
         let pipeline = self.0.pipeline(&(text + &files.concat()), "gate", &bindings);
-        let group = self.0.group(&pipeline, &[&gate.buffer, &up.buffer]);
+        let buffers = [&gate.buffer, &up.buffer].map(|buffer| buffer.as_entire_buffer_binding());
+        let group = self.0.group(&bindings, &buffers);
         self.pass([rows, 0], &[], |pass| {
             pass.set_pipeline(&pipeline);
             pass.set_bind_group(1, &group, &[]);
