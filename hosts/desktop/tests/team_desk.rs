@@ -3,7 +3,9 @@
 mod cli_support;
 
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::task::Poll;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use agentos_desktop::map::ModelMap;
@@ -66,6 +68,17 @@ fn aligner() -> Arc<Aligner> {
 
 /// A desk with one tool that is busy, and a call of it that a person has to agree to.
 fn asked(busy: u32, says: &'static str, crew: Crew) -> Desk {
+    desk(Box::new(Busy(busy)), says, Some("Agreed?"), crew, Errands::default())
+}
+
+/// A desk with one tool and a call of it, of which a person is asked this.
+fn desk(
+    peripheral: Box<dyn Peripheral + Send>,
+    says: &'static str,
+    question: Option<&str>,
+    crew: Crew,
+    errands: Errands,
+) -> Desk {
     let descriptor = Descriptor {
         name: "slow".to_owned(),
         description: "Does it.".to_owned(),
@@ -80,9 +93,8 @@ fn asked(busy: u32, says: &'static str, crew: Crew) -> Desk {
         examples: Vec::new(),
     };
     let mut registry = Registry::new();
-    registry.add(Tool { descriptor, peripheral: Box::new(Busy(busy)) }).unwrap();
-    let mut desk =
-        Desk::new(vec![registry], vec![Some(0)], Box::new(Says(says)), None, Errands::default(), crew);
+    registry.add(Tool { descriptor, peripheral }).unwrap();
+    let mut desk = Desk::new(vec![registry], vec![Some(0)], Box::new(Says(says)), None, errands, crew);
     let tool = desk.known(0, 0).unwrap().clone();
     let terms = Terms { aligner: aligner(), tool, about: "x".to_owned(), room: 200, repairable: true };
     desk.take_in(
@@ -93,7 +105,7 @@ fn asked(busy: u32, says: &'static str, crew: Crew) -> Desk {
             from: 0,
             tool: 0,
             arguments: "{}".to_owned(),
-            question: Some("Agreed?".to_owned()),
+            question: question.map(str::to_owned),
             terms,
         },
     );
@@ -143,4 +155,52 @@ fn what_is_aligned_is_what_the_kernel_says_came_of_it() {
     assert_eq!(finish(&mut desk), Ok(()));
     let finished = given(&mut desk, CallOutcome::TimedOut);
     assert!(finished.aligned.text.contains("failed"), "{}", finished.aligned.text);
+}
+
+/// A tool that is done at once, and tells on which thread it is looked at.
+struct Watched(Sender<ThreadId>);
+
+impl Peripheral for Watched {
+    fn start(&mut self, _: CallNumber, _: &[u8], _: &mut Output<'_>) -> Result<(), PeripheralError> {
+        Ok(())
+    }
+
+    fn poll(&mut self, _: CallNumber, output: &mut Output<'_>) -> Poll<Result<(), PeripheralError>> {
+        self.0.send(std::thread::current().id()).unwrap();
+        Poll::Ready(output.write_all(b"It is done.").map_err(|_| PeripheralError::Output))
+    }
+
+    fn cancel(&mut self, _: CallNumber) {}
+}
+
+#[test]
+fn what_a_tool_gave_is_taken_when_it_rings_and_not_only_when_the_kernel_looks() {
+    let (looked, looks) = channel();
+    let errands = Errands::default();
+    let mut desk = desk(Box::new(Watched(looked)), "", None, Crew::new(), errands.clone());
+    errands.bell.ring();
+    desk.start(CallNumber(1)).unwrap();
+    errands.bell.ring();
+    let by = looks.recv_timeout(Duration::from_secs(60)).expect("it is looked at once it was begun");
+    assert_ne!(by, std::thread::current().id());
+    assert_eq!(desk.poll(CallNumber(1)), Poll::Ready(Ok(())));
+    let finished = given(&mut desk, CallOutcome::Done);
+    assert!(finished.aligned.text.ends_with("It is done."), "{}", finished.aligned.text);
+    assert!(looks.try_recv().is_err(), "once");
+    // Nobody is there any more who hears it.
+    drop(desk);
+    errands.bell.ring();
+}
+
+#[test]
+fn a_call_that_was_given_up_is_looked_at_no_more() {
+    let (looked, looks) = channel();
+    let errands = Errands::default();
+    let mut desk = desk(Box::new(Watched(looked)), "", None, Crew::default(), errands.clone());
+    desk.start(CallNumber(1)).unwrap();
+    desk.cancel(CallNumber(1));
+    errands.bell.ring();
+    assert!(looks.try_recv().is_err());
+    let finished = given(&mut desk, CallOutcome::TimedOut);
+    assert!(finished.aligned.text.contains("no result within 60 s"), "{}", finished.aligned.text);
 }

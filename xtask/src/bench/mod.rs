@@ -5,6 +5,7 @@
 //! [`gpu`] are printed instead.
 
 mod agents;
+mod calls;
 mod gpu;
 pub mod peer;
 mod table;
@@ -37,8 +38,11 @@ pub struct Options {
     /// Time what the kernel makes of many agents, beside its targets, with the last of `--threads`.
     #[arg(long, conflicts_with = "busy")]
     agents: bool,
+    /// Time the tool calls of sixteen agents, and what masks add to a step, beside their targets.
+    #[arg(long, conflicts_with_all = ["peer", "agents", "busy", "threads", "work", "activations"])]
+    calls: bool,
     /// Time this backend of agentos and tell what a step costs; all works of the CPU's table without.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["peer", "agents", "busy", "threads"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["peer", "agents", "calls", "busy", "threads"])]
     backend: Option<String>,
     /// Which GPU: its number in `agentos devices`, or a part of its name.
     #[arg(long, value_name = "NAME|INDEX", requires = "backend")]
@@ -72,6 +76,9 @@ pub fn bench(repository: &Repository, options: &Options) -> Outcome {
     let model = model(&program, options)?;
     if let Some(backend) = &options.backend {
         return gpu::bench(&program, &model, backend, options);
+    }
+    if options.calls {
+        return calls::bench(repository, &program, &model);
     }
     let peer = if options.peer { Some(Peer::install(repository, &model)?) } else { None };
     if options.agents {

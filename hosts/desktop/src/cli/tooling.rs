@@ -30,10 +30,11 @@ impl Toolset {
     pub fn new(team: &Team) -> Result<Toolset, TeamError> {
         let (mut registries, mut of) = (Vec::new(), Vec::with_capacity(team.agents.len()));
         let uses = team.agents.iter().any(|agent| agent.tools.is_some());
-        let means = uses.then(means);
         let errands = Errands::default();
+        let means = uses.then(|| means(&errands.bell));
+        let bell = errands.bell.clone();
         let hub = match uses && !team.servers.is_empty() {
-            true => Some(Hub::new(|| ()).map_err(|error| {
+            true => Some(Hub::new(move || bell.ring()).map_err(|error| {
                 let name = team.agents[0].name.clone();
                 team.error(team.agents[0].place, Problem::Tools { name, error: error.to_string() })
             })?),

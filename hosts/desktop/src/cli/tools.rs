@@ -56,7 +56,8 @@ impl Tools {
             tokens: ToolUse::TOKENS,
         };
         let errands = Errands::default();
-        let mut registry = kit(&granted, &means(), &[], None, &errands).map_err(CliError::Tools)?;
+        let mut registry =
+            kit(&granted, &means(&errands.bell), &[], None, &errands).map_err(CliError::Tools)?;
         match (&self.name, &self.call) {
             (None, _) => self.list(&registry),
             (Some(name), None) => self.show(&registry, name),

@@ -433,8 +433,21 @@ pub struct Summary {
     pub l1: Tier,
     /// Pages of the arena.
     pub l2: Tier,
+    /// What masks added to steps; null where no agent's words were held to a form.
+    pub masks: Option<MaskSummary>,
     /// The cold store; null without one.
     pub store: Option<StoreSummary>,
+}
+
+/// What masks added to the steps that had any: how long those waited for them, beside what they took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MaskSummary {
+    /// Such steps.
+    pub steps: u64,
+    /// In half of them at most, in percent.
+    pub p50_percent: f32,
+    /// In 99 of 100.
+    pub p99_percent: f32,
 }
 
 /// Pages of a tier.

@@ -16,6 +16,7 @@ mod error;
 mod gather;
 mod lend;
 mod machine;
+mod masks;
 mod memory;
 mod plan;
 mod roster;

@@ -15,6 +15,7 @@ use super::clock::RunClock;
 use super::error::RunError;
 use super::gather::{self, Gathering};
 use super::machine::Machine;
+use super::masks::{Masks, Timed};
 use super::plan::Plan;
 use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
@@ -66,6 +67,8 @@ pub struct Runner<'r> {
     pub(super) aligner: Option<Arc<Aligner>>,
     /// What is under way between the two.
     pub(super) traffic: Traffic,
+    /// What the forms of their words cost.
+    pub(super) masks: Masks,
 }
 
 /// How a person stops a run.
@@ -176,6 +179,7 @@ impl<'r> Runner<'r> {
             callers,
             aligner,
             traffic: Traffic::default(),
+            masks: Masks::default(),
             clock,
         }
     }
@@ -224,13 +228,15 @@ impl<'r> Runner<'r> {
             // Before whoever wrote them says more.
             self.drain(sink)?;
         }
+        let mut guard = Timed { callers: &mut self.callers, clock: &self.clock, masks: &mut self.masks };
         let tick = self.kernel.tick(&mut Devices {
             tensor: &mut *self.machine.device,
             clock: &self.clock,
             tools: &mut self.desk,
-            guard: &mut self.callers,
+            guard: &mut guard,
             store: &mut *self.machine.store,
         });
+        self.masks.note(tick, self.clock.now().micros);
         self.drain(sink)?;
         self.go_on_gathering(sink)?;
         self.measure(tick, sink)?;

@@ -22,6 +22,7 @@ pub(super) fn of(runner: &Runner<'_>, now_us: u64) -> Summary {
         rows: figures.rows,
         l1: Tier { pages: config.l1_pages, peak: runner.peak.l1 },
         l2: Tier { pages: config.l2_frames, peak: runner.peak.l2 },
+        masks: runner.masks.summary(),
         store: (config.cold_slices > 0).then(|| StoreSummary::of(&runner.kernel)),
     }
 }

@@ -1,15 +1,14 @@
 //! What a tool gave becomes what its agent reads, beside the run: from the end of the tool on, while others
 //! compute.
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Poll;
 
 use agentos_kernel::tool::CallOutcome;
 use agentos_perception::{self as perception, ControlStrings, Measures, Misfit};
 use agentos_tools::{Descriptor, Effect};
 
-use super::crew::Crew;
 use super::words;
 use crate::text::{Special, Tokenizer};
 
@@ -126,40 +125,58 @@ fn most_tokens(text: &str, room: usize, tokenizer: &Tokenizer) -> usize {
     }
 }
 
-/// A result on its way.
+/// A result on its way. Whoever comes to it first makes it: a thread of the crew, or who needs it. Copies are the
+/// same.
+#[derive(Clone)]
 pub struct Coming {
     /// What came of the call.
     pub outcome: CallOutcome,
-    aligned: Receiver<Aligned>,
+    is_short: bool,
+    work: Arc<Mutex<Work>>,
 }
 
-/// Bytes of an output that are aligned at once: waking a thread for so few takes longer, while all processors compute.
+enum Work {
+    ToDo {
+        terms: Box<Terms>,
+        outcome: CallOutcome,
+        output: Vec<u8>,
+    },
+    Done(Aligned),
+    /// Its maker broke.
+    Broken,
+}
+
+/// Bytes of an output that is aligned in less time than a step of its agent's takes: who needs it waits for it.
 const SHORT_BYTES: usize = 2048;
 
 impl Coming {
-    /// Has an output aligned by a crew, or a short one here and now.
-    pub fn begin(terms: Terms, outcome: CallOutcome, output: Vec<u8>, crew: &Crew) -> Coming {
-        let (done, aligned) = channel();
+    /// What is to be made of an output.
+    pub fn of(terms: Terms, outcome: CallOutcome, output: Vec<u8>) -> Coming {
         let is_short = output.len() <= SHORT_BYTES;
-        let job = move || {
-            // Nobody waits for it any more: then it is for nobody.
-            let _ = done.send(terms.align(outcome, &output));
-        };
-        if is_short {
-            Crew::default().give(job)
-        } else {
-            crew.give(job)
-        }
-        Coming { outcome, aligned }
+        let work = Work::ToDo { terms: Box::new(terms), outcome, output };
+        Coming { outcome, is_short, work: Arc::new(Mutex::new(work)) }
     }
 
-    /// The result, when it is there.
+    /// Makes it, unless it is made; waits while somebody else does.
+    pub fn make(&self) {
+        lock(&self.work).make();
+    }
+
+    /// The result, when it is there. One of a short output is.
     pub fn poll(&self) -> Poll<Aligned> {
-        match self.aligned.try_recv() {
-            Ok(aligned) => Poll::Ready(aligned),
-            Err(TryRecvError::Empty) => Poll::Pending,
-            // Its maker broke: the agent reads that nothing came, as of a tool that gave nothing.
-            Err(TryRecvError::Disconnected) => Poll::Ready(Aligned {
+        if self.is_short {
+            self.make();
+        }
+        let work = match self.work.try_lock() {
+            Ok(work) => work,
+            Err(TryLockError::Poisoned(broken)) => broken.into_inner(),
+            Err(TryLockError::WouldBlock) => return Poll::Pending,
+        };
+        match &*work {
+            Work::ToDo { .. } => Poll::Pending,
+            Work::Done(aligned) => Poll::Ready(aligned.clone()),
+            // The agent reads that nothing came, as of a tool that gave nothing.
+            Work::Broken => Poll::Ready(Aligned {
                 text: String::new(),
                 fits: true,
                 again: false,
@@ -168,4 +185,20 @@ impl Coming {
             }),
         }
     }
+}
+
+impl Work {
+    fn make(&mut self) {
+        match std::mem::replace(self, Work::Broken) {
+            Work::ToDo { terms, outcome, output } => {
+                let made = catch_unwind(AssertUnwindSafe(|| terms.align(outcome, &output)));
+                *self = made.map_or(Work::Broken, Work::Done);
+            }
+            made => *self = made,
+        }
+    }
+}
+
+fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner)
 }

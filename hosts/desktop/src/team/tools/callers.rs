@@ -1,7 +1,9 @@
 //! All agents that call tools or answer in a form, and what the kernel's guard says of them.
 //!
-//! A token that was said is taken, and the mask of the next one made, beside the run: from the token on, while
-//! other agents' tokens are told, calls are made and the next step is laid out.
+//! A token that was said is taken at once: a call may be whole with it. The mask of the next one is made beside the
+//! run, while other agents' tokens are told, calls are made and the next step is laid out.
+
+use std::sync::Arc;
 
 use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Vocabulary};
 use agentos_kernel::agent::AgentId;
@@ -24,6 +26,38 @@ struct Forms {
     answer: Option<Grammar>,
     /// The names of its tools.
     names: Vec<String>,
+}
+
+impl Forms {
+    fn new(
+        vocabulary: &Vocabulary,
+        tools: &[Descriptor],
+        answer: Option<&Value>,
+    ) -> Result<Forms, FormError> {
+        let ready = |tool: Option<String>, grammar: Result<Grammar, GrammarError>| match grammar {
+            Ok(mut grammar) => {
+                grammar.rehearse();
+                Ok(grammar)
+            }
+            Err(error) => Err(FormError { tool, error }),
+        };
+        let arguments = |tool: &Descriptor| {
+            ready(Some(tool.name.clone()), Grammar::json_schema(vocabulary, &tool.arguments))
+        };
+        let callables: Vec<Callable<'_>> =
+            tools.iter().map(|tool| Callable { name: &tool.name, arguments: &tool.arguments }).collect();
+        let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+        let call = match &callables[..] {
+            [] => None,
+            callables => Some(ready(Some(names.join(", ")), Grammar::call(vocabulary, callables))?),
+        };
+        Ok(Forms {
+            arguments: tools.iter().map(arguments).collect::<Result<_, _>>()?,
+            call,
+            answer: answer.map(|schema| ready(None, Grammar::json_schema(vocabulary, schema))).transpose()?,
+            names,
+        })
+    }
 }
 
 /// A form that cannot be had.
@@ -63,7 +97,9 @@ pub struct Written {
 #[derive(Default)]
 pub struct Callers {
     vocabulary: Option<Vocabulary>,
-    forms: Vec<Option<Forms>>,
+    forms: Vec<Option<Arc<Forms>>>,
+    /// All forms, with what they were made of: agents with the same tools and the same answers share theirs.
+    made: Vec<(Vec<Descriptor>, Option<Value>, Arc<Forms>)>,
     /// The answers that are held to a form.
     seats: Vec<Option<Seat>>,
     crew: Crew,
@@ -77,6 +113,7 @@ impl Callers {
         Callers {
             vocabulary: Some(vocabulary),
             forms: (0..agents).map(|_| None).collect(),
+            made: Vec::new(),
             seats: (0..agents).map(|_| None).collect(),
             crew,
             members: Vec::new(),
@@ -90,32 +127,23 @@ impl Callers {
     pub fn enrol<'d>(
         &mut self,
         member: usize,
-        tools: impl Iterator<Item = &'d Descriptor> + Clone,
+        tools: impl Iterator<Item = &'d Descriptor>,
         answer: Option<&Value>,
     ) -> Result<(), FormError> {
         let Some(vocabulary) = &self.vocabulary else { return Ok(()) };
-        let of = |tool: &Descriptor| {
-            Grammar::json_schema(vocabulary, &tool.arguments)
-                .map_err(|error| FormError { tool: Some(tool.name.clone()), error })
+        let tools: Vec<Descriptor> = tools.cloned().collect();
+        let same = |(of, form, _): &&(Vec<Descriptor>, Option<Value>, Arc<Forms>)| {
+            *of == tools && form.as_ref() == answer
         };
-        let callables: Vec<Callable<'_>> =
-            tools.clone().map(|tool| Callable { name: &tool.name, arguments: &tool.arguments }).collect();
-        let call = match &callables[..] {
-            [] => None,
-            callables => Some(Grammar::call(vocabulary, callables).map_err(|error| FormError {
-                tool: Some(callables.iter().map(|callable| callable.name).collect::<Vec<_>>().join(", ")),
-                error,
-            })?),
+        let forms = match self.made.iter().find(same) {
+            Some((.., forms)) => Arc::clone(forms),
+            None => {
+                let forms = Arc::new(Forms::new(vocabulary, &tools, answer)?);
+                self.made.push((tools, answer.cloned(), Arc::clone(&forms)));
+                forms
+            }
         };
-        let form = |schema| {
-            Grammar::json_schema(vocabulary, schema).map_err(|error| FormError { tool: None, error })
-        };
-        self.forms[member] = Some(Forms {
-            arguments: tools.clone().map(of).collect::<Result<_, _>>()?,
-            call,
-            answer: answer.map(form).transpose()?,
-            names: tools.map(|tool| tool.name.clone()).collect(),
-        });
+        self.forms[member] = Some(forms);
         Ok(())
     }
 
@@ -162,7 +190,7 @@ impl Callers {
     ) -> Result<(), MatchError> {
         match caller.stage {
             Stage::Writing { .. } | Stage::Answering { .. } => {
-                if let Some(seat) = &self.seats[member] {
+                if let Some(seat) = &mut self.seats[member] {
                     seat.say(token, &self.crew);
                 }
                 Ok(())
@@ -182,7 +210,7 @@ impl Callers {
     }
 
     /// The call that is whole with the token that an agent has said last, or with those that it is held with;
-    /// `log` is its context, and `decode` makes text of tokens. Waits until that is known.
+    /// `log` is its context, and `decode` makes text of tokens.
     ///
     /// # Errors
     /// [`MatchError`], from a guard that was not asked.

@@ -17,12 +17,12 @@ pub struct Crew(Option<Sender<Job>>);
 const MOST_THREADS: usize = 4;
 
 impl Crew {
-    /// As many threads as the machine has processors, but a few at most.
+    /// A thread for each processor of the machine but the one that the run itself has; one at least, a few at most.
     pub fn new() -> Crew {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
-        let begun = (0..processors.min(MOST_THREADS)).filter(|_| {
+        let begun = (0..threads(processors)).filter(|_| {
             let queue = Arc::clone(&queue);
             std::thread::Builder::new().name("crew".to_owned()).spawn(move || serve(&queue)).is_ok()
         });
@@ -38,6 +38,11 @@ impl Crew {
         };
         refused.into_iter().for_each(run);
     }
+}
+
+/// Threads beside the run's own: one more than there is a processor for would take the run's from it.
+fn threads(processors: usize) -> usize {
+    processors.saturating_sub(1).clamp(1, MOST_THREADS)
 }
 
 fn serve(queue: &Mutex<Receiver<Job>>) {
@@ -56,6 +61,11 @@ fn run(job: Job) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_run_keeps_a_processor() {
+        assert_eq!([1, 2, 3, 64].map(threads), [1, 1, 2, MOST_THREADS]);
+    }
 
     #[test]
     fn jobs_are_done_with_threads_and_without_and_a_panic_costs_none() {

@@ -4,7 +4,6 @@
 //! until it is taken. Where a person has to agree, the call waits for that first: to the kernel it is under
 //! way.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -13,11 +12,12 @@ use agentos_kernel::tool::{Bus, CallOutcome};
 use agentos_tools::mcp::Hub;
 use agentos_tools::memory::MemoryRequest;
 use agentos_tools::served::Outcome;
-use agentos_tools::{Access, Collected, Descriptor, Registry, Served, ToolNumber};
+use agentos_tools::{Access, Descriptor, Registry, Served};
 
 use super::align::{Aligned, Coming, Known, Terms};
 use super::crew::Crew;
 use super::kit::Errands;
+use super::ledger::{Consent, Held, Shared, outcome_of};
 use super::person::Person;
 use super::reception::{Matter, Reception};
 use super::words;
@@ -49,38 +49,13 @@ pub struct Finished {
     pub aligned: Aligned,
 }
 
-struct Held {
-    asked: Asked,
-    output: Collected,
-    consent: Consent,
-    /// The tool has it.
-    begun: bool,
-    /// What came of it, on its way.
-    coming: Option<Coming>,
-}
-
-/// Whether a person has agreed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consent {
-    /// Nobody has to, or somebody has.
-    Given,
-    /// It is to be asked for.
-    Wanted,
-    /// It was asked for.
-    Awaited,
-}
-
-/// Bytes of a reason why a call came to nothing.
-const REASON_BYTES: usize = 4096;
-
 /// The tools of all agents.
 pub struct Desk {
-    registries: Vec<Registry>,
+    ledger: Shared,
     /// What is known of the tools of each registry.
     known: Vec<Vec<Arc<Known>>>,
     /// The registry of each agent, by the agent's index in the team.
     of: Vec<Option<usize>>,
-    calls: HashMap<u64, Held>,
     reception: Reception,
     errands: Errands,
     crew: Crew,
@@ -103,9 +78,8 @@ impl Desk {
         };
         Desk {
             known: registries.iter().map(known).collect(),
-            registries,
+            ledger: Shared::new(registries, of.clone(), &errands.bell, &crew),
             of,
-            calls: HashMap::new(),
             reception: Reception::new(person),
             errands,
             crew,
@@ -125,35 +99,32 @@ impl Desk {
 
     /// Takes in what is asked for under a number.
     pub fn take_in(&mut self, number: u64, asked: Asked) {
-        let consent = if asked.question.is_some() { Consent::Wanted } else { Consent::Given };
-        let output = room_for(&asked);
-        self.calls.insert(number, Held { asked, output, consent, begun: false, coming: None });
+        self.ledger.lock().take_in(number, asked);
     }
 
     /// Gives out what came of a call, once it is aligned; `None` where nobody has asked for it.
     pub fn give_out(&mut self, number: u64, outcome: CallOutcome) -> Poll<Option<Finished>> {
-        let Some(held) = self.calls.get_mut(&number) else { return Poll::Ready(None) };
+        let mut ledger = self.ledger.lock();
+        let Some(held) = ledger.get_mut(number) else { return Poll::Ready(None) };
         // Most results were on their way before the kernel told of them.
-        let coming = held.coming.take().filter(|coming| coming.outcome == outcome);
-        let coming = coming.unwrap_or_else(|| held.align(outcome, &self.crew));
-        match coming.poll() {
-            Poll::Pending => {
-                held.coming = Some(coming);
-                Poll::Pending
-            }
-            Poll::Ready(aligned) => {
-                let held = self.calls.remove(&number).expect("it was just there");
-                Poll::Ready(Some(Finished { asked: held.asked, aligned }))
-            }
-        }
+        let coming = match held.coming.clone().filter(|coming| coming.outcome == outcome) {
+            Some(coming) => coming,
+            None => begin(held.align(outcome), &self.crew),
+        };
+        drop(ledger);
+        coming.poll().map(|aligned| {
+            let held = self.ledger.lock().remove(number)?;
+            Some(Finished { asked: held.asked, aligned })
+        })
     }
 
     /// The next request to an agent's memory, with the call.
     pub fn next_of_memory(&mut self) -> Option<(CallNumber, Asked, MemoryRequest)> {
         loop {
             let Served { call, arguments } = self.errands.memory.next()?;
-            if let (Some(held), Some(request)) = (self.calls.get(&call.0), MemoryRequest::of(&arguments)) {
-                return Some((call, held.asked.clone(), request));
+            let asked = self.ledger.lock().get(call.0).map(|held| held.asked.clone());
+            if let (Some(asked), Some(request)) = (asked, MemoryRequest::of(&arguments)) {
+                return Some((call, asked, request));
             }
         }
     }
@@ -165,7 +136,7 @@ impl Desk {
 
     /// Nobody asks any more for what an agent has called.
     pub fn forget(&mut self, member: usize) {
-        self.calls.retain(|_, held| held.asked.member != member);
+        self.ledger.lock().forget(member);
     }
 
     /// Asks the person when everybody is to go on. Returns whether somebody can be asked now.
@@ -187,36 +158,10 @@ impl Desk {
         self.reception.tell(text);
     }
 
-    /// Has a tool begin a call.
-    fn begin(&mut self, number: u64) -> Result<(), PeripheralError> {
-        let Some(held) = self.calls.get_mut(&number) else { return Err(PeripheralError::NoCall) };
-        let registry = self.of.get(held.asked.member).copied().flatten();
-        let Some(registry) = registry.and_then(|index| self.registries.get_mut(index)) else {
-            return Err(PeripheralError::Gone);
-        };
-        held.output.clear();
-        held.coming = None;
-        let (tool, arguments) = (ToolNumber(held.asked.tool), held.asked.arguments.as_bytes());
-        registry.start(CallNumber(number), tool, arguments, &mut held.output)?;
-        held.begun = true;
-        Ok(())
-    }
-
-    /// What the tool says of a call that it has.
-    fn look(&mut self, number: u64) -> Poll<Result<(), PeripheralError>> {
-        let Some(held) = self.calls.get_mut(&number) else {
-            return Poll::Ready(Err(PeripheralError::NoCall));
-        };
-        let registry = self.of.get(held.asked.member).copied().flatten();
-        match registry.and_then(|index| self.registries.get_mut(index)) {
-            Some(registry) => registry.poll(CallNumber(number), &mut held.output),
-            None => Poll::Ready(Err(PeripheralError::Gone)),
-        }
-    }
-
     /// Asks for consent, and looks whether it was given. `None` while it is not known.
     fn consent(&mut self, number: u64) -> Option<bool> {
-        let held = self.calls.get_mut(&number)?;
+        let mut ledger = self.ledger.lock();
+        let held = ledger.get_mut(number)?;
         let matter = Matter::Consent(number);
         match held.consent {
             Consent::Given => return Some(true),
@@ -245,60 +190,63 @@ impl Desk {
 
     /// [`Bus::poll`], before what came of it is aligned.
     fn progress(&mut self, number: u64) -> Poll<Result<(), PeripheralError>> {
-        match self.calls.get(&number) {
-            None => return Poll::Ready(Err(PeripheralError::NoCall)),
-            Some(held) if held.begun => return self.look(number),
-            Some(_) => (),
+        let mut ledger = self.ledger.lock();
+        if ledger.get(number).is_none() {
+            return Poll::Ready(Err(PeripheralError::NoCall));
         }
+        if let Some(looked) = ledger.look(number) {
+            return looked;
+        }
+        drop(ledger);
         match self.consent(number) {
             None => Poll::Pending,
             Some(false) => Poll::Ready(Err(PeripheralError::Refused)),
-            Some(true) => match self.begin(number) {
+            Some(true) => match self.ledger.lock().begin(number) {
                 // A tool that is busy is asked again, as if the kernel had asked.
                 Ok(()) | Err(PeripheralError::Busy) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
             },
         }
     }
-}
 
-/// Where the output of a call goes, or the reason why there is none.
-fn room_for(asked: &Asked) -> Collected {
-    Collected::new(asked.terms.tool.descriptor.output_bytes.max(REASON_BYTES))
-}
-
-impl Held {
-    /// Has what was collected aligned, beside the run.
-    fn align(&mut self, outcome: CallOutcome, crew: &Crew) -> Coming {
-        let output = std::mem::replace(&mut self.output, room_for(&self.asked)).into_bytes();
-        Coming::begin(self.asked.terms.clone(), outcome, output, crew)
+    /// Serves calls that ask a person.
+    fn serve_people(&mut self) {
+        let ledger = self.ledger.lock();
+        let name = |number| ledger.get(number).map_or(String::new(), |held| held.asked.name.clone());
+        self.reception.serve(&self.errands.person, name);
     }
+}
+
+/// Has the crew make what is on its way.
+fn begin(coming: Coming, crew: &Crew) -> Coming {
+    let made = coming.clone();
+    crew.give(move || made.make());
+    coming
 }
 
 impl Bus for Desk {
     fn start(&mut self, call: CallNumber) -> Result<(), PeripheralError> {
-        match self.calls.get_mut(&call.0) {
+        let mut ledger = self.ledger.lock();
+        match ledger.get(call.0) {
             None => Err(PeripheralError::NoCall),
             // To the kernel it is under way; the tool begins when somebody has agreed.
             Some(held) if held.consent != Consent::Given => Ok(()),
-            Some(held) => {
-                held.begun = false;
-                self.begin(call.0)
-            }
+            Some(_) => ledger.begin(call.0),
         }
     }
 
     fn poll(&mut self, call: CallNumber) -> Poll<Result<(), PeripheralError>> {
         let asks = |held: &Held| held.asked.terms.tool.descriptor.access == Access::Person;
-        if self.calls.get(&call.0).is_some_and(asks) {
-            let name = |number| self.calls.get(&number).map_or(String::new(), |held| held.asked.name.clone());
-            self.reception.serve(&self.errands.person, name);
+        let asks = self.ledger.lock().get(call.0).is_some_and(asks);
+        if asks {
+            self.serve_people();
         }
         let polled = self.progress(call.0);
-        if let (Poll::Ready(result), Some(held)) = (&polled, self.calls.get_mut(&call.0)) {
+        if let (Poll::Ready(result), Some(held)) = (polled, self.ledger.lock().get_mut(call.0))
+            && held.coming.is_none()
+        {
             // Aligned from here on, not only when the kernel tells of it between two steps.
-            let outcome = result.map_or_else(CallOutcome::of, |()| CallOutcome::Done);
-            held.coming = Some(held.align(outcome, &self.crew));
+            begin(held.align(outcome_of(result)), &self.crew);
         }
         polled
     }
@@ -306,9 +254,6 @@ impl Bus for Desk {
     fn cancel(&mut self, call: CallNumber) {
         self.reception.withdraw(Matter::Consent(call.0));
         self.reception.withdraw(Matter::Question(call.0));
-        let Some(held) = self.calls.get(&call.0) else { return };
-        if let Some(registry) = self.of[held.asked.member].and_then(|index| self.registries.get_mut(index)) {
-            registry.cancel(call);
-        }
+        self.ledger.lock().cancel(call.0);
     }
 }

@@ -15,6 +15,7 @@ use agentos_tools::sensor::{StandIn, sensor};
 use agentos_tools::toolbox::{Means, toolbox};
 use agentos_tools::{Pool, PoolLimits, Registry, Requests, Tool};
 
+use super::bell::Bell;
 use super::use_::ToolUse;
 
 /// Names of the tools that a team file may name.
@@ -31,9 +32,11 @@ pub const TOOL_NAMES: [&str; 10] = [
     "sensor",
 ];
 
-/// Calls that this program answers in its own loop.
+/// What tools have of this program's own loop: calls that it answers, and a bell.
 #[derive(Clone, Default)]
 pub struct Errands {
+    /// What tools ring when a call is over.
+    pub bell: Bell,
     /// Those of `ask_human`.
     pub person: Requests,
     /// Those of `memory`.
@@ -46,10 +49,11 @@ pub const WARDEN: &str = "__warden";
 /// Threads that tools run on, and calls that may wait for one.
 const POOL: PoolLimits = PoolLimits { threads: NonZeroUsize::new(4).unwrap(), queue: 64 };
 
-/// What all tools of this program need.
-pub fn means() -> Means {
+/// What all tools of this program need. They ring the bell when a call is over.
+pub fn means(bell: &Bell) -> Means {
+    let bell = bell.clone();
     Means {
-        pool: Pool::new(POOL, || ()),
+        pool: Pool::new(POOL, move || bell.ring()),
         now: Arc::new(SystemTime::now),
         http: HttpLimits::default(),
         run: RunLimits::default(),

@@ -14,12 +14,14 @@
 //! tools itself, in the form that most models are trained on.
 
 mod align;
+mod bell;
 mod caller;
 mod callers;
 mod choose;
 mod crew;
 mod desk;
 mod kit;
+mod ledger;
 mod person;
 mod reception;
 mod seat;
@@ -27,6 +29,7 @@ mod use_;
 pub mod words;
 
 pub use align::{Aligned, Aligner, Known, Terms};
+pub use bell::Bell;
 pub use caller::{Caller, Open, Stage};
 pub use callers::{Callers, FormError, Written};
 pub use choose::{Question, by_likeness};

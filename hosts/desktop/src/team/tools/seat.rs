@@ -1,4 +1,4 @@
-//! An answer that is held to its form, beside the run.
+//! An answer that is held to its form.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,15 +6,16 @@ use agentos_grammar::{MatchError, Matcher};
 
 use super::crew::Crew;
 
-/// An answer that is held to its form. What is to be done about it, the crew does or whoever needs it first.
-pub struct Seat(Arc<Mutex<Answer>>);
-
-struct Answer {
-    matcher: Matcher,
-    /// A token that was said and not taken yet.
-    said: Option<u32>,
-    /// Whether the answer may end with what was taken.
+/// An answer that is held to its form. A token is taken as it is said; what may come next, the crew finds out
+/// beside the run, or whoever needs it first.
+pub struct Seat {
+    form: Arc<Mutex<Form>>,
+    /// Whether the answer may end with all that was said. Known without waiting for who finds out what comes next.
     complete: Result<bool, MatchError>,
+}
+
+struct Form {
+    matcher: Matcher,
     /// What may come next, once it was found out.
     next: Option<Result<(), MatchError>>,
     mask: Vec<u32>,
@@ -25,18 +26,17 @@ impl Seat {
     pub fn begin(mut matcher: Matcher, crew: &Crew) -> Seat {
         let mask = vec![0; matcher.mask_words()];
         let complete = Ok(matcher.is_complete());
-        let seat = Seat(Arc::new(Mutex::new(Answer { matcher, said: None, complete, next: None, mask })));
+        let seat = Seat { form: Arc::new(Mutex::new(Form { matcher, next: None, mask })), complete };
         seat.go_on(crew);
         seat
     }
 
     /// A token was said.
-    pub fn say(&self, token: u32, crew: &Crew) {
-        let mut answer = self.lock();
-        // What was said before is taken first.
-        answer.take();
-        answer.said = Some(token);
-        drop(answer);
+    pub fn say(&mut self, token: u32, crew: &Crew) {
+        let mut form = lock(&self.form);
+        form.next = None;
+        self.complete = form.matcher.accept(token).map(|()| form.matcher.is_complete());
+        drop(form);
         self.go_on(crew);
     }
 
@@ -45,9 +45,7 @@ impl Seat {
     /// # Errors
     /// [`MatchError`]: what was said is not of the form.
     pub fn taken(&self) -> Result<bool, MatchError> {
-        let mut answer = self.lock();
-        answer.take();
-        answer.complete.clone()
+        self.complete.clone()
     }
 
     /// Writes what may come next.
@@ -55,42 +53,53 @@ impl Seat {
     /// # Errors
     /// [`MatchError`].
     pub fn mask(&self, mask: &mut [u32]) -> Result<(), MatchError> {
-        let mut answer = self.lock();
-        answer.find_next()?;
-        mask.copy_from_slice(&answer.mask);
+        let mut form = lock(&self.form);
+        form.find_next()?;
+        mask.copy_from_slice(&form.mask);
         Ok(())
     }
 
     fn go_on(&self, crew: &Crew) {
-        let answer = Arc::clone(&self.0);
+        let form = Arc::clone(&self.form);
         crew.give(move || {
-            lock(&answer).take();
-            // Whoever waits to know that much goes first.
-            let _ = lock(&answer).find_next();
+            // What it finds, who needs it is told.
+            let _ = lock(&form).find_next();
         });
     }
-
-    fn lock(&self) -> MutexGuard<'_, Answer> {
-        lock(&self.0)
-    }
 }
 
-fn lock(answer: &Mutex<Answer>) -> MutexGuard<'_, Answer> {
-    answer.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(form: &Mutex<Form>) -> MutexGuard<'_, Form> {
+    form.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Answer {
-    fn take(&mut self) {
-        let Some(token) = self.said.take() else { return };
-        self.next = None;
-        self.complete = self.matcher.accept(token).map(|()| self.matcher.is_complete());
-    }
-
+impl Form {
     fn find_next(&mut self) -> Result<(), MatchError> {
-        self.take();
         if self.next.is_none() {
             self.next = Some(self.matcher.mask(&mut self.mask));
         }
         self.next.clone().unwrap_or(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentos_grammar::{Grammar, Piece, Vocabulary};
+
+    use super::*;
+
+    #[test]
+    fn that_an_answer_is_whole_is_known_while_what_comes_next_is_found_out() {
+        let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+        let pieces = bytes.iter().map(|byte| Piece::Text(&byte[..])).chain([Piece::End]);
+        let vocabulary = Vocabulary::new(pieces, |_| None).unwrap();
+        let matcher = Grammar::choice(&vocabulary, &["ab"]).unwrap().matcher();
+        let crew = Crew::default();
+        let mut seat = Seat::begin(matcher, &crew);
+        seat.say(u32::from(b'a'), &crew);
+        assert_eq!(seat.taken(), Ok(false));
+        seat.say(u32::from(b'b'), &crew);
+        let form = Arc::clone(&seat.form);
+        let _busy = lock(&form);
+        assert_eq!(seat.taken(), Ok(true));
     }
 }

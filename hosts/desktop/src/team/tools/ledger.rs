@@ -1,0 +1,190 @@
+//! Calls that were asked for, between the kernel's bus and the threads that tools run on.
+//!
+//! What a tool has given is taken and aligned as soon as the tool rings, beside the step that is under way; where
+//! nobody rings, or the kernel looks first, it is taken then. Which of the two came first shows in no result.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
+
+use agentos_hal::{CallNumber, PeripheralError};
+use agentos_kernel::tool::CallOutcome;
+use agentos_tools::{Collected, Registry, ToolNumber};
+
+use super::align::Coming;
+use super::bell::Bell;
+use super::crew::Crew;
+use super::desk::Asked;
+
+/// Calls by number, and the tools that they are for.
+pub(super) struct Ledger {
+    registries: Vec<Registry>,
+    /// The registry of each agent, by the agent's index in the team.
+    of: Vec<Option<usize>>,
+    calls: HashMap<u64, Held>,
+}
+
+/// A call that was asked for.
+pub(super) struct Held {
+    pub(super) asked: Asked,
+    /// What the tool has written so far, or the reason why it was not asked.
+    pub(super) output: Collected,
+    pub(super) consent: Consent,
+    /// The tool has it.
+    begun: bool,
+    /// How it ended.
+    over: Option<Result<(), PeripheralError>>,
+    /// What came of it, on its way.
+    pub(super) coming: Option<Coming>,
+}
+
+/// Whether a person has agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// Nobody has to, or somebody has.
+    Given,
+    /// It is to be asked for.
+    Wanted,
+    /// It was asked for.
+    Awaited,
+}
+
+/// Bytes of a reason why a call came to nothing.
+const REASON_BYTES: usize = 4096;
+
+/// The ledger, whoever has it at the moment.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<Ledger>>);
+
+impl Shared {
+    /// Of registries, and which agent has which. When tools ring, a crew takes what they have given.
+    pub(super) fn new(registries: Vec<Registry>, of: Vec<Option<usize>>, bell: &Bell, crew: &Crew) -> Shared {
+        let shared = Shared(Arc::new(Mutex::new(Ledger { registries, of, calls: HashMap::new() })));
+        // The tools hold the bell: it does not hold them.
+        let (ledger, crew) = (Arc::downgrade(&shared.0), crew.clone());
+        bell.listen(move || {
+            let ledger = Weak::clone(&ledger);
+            crew.give(move || {
+                let Some(ledger) = ledger.upgrade() else { return };
+                let coming = Shared(ledger).lock().collect();
+                coming.iter().for_each(Coming::make);
+            });
+        });
+        shared
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    pub(super) fn take_in(&mut self, number: u64, asked: Asked) {
+        let consent = if asked.question.is_some() { Consent::Wanted } else { Consent::Given };
+        let output = room_for(&asked);
+        self.calls.insert(number, Held { asked, output, consent, begun: false, over: None, coming: None });
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Held> {
+        self.calls.get(&number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Held> {
+        self.calls.get_mut(&number)
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<Held> {
+        self.calls.remove(&number)
+    }
+
+    /// Nobody asks any more for what an agent has called.
+    pub(super) fn forget(&mut self, member: usize) {
+        self.calls.retain(|_, held| held.asked.member != member);
+    }
+
+    /// Has a tool begin a call.
+    pub(super) fn begin(&mut self, number: u64) -> Result<(), PeripheralError> {
+        let Ledger { registries, of, calls } = self;
+        let Some(held) = calls.get_mut(&number) else { return Err(PeripheralError::NoCall) };
+        let registry = registry_of(registries, of, held).ok_or(PeripheralError::Gone)?;
+        held.output.clear();
+        (held.begun, held.over, held.coming) = (false, None, None);
+        let (tool, arguments) = (ToolNumber(held.asked.tool), held.asked.arguments.as_bytes());
+        registry.start(CallNumber(number), tool, arguments, &mut held.output)?;
+        held.begun = true;
+        Ok(())
+    }
+
+    /// What has come of a call that its tool has; `None` where the tool does not have it.
+    pub(super) fn look(&mut self, number: u64) -> Option<Poll<Result<(), PeripheralError>>> {
+        let Ledger { registries, of, calls } = self;
+        let held = calls.get_mut(&number).filter(|held| held.begun || held.over.is_some())?;
+        if held.over.is_none()
+            && let Poll::Ready(result) = poll(registries, of, number, held)
+        {
+            held.over = Some(result);
+        }
+        Some(held.over.map_or(Poll::Pending, Poll::Ready))
+    }
+
+    /// Takes what tools have given since somebody looked last.
+    fn collect(&mut self) -> Vec<Coming> {
+        let Ledger { registries, of, calls } = self;
+        let mut all = Vec::new();
+        for (&number, held) in calls.iter_mut().filter(|(_, held)| held.begun && held.over.is_none()) {
+            if let Poll::Ready(result) = poll(registries, of, number, held) {
+                held.over = Some(result);
+                all.push(held.align(outcome_of(result)));
+            }
+        }
+        all
+    }
+
+    /// Gives up a call: nothing is taken of it any more.
+    pub(super) fn cancel(&mut self, number: u64) {
+        let Ledger { registries, of, calls } = self;
+        let Some(held) = calls.get_mut(&number) else { return };
+        held.over.get_or_insert(Err(PeripheralError::Gone));
+        if let Some(registry) = registry_of(registries, of, held) {
+            registry.cancel(CallNumber(number));
+        }
+    }
+}
+
+/// What a result means to the kernel.
+pub(super) fn outcome_of(result: Result<(), PeripheralError>) -> CallOutcome {
+    result.map_or_else(CallOutcome::of, |()| CallOutcome::Done)
+}
+
+fn registry_of<'r>(
+    registries: &'r mut [Registry],
+    of: &[Option<usize>],
+    held: &Held,
+) -> Option<&'r mut Registry> {
+    registries.get_mut((*of.get(held.asked.member)?)?)
+}
+
+fn poll(
+    registries: &mut [Registry],
+    of: &[Option<usize>],
+    number: u64,
+    held: &mut Held,
+) -> Poll<Result<(), PeripheralError>> {
+    match registry_of(registries, of, held) {
+        Some(registry) => registry.poll(CallNumber(number), &mut held.output),
+        None => Poll::Ready(Err(PeripheralError::Gone)),
+    }
+}
+
+/// Where the output of a call goes, or the reason why there is none.
+fn room_for(asked: &Asked) -> Collected {
+    Collected::new(asked.terms.tool.descriptor.output_bytes.max(REASON_BYTES))
+}
+
+impl Held {
+    /// What was collected, on its way to its agent.
+    pub(super) fn align(&mut self, outcome: CallOutcome) -> Coming {
+        let output = std::mem::replace(&mut self.output, room_for(&self.asked)).into_bytes();
+        self.coming.insert(Coming::of(self.asked.terms.clone(), outcome, output)).clone()
+    }
+}
