@@ -38,15 +38,21 @@ pub enum Inputs {
     /// As `Int16`, to 8-bit integers, multiples of 1/127. For devices that are faster with them and people who
     /// ask for it: answers differ from those of the other two.
     Int8,
+    /// They round each 32 to half precision, in parts of the greatest among them, and multiply them with the
+    /// weights' integers and sum up to four such products in it. For whom `Int8` is for, too.
+    F16,
 }
 
 impl Inputs {
-    /// The most that an input may be off, in parts of the greatest of its 32: half a step, as a power of two.
+    /// The most that an input may be off, in parts of the greatest of its 32: half a step, as a power of two. What
+    /// sums of products are off counts as if their inputs were.
     pub const fn rounding(self) -> f64 {
         match self {
             Inputs::F32 => 0.0,
             Inputs::Int16 => 1.0 / 65_536.0,
             Inputs::Int8 => 1.0 / 256.0,
+            // Half a step of a number below 1 is 2^-12, and each of four sums may be off by 2^-11 of itself.
+            Inputs::F16 => 1.0 / 256.0,
         }
     }
 }

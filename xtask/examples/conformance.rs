@@ -11,7 +11,7 @@ use agentos_cpu::{CpuDevice, Isa, Pool, SystemMemory};
 use agentos_hal::{Inputs, TensorDevice};
 use agentos_opencl::OpenClDevice;
 use agentos_reference::Reference;
-use agentos_wgpu::{Choice, Kernels, Variant, WgpuDevice};
+use agentos_wgpu::{Choice, Kernels, OpenError, Variant, WgpuDevice};
 use clap::Parser;
 
 use selection::Selection;
@@ -22,12 +22,16 @@ struct CommandLine {
     selection: Selection,
 }
 
-/// Each backend, as often as it has kernels whose bits differ: one line adds one.
-fn backends() -> Vec<Backend> {
+/// Each backend, as often as it has kernels whose bits differ: one line adds one. What an adapter may lack is asked
+/// of it only where it is wanted.
+fn backends(wanted: Option<&str>) -> Vec<Backend> {
     let mut list = vec![Backend { name: "reference", make: reference, twins: &[] }];
     list.extend(Isa::all().flat_map(cpu));
-    list.push(Backend { name: "wgpu", make: wgpu::<false>, twins: &[] });
-    list.push(Backend { name: "wgpu", make: wgpu::<true>, twins: &[] });
+    list.push(Backend { name: "wgpu", make: wgpu::<F32>, twins: &[] });
+    list.push(Backend { name: "wgpu", make: wgpu::<INT8>, twins: &[] });
+    if wanted.is_none_or(|name| name == "wgpu") && takes_halves() {
+        list.push(Backend { name: "wgpu", make: wgpu::<HALVES>, twins: &[] });
+    }
     list.push(Backend { name: "opencl", make: opencl, twins: &[] });
     list
 }
@@ -51,13 +55,31 @@ fn chosen() -> Choice {
     Choice { adapter: ADAPTER.get().cloned(), ..Choice::default() }
 }
 
-/// The portable kernels, with inputs of products as they are or as integers: those with extensions give the same
-/// bits, and choosing them takes time for each model.
-fn wgpu<const INT8: bool>() -> Box<dyn TensorDevice> {
+const F32: usize = 0;
+const INT8: usize = 1;
+const HALVES: usize = 2;
+const GPU_INPUTS: [Inputs; 3] = [Inputs::F32, Inputs::Int8, Inputs::F16];
+
+/// Whether the adapter multiplies in half precision. Says so if it does not.
+fn takes_halves() -> bool {
+    let kernels = Kernels { inputs: Inputs::F16, ..Variant::Rows.into() };
+    match WgpuDevice::open(Choice { kernels: Some(kernels), ..chosen() }) {
+        Err(error @ OpenError::Lacks { .. }) => {
+            println!("wgpu in half precision: left out: {error}\n");
+            false
+        }
+        // Why no device opens at all is told with the first kernels.
+        opened => opened.is_ok(),
+    }
+}
+
+/// The portable kernels, with inputs of products as they are or rounded: those with extensions give the same bits, and
+/// choosing them takes time for each model.
+fn wgpu<const INPUTS: usize>() -> Box<dyn TensorDevice> {
     static VARIANT: OnceLock<Variant> = OnceLock::new();
     let open = |kernels| WgpuDevice::open(Choice { kernels, ..chosen() }).expect("it opened before");
     let variant = *VARIANT.get_or_init(|| open(None).gpu().variant);
-    let inputs = if INT8 { Inputs::Int8 } else { Inputs::F32 };
+    let inputs = GPU_INPUTS[INPUTS];
     Box::new(open(Some(Kernels { inputs, ..variant.into() })))
 }
 
@@ -120,7 +142,7 @@ fn main() -> ExitCode {
         }
         ADAPTER.set(adapter).expect("it is set once");
     }
-    let known = backends();
+    let known = backends(wanted.as_deref());
     let chosen: Vec<&Backend> =
         known.iter().filter(|backend| wanted.as_deref().is_none_or(|name| name == backend.name)).collect();
     if chosen.is_empty() {

@@ -31,7 +31,7 @@ pub const TOLERANCES: &[Tolerance] = &[
         2e-6,
         "sum |scale code x| + |min x|",
         "f32 chains over up to 1,536 inputs in any order; half precision or int8 inputs would miss it. A device \
-         that says it rounds inputs to integers may add half a step of each 32: 2^-16 or 2^-8 of the greatest",
+         that says it rounds inputs may add what that costs: 2^-16 or 2^-8 of the greatest of each 32",
     ),
     tolerance("Add", 2e-6, "sum of parts", "as the product in front, into which a bias may be fused"),
     tolerance("Rotate", 1e-6, "|pair|", "sine and cosine rounded once, two products, one sum; angles in f64"),
@@ -73,6 +73,18 @@ pub const TOLERANCES: &[Tolerance] = &[
         "as Program; an input may be off by 2^-8 of the greatest of 32",
     ),
     tolerance("Program int8 f16", 0.15, "rms of logits", "as Program int8, which drowns what f16 keys cost"),
+    tolerance(
+        "Program halves",
+        0.02,
+        "rms of logits",
+        "as Program; an input may be off by 2^-12 of the greatest of 32, and sums of four products by 2^-11",
+    ),
+    tolerance(
+        "Program halves f16",
+        0.02,
+        "rms of logits",
+        "as Program halves, which drowns what f16 keys cost",
+    ),
     tolerance("Program f16", 3e-3, "rms of logits", "as Program; a key may round to the neighbouring f16"),
     tolerance("Base rotated", 3e-5, "|value|", "keys turned once more in f32, against the query turned less"),
     tolerance("Summary", 1e-6, "|key|", "a mean of eight"),

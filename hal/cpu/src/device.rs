@@ -46,12 +46,13 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
         }
     }
 
-    /// The same device, with matrix products that take their inputs so: of 8 bits it has no kernels, and takes 16.
+    /// The same device, with matrix products that take their inputs so: of 8 bits and in half precision it has no kernels, and
+    /// takes 16 bits.
     #[must_use]
     pub fn with_inputs(self, inputs: Inputs) -> Self {
         let inputs = match inputs {
             Inputs::F32 => Inputs::F32,
-            Inputs::Int16 | Inputs::Int8 => Inputs::Int16,
+            Inputs::Int16 | Inputs::Int8 | Inputs::F16 => Inputs::Int16,
         };
         CpuDevice { inputs, ..self }
     }

@@ -85,8 +85,11 @@ fn best_seconds(
 ) -> Result<f64, Box<dyn Error>> {
     let input = Register::new(gpu, rows, inner)?;
     let out = Register::new(gpu, rows, outputs)?;
-    let narrow =
-        gpu.buffer(Resource::ScratchBytes, narrow_bytes(rows, inner), wgpu::BufferUsages::STORAGE)?;
+    let narrow = gpu.buffer(
+        Resource::ScratchBytes,
+        narrow_bytes(gpu.inputs, rows, inner),
+        wgpu::BufferUsages::STORAGE,
+    )?;
     let input = Input { register: &input, narrow: Some(&narrow) };
     let bind = |weights| MatMul::new(gpu, weights, input, &out, RowCount::Rows, rows, true);
     let products = gpu.checked(|| Ok(weights.iter().map(bind).collect::<Vec<_>>()))?;

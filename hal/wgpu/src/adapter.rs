@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use agentos_hal::Inputs;
+
 use crate::gpu::{Gpu, Offer};
 use crate::profile;
-use crate::variant::{Extensions, Kernels, Variant};
+use crate::variant::{self, Extensions, Kernels, Variant};
 
 /// Which adapter to open, and how.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,13 @@ pub struct Found {
     pub variant: Variant,
     /// The extensions that they can use on it.
     pub extensions: Extensions,
+}
+
+impl Found {
+    /// Whether it has all that these kernels use.
+    pub fn runs(&self, kernels: Kernels) -> bool {
+        fitting(kernels, &self.features, Extensions::of(self.features, &self.info)) == kernels
+    }
 }
 
 impl fmt::Display for Found {
@@ -143,8 +152,10 @@ pub fn open(choice: &Choice) -> Result<Gpu, OpenError> {
     let limits = choice.limits.clone().unwrap_or_else(|| adapter.limits());
     check(&info.name, &limits)?;
     let offer = offer(&adapter.features(), &info, choice)?;
+    let usual = Kernels::from(Variant::for_device(info.device_type));
+    let Kernels { variant, inputs, .. } = choice.kernels.unwrap_or(usual);
     let timed = if choice.timestamps { profile::FEATURES } else { wgpu::Features::empty() };
-    let wanted = Extensions::FEATURES | timed;
+    let wanted = Extensions::FEATURES | variant::features(inputs) | timed;
     let request = adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("agentos"),
         required_features: adapter.features() & wanted,
@@ -155,8 +166,6 @@ pub fn open(choice: &Choice) -> Result<Gpu, OpenError> {
     });
     let (device, queue) = pollster::block_on(request)
         .map_err(|error| OpenError::Refused { name: info.name.clone(), message: error.to_string() })?;
-    let usual = Kernels::from(Variant::for_device(info.device_type));
-    let Kernels { variant, inputs, .. } = choice.kernels.unwrap_or(usual);
     Ok(Gpu::new(device, queue, info, (variant, inputs), offer))
 }
 
@@ -165,14 +174,18 @@ fn offer(features: &wgpu::Features, info: &wgpu::AdapterInfo, choice: &Choice) -
     let has = Extensions::of(*features, info);
     match choice.kernels {
         None => Ok(Offer::Tuned(has.and(Variant::for_device(info.device_type).uses()))),
-        Some(Kernels { extensions, .. }) if extensions.and(has) == extensions => {
-            Ok(Offer::Pinned(extensions))
-        }
-        Some(asked) => {
-            let fits = Kernels { extensions: has.and(asked.extensions), ..asked };
-            Err(OpenError::Lacks { name: info.name.clone(), asked, fits })
-        }
+        Some(asked) => match fitting(asked, features, has) {
+            fits if fits == asked => Ok(Offer::Pinned(asked.extensions)),
+            fits => Err(OpenError::Lacks { name: info.name.clone(), asked, fits }),
+        },
     }
+}
+
+/// What an adapter with these features and extensions has of some kernels.
+fn fitting(asked: Kernels, features: &wgpu::Features, has: Extensions) -> Kernels {
+    let takes = features.contains(variant::features(asked.inputs));
+    let inputs = if takes { asked.inputs } else { Inputs::F32 };
+    Kernels { inputs, extensions: has.and(asked.extensions), ..asked }
 }
 
 fn pick<'a>(adapters: &'a [wgpu::Adapter], asked: Option<&str>) -> Result<&'a wgpu::Adapter, OpenError> {
@@ -232,5 +245,19 @@ fn check(name: &str, limits: &wgpu::Limits) -> Result<(), OpenError> {
             Err(OpenError::TooWeak { name: name.to_string(), limit, needed, available })
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_without_half_precision_has_kernels_in_single() {
+        let asked: Kernels = "groups+f16+halves".parse().expect("a name that there is");
+        let halves = Extensions { halves: true, ..Extensions::NONE };
+        assert_eq!(fitting(asked, &wgpu::Features::SHADER_F16, halves), asked);
+        let fits = fitting(asked, &wgpu::Features::empty(), halves);
+        assert_eq!(fits.name(), "groups+halves");
     }
 }

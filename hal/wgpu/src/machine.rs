@@ -28,7 +28,7 @@ pub struct Memory {
     pub parts: wgpu::Buffer,
     /// What heads leave.
     pub totals: wgpu::Buffer,
-    /// Inputs of a product as integers, where products take them so.
+    /// Inputs of a product as they are rounded, where products take them so.
     pub narrow: Option<wgpu::Buffer>,
     /// Rows that want an outcome, gathered; as wide as what the head reads.
     pub wanted: Register,

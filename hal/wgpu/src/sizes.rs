@@ -54,7 +54,7 @@ pub struct Sizes {
     pub totals: u64,
     /// What blocks of the vocabulary leave.
     pub blocks: u64,
-    /// Inputs of a product as integers; 0 where products take them as they are.
+    /// Inputs of a product as they are rounded; 0 where products take them as they are.
     pub narrow: u64,
     /// Angles.
     pub angles: u64,
@@ -97,10 +97,7 @@ impl Sizes {
         let report = 4 * Parts::most_words(shape, limits);
         let rows = u64::from(limits.rows);
         let widest = Reg::ALL.iter().map(|reg| reg.width(shape)).max().unwrap_or(0);
-        let narrow = match inputs {
-            Inputs::Int8 => narrow_bytes(limits.rows.max(limits.outcomes), widest),
-            _ => 0,
-        };
+        let narrow = narrow_bytes(inputs, limits.rows.max(limits.outcomes), widest);
         Ok(Sizes {
             split_pages,
             page_layer: kv_layer,

@@ -32,7 +32,8 @@ pub struct Extensions {
 pub struct Kernels {
     /// What decides the bits.
     pub variant: Variant,
-    /// So does this: [`Inputs::F32`], or [`Inputs::Int8`] where somebody asks for it. Never chosen by the clock.
+    /// So does this: [`Inputs::F32`], or [`Inputs::Int8`] or [`Inputs::F16`] where somebody asks for it. Never
+    /// chosen by the clock.
     pub inputs: Inputs,
     /// What only decides the speed.
     pub extensions: Extensions,
@@ -82,6 +83,14 @@ impl Extensions {
     }
 }
 
+/// The features that products with such inputs take.
+pub const fn features(inputs: Inputs) -> wgpu::Features {
+    match inputs {
+        Inputs::F16 => wgpu::Features::SHADER_F16,
+        Inputs::F32 | Inputs::Int16 | Inputs::Int8 => wgpu::Features::empty(),
+    }
+}
+
 /// Invocations of the smallest workgroup that folds.
 pub const LEAST_LANES: u32 = 64;
 
@@ -89,19 +98,25 @@ impl Kernels {
     /// Their name, which [`Kernels::from_str`] takes.
     pub const fn name(self) -> &'static str {
         let Extensions { subgroups, halves } = self.extensions;
-        match (self.variant, matches!(self.inputs, Inputs::Int8), subgroups, halves) {
-            (Variant::Rows, false, _, false) => "rows",
-            (Variant::Rows, false, _, true) => "rows+halves",
-            (Variant::Rows, true, _, false) => "rows+dot4",
-            (Variant::Rows, true, _, true) => "rows+dot4+halves",
-            (Variant::Groups, false, false, false) => "groups",
-            (Variant::Groups, false, false, true) => "groups+halves",
-            (Variant::Groups, false, true, false) => "groups+subgroups",
-            (Variant::Groups, false, true, true) => "groups+subgroups+halves",
-            (Variant::Groups, true, false, false) => "groups+dot4",
-            (Variant::Groups, true, false, true) => "groups+dot4+halves",
-            (Variant::Groups, true, true, false) => "groups+dot4+subgroups",
-            (Variant::Groups, true, true, true) => "groups+dot4+subgroups+halves",
+        match (self.variant, self.inputs, subgroups, halves) {
+            (Variant::Rows, Inputs::F32 | Inputs::Int16, _, false) => "rows",
+            (Variant::Rows, Inputs::F32 | Inputs::Int16, _, true) => "rows+halves",
+            (Variant::Rows, Inputs::Int8, _, false) => "rows+dot4",
+            (Variant::Rows, Inputs::Int8, _, true) => "rows+dot4+halves",
+            (Variant::Rows, Inputs::F16, _, false) => "rows+f16",
+            (Variant::Rows, Inputs::F16, _, true) => "rows+f16+halves",
+            (Variant::Groups, Inputs::F32 | Inputs::Int16, false, false) => "groups",
+            (Variant::Groups, Inputs::F32 | Inputs::Int16, false, true) => "groups+halves",
+            (Variant::Groups, Inputs::F32 | Inputs::Int16, true, false) => "groups+subgroups",
+            (Variant::Groups, Inputs::F32 | Inputs::Int16, true, true) => "groups+subgroups+halves",
+            (Variant::Groups, Inputs::Int8, false, false) => "groups+dot4",
+            (Variant::Groups, Inputs::Int8, false, true) => "groups+dot4+halves",
+            (Variant::Groups, Inputs::Int8, true, false) => "groups+dot4+subgroups",
+            (Variant::Groups, Inputs::Int8, true, true) => "groups+dot4+subgroups+halves",
+            (Variant::Groups, Inputs::F16, false, false) => "groups+f16",
+            (Variant::Groups, Inputs::F16, false, true) => "groups+f16+halves",
+            (Variant::Groups, Inputs::F16, true, false) => "groups+f16+subgroups",
+            (Variant::Groups, Inputs::F16, true, true) => "groups+f16+subgroups+halves",
         }
     }
 
@@ -116,7 +131,7 @@ impl Kernels {
             })
         };
         let sets = move |variant| {
-            [Inputs::F32, Inputs::Int8].into_iter().flat_map(move |inputs| with(variant, inputs))
+            [Inputs::F32, Inputs::Int8, Inputs::F16].into_iter().flat_map(move |inputs| with(variant, inputs))
         };
         let known = |kernels: &Kernels| kernels.extensions.and(kernels.variant.uses()) == kernels.extensions;
         Variant::ALL.into_iter().flat_map(sets).filter(known)
@@ -167,16 +182,14 @@ mod tests {
 
     #[test]
     fn every_set_has_a_name_of_its_own() {
-        assert_eq!(Kernels::all().count(), 12);
+        assert_eq!(Kernels::all().count(), 18);
         for kernels in Kernels::all() {
             assert_eq!(kernels.name().parse(), Ok(kernels));
         }
         let error = "rows+subgroups".parse::<Kernels>().unwrap_err();
-        assert!(
-            error.to_string().contains(
-                " rows rows+halves rows+dot4 rows+dot4+halves groups groups+halves groups+subgroups "
-            )
-        );
+        assert!(error.to_string().contains(
+            " rows rows+halves rows+dot4 rows+dot4+halves rows+f16 rows+f16+halves groups groups+halves "
+        ));
     }
 
     #[test]

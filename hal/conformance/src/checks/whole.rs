@@ -21,6 +21,7 @@ pub fn checks(inputs: Inputs) -> Vec<Check> {
         Inputs::F32 => ("Program", "Program f16"),
         Inputs::Int16 => ("Program int16", "Program f16"),
         Inputs::Int8 => ("Program int8", "Program int8 f16"),
+        Inputs::F16 => ("Program halves", "Program halves f16"),
     };
     for (name, program) in FAMILIES {
         for (check, kv) in [(in_f32, KvType::F32), (in_f16, KvType::F16)] {

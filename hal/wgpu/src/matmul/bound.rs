@@ -1,10 +1,10 @@
 //! Products and look-ups whose operands are bound: what a step encodes.
 
-use agentos_hal::Activation;
+use agentos_hal::{Activation, Inputs};
 use bytemuck::{Pod, Zeroable};
 
 use super::RowCount;
-use super::format::{Codes, LANES, chunks, format_of};
+use super::format::{LANES, chunks, format_of};
 use super::kernel::{Form, Kernel, Link, choose};
 use super::source::narrowing;
 use super::weights::{Order, Part, Weights};
@@ -45,21 +45,27 @@ pub(super) type Compiled = (Kernel, wgpu::ComputePipeline);
 pub struct Input<'a> {
     /// The register.
     pub register: &'a Register,
-    /// Room for its rows as integers ([`narrow_bytes`]), where products take them so.
+    /// Room for its rows as they are rounded ([`narrow_bytes`]), where products take them so.
     pub narrow: Option<&'a wgpu::Buffer>,
 }
 
-/// Bytes of so many rows of inputs as integers: `Narrow` of `link/narrow.wgsl`, for each 32.
-pub const fn narrow_bytes(rows: u32, width: u32) -> u64 {
-    (rows as u64).saturating_mul(40 * chunks(width) as u64)
+/// Bytes of so many rows of inputs as they are rounded: `Narrow` of `link/integers.wgsl` or `link/halves.wgsl`, for
+/// each 32. None where products take them as they are.
+pub const fn narrow_bytes(inputs: Inputs, rows: u32, width: u32) -> u64 {
+    let bytes = match inputs {
+        Inputs::Int8 => 40,
+        Inputs::F16 => 72,
+        Inputs::F32 | Inputs::Int16 => 0,
+    };
+    (rows as u64).saturating_mul(bytes * chunks(width) as u64)
 }
 
-/// Invocations of a workgroup that makes integers of inputs.
+/// Invocations of a workgroup that rounds inputs.
 const NARROW_WIDTH: u32 = 8;
 
 /// A product with everything bound.
 pub struct MatMul {
-    /// What makes integers of its inputs, if it takes them so.
+    /// What rounds its inputs, if it takes them so.
     narrowing: Option<Narrowing>,
     link: Link,
     kernels: Vec<Compiled>,
@@ -164,7 +170,9 @@ impl MatMul {
         let kernels = compiled(gpu, form, operands);
         let source = match link {
             Link::F32 => &input.register.buffer,
-            Link::Dot4(_) => input.narrow.expect("room for integers, where products take them"),
+            Link::Dot4(_) | Link::F16(_) => {
+                input.narrow.expect("room for rounded inputs, where products take them")
+            }
         };
         let mut narrowing = None;
         let mut bind = |part: &Part| {
@@ -180,8 +188,8 @@ impl MatMul {
             let others = others.chain(outs[1..].iter().map(|out| &out.buffer));
             runs.extend(others.map(|buffer| buffer.as_entire_buffer_binding()));
             let group = gpu.shared_group(&bindings(form), &runs);
-            if let Link::Dot4(codes) = link {
-                narrowing.get_or_insert_with(|| Narrowing::new(gpu, codes, &sizes, input.register, source));
+            if link != Link::F32 {
+                narrowing.get_or_insert_with(|| Narrowing::new(gpu, link, &sizes, input.register, source));
             }
             BoundPart { group, offset: part.slot.offset, columns: weights.columns(part) }
         };
@@ -227,17 +235,11 @@ impl MatMul {
 }
 
 impl Narrowing {
-    /// Makes integers of a register's rows, for a product of these sizes.
-    fn new(
-        gpu: &Gpu,
-        codes: Codes,
-        sizes: &wgpu::Buffer,
-        wide: &Register,
-        narrow: &wgpu::Buffer,
-    ) -> Narrowing {
-        let name = format!("narrow {codes:?}");
+    /// Rounds a register's rows, for a product of these sizes.
+    fn new(gpu: &Gpu, link: Link, sizes: &wgpu::Buffer, wide: &Register, narrow: &wgpu::Buffer) -> Narrowing {
+        let name = format!("narrow {link:?}");
         let bindings = [Binding::Read, Binding::Read, Binding::Write];
-        let pipeline = gpu.named_pipeline(&name, "main", &bindings, || narrowing(codes, NARROW_WIDTH));
+        let pipeline = gpu.named_pipeline(&name, "main", &bindings, || narrowing(link, NARROW_WIDTH));
         let runs = [sizes, &wide.buffer, narrow].map(|buffer| buffer.as_entire_buffer_binding());
         let group = gpu.shared_group(&bindings, &runs);
         Narrowing { pipeline, group, groups: chunks(wide.width).div_ceil(NARROW_WIDTH) }

@@ -38,6 +38,9 @@ pub enum Link {
     /// Integers of 8 bits, in the order in which the weights' codes are unpacked, four of which are multiplied and
     /// summed by one instruction, where a device has it.
     Dot4(Codes),
+    /// Half precision in parts of the greatest of each 32, in that order too; products are summed in half
+    /// precision, a few at a time.
+    F16(Codes),
 }
 
 impl Link {
@@ -45,6 +48,7 @@ impl Link {
     pub const fn of(dtype: DType, inputs: Inputs) -> Link {
         match (inputs, format_of(dtype).codes) {
             (Inputs::Int8, Some(codes)) => Link::Dot4(codes),
+            (Inputs::F16, Some(codes)) => Link::F16(codes),
             _ => Link::F32,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Weights stay quantised (see [`format`]); a kernel unpacks them in registers. Every output is one sum in one
 //! order, whatever the number of rows: a chain of fused multiply-adds over each chunk of 32 inner elements,
-//! or a whole number where inputs are made integers (`link/`), and the chunks' sums one after the other. That
+//! or whatever `link/` makes of it where inputs are rounded, and the chunks' sums one after the other. That
 //! order leaves room for both kinds of devices and both kinds of steps: chunks can be spread over invocations
 //! where rows are few, and be summed in registers where a tile of rows shares the unpacked weights. So kernels
 //! and their sizes are chosen for speed alone.

@@ -9,7 +9,8 @@ use crate::variant::Extensions;
 
 const COMMON: &str = include_str!("decode/common.wgsl");
 const SIZES: &str = include_str!("kernel/sizes.wgsl");
-const NARROW: &str = include_str!("link/narrow.wgsl");
+const INTEGERS: &str = include_str!("link/integers.wgsl");
+const HALVES: &str = include_str!("link/halves.wgsl");
 const PRODUCT: &str = include_str!("kernel/product.wgsl");
 
 /// Puts a kernel's text together. A pair of `constants` is a name and its value.
@@ -40,11 +41,12 @@ pub fn source(
         Form::Stacked(_) => include_str!("store/stacked.wgsl"),
     };
     let halves = shader::halves(extensions);
-    let link = match link {
-        Link::F32 => include_str!("link/f32.wgsl"),
-        Link::Dot4(_) => include_str!("link/dot4.wgsl"),
+    let mut text = features(link).to_owned();
+    let (inputs, link) = match link {
+        Link::F32 => (INTEGERS, include_str!("link/f32.wgsl")),
+        Link::Dot4(_) => (INTEGERS, include_str!("link/dot4.wgsl")),
+        Link::F16(_) => (HALVES, include_str!("link/f16.wgsl")),
     };
-    let mut text = String::new();
     for (name, value) in &constants {
         text += &format!("const {name}: u32 = {value}u;\n");
     }
@@ -58,7 +60,7 @@ pub fn source(
         format.decode,
         SIZES,
         PRODUCT,
-        NARROW,
+        inputs,
         link,
         store,
         kernel,
@@ -69,11 +71,24 @@ pub fn source(
     text
 }
 
-/// The text of the kernel that makes the inputs of [`Link::Dot4`].
-pub fn narrowing(codes: Codes, width: u32) -> String {
-    let apart = codes == Codes::Apart;
+/// What a text with such inputs asks of a device, in front of everything.
+const fn features(link: Link) -> &'static str {
+    match link {
+        Link::F32 | Link::Dot4(_) => "",
+        Link::F16(_) => "enable f16;\n",
+    }
+}
+
+/// The text of the kernel that makes the inputs of [`Link::Dot4`] and [`Link::F16`].
+pub fn narrowing(link: Link, width: u32) -> String {
+    let (inputs, round) = match link {
+        Link::F16(_) => (HALVES, include_str!("kernel/narrow_halves.wgsl")),
+        Link::Dot4(_) | Link::F32 => (INTEGERS, include_str!("kernel/narrow_integers.wgsl")),
+    };
+    let apart = matches!(link, Link::Dot4(Codes::Apart) | Link::F16(Codes::Apart));
     let constants = format!("const WIDTH: u32 = {width}u;\nconst APART: bool = {apart};\n");
-    [&constants, shader::STEP, shader::MATH, SIZES, NARROW, include_str!("kernel/narrow.wgsl")].concat()
+    let kernel = include_str!("kernel/narrow.wgsl");
+    [features(link), &constants, shader::STEP, shader::MATH, SIZES, inputs, round, kernel].concat()
 }
 
 /// # Panics

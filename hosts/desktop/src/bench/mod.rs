@@ -120,7 +120,7 @@ impl Work {
         let kv_bytes = f64::from(2 * shape.kv_width() * shape.layers) * kv.bytes() as f64;
         let read = weight_bytes as f64 / rows + depth * kv_bytes / f64::from(self.chunk);
         let products_per_s = match inputs {
-            Inputs::F32 => ceiling.operations_per_s,
+            Inputs::F32 | Inputs::F16 => ceiling.operations_per_s,
             Inputs::Int16 | Inputs::Int8 => {
                 ceiling.integer_operations_per_s.unwrap_or(ceiling.operations_per_s)
             }

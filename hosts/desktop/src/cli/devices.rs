@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use agentos_wgpu::{Extensions, Found, Kernels};
+use agentos_wgpu::{Found, Kernels};
 use clap::Args;
 use serde::Serialize;
 
@@ -182,9 +182,7 @@ fn adapter((index, found): (usize, &Found)) -> AdapterSheet {
 
 /// The sets of kernels that an adapter can run, those that it gets first.
 fn kernels(found: &Found) -> impl Iterator<Item = &'static str> {
-    let has = Extensions::of(found.features, &found.info);
-    let mut sets: Vec<Kernels> =
-        Kernels::all().filter(|set| set.extensions.and(has) == set.extensions).collect();
+    let mut sets: Vec<Kernels> = Kernels::all().filter(|set| found.runs(*set)).collect();
     sets.sort_by_key(|set| set.variant != found.variant);
     sets.into_iter().map(Kernels::name)
 }

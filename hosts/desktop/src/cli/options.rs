@@ -68,8 +68,8 @@ pub struct ComputeOptions {
     #[arg(long, value_enum, default_value = "auto")]
     isa: IsaChoice,
     /// Which of a GPU's kernels, by a name of `agentos devices`: rows or groups, with +subgroups and +halves, which
-    /// change nothing but speed [default: those that pay], and +dot4, which rounds what is multiplied with quantised
-    /// weights to 8 bits
+    /// change nothing but speed [default: those that pay], and +dot4 or +f16, which round what is multiplied with
+    /// quantised weights to 8 bits or to half precision
     #[arg(long, value_name = "SET", env = "AGENTOS_KERNELS")]
     kernels: Option<Kernels>,
     /// What matrix products of quantised weights make of their inputs

@@ -98,7 +98,7 @@ impl Shared<'_> {
     pub fn dots(&self, weights: &Packed) -> Option<Strip> {
         match self.inputs {
             Inputs::F32 => None,
-            Inputs::Int16 | Inputs::Int8 => self.kernels.dots(weights.dtype()),
+            Inputs::Int16 | Inputs::Int8 | Inputs::F16 => self.kernels.dots(weights.dtype()),
         }
     }
 

@@ -24,8 +24,8 @@ fn bits_of(chunk: Chunk, i: u32) -> u32 {
     return select(chunk.pairs.x, chunk.pairs.y, i >= 2u) >> (16u * (i % 2u));
 }
 
-fn weighed(chunk: Chunk, i: u32, dot: i32) -> i32 {
-    return select(chunk.counts.x, chunk.counts.y, i >= 2u) * dot;
+fn weighed(chunk: Chunk, i: u32, dot: Dots) -> Dots {
+    return Dots(select(chunk.counts.x, chunk.counts.y, i >= 2u)) * dot;
 }
 
 fn eight(chunk: Chunk, i: u32) -> Eight {
@@ -50,6 +50,6 @@ fn codes(chunk: Chunk, i: u32) -> vec2<u32> {
     return less(nibbles_apart(word(chunk.base, i)) | upper, 32u);
 }
 
-fn of_chunk(chunk: Chunk, dots: i32, sum: i32) -> f32 {
+fn of_chunk(chunk: Chunk, dots: Dots, sum: Dots) -> f32 {
     return chunk.unit * f32(dots);
 }

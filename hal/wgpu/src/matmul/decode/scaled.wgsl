@@ -1,11 +1,11 @@
-// Integers of a type whose chunks have a scale.
+// Codes of a type whose chunks have a scale.
 
 /// The sum of eight products of codes, as it counts in a chunk.
-fn weighed(chunk: Chunk, i: u32, dot: i32) -> i32 {
+fn weighed(chunk: Chunk, i: u32, dot: Dots) -> Dots {
     return dot;
 }
 
 /// What a chunk is, by the sum of all its products and that of its inputs.
-fn of_chunk(chunk: Chunk, dots: i32, sum: i32) -> f32 {
+fn of_chunk(chunk: Chunk, dots: Dots, sum: Dots) -> f32 {
     return chunk.scale * f32(dots);
 }

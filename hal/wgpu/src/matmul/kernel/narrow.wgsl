@@ -1,4 +1,4 @@
-// Inputs of a product as integers of 8 bits, 32 to an invocation.
+// Inputs of a product as numbers of fewer bits, 32 to an invocation: the greatest of them is STEPS.
 
 @group(1) @binding(0) var<storage, read> product: Product;
 @group(1) @binding(1) var<storage, read> wide: array<vec4<f32>>;
@@ -7,6 +7,12 @@
 /// Below it, inputs count as zeros: the reciprocal of a smaller number would overflow.
 const LEAST: f32 = 1e-30;
 
+/// Eight inputs, and their sum.
+struct Rounded {
+    codes: Inputs,
+    sum: Dots,
+}
+
 fn greatest_of(x: vec4<f32>) -> f32 {
     let sizes = abs(x);
     return max(max(sizes.x, sizes.y), max(sizes.z, sizes.w));
@@ -14,12 +20,6 @@ fn greatest_of(x: vec4<f32>) -> f32 {
 
 fn are_finite(x: vec4<f32>) -> bool {
     return is_finite(x.x) && is_finite(x.y) && is_finite(x.z) && is_finite(x.w);
-}
-
-/// The low bytes of four numbers.
-fn bytes_of(x: vec4<i32>) -> u32 {
-    let low = vec4<u32>(x) & vec4<u32>(0xffu);
-    return low.x | (low.y << 8u) | (low.z << 16u) | (low.w << 24u);
 }
 
 @compute @workgroup_size(WIDTH)
@@ -35,21 +35,21 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         finite = finite && are_finite(wide[first + i]);
     }
     let counts = finite && greatest > LEAST;
-    let inverse = select(0.0, 127.0 / greatest, counts);
+    let inverse = select(0.0, STEPS / greatest, counts);
     let to = id.y * product.chunks + id.x;
-    var sum = vec4<i32>(0);
+    var sum = Dots();
     for (var i = 0u; i < 4u; i++) {
-        let a = vec4<i32>(round(wide[first + 2u * i] * inverse));
-        let b = vec4<i32>(round(wide[first + 2u * i + 1u] * inverse));
-        sum += a + b;
+        let a = wide[first + 2u * i] * inverse;
+        let b = wide[first + 2u * i + 1u] * inverse;
+        var eight = rounded(a, b);
         if APART {
-            narrowed[to].codes[i] = vec2(bytes_of(vec4(a.xz, b.xz)), bytes_of(vec4(a.yw, b.yw)));
-        } else {
-            narrowed[to].codes[i] = vec2(bytes_of(a), bytes_of(b));
+            eight = rounded(vec4(a.xz, b.xz), vec4(a.yw, b.yw));
         }
+        narrowed[to].codes[i] = eight.codes;
+        sum += eight.sum;
     }
     // What is no number, or infinite, makes sums that are no numbers.
     let fault = bitcast<f32>(0x7fc00000u | product.chunks);
-    narrowed[to].scale = select(fault, select(0.0, greatest / 127.0, counts), finite);
-    narrowed[to].sum = sum.x + sum.y + sum.z + sum.w;
+    narrowed[to].scale = select(fault, select(0.0, greatest / STEPS, counts), finite);
+    narrowed[to].sum = sum;
 }

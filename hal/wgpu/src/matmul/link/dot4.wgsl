@@ -2,8 +2,8 @@
 
 @group(1) @binding(3) var<storage, read> input: array<Narrow>;
 
-alias Weight = vec2<u32>;
-alias Sum = i32;
+alias Weight = Inputs;
+alias Sum = Dots;
 
 /// Where a row of the input starts. A row beyond the last reads the last, and is not stored.
 fn input_at(row: u32) -> u32 {
@@ -11,7 +11,7 @@ fn input_at(row: u32) -> u32 {
 }
 
 /// Eight inputs of a chunk.
-fn inputs_of(x: u32, chunk: u32, i: u32) -> vec2<u32> {
+fn inputs_of(x: u32, chunk: u32, i: u32) -> Inputs {
     return input[x + chunk].codes[i];
 }
 
@@ -20,7 +20,7 @@ fn unpacked(chunk: Chunk, i: u32) -> Weight {
 }
 
 /// Goes on with a chunk's sum.
-fn linked(sum: Sum, chunk: Chunk, i: u32, weight: Weight, x: vec2<u32>) -> Sum {
+fn linked(sum: Sum, chunk: Chunk, i: u32, weight: Weight, x: Inputs) -> Sum {
     return sum + weighed(chunk, i, dot4I8Packed(weight.x, x.x) + dot4I8Packed(weight.y, x.y));
 }
 

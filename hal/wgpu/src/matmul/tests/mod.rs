@@ -10,7 +10,7 @@ use super::format::Codes;
 use super::kernel::{Form, Kernel, Link, choose, kernels};
 use super::{RowCount, Weights};
 use crate::shelf::Shelf;
-use crate::{Extensions, Kernels, Variant, probe};
+use crate::{Choice, Extensions, Kernels, OpenError, Variant, probe};
 use rig::{Call, Rig, borrowed};
 
 /// Of Σ |scale · code · x| + |min · x|; what the conformance suite allows.
@@ -118,6 +118,25 @@ fn every_kernel_for_processors_gives_the_same_sums_of_integers() {
 #[test]
 fn every_kernel_for_workgroups_gives_the_same_sums_of_integers() {
     every_kernel_gives_the_same_good_sums(Kernels { inputs: Inputs::Int8, ..Variant::Groups.into() });
+}
+
+/// Where the adapter has it.
+fn every_kernel_gives_the_same_sums_of_halves(variant: Variant) {
+    let kernels = Kernels { inputs: Inputs::F16, ..variant.into() };
+    match crate::open(&Choice { kernels: Some(kernels), ..Choice::default() }) {
+        Err(OpenError::Lacks { name, .. }) => println!("left out: {name} has no half precision"),
+        _ => every_kernel_gives_the_same_good_sums(kernels),
+    }
+}
+
+#[test]
+fn every_kernel_for_processors_gives_the_same_sums_of_halves() {
+    every_kernel_gives_the_same_sums_of_halves(Variant::Rows);
+}
+
+#[test]
+fn every_kernel_for_workgroups_gives_the_same_sums_of_halves() {
+    every_kernel_gives_the_same_sums_of_halves(Variant::Groups);
 }
 
 /// A gated product of two woven matrices is two products and a gate, to the bit: in every kernel, and where
@@ -282,9 +301,10 @@ fn texts_are_whole() {
         for dtype in DType::ALL {
             for form in [Form::Plain, Form::Gated(Activation::Silu)] {
                 for extensions in [Extensions::NONE, Extensions { halves: true, ..Extensions::NONE }] {
-                    let link = Link::of(dtype, Inputs::Int8);
-                    let text = kernel.source(dtype, form, link, extensions);
-                    assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
+                    for inputs in [Inputs::F32, Inputs::Int8, Inputs::F16] {
+                        let text = kernel.source(dtype, form, Link::of(dtype, inputs), extensions);
+                        assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
+                    }
                 }
             }
         }

@@ -91,7 +91,7 @@ impl Rig {
 
     /// Room for inputs as integers.
     fn narrow(&self, rows: u32, weights: &Weights) -> wgpu::Buffer {
-        self.filled(&vec![u32::MAX; narrow_bytes(rows, weights.info().cols) as usize / 4])
+        self.filled(&vec![u32::MAX; narrow_bytes(self.0.inputs, rows, weights.info().cols) as usize / 4])
     }
 
     fn submit(&self, encode: impl FnOnce(&mut wgpu::CommandEncoder)) {
