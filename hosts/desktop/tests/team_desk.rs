@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
-use agentos_desktop::team::tools::{Aligner, Asked, Crew, Desk, Errands, Finished, Person, Terms};
+use agentos_desktop::team::people::Asking;
+use agentos_desktop::team::tools::{Aligner, Asked, Crew, Desk, Errands, Finished, Person, Reception, Terms};
 use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
 use agentos_kernel::tool::{Bus, CallOutcome};
 use agentos_perception::ControlStrings;
@@ -68,14 +69,16 @@ fn aligner() -> Arc<Aligner> {
 
 /// A desk with one tool that is busy, and a call of it that a person has to agree to.
 fn asked(busy: u32, says: &'static str, crew: Crew) -> Desk {
-    desk(Box::new(Busy(busy)), says, Some("Agreed?"), crew, Errands::default())
+    let (agent, tool) = ("ann".to_owned(), "slow".to_owned());
+    let asking = Asking::Approval { agent, tool, arguments: "{}".to_owned(), again: false };
+    desk(Box::new(Busy(busy)), says, Some(asking), crew, Errands::default())
 }
 
 /// A desk with one tool and a call of it, of which a person is asked this.
 fn desk(
     peripheral: Box<dyn Peripheral + Send>,
     says: &'static str,
-    question: Option<&str>,
+    question: Option<Asking>,
     crew: Crew,
     errands: Errands,
 ) -> Desk {
@@ -94,7 +97,8 @@ fn desk(
     };
     let mut registry = Registry::new();
     registry.add(Tool { descriptor, peripheral }).unwrap();
-    let mut desk = Desk::new(vec![registry], vec![Some(0)], Box::new(Says(says)), None, errands, crew);
+    let reception = Reception::new(Box::new(Says(says)), None);
+    let mut desk = Desk::new(vec![registry], vec![Some(0)], reception, None, errands, crew);
     let tool = desk.known(0, 0).unwrap().clone();
     let terms = Terms { aligner: aligner(), tool, about: "x".to_owned(), room: 200, repairable: true };
     desk.take_in(
@@ -105,7 +109,7 @@ fn desk(
             from: 0,
             tool: 0,
             arguments: "{}".to_owned(),
-            question: question.map(str::to_owned),
+            question,
             terms,
         },
     );

@@ -218,7 +218,7 @@ fn run_as(script: Script<'_>) -> Ran {
             match script.patience {
                 None => Tooling::none(team.agents.len()),
                 Some(looks) => {
-                    let person = Box::new(Patient(looks, script.words));
+                    let person = tools::Reception::new(Box::new(Patient(looks, script.words)), None);
                     let none = Tooling::none(team.agents.len());
                     let of = vec![None; team.agents.len()];
                     let errands = tools::Errands::default();

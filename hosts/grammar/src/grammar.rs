@@ -1,9 +1,12 @@
 //! What an answer is to look like.
 
+use std::sync::Arc;
+
 use llguidance::TokenParser;
 use llguidance::api::GrammarWithLexer;
 use serde_json::Value;
 
+use crate::beginnings::Beginnings;
 use crate::compile::{compile, locate, schema_part};
 use crate::error::{GrammarError, MatchError};
 use crate::matcher::Matcher;
@@ -13,6 +16,7 @@ use crate::vocabulary::Vocabulary;
 pub struct Grammar {
     vocabulary: Vocabulary,
     parser: TokenParser,
+    beginnings: Arc<Beginnings>,
     json: bool,
 }
 
@@ -33,6 +37,10 @@ const ANSWER_TOKENS: u64 = 40;
 const MOST_GRAMMAR_BYTES: usize = 1 << 16;
 
 impl Grammar {
+    fn of(vocabulary: &Vocabulary, parser: TokenParser, json: bool) -> Grammar {
+        Grammar { vocabulary: vocabulary.clone(), parser, beginnings: Arc::default(), json }
+    }
+
     /// JSON that keeps to a schema, with `", "` and `": "` between its parts and no other white space.
     /// Properties come in the order in which the schema names them.
     ///
@@ -42,7 +50,7 @@ impl Grammar {
     pub fn json_schema(vocabulary: &Vocabulary, schema: &Value) -> Result<Grammar, GrammarError> {
         let part = schema_part("schema".to_owned(), schema)?;
         let parser = compile(vocabulary, vec![part]).map_err(|error| locate(error, schema))?;
-        Ok(Grammar { vocabulary: vocabulary.clone(), parser, json: true })
+        Ok(Grammar::of(vocabulary, parser, true))
     }
 
     /// A call of one of these, as JSON: `{"name": …, "arguments": …}`.
@@ -72,7 +80,7 @@ impl Grammar {
                 .find_map(|callable| Grammar::json_schema(vocabulary, callable.arguments).err());
             alone.unwrap_or(error)
         })?;
-        Ok(Grammar { vocabulary: vocabulary.clone(), parser, json: true })
+        Ok(Grammar::of(vocabulary, parser, true))
     }
 
     /// One of these texts.
@@ -101,7 +109,7 @@ impl Grammar {
         }
         let part = GrammarWithLexer::from_lark(grammar.to_owned());
         let parser = compile(vocabulary, vec![part])?;
-        Ok(Grammar { vocabulary: vocabulary.clone(), parser, json: false })
+        Ok(Grammar::of(vocabulary, parser, false))
     }
 
     /// Writes answers as they may come, so that what the library finds out only when it is needed is there for every
@@ -110,7 +118,9 @@ impl Grammar {
         let rehearsed = self.parser.deep_clone();
         // A plain clone leaves what it finds out to what it was cloned from.
         let answers = (0..ANSWERS).try_for_each(|answer| {
-            let matcher = Matcher::new(self.vocabulary.clone(), rehearsed.clone(), self.json);
+            let (vocabulary, parser) = (self.vocabulary.clone(), rehearsed.clone());
+            // What is kept of beginnings is for answers that are meant.
+            let matcher = Matcher::new(vocabulary, parser, Arc::default(), self.json);
             rehearse(matcher, answer)
         });
         // Where it has failed, what was found out may be in disorder.
@@ -121,7 +131,8 @@ impl Grammar {
 
     /// A matcher at the beginning of an answer.
     pub fn matcher(&self) -> Matcher {
-        Matcher::new(self.vocabulary.clone(), self.parser.deep_clone(), self.json)
+        let (vocabulary, parser) = (self.vocabulary.clone(), self.parser.deep_clone());
+        Matcher::new(vocabulary, parser, Arc::clone(&self.beginnings), self.json)
     }
 }
 

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod beginnings;
 mod compile;
 mod error;
 mod grammar;

@@ -1,10 +1,12 @@
 //! One answer under way.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use llguidance::api::StopReason;
 use llguidance::{TokenParser, panic_utils};
 
+use crate::beginnings::{Beginnings, Begun};
 use crate::error::MatchError;
 use crate::number::Place;
 use crate::vocabulary::Vocabulary;
@@ -17,6 +19,9 @@ use crate::vocabulary::Vocabulary;
 pub struct Matcher {
     vocabulary: Vocabulary,
     parser: TokenParser,
+    /// What all matchers of the grammar have found out.
+    beginnings: Arc<Beginnings>,
+    begun: Begun,
     /// Where the answer has come to, where it is JSON.
     place: Option<Place>,
     barred: Vec<u32>,
@@ -30,6 +35,8 @@ impl Clone for Matcher {
             vocabulary: self.vocabulary.clone(),
             // A plain clone would share what the library remembers, and wait for whoever uses it.
             parser: self.parser.deep_clone(),
+            beginnings: Arc::clone(&self.beginnings),
+            begun: self.begun.clone(),
             place: self.place,
             barred: Vec::new(),
             ended: self.ended,
@@ -39,9 +46,24 @@ impl Clone for Matcher {
 }
 
 impl Matcher {
-    pub(crate) fn new(vocabulary: Vocabulary, parser: TokenParser, json: bool) -> Matcher {
+    pub(crate) fn new(
+        vocabulary: Vocabulary,
+        parser: TokenParser,
+        beginnings: Arc<Beginnings>,
+        json: bool,
+    ) -> Matcher {
         let place = json.then(Place::default);
-        Matcher { vocabulary, parser, place, barred: Vec::new(), ended: false, failure: None }
+        let begun = Begun::nothing();
+        Matcher {
+            vocabulary,
+            parser,
+            beginnings,
+            begun,
+            place,
+            barred: Vec::new(),
+            ended: false,
+            failure: None,
+        }
     }
 
     /// Words of a mask.
@@ -59,6 +81,11 @@ impl Matcher {
     /// When `mask` has not [`Matcher::mask_words`] words.
     pub fn mask(&mut self, mask: &mut [u32]) -> Result<(), MatchError> {
         assert_eq!(mask.len(), self.mask_words(), "a mask has a bit for each token");
+        let known = if self.failure.is_none() { self.beginnings.get(&self.begun) } else { None };
+        if let Some(known) = known {
+            mask.copy_from_slice(&known);
+            return Ok(());
+        }
         let allowed = self.with_parser(|parser| {
             if parser.stopped() && parser.stop_reason().is_ok() {
                 Ok(parser.token_env.tok_trie().eos_token_set())
@@ -70,6 +97,7 @@ impl Matcher {
         if let Some(place) = self.place {
             self.vocabulary.digits.bar(place, mask, &mut self.barred);
         }
+        self.beginnings.keep(&self.begun, mask);
         Ok(())
     }
 
@@ -87,6 +115,7 @@ impl Matcher {
                 return Err(self.failure.clone().unwrap_or(refused));
             }
             self.ended = true;
+            self.begun.go_on(token);
             return Ok(());
         }
         if self.vocabulary.text(token).is_empty() {
@@ -107,6 +136,7 @@ impl Matcher {
         if !taken {
             return Err(refused);
         }
+        self.begun.go_on(token);
         self.place = self.place.map(|place| place.after(self.vocabulary.text(token)));
         Ok(())
     }

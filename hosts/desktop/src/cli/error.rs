@@ -23,6 +23,7 @@ use crate::model::{LoadError, TextError};
 use crate::perplexity::TooShort;
 use crate::slicing::SliceError;
 use crate::team::TeamError;
+use crate::team::people::PeopleError;
 use crate::team::runner::RunError;
 use crate::text::{ChatError, TemplateError, TokenizerError};
 
@@ -149,6 +150,8 @@ pub enum CliError {
         /// Why.
         error: agentos_store::OpenError,
     },
+    /// People cannot answer over HTTP.
+    People(PeopleError),
     /// A replay of a team with tools was asked for.
     ReplayWithTools,
     /// A replay of a team with a store was asked for.
@@ -218,6 +221,7 @@ impl std::fmt::Display for CliError {
             CliError::Questions { path, error } => write!(f, "{}, {error}", path.display()),
             CliError::Tools(reason) => f.write_str(reason),
             CliError::Store { path, error } => write!(f, "{}: {error}", path.display()),
+            CliError::People(error) => error.fmt(f),
             CliError::ReplayWithStore => f.write_str(
                 "--replay cannot be had with a store: what it has is not in the team file; without --replay, or without \
                  --store and [store], it runs",
@@ -263,6 +267,7 @@ from! {
     SliceError => Slice,
     CalibrateError => Calibrate,
     AskError => Ask,
+    PeopleError => People,
 }
 
 impl From<RunError> for CliError {

@@ -1,6 +1,7 @@
 //! `agentos run`: a team of agents on one model.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +31,7 @@ use crate::heap;
 use crate::host::{self, SystemClock};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
+use crate::team::people::Server;
 use crate::team::prompt::Chat;
 use crate::team::runner::{
     Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, SPOKEN_TOKENS, Saving, Stop, config,
@@ -73,6 +75,9 @@ pub struct Run {
     /// Go on from a file that --checkpoint has written, of the same team and model
     #[arg(long, value_name = "FILE")]
     restore: Option<PathBuf>,
+    /// Let people answer what agents ask, agree to calls and pause the run over HTTP too, at an address of this machine
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
+    people: Option<SocketAddr>,
     /// Keep what exact agents compute in a file, and find there what any run with this model has computed
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
@@ -103,6 +108,7 @@ impl Run {
         if self.replay.is_some() && team.store.is_some() {
             return Err(CliError::ReplayWithStore);
         }
+        let people = self.people.map(Server::start).transpose()?;
         let path = self.model.path_or(team.model.as_deref())?;
         let interrupt = Interrupt::listen().map_err(CliError::Signals)?;
 
@@ -110,7 +116,7 @@ impl Run {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let now_s = if self.replay.is_some() { REPLAY_S } else { prompt::now_s() };
-        let toolset = Toolset::new(&team)?;
+        let toolset = Toolset::new(&team, people.as_ref().map(|people| people.board().clone()))?;
         if self.replay.is_some() && !toolset.is_empty() {
             return Err(CliError::ReplayWithTools);
         }
@@ -123,6 +129,10 @@ impl Run {
         interrupt.hold();
         let mut trace = self.trace.as_deref().map(TraceFile::create).transpose()?;
         self.announce(&team, &prepared, &memory);
+        if let Some(people) = &people {
+            let (address, token) = (people.address(), people.token());
+            eprintln!("people: http://{address}/questions with `authorization: Bearer {token}`");
+        }
 
         let Prepared { tokenizer, template, delimiters, plan, config } = prepared;
         let ends = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_end_of_generation(id)).collect();

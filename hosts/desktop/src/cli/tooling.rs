@@ -7,8 +7,9 @@ use agentos_tools::mcp::Hub;
 use agentos_tools::{Descriptor, Registry};
 
 use crate::constraint;
+use crate::team::people::Board;
 use crate::team::runner::{Kit, Tooling};
-use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Person, kit, means, person};
+use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Reception, kit, means, person};
 use crate::team::{Problem, Team, TeamError};
 use crate::text::{Tokenizer, time_of_day};
 
@@ -17,17 +18,18 @@ pub struct Toolset {
     registries: Vec<Registry>,
     /// The registry of each agent, by its index in the team.
     of: Vec<Option<usize>>,
-    person: Box<dyn Person>,
+    reception: Reception,
     servers: Option<Hub>,
     errands: Errands,
 }
 
 impl Toolset {
-    /// Builds what the agents of a team are granted. Agents that are granted the same share it.
+    /// Builds what the agents of a team are granted. Agents that are granted the same share it. Who is
+    /// to be asked sits at the terminal, or answers on the board.
     ///
     /// # Errors
     /// [`Problem::Tools`].
-    pub fn new(team: &Team) -> Result<Toolset, TeamError> {
+    pub fn new(team: &Team, board: Option<Board>) -> Result<Toolset, TeamError> {
         let (mut registries, mut of) = (Vec::new(), Vec::with_capacity(team.agents.len()));
         let uses = team.agents.iter().any(|agent| agent.tools.is_some());
         let errands = Errands::default();
@@ -60,7 +62,8 @@ impl Toolset {
             };
             of.push(number);
         }
-        Ok(Toolset { registries, of, person: person(), servers: hub, errands })
+        let reception = Reception::new(person(), board);
+        Ok(Toolset { registries, of, reception, servers: hub, errands })
     }
 
     /// Whether any agent has tools.
@@ -70,7 +73,7 @@ impl Toolset {
 
     /// Whether a person is there who may speak with agents.
     pub fn hears(&self) -> bool {
-        self.person.is_there()
+        self.reception.is_open()
     }
 
     /// What is known of an agent's tools, by their numbers.
@@ -114,7 +117,7 @@ impl Toolset {
                 .enrol(index, tools.iter(), agent.response_schema.as_deref())
                 .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
         }
-        let desk = Desk::new(self.registries, self.of, self.person, self.servers, self.errands, crew);
+        let desk = Desk::new(self.registries, self.of, self.reception, self.servers, self.errands, crew);
         let taken = time_of_day(now_s);
         let aligner = Aligner { tokenizer: tokenizer.clone(), controls, taken };
         Ok(Tooling { desk, callers, aligner: Some(Arc::new(aligner)) })

@@ -111,7 +111,9 @@ impl Tools {
             Err(error) => Err(error),
             Ok(()) => loop {
                 if tool.access == Access::Person {
-                    reception.get_or_insert_with(|| Reception::new(person())).serve(&errands.person, who);
+                    reception
+                        .get_or_insert_with(|| Reception::new(person(), None))
+                        .serve(&errands.person, who);
                 }
                 if let Some(served) = errands.memory.next() {
                     let nobody = "a memory is an agent's own: agents of a team may call this".to_owned();

@@ -8,6 +8,7 @@
 //! * [`trace`]: what happened, as a trace to look at.
 //! * [`checkpoint`]: a team in a file.
 //! * [`tools`]: agents that call tools, or answer in a form.
+//! * [`people`]: those who are asked, and answer over HTTP.
 //! * [`knowledge`]: what agents are given to read.
 //! * [`sink`]: telling it while it happens, to a person or a program.
 //!
@@ -22,6 +23,7 @@ mod file;
 pub mod json;
 pub mod knowledge;
 mod name;
+pub mod people;
 pub mod prompt;
 pub mod runner;
 mod section;

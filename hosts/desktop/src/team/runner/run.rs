@@ -25,7 +25,7 @@ use crate::team::json::Summary;
 use crate::team::knowledge::Opening;
 use crate::team::prompt::Chat;
 use crate::team::sink::{KnowledgeNews, Refusal, Sink, Told};
-use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Nobody};
+use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Nobody, Reception};
 use crate::team::{Names, Problem, Team, TeamError};
 
 /// A team on a kernel.
@@ -95,7 +95,7 @@ impl Tooling {
         let desk = Desk::new(
             Vec::new(),
             vec![None; agents],
-            Box::new(Nobody),
+            Reception::new(Box::new(Nobody), None),
             None,
             Errands::default(),
             Crew::default(),
@@ -184,9 +184,9 @@ impl<'r> Runner<'r> {
         }
     }
 
-    /// Runs the team to its end. Interrupted where somebody sits at a terminal, every agent pauses until that
-    /// person lets them go on; interrupted again, or where nobody is, the step that is under way ends, and no
-    /// other begins.
+    /// Runs the team to its end. Interrupted where somebody sits at a terminal, or asked to by who answers over HTTP,
+    /// every agent pauses until somebody lets them go on; interrupted again, or where nobody sits there, the step
+    /// that is under way ends, and no other begins.
     ///
     /// # Errors
     /// Any [`RunError`].
@@ -206,6 +206,8 @@ impl<'r> Runner<'r> {
             {
                 self.say_to_all(words.as_deref().unwrap_or_default());
                 self.pause(false);
+            } else if !self.paused && self.desk.pause_is_wanted() {
+                self.pause(true);
             }
             if let Flow::Over(ending) = self.advance(sink)? {
                 self.save(sink)?;

@@ -10,6 +10,7 @@ use agentos_tools::{Access, Descriptor, Effect};
 
 use super::error::RunError;
 use super::run::{Runner, is_over};
+use crate::team::people::Asking;
 use crate::team::prompt::Frame;
 use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{
@@ -204,8 +205,11 @@ impl Runner<'_> {
         let caller = self.roster.members[index].caller.as_ref()?;
         // Whoever is asked a question need not agree to be asked.
         let asks = tools.policy == Policy::Ask && known.descriptor.access != Access::Person;
-        let question = asks.then(|| {
-            words::question(&self.team.agents[index].name, &known.descriptor.name, arguments, again)
+        let question = asks.then(|| Asking::Approval {
+            agent: self.team.agents[index].name.clone(),
+            tool: known.descriptor.name.clone(),
+            arguments: arguments.to_owned(),
+            again,
         });
         // The line above a result, which says where it is from, is not the tool's to pay for.
         let most = known.descriptor.output_tokens.saturating_add(words::HEADER_TOKENS);

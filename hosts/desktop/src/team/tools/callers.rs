@@ -1,7 +1,8 @@
 //! All agents that call tools or answer in a form, and what the kernel's guard says of them.
 //!
-//! A token that was said is taken at once: a call may be whole with it. The mask of the next one is made beside the
-//! run, while other agents' tokens are told, calls are made and the next step is laid out.
+//! A token that was said is taken at once: a call may be whole with it. What may come next is found out when the next
+//! step is laid out, by the run and its crew from both ends: until then calls are made and results returned, and
+//! none of them waits for a mask of somebody else.
 
 use std::sync::Arc;
 
@@ -102,6 +103,8 @@ pub struct Callers {
     made: Vec<(Vec<Descriptor>, Option<Value>, Arc<Forms>)>,
     /// The answers that are held to a form.
     seats: Vec<Option<Seat>>,
+    /// Who has said something since masks were last asked for.
+    due: Vec<usize>,
     crew: Crew,
     /// Who lives in a slot of the kernel, by the index in the team.
     members: Vec<Option<(AgentId, usize)>>,
@@ -115,6 +118,7 @@ impl Callers {
             forms: (0..agents).map(|_| None).collect(),
             made: Vec::new(),
             seats: (0..agents).map(|_| None).collect(),
+            due: Vec::with_capacity(agents),
             crew,
             members: Vec::new(),
         }
@@ -191,7 +195,8 @@ impl Callers {
         match caller.stage {
             Stage::Writing { .. } | Stage::Answering { .. } => {
                 if let Some(seat) = &mut self.seats[member] {
-                    seat.say(token, &self.crew);
+                    seat.say(token);
+                    self.due.push(member);
                 }
                 Ok(())
             }
@@ -232,6 +237,16 @@ impl Callers {
         })
     }
 
+    /// Has the crew find out what those may say next who are asked for behind this one: the last first, as the run
+    /// itself comes from the other end.
+    fn share_out(&mut self, first: usize) {
+        for member in self.due.drain(..).rev().filter(|&member| member != first) {
+            if let Some(seat) = &self.seats[member] {
+                seat.find_next(&self.crew);
+            }
+        }
+    }
+
     /// The call of `{"name": …, "arguments": …}`.
     fn named(&self, member: usize, text: &str) -> Option<Written> {
         let call: Value = serde_json::from_str(text).ok()?;
@@ -258,7 +273,9 @@ impl Guard for Callers {
         if *id != agent {
             return Allowed::Anything;
         }
-        match &self.seats[*member] {
+        let member = *member;
+        self.share_out(member);
+        match &self.seats[member] {
             None => Allowed::Anything,
             // What fails here fails again with the next token, where it is told.
             Some(seat) => seat.mask(mask).map_or(Allowed::Anything, |()| Allowed::Masked),

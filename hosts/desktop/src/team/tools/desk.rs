@@ -18,9 +18,8 @@ use super::align::{Aligned, Coming, Known, Terms};
 use super::crew::Crew;
 use super::kit::Errands;
 use super::ledger::{Consent, Held, Shared, outcome_of};
-use super::person::Person;
 use super::reception::{Matter, Reception};
-use super::words;
+use crate::team::people::Asking;
 
 /// A call that was asked for.
 #[derive(Clone)]
@@ -35,8 +34,8 @@ pub struct Asked {
     pub tool: usize,
     /// Its arguments, as JSON.
     pub arguments: String,
-    /// What a person is shown who has to agree; `None` where nobody has to.
-    pub question: Option<String>,
+    /// What a person is asked who has to agree; `None` where nobody has to.
+    pub question: Option<Asking>,
     /// What its result is aligned for.
     pub terms: Terms,
 }
@@ -64,11 +63,11 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Registries, and which agent has which.
+    /// Registries, and which agent has which; and those who can be asked.
     pub fn new(
         registries: Vec<Registry>,
         of: Vec<Option<usize>>,
-        person: Box<dyn Person>,
+        reception: Reception,
         servers: Option<Hub>,
         errands: Errands,
         crew: Crew,
@@ -80,7 +79,7 @@ impl Desk {
             known: registries.iter().map(known).collect(),
             ledger: Shared::new(registries, of.clone(), &errands.bell, &crew),
             of,
-            reception: Reception::new(person),
+            reception,
             errands,
             crew,
             _servers: servers,
@@ -139,9 +138,23 @@ impl Desk {
         self.ledger.lock().forget(member);
     }
 
-    /// Asks the person when everybody is to go on. Returns whether somebody can be asked now.
+    /// Asks whoever sits at the terminal when everybody is to go on. Returns whether anybody does.
     pub fn ask_to_go_on(&mut self) -> bool {
-        self.reception.is_open() && self.reception.ask(Matter::Pause, words::PAUSED)
+        let has_terminal = self.reception.has_terminal();
+        if has_terminal {
+            self.reception.ask(Matter::Pause, Asking::Pause);
+        }
+        has_terminal
+    }
+
+    /// Whether somebody wants everybody to pause who is not at the terminal; it is asked then when they are to go
+    /// on.
+    pub fn pause_is_wanted(&mut self) -> bool {
+        let wanted = self.reception.pause_is_wanted();
+        if wanted {
+            self.reception.ask(Matter::Pause, Asking::Pause);
+        }
+        wanted
     }
 
     /// Ready when the person has said that everybody is to go on, with what they say to all; or when nobody is
@@ -166,9 +179,8 @@ impl Desk {
         match held.consent {
             Consent::Given => return Some(true),
             Consent::Wanted => {
-                let question = held.asked.question.as_deref().unwrap_or_default();
-                if !self.reception.ask(matter, question) {
-                    return None;
+                if let Some(question) = &held.asked.question {
+                    self.reception.ask(matter, question.clone());
                 }
                 held.consent = Consent::Awaited;
             }

@@ -1,4 +1,4 @@
-//! The one person, and all who want something of them: one at a time.
+//! Those who can be asked, and all who want something of them.
 
 use std::collections::VecDeque;
 use std::task::Poll;
@@ -6,8 +6,8 @@ use std::task::Poll;
 use agentos_hal::CallNumber;
 use agentos_tools::{Requests, ToolFailure};
 
-use super::person::Person;
-use super::words;
+use super::person::{Nobody, Person};
+use crate::team::people::{Asking, Board};
 
 /// What a person is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,92 +20,152 @@ pub enum Matter {
     Pause,
 }
 
-/// Lets one matter at a time before the person.
+/// Keeps what people are asked. Whoever sits at the terminal is asked one thing after the other, those who answer
+/// over HTTP see all of it; who answers first is heard.
 pub struct Reception {
     person: Box<dyn Person>,
-    /// What the person is being asked about.
+    board: Option<Board>,
+    /// What is asked, in the order in which it is put to the person at the terminal.
+    open: VecDeque<Put>,
+    /// What that person is being asked about.
     asking: Option<Matter>,
-    /// What calls ask of them next.
-    questions: VecDeque<(u64, String)>,
+}
+
+/// Something that is asked.
+struct Put {
+    matter: Matter,
+    asking: Asking,
+    /// Its number on the board.
+    posted: Option<u64>,
 }
 
 impl Reception {
-    /// Before a person.
-    pub fn new(person: Box<dyn Person>) -> Reception {
-        Reception { person, asking: None, questions: VecDeque::new() }
+    /// Before a person, and those who answer on a board.
+    pub fn new(person: Box<dyn Person>, board: Option<Board>) -> Reception {
+        Reception { person, board, open: VecDeque::new(), asking: None }
     }
 
     /// Whether anybody is there at all.
     pub fn is_open(&self) -> bool {
+        self.person.is_there() || self.board.is_some()
+    }
+
+    /// Whether somebody sits at the terminal.
+    pub fn has_terminal(&self) -> bool {
         self.person.is_there()
     }
 
-    /// Asks about a matter, unless the person is being asked about another. Returns whether it was asked.
-    pub fn ask(&mut self, matter: Matter, question: &str) -> bool {
-        if self.asking.is_some() {
-            return false;
+    /// Asks about a matter, unless that is asked already. A pause comes before all else.
+    pub fn ask(&mut self, matter: Matter, asking: Asking) {
+        if self.asks(matter) {
+            return;
         }
-        self.person.ask(question);
-        self.asking = Some(matter);
-        true
+        let posted = self.board.as_ref().map(|board| board.post(asking.clone()));
+        let put = Put { matter, asking, posted };
+        if matter == Matter::Pause {
+            self.open.push_front(put);
+            // What was being asked is asked again afterwards.
+            self.asking = None;
+        } else {
+            self.open.push_back(put);
+        }
+        self.go_on();
     }
 
-    /// What the person has answered; `None`: nobody answers, now or ever. What is not being asked is not
-    /// answered either.
+    /// What was answered; `None`: nobody answers, now or ever. What is not asked is not answered either.
     pub fn answer(&mut self, matter: Matter) -> Poll<Option<String>> {
-        if self.asking != Some(matter) {
-            return Poll::Pending;
+        let Some(put) = self.open.iter().find(|put| put.matter == matter) else { return Poll::Pending };
+        let on_board = put.posted.zip(self.board.as_ref()).and_then(|(id, board)| board.take(id));
+        if on_board.is_some() {
+            if self.asking == Some(matter) {
+                self.person.tell("(answered over HTTP)");
+            }
+            self.close(matter);
+            return Poll::Ready(on_board);
         }
-        let answer = self.person.answer();
-        if answer.is_ready() {
+        self.go_on();
+        if self.asking == Some(matter)
+            && let Poll::Ready(answer) = self.person.answer()
+        {
+            if answer.is_some() {
+                self.close(matter);
+                return Poll::Ready(answer);
+            }
+            self.person = Box::new(Nobody);
             self.asking = None;
         }
-        answer
+        if self.is_open() {
+            return Poll::Pending;
+        }
+        self.close(matter);
+        Poll::Ready(None)
     }
 
-    /// Tells the person something that is no question.
+    /// Tells the person at the terminal something that is no question.
     pub fn tell(&mut self, text: &str) {
         self.person.tell(text);
     }
 
-    /// Whether the person is being asked about a matter.
+    /// Whether a matter is asked about.
     pub fn asks(&self, matter: Matter) -> bool {
-        self.asking == Some(matter)
+        self.open.iter().any(|put| put.matter == matter)
     }
 
-    /// Puts the questions of calls to the person, one after the other, and answers the calls. `name` says who
-    /// asks in a call.
+    /// Whether somebody has asked for a pause over HTTP.
+    pub fn pause_is_wanted(&self) -> bool {
+        self.board.as_ref().is_some_and(Board::wants_pause)
+    }
+
+    /// Answers the calls whose questions were answered, and asks those of further calls. `name` says who asks in a
+    /// call.
     pub fn serve(&mut self, requests: &Requests, name: impl Fn(u64) -> String) {
+        let asked = self.open.iter().filter_map(|put| match put.matter {
+            Matter::Question(number) => Some(number),
+            Matter::Consent(_) | Matter::Pause => None,
+        });
+        for number in asked.collect::<Vec<u64>>() {
+            if let Poll::Ready(answer) = self.answer(Matter::Question(number)) {
+                let gone = || ToolFailure::Refused("nobody is there any more to answer".to_owned());
+                requests.answer(CallNumber(number), answer.map(String::into_bytes).ok_or_else(gone));
+            }
+        }
         while let Some(served) = requests.next() {
             let number = served.call.0;
             if self.is_open() {
-                let question = served.arguments["question"].as_str().unwrap_or_default();
-                self.questions.push_back((number, words::asks(&name(number), question)));
+                let question = served.arguments["question"].as_str().unwrap_or_default().to_owned();
+                self.ask(Matter::Question(number), Asking::Question { agent: name(number), question });
             } else {
                 let nobody = "nobody is there to be asked: this program has no terminal";
                 requests.answer(served.call, Err(ToolFailure::Refused(nobody.to_owned())));
             }
         }
-        if let Some(matter @ Matter::Question(number)) = self.asking
-            && let Poll::Ready(answer) = self.answer(matter)
-        {
-            let gone = || ToolFailure::Refused("nobody is there any more to answer".to_owned());
-            requests.answer(CallNumber(number), answer.map(String::into_bytes).ok_or_else(gone));
-        }
-        if self.asking.is_none()
-            && let Some((number, question)) = self.questions.pop_front()
-        {
-            self.ask(Matter::Question(number), &question);
-        }
+        self.go_on();
     }
 
     /// Nobody wants to know any more.
     pub fn withdraw(&mut self, matter: Matter) {
-        if let Matter::Question(number) = matter {
-            self.questions.retain(|(waiting, _)| *waiting != number);
+        self.close(matter);
+    }
+
+    fn close(&mut self, matter: Matter) {
+        let Some(at) = self.open.iter().position(|put| put.matter == matter) else { return };
+        let put = self.open.remove(at);
+        if let Some((id, board)) = put.and_then(|put| put.posted).zip(self.board.as_ref()) {
+            board.close(id);
         }
         if self.asking == Some(matter) {
             self.asking = None;
+        }
+    }
+
+    /// Puts the next thing to the person at the terminal, who is asked nothing.
+    fn go_on(&mut self) {
+        if self.asking.is_none()
+            && self.person.is_there()
+            && let Some(put) = self.open.front()
+        {
+            self.person.ask(&put.asking.text());
+            self.asking = Some(put.matter);
         }
     }
 }
@@ -156,7 +216,7 @@ mod tests {
         let person = Scripted { lines: lines.iter().copied().collect(), asked: Arc::clone(&asked) };
         let requests = Requests::default();
         let tool = ask_human(&requests).unwrap();
-        Rig { reception: Reception::new(Box::new(person)), requests, tool, asked }
+        Rig { reception: Reception::new(Box::new(person), None), requests, tool, asked }
     }
 
     impl Rig {
@@ -207,7 +267,8 @@ mod tests {
         }
         rig.serve();
         assert_eq!(rig.asked.lock().unwrap().len(), 1);
-        assert!(rig.reception.ask(Matter::Pause, "Paused."), "the person is free again");
+        rig.reception.ask(Matter::Pause, Asking::Pause);
+        assert_eq!(rig.asked.lock().unwrap().len(), 2, "the person is free again");
     }
 
     #[test]
@@ -216,9 +277,60 @@ mod tests {
         let mut tool = ask_human(&requests).unwrap();
         let mut output = Collected::new(1000);
         tool.peripheral.start(CallNumber(1), br#"{"question":"Who?"}"#, &mut output).unwrap();
-        Reception::new(Box::new(crate::team::tools::Nobody)).serve(&requests, |_| String::new());
+        Reception::new(Box::new(Nobody), None).serve(&requests, |_| String::new());
         let polled = tool.peripheral.poll(CallNumber(1), &mut output);
         assert_eq!(polled, Poll::Ready(Err(agentos_hal::PeripheralError::Refused)));
         assert!(output.text().starts_with("nobody is there to be asked"), "{}", output.text());
+    }
+
+    #[test]
+    fn who_answers_first_is_heard() {
+        let mut rig = rig(&[Some("from the terminal")]);
+        let board = Board::default();
+        rig.reception.board = Some(board.clone());
+        rig.begin(1, "Which colour?");
+        rig.begin(2, "How many?");
+        rig.serve();
+        let ids: Vec<u64> = board.shown()["questions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|question| question["id"].as_u64().unwrap())
+            .collect();
+        // The first is at the terminal, the second is answered meanwhile.
+        board.answer(ids[1], "from afar".to_owned()).unwrap();
+        rig.serve();
+        assert_eq!(rig.poll(1), Poll::Ready((true, "from the terminal".to_owned())));
+        assert_eq!(rig.poll(2), Poll::Ready((true, "from afar".to_owned())));
+        assert!(board.answer(ids[0], "too late".to_owned()).is_err());
+        assert_eq!(rig.asked.lock().unwrap().len(), 1, "the second was not put at the terminal");
+    }
+
+    #[test]
+    fn who_answers_over_http_is_waited_for_when_the_terminal_is_gone() {
+        let mut rig = rig(&[None]);
+        let board = Board::default();
+        rig.reception.board = Some(board.clone());
+        rig.begin(1, "Which colour?");
+        for _ in 0..3 {
+            rig.serve();
+            assert_eq!(rig.poll(1), Poll::Pending);
+        }
+        board.answer(1, "red".to_owned()).unwrap();
+        rig.serve();
+        assert_eq!(rig.poll(1), Poll::Ready((true, "red".to_owned())));
+    }
+
+    #[test]
+    fn a_pause_comes_before_the_question_that_is_being_asked() {
+        let mut rig = rig(&[]);
+        rig.begin(1, "Which colour?");
+        rig.serve();
+        rig.reception.ask(Matter::Pause, Asking::Pause);
+        rig.reception.withdraw(Matter::Pause);
+        rig.serve();
+        let asked = rig.asked.lock().unwrap();
+        assert_eq!(asked.len(), 3);
+        assert!(asked[1].starts_with("Paused") && asked[2] == asked[0], "{asked:?}");
     }
 }

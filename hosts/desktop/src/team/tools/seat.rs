@@ -6,8 +6,8 @@ use agentos_grammar::{MatchError, Matcher};
 
 use super::crew::Crew;
 
-/// An answer that is held to its form. A token is taken as it is said; what may come next, the crew finds out
-/// beside the run, or whoever needs it first.
+/// An answer that is held to its form. A token is taken as it is said; what may come next, the crew finds out, or
+/// whoever needs it first.
 pub struct Seat {
     form: Arc<Mutex<Form>>,
     /// Whether the answer may end with all that was said. Known without waiting for who finds out what comes next.
@@ -27,17 +27,15 @@ impl Seat {
         let mask = vec![0; matcher.mask_words()];
         let complete = Ok(matcher.is_complete());
         let seat = Seat { form: Arc::new(Mutex::new(Form { matcher, next: None, mask })), complete };
-        seat.go_on(crew);
+        seat.find_next(crew);
         seat
     }
 
-    /// A token was said.
-    pub fn say(&mut self, token: u32, crew: &Crew) {
+    /// A token was said. What may come next is not looked for yet.
+    pub fn say(&mut self, token: u32) {
         let mut form = lock(&self.form);
         form.next = None;
         self.complete = form.matcher.accept(token).map(|()| form.matcher.is_complete());
-        drop(form);
-        self.go_on(crew);
     }
 
     /// Whether the answer may end with all that was said.
@@ -59,7 +57,8 @@ impl Seat {
         Ok(())
     }
 
-    fn go_on(&self, crew: &Crew) {
+    /// Has a crew find out what may come next.
+    pub fn find_next(&self, crew: &Crew) {
         let form = Arc::clone(&self.form);
         crew.give(move || {
             // What it finds, who needs it is told.
@@ -95,9 +94,9 @@ mod tests {
         let matcher = Grammar::choice(&vocabulary, &["ab"]).unwrap().matcher();
         let crew = Crew::default();
         let mut seat = Seat::begin(matcher, &crew);
-        seat.say(u32::from(b'a'), &crew);
+        seat.say(u32::from(b'a'));
         assert_eq!(seat.taken(), Ok(false));
-        seat.say(u32::from(b'b'), &crew);
+        seat.say(u32::from(b'b'));
         let form = Arc::clone(&seat.form);
         let _busy = lock(&form);
         assert_eq!(seat.taken(), Ok(true));
