@@ -6,6 +6,7 @@ mod team_support;
 
 use std::path::PathBuf;
 
+use agentos_desktop::knowledge::recall::RELEVANCE_WEIGHT;
 use cli_support::{Desk, Tiny};
 use knowledge_support::{agentos, desk, ingest};
 use serde_json::Value;
@@ -46,7 +47,12 @@ fn documents_are_entered_once_and_found_again() {
         passage["slices_stored"].as_u64().unwrap() as usize,
         passage["slices"].as_array().unwrap().len()
     );
-    assert!(passage["score"].as_f64().unwrap() > 0.5);
+    let number = |key: &str| passage[key].as_f64().unwrap();
+    assert!(number("words") > 0.4, "{passage}");
+    assert!(
+        (number("score") - number("words") - RELEVANCE_WEIGHT * number("relevance")).abs() < 1e-9,
+        "{passage}"
+    );
 }
 
 #[test]
