@@ -53,9 +53,9 @@ impl From<ChatError> for FrameError {
 const SYSTEM: &str = "You answer questions from passages of documents.";
 
 /// What begins the message that has the passages. It is long on purpose: a passage that was computed behind more is
-/// less at odds with the others that it is put behind later. With 150 tokens and not 30, what may follow four passages is a
-/// sixth nearer to what would follow them computed in place (`agentos eval memory relocation`); they are computed once, and
-/// all passages share them.
+/// less at odds with the others that it is put behind later. With 150 tokens and not 30, what may follow four passages is 7 to
+/// 17 % nearer to what would follow them computed in place (`agentos eval memory relocation`); they are computed once, and all
+/// passages share them.
 const OPENING: &str = "Here are the passages of the documents, each below its source. They were taken from several \
     documents, of different authors and times, and do not follow each other: what one of them says need not hold for \
     the others. Each was cut where a paragraph or a list ends, so that it can be read alone. A source names the file of \
