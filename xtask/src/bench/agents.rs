@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Options;
 use super::peer::Peer;
-use super::table::{self, median};
+use super::table::{self, median, quantile};
 use crate::Outcome;
 use crate::process::Failure;
 
@@ -224,12 +224,7 @@ impl Of {
     fn of(self, samples: &[f64]) -> f64 {
         match self {
             Of::Median => median(samples),
-            Of::Quantile(share) => {
-                let mut sorted = samples.to_vec();
-                sorted.sort_by(f64::total_cmp);
-                let place = (share * sorted.len() as f64).ceil().max(1.0) as usize - 1;
-                sorted[place.min(sorted.len() - 1)]
-            }
+            Of::Quantile(share) => quantile(samples, share),
             Of::Most => samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         }
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::table;
+use super::table::{median, quantile};
 use crate::Outcome;
 use crate::process::{Failure, Repository, output_of};
 
@@ -76,8 +76,7 @@ impl Parts {
             if samples.is_empty() {
                 return Err(Failure::Found(format!("no call tells of its {name}")));
             }
-            let [median, p99, worst] =
-                [table::median(samples), quantile(samples, 0.99), quantile(samples, 1.0)];
+            let [median, p99, worst] = [median(samples), quantile(samples, 0.99), quantile(samples, 1.0)];
             let target = if *name == KERNEL { met(p99, MOST_US) } else { String::new() };
             let calls = samples.len();
             text += &format!("| {name} | {calls} | {median:.0} | {p99:.0} | {worst:.0} | {target} |\n");
@@ -86,7 +85,7 @@ impl Parts {
         let target = met(worst, MOST_PERCENT);
         text += &format!(
             "\nMasks add {:.1} % to a step at the 99th percentile (median of {} runs; {worst:.1} in the worst, {target})\n",
-            table::median(&self.masks),
+            median(&self.masks),
             self.masks.len()
         );
         Ok(text)
@@ -115,14 +114,6 @@ pub fn bench(repository: &Repository, program: &Path, model: &Path) -> Outcome {
 
 fn met(found: f64, most: f64) -> String {
     format!("≤ {most}: {}", if found <= most { "met" } else { "NOT MET" })
-}
-
-/// A sample that this share of all does not exceed; 0 of none.
-fn quantile(samples: &[f64], share: f64) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let place = (share * sorted.len() as f64).ceil().max(1.0) as usize - 1;
-    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

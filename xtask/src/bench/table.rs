@@ -63,6 +63,14 @@ pub fn median(samples: &[f64]) -> f64 {
     }
 }
 
+/// The sample that this share of all does not exceed; 0 of none.
+pub fn quantile(samples: &[f64], share: f64) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (share * sorted.len() as f64).ceil().max(1.0) as usize - 1;
+    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

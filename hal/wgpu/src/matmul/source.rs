@@ -44,8 +44,10 @@ pub fn source(
     let mut text = features(link).to_owned();
     let (inputs, link) = match link {
         Link::F32 => (INTEGERS, include_str!("link/f32.wgsl")),
-        Link::Dot4(_) => (INTEGERS, include_str!("link/dot4.wgsl")),
-        Link::F16(_) => (HALVES, include_str!("link/f16.wgsl")),
+        Link::Dot4(_) => {
+            (INTEGERS, concat!(include_str!("link/rounded.wgsl"), include_str!("link/dot4.wgsl")))
+        }
+        Link::F16(_) => (HALVES, concat!(include_str!("link/rounded.wgsl"), include_str!("link/f16.wgsl"))),
     };
     for (name, value) in &constants {
         text += &format!("const {name}: u32 = {value}u;\n");

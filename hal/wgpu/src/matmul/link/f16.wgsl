@@ -2,23 +2,9 @@
 // precision, four to a lane. What sixteen elements come to goes on in single precision. No sum overflows: inputs are
 // at most 1, and codes at most 128.
 
-@group(1) @binding(3) var<storage, read> input: array<Narrow>;
-
-alias Weight = Inputs;
-
 struct Sum {
     halves: vec4<f16>,
     dots: Dots,
-}
-
-/// Where a row of the input starts. A row beyond the last reads the last, and is not stored.
-fn input_at(row: u32) -> u32 {
-    return min(row, max(rows(), 1u) - 1u) * product.chunks;
-}
-
-/// Eight inputs of a chunk.
-fn inputs_of(x: u32, chunk: u32, i: u32) -> Inputs {
-    return input[x + chunk].codes[i];
 }
 
 fn unpacked(chunk: Chunk, i: u32) -> Weight {

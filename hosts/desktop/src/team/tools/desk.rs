@@ -51,10 +51,8 @@ pub struct Finished {
 /// The tools of all agents.
 pub struct Desk {
     ledger: Shared,
-    /// What is known of the tools of each registry.
-    known: Vec<Vec<Arc<Known>>>,
-    /// The registry of each agent, by the agent's index in the team.
-    of: Vec<Option<usize>>,
+    /// What is known of each agent's tools, by the agent's index in the team.
+    known: Vec<Option<Arc<[Arc<Known>]>>>,
     reception: Reception,
     errands: Errands,
     crew: Crew,
@@ -75,10 +73,11 @@ impl Desk {
         let known = |registry: &Registry| {
             registry.descriptors().map(|descriptor| Arc::new(Known::new(descriptor.clone()))).collect()
         };
+        let of_registries: Vec<Arc<[Arc<Known>]>> = registries.iter().map(known).collect();
+        let of_agent = |registry: &Option<usize>| of_registries.get((*registry)?).cloned();
         Desk {
-            known: registries.iter().map(known).collect(),
-            ledger: Shared::new(registries, of.clone(), &errands.bell, &crew),
-            of,
+            known: of.iter().map(of_agent).collect(),
+            ledger: Shared::new(registries, of, &errands.bell, &crew),
             reception,
             errands,
             crew,
@@ -88,7 +87,7 @@ impl Desk {
 
     /// An agent's tool, as its results are aligned.
     pub fn known(&self, member: usize, tool: usize) -> Option<&Arc<Known>> {
-        self.known.get((*self.of.get(member)?)?)?.get(tool)
+        self.known.get(member)?.as_ref()?.get(tool)
     }
 
     /// What is known of an agent's tool.
