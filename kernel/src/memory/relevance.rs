@@ -52,9 +52,10 @@ impl Attention {
 
     /// Numbers that scoring so many slices works in.
     pub const fn scratch(&self, slices: usize) -> usize {
-        let frequencies = self.head_dim as usize / 2;
-        let queries = QUERIES * self.query_width();
-        frequencies + self.head_dim as usize + 2 * queries + (slices + 2) * self.columns()
+        let dim = self.head_dim as usize;
+        let panels = self.columns().div_ceil(COLUMNS) * self.kv_heads as usize;
+        let frequencies = dim / 2;
+        frequencies + (3 + SLICES) * dim + panels * COLUMNS * dim + (slices + 2) * self.columns()
     }
 }
 
@@ -76,11 +77,17 @@ pub struct Look<'s> {
     far: u32,
     /// Queries that there are.
     rows: usize,
-    /// Rotated to the row behind the latest: key head by key head, those that share it together.
-    near: &'s mut [f32],
-    /// The same, seen from the distance beyond which all is equally far.
-    distant: &'s mut [f32],
+    /// Rotated to the row behind the latest: key head by key head in panels of [`COLUMNS`] queries that share it, which
+    /// take turns number by number. Columns that no query fills are 0.
+    queries: &'s mut [f32],
     frequencies: &'s mut [f32],
+    /// Cosines and sines of a turn by the distance beyond which all is equally far.
+    far_turns: &'s mut [f32],
+    /// The same of a slice that is nearer.
+    turns: &'s mut [f32],
+    /// Mean keys of [`SLICES`] slices, which take turns number by number.
+    keys: &'s mut [f32],
+    /// One of them by itself.
     key: &'s mut [f32],
     scores: &'s mut [f32],
     most: &'s mut [f32],
@@ -97,58 +104,48 @@ impl<'s> Look<'s> {
         query: impl Fn(usize) -> &'q [f32],
         scratch: &'s mut [f32],
     ) -> Look<'s> {
-        let width = QUERIES * attention.query_width();
-        let (frequencies, rest) = scratch.split_at_mut(attention.head_dim as usize / 2);
-        let (key, rest) = rest.split_at_mut(attention.head_dim as usize);
-        let (near, rest) = rest.split_at_mut(width);
-        let (distant, rest) = rest.split_at_mut(width);
+        let (dim, group) = (attention.head_dim as usize, (attention.heads / attention.kv_heads) as usize);
+        let panel = COLUMNS * dim;
+        let panels = (rows * group).div_ceil(COLUMNS);
+        let (frequencies, rest) = scratch.split_at_mut(dim / 2);
+        let (far_turns, rest) = rest.split_at_mut(dim);
+        let (turns, rest) = rest.split_at_mut(dim);
+        let (key, rest) = rest.split_at_mut(dim);
+        let (keys, rest) = rest.split_at_mut(SLICES * dim);
+        let (queries, rest) = rest.split_at_mut(panels * attention.kv_heads as usize * panel);
         let (most, rest) = rest.split_at_mut(attention.columns());
         let (sums, scores) = rest.split_at_mut(attention.columns());
-        let dim = attention.head_dim as usize;
-        let group = (attention.heads / attention.kv_heads) as usize;
         for (frequency, found) in frequencies.iter_mut().zip(attention.rope.frequencies(&[])) {
             *frequency = found as f32;
         }
+        turn(frequencies, -(far as f32), far_turns);
+        queries.fill(0.0);
         for row in 0..rows {
-            let behind = (rows - row) as f32;
+            turn(frequencies, -((rows - row) as f32), turns);
             for (head, from) in query(row).chunks_exact(dim).enumerate() {
-                let at = ((head / group * rows + row) * group + head % group) * dim;
-                let (near, distant) = (&mut near[at..at + dim], &mut distant[at..at + dim]);
-                near.copy_from_slice(from);
-                rotate(&attention.rope, frequencies, -behind, near);
-                distant.copy_from_slice(near);
-                rotate(&attention.rope, frequencies, far as f32, distant);
+                let column = row * group + head % group;
+                let panel = &mut queries[(head / group * panels + column / COLUMNS) * panel..][..panel];
+                key.copy_from_slice(from);
+                rotate(&attention.rope, turns, key);
+                for (row, &number) in panel.chunks_exact_mut(COLUMNS).zip(key.iter()) {
+                    row[column % COLUMNS] = number;
+                }
             }
         }
-        Look { attention, far, rows, near, distant, frequencies, key, scores, most, sums }
+        Look { attention, far, rows, queries, frequencies, far_turns, turns, keys, key, scores, most, sums }
     }
 
     /// Adds to each slice the share of the queries' attention that it gets, as if there were no others: all
     /// shares are 1 together.
     pub fn score<'k, T>(&mut self, slices: &mut [T], key: impl Fn(&T) -> Key<'k>, add: impl Fn(&mut T, f32)) {
-        let (dim, group) =
-            (self.attention.head_dim as usize, (self.attention.heads / self.attention.kv_heads) as usize);
-        let columns = self.rows * group;
+        let columns = self.rows * (self.attention.heads / self.attention.kv_heads) as usize;
         if columns == 0 {
             return;
         }
-        let scale = 1.0 / libm::sqrtf(dim as f32);
         let share = 1.0 / (columns * self.attention.kv_heads as usize) as f32;
         for head in 0..self.attention.kv_heads as usize {
-            let queries = head * columns * dim..(head + 1) * columns * dim;
-            for (row, slice) in self.scores.chunks_exact_mut(columns).zip(slices.iter()) {
-                let Key { sum, tokens, distance } = key(slice);
-                self.key.copy_from_slice(&sum[head * dim..(head + 1) * dim]);
-                let seen = if distance < self.far {
-                    rotate(&self.attention.rope, self.frequencies, -(distance as f32), self.key);
-                    &self.near[queries.clone()]
-                } else {
-                    &self.distant[queries.clone()]
-                };
-                let scale = scale / tokens.max(1) as f32;
-                for (score, query) in row.iter_mut().zip(seen.chunks_exact(dim)) {
-                    *score = dot(query, self.key) * scale;
-                }
+            for (tile, slices) in slices.chunks(SLICES).enumerate() {
+                self.score_tile(head, columns, tile, slices.iter().map(&key));
             }
             let scores = &mut self.scores[..slices.len() * columns];
             let (most, sums) = (&mut self.most[..columns], &mut self.sums[..columns]);
@@ -169,14 +166,80 @@ impl<'s> Look<'s> {
             }
         }
     }
+
+    /// Scores the slices of a tile with the queries of a key head.
+    fn score_tile<'k>(
+        &mut self,
+        head: usize,
+        columns: usize,
+        tile: usize,
+        slices: impl Iterator<Item = Key<'k>>,
+    ) {
+        let dim = self.attention.head_dim as usize;
+        let root = libm::sqrtf(dim as f32);
+        let mut filled = 0;
+        for (slot, Key { sum, tokens, distance }) in slices.enumerate() {
+            let scale = 1.0 / (root * tokens.max(1) as f32);
+            let from = &sum[head * dim..(head + 1) * dim];
+            self.key.iter_mut().zip(from).for_each(|(to, from)| *to = from * scale);
+            if distance < self.far {
+                turn(self.frequencies, -(distance as f32), self.turns);
+                rotate(&self.attention.rope, self.turns, self.key);
+            } else {
+                rotate(&self.attention.rope, self.far_turns, self.key);
+            }
+            for (row, &number) in self.keys.chunks_exact_mut(SLICES).zip(self.key.iter()) {
+                row[slot] = number;
+            }
+            filled += 1;
+        }
+        let scores = &mut self.scores[tile * SLICES * columns..][..filled * columns];
+        let panels = columns.div_ceil(COLUMNS);
+        let queries = self.queries.chunks_exact(COLUMNS * dim).skip(head * panels).take(panels);
+        for (panel, queries) in queries.enumerate() {
+            let products = products(self.keys, queries);
+            for (row, products) in scores.chunks_exact_mut(columns).zip(products) {
+                let row = &mut row[panel * COLUMNS..];
+                row.iter_mut().zip(products).for_each(|(score, product)| *score = product);
+            }
+        }
+    }
 }
 
-/// Rotates a head by a distance in tokens.
-fn rotate(rope: &Rope, frequencies: &[f32], distance: f32, head: &mut [f32]) {
-    for (pair, frequency) in (0..rope.dims / 2).zip(frequencies) {
+/// Slices whose scores are computed together.
+const SLICES: usize = 4;
+
+/// Queries whose scores are computed together, with [`SLICES`] slices: as many sums as eight registers of the
+/// narrowest machines hold.
+const COLUMNS: usize = 8;
+
+/// Dot products of the slices of a tile with the queries of a panel, each summed up in the order of its numbers.
+fn products(keys: &[f32], queries: &[f32]) -> [[f32; COLUMNS]; SLICES] {
+    let mut sums = [[0.0f32; COLUMNS]; SLICES];
+    let (keys, queries) = (keys.as_chunks::<SLICES>().0, queries.as_chunks::<COLUMNS>().0);
+    for (keys, queries) in keys.iter().zip(queries) {
+        for (sums, key) in sums.iter_mut().zip(keys) {
+            for (sum, query) in sums.iter_mut().zip(queries) {
+                *sum += key * query;
+            }
+        }
+    }
+    sums
+}
+
+/// The cosine and sine by which each pair of a head turns over a distance in tokens, one behind the other.
+fn turn(frequencies: &[f32], distance: f32, turns: &mut [f32]) {
+    for (turn, frequency) in turns.chunks_exact_mut(2).zip(frequencies) {
         let (sin, cos) = libm::sincosf(frequency * distance);
+        turn.copy_from_slice(&[cos, sin]);
+    }
+}
+
+/// Rotates a head by its pairs' turns.
+fn rotate(rope: &Rope, turns: &[f32], head: &mut [f32]) {
+    for (pair, turn) in (0..rope.dims / 2).zip(turns.chunks_exact(2)) {
         let (a, b) = rope.pair(pair);
-        (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
+        (head[a], head[b]) = (head[a] * turn[0] - head[b] * turn[1], head[a] * turn[1] + head[b] * turn[0]);
     }
 }
 
