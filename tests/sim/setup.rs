@@ -148,10 +148,11 @@ fn store_odds(draw: &mut Draw) -> StoreOdds {
 
 fn paging(draw: &mut Draw) -> Paging {
     Paging {
-        window_percent: draw.between(0, 75),
+        window_percent: draw.between(0, 60),
         replay_window_percent: draw.between(0, 50),
         headroom_percent: draw.between(0, 25),
         hysteresis_percent: draw.one_of(&[100, 125, 300]),
+        held_percent: draw.one_of(&[0, 5, 15]),
         far: draw.one_of(&[0, 30, 1000]),
         replays: draw.between(0, 3),
         replay_tokens: draw.one_of(&[4, 12, 24, 80]),

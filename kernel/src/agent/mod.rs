@@ -11,6 +11,8 @@ mod spec;
 mod state;
 
 pub use id::{AgentId, NoSuchLevel, Priority};
-pub use rcb::{AfterStep, Cursor, MOST_CALLS, MOST_WAITS, Metrics, Rcb, Received, Restoring, Resuming};
+pub use rcb::{
+    AfterStep, Counted, Cursor, MOST_CALLS, MOST_WAITS, Metrics, Rcb, Received, Restoring, Resuming,
+};
 pub use spec::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Receive, Spec, Watchdog};
 pub use state::{BlockedOn, Fault, Finish, Resume, State, StateKind, legal};

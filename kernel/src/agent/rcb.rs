@@ -32,6 +32,16 @@ pub struct Received {
     pub pages: u32,
 }
 
+/// How far it is counted what slices hold of the attention of an agent's rows: a row that is computed again, in a fork,
+/// does not count again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Rows before this address are counted.
+    pub tokens: u32,
+    /// What the slice that is begun next has already: a fork's last row may have begun it before.
+    pub begun: u64,
+}
+
 /// What an agent has used and seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {
@@ -207,6 +217,8 @@ pub struct Rcb {
     pub committed: Cursor,
     /// Most tokens that were ever computed of it: what is computed again below counts as such.
     pub reached: u32,
+    /// How far its rows' attention is counted in its page table.
+    pub counted: Counted,
     /// It was asked something, and has not said the first token of its answer.
     pub asked: bool,
     /// How often the question was computed again.
@@ -294,6 +306,7 @@ impl Rcb {
             cursor: start,
             committed: start,
             reached: 0,
+            counted: Counted::default(),
             asked: true,
             replays: 0,
             held: None,

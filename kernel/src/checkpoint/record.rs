@@ -3,7 +3,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Cursor, MOST_CALLS, MOST_WAITS, Metrics, Received, Spec, State};
+use crate::agent::{Counted, Cursor, MOST_CALLS, MOST_WAITS, Metrics, Received, Spec, State};
 use crate::memory::Fidelity;
 use crate::memory::pack::Packing;
 use crate::system::Config;
@@ -118,6 +118,8 @@ pub struct AgentRecord {
     pub committed: Cursor,
     /// Most tokens that were ever computed of it.
     pub reached: u32,
+    /// How far its rows' attention is counted.
+    pub counted: Counted,
     /// It was asked something, and has not said the first token of its answer.
     pub asked: bool,
     /// How often the question was computed again.
@@ -164,7 +166,7 @@ pub struct MappingRecord {
     pub pinned: bool,
     /// Its agent has given it up.
     pub forgotten: bool,
-    /// Attention mass since the last slice was sealed.
+    /// Attention mass that it holds.
     pub mass: u64,
     /// The address at which it last was relevant.
     pub relevant: u32,
@@ -246,6 +248,7 @@ mod tests {
             received: Received { runs: u32::MAX, slices: u32::MAX, tokens: u32::MAX, pages: u32::MAX },
             committed: Cursor { layout, chain: Some(SliceHash([255; 32])), floor: u32::MAX },
             reached: u32::MAX,
+            counted: Counted { tokens: u32::MAX, begun: u64::MAX },
             asked: true,
             replays: u32::MAX,
             choices: u32::MAX,

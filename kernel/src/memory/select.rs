@@ -27,6 +27,8 @@ pub struct Room {
     pub pages: u32,
     /// Pages of the latest slices that stay whatever their rank.
     pub window: u32,
+    /// Pages of those that held most attention, where relevance chooses the rest.
+    pub held: u32,
     /// The first entry of those behind it, all of which stay.
     pub kept: usize,
     /// What a selected slice's score is multiplied by: another has to be better by this to take its place.
@@ -49,6 +51,11 @@ pub fn note_relevance(table: &mut [Mapping], address: u32) {
     }
 }
 
+/// Halves what slices held: what they held before the last choice counts half of what they held since.
+pub fn fade(table: &mut [Mapping]) {
+    table.iter_mut().for_each(|mapping| mapping.mass /= 2);
+}
+
 /// Selects what the next rows attend to. Returns how many slices are new among the selected, which
 /// [`Mapping::came`] says of each.
 pub fn select(table: &mut [Mapping], policy: Policy, room: Room) -> u32 {
@@ -58,7 +65,19 @@ pub fn select(table: &mut [Mapping], policy: Policy, room: Room) -> u32 {
     table.iter_mut().for_each(|mapping| mapping.wanted = wants_all && !mapping.forgotten);
     if !wants_all {
         let left = keep(table, room);
-        fill(table, policy, room, left);
+        let held = if policy == Policy::Relevance { room.held.min(left) } else { 0 };
+        let spare = fill(table, left - held, policy == Policy::Relevance, |mapping| match policy {
+            Policy::Relevance => {
+                let score = mapping.score * if mapping.selected { room.hysteresis } else { 1.0 };
+                (in_order(score), 0)
+            }
+            Policy::Recency if !mapping.selected => (0, 0),
+            Policy::Recency => (u64::from(mapping.relevant) + 1, 0),
+            Policy::Window => (0, 0),
+        });
+        if held > 0 {
+            fill(table, spare + held, true, |mapping| (mapping.mass, in_order(mapping.score)));
+        }
     }
     let mut new = 0;
     for mapping in table {
@@ -101,32 +120,24 @@ fn keep(table: &mut [Mapping], room: Room) -> u32 {
     left
 }
 
-/// Wants the others by their rank, as long as one fits.
-fn fill(table: &mut [Mapping], policy: Policy, room: Room, mut left: u32) {
-    let rank = |mapping: &Mapping| match policy {
-        Policy::Relevance => {
-            let score = mapping.score * if mapping.selected { room.hysteresis } else { 1.0 };
-            // Of numbers that are not negative the greater one has the greater bits.
-            (u64::from(score.max(0.0).to_bits()), mapping.base)
-        }
-        Policy::Recency if !mapping.selected => (0, 0),
-        Policy::Recency => (u64::from(mapping.relevant) + 1, mapping.base),
-        Policy::Window => (0, mapping.base),
-    };
+/// Wants the others by their rank, the later one of equals, as long as one fits: also such as are not selected, if
+/// those come `back`. Returns the pages that are left.
+fn fill(table: &mut [Mapping], mut left: u32, back: bool, rank: impl Fn(&Mapping) -> (u64, u64)) -> u32 {
     loop {
         let fits = |mapping: &&mut Mapping| {
             !mapping.wanted && !mapping.forgotten && u32::from(mapping.pages) <= left
         };
-        let best = table.iter_mut().filter(fits).max_by_key(|mapping| rank(mapping));
-        let Some(best) = best else { return };
-        let gone = policy != Policy::Relevance && !best.selected;
-        if gone {
-            // Nothing is left that still is selected.
-            return;
-        }
+        let best = table.iter_mut().filter(fits).max_by_key(|mapping| (rank(mapping), mapping.base));
+        // If the best is not selected, nothing is left that still is.
+        let Some(best) = best.filter(|best| back || best.selected) else { return left };
         best.wanted = true;
         left -= u32::from(best.pages);
     }
+}
+
+/// A score as a number of the same order: of numbers that are not negative the greater one has the greater bits.
+fn in_order(score: f32) -> u64 {
+    u64::from(score.max(0.0).to_bits())
 }
 
 /// Links every entry to the selected one behind it (see [`Mapping::next`]).
@@ -165,7 +176,7 @@ mod tests {
     }
 
     fn room(table: &[Mapping], pages: u32, window: u32) -> Room {
-        Room { pages, window, kept: table.len() - 1, hysteresis: 1.5 }
+        Room { pages, window, held: 0, kept: table.len() - 1, hysteresis: 1.5 }
     }
 
     #[test]
@@ -219,6 +230,29 @@ mod tests {
             let room = room(&table, pages, 1);
             assert_eq!((select(&mut table, policy, room), selected(&table)), (0, [0, 2, 4].to_vec()));
         }
+    }
+
+    #[test]
+    fn a_part_is_for_what_held_most_attention() {
+        for (held, expected) in [(0, [0, 2, 3, 5]), (1, [0, 1, 2, 5]), (2, [0, 1, 4, 5]), (9, [0, 1, 4, 5])] {
+            let mut table = table(&[0, 5, 90, 80, 0, 0], 1);
+            for (mapping, mass) in table.iter_mut().zip([0, 4000, 10, 10, 3000, 0]) {
+                mapping.mass = mass;
+            }
+            let room = Room { held, ..room(&table, 4, 0) };
+            select(&mut table, Policy::Relevance, room);
+            assert_eq!(selected(&table), expected, "{held}");
+            fade(&mut table);
+            assert_eq!((table[1].mass, table[2].mass), (2000, 5));
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_known_to_have_held_any_it_is_for_the_relevant() {
+        let mut table = table(&[0, 5, 90, 80, 0, 0], 1);
+        let room = Room { held: 2, ..room(&table, 4, 0) };
+        select(&mut table, Policy::Relevance, room);
+        assert_eq!(selected(&table), [0, 2, 3, 5]);
     }
 
     #[test]

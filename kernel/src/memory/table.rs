@@ -34,7 +34,8 @@ pub struct Mapping {
     pub pinned: bool,
     /// Its agent has given it up: no choice brings it back.
     pub forgotten: bool,
-    /// Attention mass that it received since the last slice was sealed (`agentos_hal::Mass`).
+    /// Attention mass that it received since the last choice, and, where relevance chooses, half of what it had then
+    /// (`agentos_hal::Mass`).
     pub mass: u64,
     /// The address at which it last was relevant.
     pub relevant: u32,

@@ -5,8 +5,8 @@ use agentos_hal::PAGE_TOKENS;
 use super::Kernel;
 use super::storage::Slot;
 use crate::agent::{
-    Admission, AfterStep, AgentId, BlockedOn, Budget, Cursor, MOST_WAITS, MemoryMode, Priority, Rcb, Resume,
-    Spec, State,
+    Admission, AfterStep, AgentId, BlockedOn, Budget, Counted, Cursor, MOST_WAITS, MemoryMode, Priority, Rcb,
+    Resume, Spec, State,
 };
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::Event;
@@ -135,6 +135,11 @@ impl Kernel<'_> {
         // The last row is computed again, with the same query.
         rcb.queries = source.queries.saturating_sub(source.committed.layout.tokens - cursor.layout.tokens);
         let slices = cursor.layout.slices as usize;
+        // Nor does its attention count again.
+        let dropped =
+            self.table(from)[slices..].iter().take(source.committed.layout.slices as usize - slices);
+        let begun = dropped.map(|mapping| mapping.mass).sum::<u64>() + source.counted.begun;
+        rcb.counted = Counted { begun, ..source.counted };
         rcb.known = source.known.min(slices as u32 - u32::from(cursor.layout.open > 0));
         let (context, per_agent) = (self.config.context as usize, self.config.slices_per_agent() as usize);
         self.tokens.copy_within(from * context..from * context + tokens as usize, index * context);

@@ -6,6 +6,7 @@ use super::{Kernel, Report, Tick};
 use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, Resume, Resuming, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
+use crate::layout::Layout;
 use crate::sample::{Choice, Next};
 use crate::watch;
 
@@ -18,7 +19,7 @@ impl Kernel<'_> {
             let index = usize::from(rider.agent);
             let first = rider.first_segment as usize;
             if let Some(mass) = report.mass.get(first..first + rider.segments as usize) {
-                self.keep_mass(index, mass);
+                self.keep_mass(index, rider.rows, mass);
             }
             self.commit_rows(index, rider.rows);
             if let Some(attention) = self.config.attention {
@@ -138,15 +139,17 @@ impl Kernel<'_> {
         }
     }
 
-    fn keep_mass(&mut self, index: usize, mass: &[Mass]) {
-        let slices = self.rcb(index).cursor.layout.slices as usize;
+    fn keep_mass(&mut self, index: usize, rows: u32, mass: &[Mass]) {
+        let Layout { tokens, slices, .. } = self.rcb(index).cursor.layout;
+        let counts = tokens - rows >= self.counts_from(index);
+        let slices = slices as usize;
         let table = &mut self.table_mut(index)[..slices];
         let mut focus = None;
         let mut next = 0;
         for mass in mass {
             let mapping = &mut table[next];
             next = mapping.next as usize;
-            mapping.mass = mapping.mass.saturating_add(mass.0);
+            mapping.mass = mapping.mass.saturating_add(if counts { mass.0 } else { 0 });
             // What falls to the sink says nothing of what the agent attends to.
             if mapping.base > 0 && focus.is_none_or(|(most, _)| mass.0 > most) {
                 focus = Some((mass.0, mapping.base));
@@ -162,6 +165,7 @@ impl Kernel<'_> {
         let again = rcb.reached.saturating_sub(after.tokens - rows).min(rows);
         rcb.committed = rcb.cursor;
         rcb.reached = rcb.reached.max(after.tokens);
+        rcb.counted.tokens = rcb.counted.tokens.max(after.tokens);
         rcb.metrics.rows += u64::from(rows);
         rcb.metrics.recomputed += u64::from(again);
         rcb.metrics.steps += 1;

@@ -25,6 +25,9 @@ pub struct Paging {
     pub headroom_percent: u32,
     /// What a slice's share of attention is multiplied by when it is selected already, in percent.
     pub hysteresis_percent: u32,
+    /// The share of a quota for slices that held most attention lately, whatever the last queries look for, in percent:
+    /// a text is told on by what it has been told by. A question that is computed again has none.
+    pub held_percent: u32,
     /// Tokens beyond which slices count as equally far.
     pub far: u32,
     /// How often a question is computed again when a slice that it looks for was left out, at most.
@@ -36,10 +39,11 @@ pub struct Paging {
 impl Paging {
     /// What suits the models that were tried.
     pub const DEFAULT: Paging = Paging {
-        window_percent: 60,
+        window_percent: 50,
         replay_window_percent: 10,
         headroom_percent: 6,
         hysteresis_percent: 125,
+        held_percent: 10,
         far: 128,
         replays: 2,
         replay_tokens: 64,
@@ -135,9 +139,9 @@ impl Config {
         assert!(self.segment_pages >= resident, "a step holds at least the resident pages of one agent");
         assert!(self.trained_context > 0, "no size is 0");
         assert!(
-            self.paging.window_percent + self.paging.headroom_percent <= 100
+            self.paging.window_percent + self.paging.held_percent + self.paging.headroom_percent <= 100
                 && self.paging.replay_window_percent + self.paging.headroom_percent <= 100,
-            "the latest slices and what is left free are parts of one quota"
+            "the latest slices, those that held attention and what is left free are parts of one quota"
         );
         self
     }

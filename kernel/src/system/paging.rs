@@ -15,7 +15,7 @@ use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
 
 use super::Kernel;
 use super::storage::Rider;
-use crate::agent::{MemoryMode, State};
+use crate::agent::{Counted, MemoryMode, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
@@ -240,6 +240,8 @@ impl Kernel<'_> {
         rcb.mapped = to.slices;
         (rcb.cursor.layout, rcb.cursor.chain) = (to, None);
         rcb.committed = rcb.cursor;
+        // What is computed again here attends to other slices than before, and counts.
+        rcb.counted = Counted { tokens: to.tokens, begun: 0 };
         rcb.known = rcb.known.min(to.slices);
         rcb.queries = 0;
         select::link(self.table_mut(index));
@@ -255,6 +257,8 @@ impl Kernel<'_> {
         Room {
             pages: quota - percent(paging.headroom_percent).max(pages).max(1),
             window: percent(if is_replay { paging.replay_window_percent } else { paging.window_percent }),
+            // A question is answered by what it looks for, and not by what it was told behind.
+            held: percent(if is_replay { 0 } else { paging.held_percent }),
             kept: kept.min(slices - 1),
             hysteresis: paging.hysteresis_percent as f32 / 100.0,
         }
@@ -281,6 +285,9 @@ impl Kernel<'_> {
         let room = self.room(index, pages, kept);
         let table = self.table_mut(index);
         let came = select::select(&mut table[..slices], policy, room);
+        if policy == Policy::Relevance {
+            select::fade(&mut table[..slices]);
+        }
         select::link(table);
         // What comes after is not what the whole context would have given; nor is it when the step fails
         // and is tried again, or in a fork.
@@ -289,6 +296,18 @@ impl Kernel<'_> {
         rcb.choices += 1;
         self.note_working_set(index);
         came
+    }
+
+    /// The address from which rows' attention counts for what slices hold. What a bounded agent attends to follows from
+    /// it, so that it must not matter whether rows were computed once: until the first choice they may be computed
+    /// again, after a loss of the device; from then on they are not, but for those that a fork computes a second time.
+    pub(super) fn counts_from(&self, index: usize) -> u32 {
+        let rcb = self.rcb(index);
+        match (self.is_choosy(index), rcb.committed.chain) {
+            (false, _) => 0,
+            (true, Some(_)) => u32::MAX,
+            (true, None) => rcb.counted.tokens,
+        }
     }
 
     /// Gives every slice that is written to its end the share of attention that the agent's last queries

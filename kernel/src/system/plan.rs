@@ -310,6 +310,7 @@ impl Kernel<'_> {
     fn map(&mut self, index: usize, slice: SliceId) {
         let base = self.rcb(index).cursor.layout.tokens;
         let rcb = self.rcb_mut(index);
+        let mass = core::mem::take(&mut rcb.counted.begun);
         rcb.mapped += 1;
         let last = rcb.mapped as usize - 1;
         self.table_mut(index)[last] = Mapping {
@@ -317,6 +318,7 @@ impl Kernel<'_> {
             base,
             fidelity: Fidelity::Exact,
             relevant: base,
+            mass,
             next: last as u32 + 1,
             ..VACANT_MAPPING
         };
@@ -401,6 +403,10 @@ impl Kernel<'_> {
         while rows < most && self.placeable(index) > 0 {
             if self.is_choice_due(index) {
                 // What comes after may attend to other slices.
+                break;
+            }
+            if rows > 0 && self.counts_from(index) == self.rcb(index).cursor.layout.tokens {
+                // Attention is counted for all rows of a step, or for none.
                 break;
             }
             if self.rcb(index).cursor.layout.open == 0 {

@@ -378,6 +378,7 @@ impl Kernel<'_> {
             received: rcb.received,
             committed,
             reached: rcb.reached,
+            counted: rcb.counted,
             asked: rcb.asked,
             replays: rcb.replays,
             choices: rcb.choices,

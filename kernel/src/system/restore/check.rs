@@ -42,6 +42,7 @@ impl Kernel<'_> {
             && committed.layout.slices == *mapped
             && (*mapped > 0 || at_start && record.queries == 0)
             && committed.floor <= committed.layout.tokens
+            && record.counted.tokens <= record.tokens
             && (config.attention.is_some() || record.queries == 0)
             && received.slices <= slices
             && received.runs <= received.slices

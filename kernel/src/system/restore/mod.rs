@@ -186,6 +186,7 @@ impl Kernel<'_> {
         (rcb.tokens, rcb.inbox, rcb.received) = (record.tokens, record.inbox, record.received);
         (rcb.cursor, rcb.committed) = (record.committed, record.committed);
         rcb.reached = record.reached.min(record.tokens);
+        rcb.counted = record.counted;
         (rcb.asked, rcb.replays) = (record.asked, record.replays);
         (rcb.queries, rcb.choices) = (record.queries, record.choices);
         (rcb.turn_tokens, rcb.turn_over) = (record.turn_tokens, record.turn_over);

@@ -233,6 +233,47 @@ fn a_fork_looks_for_what_its_parent_would_have() {
     }
 }
 
+/// What the slices of an agent hold once so many of its tokens are computed; `None` if it ends before.
+fn held(rig: &mut Rig, agent: AgentId, tokens: u32) -> Option<Vec<u64>> {
+    for _ in 0..1000 {
+        if rig.stat(agent).computed == tokens {
+            let table = rig.kernel.table(usize::from(agent.index));
+            return Some(table.iter().map(|mapping| mapping.mass).collect());
+        }
+        let _ = rig.tick();
+    }
+    None
+}
+
+/// A fork of who only computes its context computes the last row again, which may have begun a slice.
+#[test]
+fn what_slices_hold_is_counted_once_in_a_fork() {
+    let all = asked(4, 22, 7);
+    // What is computed again for a question counts anew.
+    let config = Config { paging: Paging { replays: 0, ..PAGING }, ..CHOOSY };
+    let mut compared = 0;
+    // Whichever token of a slice the last row is.
+    for length in 330..350 {
+        let (text, end) = (&all[..length], length as u32 + 3);
+        let answers = |tag| Spec { tag, budget: Budget::UNBOUNDED, ..bounded(1, 24, 600) };
+        let listens = Spec {
+            budget: Budget { turn_tokens: 0, ..Budget::UNBOUNDED },
+            on_end: OnEnd::Listen,
+            ..answers(1)
+        };
+        let mut alone = Rig::new(config);
+        let agent = alone.spawn(&answers(2), text);
+        let mut rig = Rig::new(config);
+        let parent = rig.spawn(&listens, text);
+        held(&mut rig, parent, length as u32).expect("it says nothing, and does not end");
+        let Ok(Reply::Agent(child)) = rig.call(&Call::Fork(parent, answers(2))) else { panic!() };
+        let expected = held(&mut alone, agent, end);
+        compared += u32::from(expected.iter().flatten().any(|&mass| mass > 0));
+        assert_eq!(held(&mut rig, child, end), expected, "{length}");
+    }
+    assert!(compared > 16, "only {compared} of them say so much");
+}
+
 #[test]
 fn a_device_that_fails_amid_a_replay_costs_nothing_but_time() {
     let text = asked(5, 20, 8);

@@ -90,7 +90,7 @@ struct PagingOptions {
     layer: Option<u32>,
     /// The share of the quota that the latest slices have, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.window_percent,
-          value_parser = clap::value_parser!(u32).range(0..=90))]
+          value_parser = clap::value_parser!(u32).range(0..=70))]
     window: u32,
     /// The same when a question is read again, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.replay_window_percent,
@@ -104,6 +104,10 @@ struct PagingOptions {
     #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.hysteresis_percent,
           value_parser = clap::value_parser!(u32).range(100..=1000))]
     hysteresis: u32,
+    /// The share of the quota for slices that held most attention, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = Paging::DEFAULT.held_percent,
+          value_parser = clap::value_parser!(u32).range(0..=20))]
+    held: u32,
     /// Tokens beyond which slices count as equally far
     #[arg(long, value_name = "N", default_value_t = Paging::DEFAULT.far)]
     far: u32,
@@ -120,6 +124,7 @@ impl PagingOptions {
             replay_window_percent: self.replay_window,
             headroom_percent: self.headroom,
             hysteresis_percent: self.hysteresis,
+            held_percent: self.held,
             far: self.far,
             replays: self.replays,
             ..Paging::DEFAULT
