@@ -436,12 +436,13 @@ impl<'m> Kernel<'m> {
             return Tick::Pending;
         }
         self.deliver();
-        // Tools begin before the next step does, and work beside it.
-        self.look_at_tools(devices.tools);
         if core::mem::take(&mut self.calls_told) {
-            // What came of a call is returned before the next step is laid out, or its agent would miss that one.
+            // What came of a call is returned before the next step is laid out, or its agent would miss that one; and
+            // before other tools begin, which takes longer.
             return Tick::Pending;
         }
+        // Tools begin before the next step does, and work beside it.
+        self.look_at_tools(devices.tools);
         match self.pager.go_on(devices.tensor) {
             Poll::Pending => return Tick::Pending,
             Poll::Ready(Err(error)) => return self.page_failed(error),

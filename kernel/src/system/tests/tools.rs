@@ -187,6 +187,21 @@ fn results_are_read_in_the_order_of_the_calls() {
 }
 
 #[test]
+fn what_came_of_a_call_is_returned_before_another_tool_begins() {
+    let mut rig = Rig::new(TOOLS);
+    let (one, other) = (rig.talking(1, 5), rig.talking(2, 5));
+    let over = rig.invoke(one, REQUEST).unwrap();
+    rig.until(|event| matches!(event, Event::ToolStarted { .. }).then_some(()));
+    // Its tool is done beside a step, behind which the other calls.
+    rig.until(|event| matches!(event, Event::Token { agent, .. } if *agent == other).then_some(()));
+    let begins = rig.invoke(other, REQUEST).unwrap();
+    assert_eq!(rig.outcome_of(over), CallOutcome::Done);
+    assert_eq!(rig.bus.started, [over]);
+    rig.give_back(over, &[5]).unwrap();
+    assert_eq!(rig.outcome_of(begins), CallOutcome::Done);
+}
+
+#[test]
 fn a_tool_that_takes_too_long_is_given_up() {
     let mut rig = Rig::new(TOOLS);
     let agent = rig.talking(1, 5);
