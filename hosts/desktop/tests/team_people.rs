@@ -3,11 +3,12 @@
 mod cli_support;
 mod team_support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use agentos_desktop::team::people::{AnswerError, Asking, Server};
+use agentos_desktop::team::people::{AnswerError, Asking, Server, ServerLimits};
 use cli_support::{Desk, Tiny};
 use serde_json::{Value, json};
 use team_support::Lines;
@@ -92,6 +93,10 @@ fn end(child: Child) -> Lines {
     })
 }
 
+fn served(limits: ServerLimits) -> Server {
+    Server::start("127.0.0.1:0".parse().unwrap(), limits).unwrap()
+}
+
 const KEEPER: &str = "[[agent]]\nname = \"keeper\"\nprompt = \"How warm is it?\"\nmax_tokens = 30\n";
 
 fn asker() -> (Desk, String) {
@@ -163,7 +168,7 @@ fn a_run_is_paused_and_goes_on_with_what_is_said_to_all() {
 
 #[test]
 fn who_may_not_ask_and_what_is_none_is_refused_with_the_reason() {
-    let server = Server::start("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = served(ServerLimits::default());
     let client = Client::of(&server);
     let id = server.board().post(Asking::Question { agent: "ann".to_owned(), question: "Which?".to_owned() });
     let path = format!("/questions/{id}");
@@ -202,9 +207,82 @@ fn who_may_not_ask_and_what_is_none_is_refused_with_the_reason() {
     let address = server.address();
     drop(server);
     // A process that a test beside this one starts has the listener too, until it is another program.
-    let is_gone = || std::net::TcpStream::connect(address).is_err();
+    let is_gone = || TcpStream::connect(address).is_err();
     let gone = (0..200).any(|_| is_gone() || (std::thread::sleep(Duration::from_millis(50)), false).1);
     assert!(gone, "it ends with the run");
+}
+
+/// What comes back on a connection until it ends.
+fn rest(mut stream: &TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut text = Vec::new();
+    match stream.read_to_end(&mut text) {
+        Ok(_) => (),
+        // It was ended with something of ours unread.
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => (),
+        Err(error) => panic!("it is never ended: {error}"),
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn who_is_slow_is_let_go_of() {
+    let server = served(ServerLimits { time: Duration::from_millis(300), ..ServerLimits::default() });
+    let head = format!(
+        "POST /pause HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n",
+        server.address(),
+        server.token()
+    );
+    let body_is_late = format!("{head}content-length: 2\r\n\r\n{{");
+    for begun in ["", "POST /pau", &head, &body_is_late] {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.write_all(begun.as_bytes()).unwrap();
+        assert_eq!(rest(&stream), "", "{begun:?}");
+    }
+    // One header after the other, none of them late.
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    let drips = |_: &u32| {
+        std::thread::sleep(Duration::from_millis(20));
+        stream.write_all(b"x: y\r\n").is_ok()
+    };
+    assert!((0..3000).take_while(drips).count() < 3000, "it is never ended");
+    assert_eq!(Client::of(&server).list()["paused"], false);
+}
+
+#[test]
+fn so_many_are_served_at_once_and_who_comes_then_has_their_turn() {
+    let server = served(ServerLimits { connections: 2, time: Duration::from_secs(600) });
+    let idle: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let client = Client::of(&server);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(client.list()).unwrap());
+    assert!(told.recv_timeout(Duration::from_millis(500)).is_err(), "both places are taken");
+    drop(idle);
+    assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap()["paused"], false);
+}
+
+#[test]
+fn headers_without_end_are_refused() {
+    let server = served(ServerLimits::default());
+    let client = Client::of(&server);
+    let long = "x".repeat(10_000);
+    let many: Vec<String> = (0..80).map(|number| format!("x-{number}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "y")).collect();
+    for more in [&[("x", long.as_str())][..], &many] {
+        let request = more.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let head = format!(
+            "GET /questions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n{}\r\n",
+            client.address,
+            client.token,
+            request.collect::<String>()
+        );
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let answer = rest(&stream);
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+    assert_eq!(client.list()["paused"], false);
 }
 
 #[test]

@@ -31,7 +31,7 @@ use crate::heap;
 use crate::host::{self, SystemClock};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
-use crate::team::people::Server;
+use crate::team::people::{Server, ServerLimits};
 use crate::team::prompt::Chat;
 use crate::team::runner::{
     Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, SPOKEN_TOKENS, Saving, Stop, config,
@@ -108,7 +108,8 @@ impl Run {
         if self.replay.is_some() && team.store.is_some() {
             return Err(CliError::ReplayWithStore);
         }
-        let people = self.people.map(Server::start).transpose()?;
+        let serve = |address| Server::start(address, ServerLimits::default());
+        let people = self.people.map(serve).transpose()?;
         let path = self.model.path_or(team.model.as_deref())?;
         let interrupt = Interrupt::listen().map_err(CliError::Signals)?;
 

@@ -12,7 +12,7 @@
 //! | `POST /resume` with `{"words": TEXT}` | they go on; the words, if any, are for all who still speak |
 //!
 //! What must never happen here: that a page of some web site, or a stranger, answers for a person; that a question is
-//! answered twice; that a request holds up the run.
+//! answered twice; that a request holds up the run, or that one who is slow keeps others out for good.
 
 mod board;
 mod guard;
@@ -21,4 +21,4 @@ mod routes;
 mod server;
 
 pub use board::{AnswerError, Asking, Board, MOST_ANSWER_BYTES};
-pub use server::{PeopleError, Server};
+pub use server::{PeopleError, Server, ServerLimits};
