@@ -50,6 +50,7 @@ fn follow(
         masks.push(mask);
         log.push(u32::from(byte));
         callers.said(0, &mut caller, (u32::from(byte), ""), log.len() as u32).unwrap();
+        callers.find_next();
         let written = callers.settled(0, &caller.stage, &log, &|tokens| tokenizer.decode(tokens)).unwrap();
         if let Some(written) = written {
             assert_eq!(callers.next(AGENT, &mut vec![0; vocabulary.mask_words()]), Allowed::Anything);
@@ -74,7 +75,7 @@ fn masks_are_those_of_the_grammar_whoever_makes_them() {
             mask
         })
         .collect();
-    for crew in [Crew::new(), Crew::default()] {
+    for crew in [Crew::of(2), Crew::of(4), Crew::default()] {
         let (masks, written) = follow(&vocabulary, &tokenizer, crew, said);
         assert_eq!(masks, expected);
         assert_eq!(written, Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap() });
@@ -85,12 +86,13 @@ fn masks_are_those_of_the_grammar_whoever_makes_them() {
 fn a_token_that_is_not_of_the_form_is_told() {
     let tokenizer = tokenizer();
     let vocabulary = constraint::vocabulary(&tokenizer).unwrap();
-    for crew in [Crew::new(), Crew::default()] {
+    for crew in [Crew::of(2), Crew::of(4), Crew::default()] {
         let mut callers = Callers::new(1, vocabulary.clone(), crew);
         callers.enrol(0, [descriptor()].iter(), None).unwrap();
         let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 0 }, Vec::new(), None, "x");
         callers.hold(0, &caller.stage, &[]).unwrap();
         callers.said(0, &mut caller, (u32::from(b'x'), "x"), 1).unwrap();
+        callers.find_next();
         assert!(callers.settled(0, &caller.stage, &[u32::from(b'x')], &|_| String::new()).is_err());
     }
 }

@@ -184,9 +184,13 @@ fn what_a_tool_gave_is_taken_when_it_rings_and_not_only_when_the_kernel_looks() 
     let mut desk = desk(Box::new(Watched(looked)), "", None, Crew::new(), errands.clone());
     errands.bell.ring();
     desk.start(CallNumber(1)).unwrap();
-    errands.bell.ring();
+    let rings = std::thread::spawn({
+        let bell = errands.bell.clone();
+        move || bell.ring()
+    });
     let by = looks.recv_timeout(Duration::from_secs(60)).expect("it is looked at once it was begun");
-    assert_ne!(by, std::thread::current().id());
+    assert_eq!(by, rings.thread().id());
+    rings.join().unwrap();
     assert_eq!(desk.poll(CallNumber(1)), Poll::Ready(Ok(())));
     let finished = given(&mut desk, CallOutcome::Done);
     assert!(finished.aligned.text.ends_with("It is done."), "{}", finished.aligned.text);

@@ -119,7 +119,8 @@ impl Toolset {
         }
         let desk = Desk::new(self.registries, self.of, self.reception, self.servers, self.errands, crew);
         let taken = time_of_day(now_s);
-        let aligner = Aligner { tokenizer: tokenizer.clone(), controls, taken };
-        Ok(Tooling { desk, callers, aligner: Some(Arc::new(aligner)) })
+        let aligner = Arc::new(Aligner { tokenizer: tokenizer.clone(), controls, taken });
+        desk.rehearse(&aligner);
+        Ok(Tooling { desk, callers, aligner: Some(aligner) })
     }
 }

@@ -119,7 +119,8 @@ impl Runner<'_> {
             let _ = self.kernel.call(None, &Call::Kill(gathering.agent), self.clock.now().micros);
             self.refuse(index, self.refused(index, error).to_string(), sink)?;
         }
-        self.drain(sink)
+        self.drain(sink)?;
+        Ok(())
     }
 
     /// Who is being sent passages, if anybody is.

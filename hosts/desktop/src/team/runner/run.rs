@@ -239,7 +239,7 @@ impl<'r> Runner<'r> {
             store: &mut *self.machine.store,
         });
         self.masks.note(tick, self.clock.now().micros);
-        self.drain(sink)?;
+        let went_on = self.drain(sink)?;
         self.go_on_gathering(sink)?;
         self.measure(tick, sink)?;
         sink.flush()?;
@@ -254,6 +254,8 @@ impl<'r> Runner<'r> {
             Tick::Idle if self.idle > MOST_IDLE && !self.paused && !self.time_runs() && !self.calls_run() => {
                 return Err(self.stuck());
             }
+            // Calls went on, and the kernel does with them.
+            Tick::Idle | Tick::Pending if went_on => (),
             Tick::Idle | Tick::Pending => self.clock.delay_us(PAUSE_US),
         }
         Ok(Flow::Going)
@@ -310,7 +312,8 @@ impl<'r> Runner<'r> {
                 self.refuse(index, error.to_string(), sink)?;
             }
         }
-        self.drain(sink)
+        self.drain(sink)?;
+        Ok(())
     }
 
     /// Somebody was not let in.
@@ -427,13 +430,15 @@ impl<'r> Runner<'r> {
         }
     }
 
-    /// Takes the kernel's events, tells them, and goes on with the calls that come of them.
-    pub(super) fn drain(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+    /// Takes the kernel's events, tells them, and goes on with the calls that come of them. Returns whether any did.
+    pub(super) fn drain(&mut self, sink: &mut dyn Sink) -> Result<bool, RunError> {
         self.drain_events(sink)?;
+        let mut any = false;
         while self.go_on_with_calls(sink)? {
+            any = true;
             self.drain_events(sink)?;
         }
-        Ok(())
+        Ok(any)
     }
 
     fn drain_events(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
@@ -448,6 +453,7 @@ impl<'r> Runner<'r> {
                 self.note_for_tools(index, &record);
             }
         }
+        self.callers.find_next();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! compute.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use agentos_kernel::tool::CallOutcome;
@@ -68,6 +68,14 @@ pub struct Aligned {
     pub tokens: Vec<u32>,
 }
 
+impl Aligned {
+    /// Of what gave nothing, not even a reason.
+    fn nothing() -> Aligned {
+        let (text, next) = (String::new(), String::new());
+        Aligned { text, fits: true, again: false, next, tokens: Vec::new() }
+    }
+}
+
 impl Terms {
     /// Makes of an output what the agent reads.
     pub fn align(&self, outcome: CallOutcome, output: &[u8]) -> Aligned {
@@ -125,80 +133,121 @@ fn most_tokens(text: &str, room: usize, tokenizer: &Tokenizer) -> usize {
     }
 }
 
-/// A result on its way. Whoever comes to it first makes it: a thread of the crew, or who needs it. Copies are the
-/// same.
+/// A result on its way. Who needs it makes it, also while another thread is at it: it comes out the same, and whoever
+/// is first has made it. So nobody waits for a thread that waits for a processor. Copies are the same.
 #[derive(Clone)]
 pub struct Coming {
     /// What came of the call.
     pub outcome: CallOutcome,
-    is_short: bool,
-    work: Arc<Mutex<Work>>,
+    /// It is made in less time than a step of its agent's takes: who needs it does not look for others to make it.
+    pub is_short: bool,
+    work: Arc<Work>,
 }
 
-enum Work {
-    ToDo {
-        terms: Box<Terms>,
-        outcome: CallOutcome,
-        output: Vec<u8>,
-    },
-    Done(Aligned),
-    /// Its maker broke.
-    Broken,
+struct Work {
+    make: Box<dyn Fn() -> Aligned + Send + Sync>,
+    made: OnceLock<Aligned>,
 }
 
-/// Bytes of an output that is aligned in less time than a step of its agent's takes: who needs it waits for it.
+/// Bytes of an output that is short.
 const SHORT_BYTES: usize = 2048;
 
 impl Coming {
     /// What is to be made of an output.
     pub fn of(terms: Terms, outcome: CallOutcome, output: Vec<u8>) -> Coming {
         let is_short = output.len() <= SHORT_BYTES;
-        let work = Work::ToDo { terms: Box::new(terms), outcome, output };
-        Coming { outcome, is_short, work: Arc::new(Mutex::new(work)) }
+        Coming::by(outcome, is_short, move || terms.align(outcome, &output))
     }
 
-    /// Makes it, unless it is made; waits while somebody else does.
+    fn by(
+        outcome: CallOutcome,
+        is_short: bool,
+        make: impl Fn() -> Aligned + Send + Sync + 'static,
+    ) -> Coming {
+        Coming { outcome, is_short, work: Arc::new(Work { make: Box::new(make), made: OnceLock::new() }) }
+    }
+
+    /// Makes it, unless it is made.
     pub fn make(&self) {
-        lock(&self.work).make();
+        let Work { make, made } = &*self.work;
+        if made.get().is_none() {
+            // Of a maker that breaks, the agent reads that nothing came, as of a tool that gave nothing.
+            let aligned = catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| Aligned::nothing());
+            // Somebody else may have been first, with the same.
+            let _ = made.set(aligned);
+        }
     }
 
-    /// The result, when it is there. One of a short output is.
+    /// The result, when it is there. A short one is.
     pub fn poll(&self) -> Poll<Aligned> {
         if self.is_short {
             self.make();
         }
-        let work = match self.work.try_lock() {
-            Ok(work) => work,
-            Err(TryLockError::Poisoned(broken)) => broken.into_inner(),
-            Err(TryLockError::WouldBlock) => return Poll::Pending,
-        };
-        match &*work {
-            Work::ToDo { .. } => Poll::Pending,
-            Work::Done(aligned) => Poll::Ready(aligned.clone()),
-            // The agent reads that nothing came, as of a tool that gave nothing.
-            Work::Broken => Poll::Ready(Aligned {
-                text: String::new(),
-                fits: true,
-                again: false,
-                next: String::new(),
-                tokens: Vec::new(),
-            }),
-        }
+        self.work.made.get().map_or(Poll::Pending, |aligned| Poll::Ready(aligned.clone()))
     }
 }
 
-impl Work {
-    fn make(&mut self) {
-        match std::mem::replace(self, Work::Broken) {
-            Work::ToDo { terms, outcome, output } => {
-                let made = catch_unwind(AssertUnwindSafe(|| terms.align(outcome, &output)));
-                *self = made.map_or(Work::Broken, Work::Done);
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A result whose first maker goes on only when it is let; and what it says when it has begun.
+    fn held(is_short: bool) -> (Coming, Receiver<()>, Sender<()>) {
+        let (begun, begins) = channel();
+        let (end, ends) = channel::<()>();
+        let first = Mutex::new(Some((begun, ends)));
+        let coming = Coming::by(CallOutcome::Done, is_short, move || {
+            let held = first.lock().unwrap().take();
+            if let Some((begun, ends)) = held {
+                begun.send(()).unwrap();
+                let _ = ends.recv();
             }
-            made => *self = made,
-        }
+            Aligned { text: "21 degrees".to_owned(), ..Aligned::nothing() }
+        });
+        (coming, begins, end)
     }
-}
 
-fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
-    work.lock().unwrap_or_else(PoisonError::into_inner)
+    #[test]
+    fn who_needs_a_short_result_does_not_wait_for_a_thread_that_is_at_it() {
+        let (coming, begins, end) = held(true);
+        let maker = std::thread::spawn({
+            let coming = coming.clone();
+            move || coming.make()
+        });
+        begins.recv().unwrap();
+        let (tell, told) = channel();
+        std::thread::spawn({
+            let coming = coming.clone();
+            move || tell.send(coming.poll()).unwrap()
+        });
+        let polled = told.recv_timeout(Duration::from_secs(20));
+        end.send(()).unwrap();
+        maker.join().unwrap();
+        assert!(matches!(polled, Ok(Poll::Ready(aligned)) if aligned.text == "21 degrees"));
+        assert!(coming.poll().is_ready());
+    }
+
+    #[test]
+    fn who_needs_a_long_one_leaves_it_to_who_is_at_it() {
+        let (coming, begins, end) = held(false);
+        let maker = std::thread::spawn({
+            let coming = coming.clone();
+            move || coming.make()
+        });
+        begins.recv().unwrap();
+        assert!(coming.poll().is_pending());
+        end.send(()).unwrap();
+        maker.join().unwrap();
+        assert!(coming.poll().is_ready());
+    }
+
+    #[test]
+    fn of_a_maker_that_breaks_nothing_came() {
+        let coming = Coming::by(CallOutcome::Done, true, || panic!("on purpose"));
+        assert_eq!(coming.poll(), Poll::Ready(Aligned::nothing()));
+    }
 }

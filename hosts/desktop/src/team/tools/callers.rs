@@ -1,8 +1,8 @@
 //! All agents that call tools or answer in a form, and what the kernel's guard says of them.
 //!
-//! A token that was said is taken at once: a call may be whole with it. What may come next is found out when the next
-//! step is laid out, by the run and its crew from both ends: until then calls are made and results returned, and
-//! none of them waits for a mask of somebody else.
+//! A token that was said is taken at once: a call may be whole with it. What may come next a crew finds out from then on,
+//! beside the calls that are made, the results that are returned and the step that is laid out, where there are
+//! processors for it; what it has not found then, the run finds. No call waits for a mask of somebody else.
 
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ pub struct Callers {
     made: Vec<(Vec<Descriptor>, Option<Value>, Arc<Forms>)>,
     /// The answers that are held to a form.
     seats: Vec<Option<Seat>>,
-    /// Who has said something since masks were last asked for.
+    /// Who has said something since it was last found out what may come next.
     due: Vec<usize>,
     crew: Crew,
     /// Who lives in a slot of the kernel, by the index in the team.
@@ -237,10 +237,10 @@ impl Callers {
         })
     }
 
-    /// Has the crew find out what those may say next who are asked for behind this one: the last first, as the run
-    /// itself comes from the other end.
-    fn share_out(&mut self, first: usize) {
-        for member in self.due.drain(..).rev().filter(|&member| member != first) {
+    /// Has the crew find out what those may say next who have said something: the last first, as the run itself comes
+    /// from the other end.
+    pub fn find_next(&mut self) {
+        for member in self.due.drain(..).rev() {
             if let Some(seat) = &self.seats[member] {
                 seat.find_next(&self.crew);
             }
@@ -273,9 +273,7 @@ impl Guard for Callers {
         if *id != agent {
             return Allowed::Anything;
         }
-        let member = *member;
-        self.share_out(member);
-        match &self.seats[member] {
+        match &self.seats[*member] {
             None => Allowed::Anything,
             // What fails here fails again with the next token, where it is told.
             Some(seat) => seat.mask(mask).map_or(Allowed::Anything, |()| Allowed::Masked),

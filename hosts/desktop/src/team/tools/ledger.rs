@@ -1,10 +1,12 @@
 //! Calls that were asked for, between the kernel's bus and the threads that tools run on.
 //!
-//! What a tool has given is taken and aligned as soon as the tool rings, beside the step that is under way; where
-//! nobody rings, or the kernel looks first, it is taken then. Which of the two came first shows in no result.
+//! What a tool has given is taken as soon as the tool rings, beside the step that is under way, and aligned: on the
+//! thread that rings where it is short, or else by a crew. Where nobody rings, or the kernel looks first, it is taken
+//! then. Which of the two came first shows in no result. To the kernel a call is over when its tool is, aligned or not:
+//! its clock of alignment leaves nothing out.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use agentos_hal::{CallNumber, PeripheralError};
@@ -57,18 +59,22 @@ const REASON_BYTES: usize = 4096;
 pub(super) struct Shared(Arc<Mutex<Ledger>>);
 
 impl Shared {
-    /// Of registries, and which agent has which. When tools ring, a crew takes what they have given.
+    /// Of registries, and which agent has which. When tools ring, what they have given is taken; a crew aligns what is
+    /// long.
     pub(super) fn new(registries: Vec<Registry>, of: Vec<Option<usize>>, bell: &Bell, crew: &Crew) -> Shared {
         let shared = Shared(Arc::new(Mutex::new(Ledger { registries, of, calls: HashMap::new() })));
         // The tools hold the bell: it does not hold them.
         let (ledger, crew) = (Arc::downgrade(&shared.0), crew.clone());
         bell.listen(move || {
-            let ledger = Weak::clone(&ledger);
-            crew.give(move || {
-                let Some(ledger) = ledger.upgrade() else { return };
-                let coming = Shared(ledger).lock().collect();
-                coming.iter().for_each(Coming::make);
-            });
+            let Some(ledger) = ledger.upgrade() else { return };
+            let all = Shared(ledger).lock().collect();
+            for coming in all {
+                match coming.is_short {
+                    // No other thread is sooner than the one that is at work already.
+                    true => coming.make(),
+                    false => crew.give(move || coming.make()),
+                }
+            }
         });
         shared
     }

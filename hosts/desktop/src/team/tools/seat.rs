@@ -6,8 +6,8 @@ use agentos_grammar::{MatchError, Matcher};
 
 use super::crew::Crew;
 
-/// An answer that is held to its form. A token is taken as it is said; what may come next, the crew finds out, or
-/// whoever needs it first.
+/// An answer that is held to its form. A token is taken as it is said; what may come next, the crew finds out if it
+/// can, or whoever needs it first.
 pub struct Seat {
     form: Arc<Mutex<Form>>,
     /// Whether the answer may end with all that was said. Known without waiting for who finds out what comes next.
@@ -57,10 +57,10 @@ impl Seat {
         Ok(())
     }
 
-    /// Has a crew find out what may come next.
+    /// Has a crew find out what may come next, if it can.
     pub fn find_next(&self, crew: &Crew) {
         let form = Arc::clone(&self.form);
-        crew.give(move || {
+        crew.offer(move || {
             // What it finds, who needs it is told.
             let _ = lock(&form).find_next();
         });
