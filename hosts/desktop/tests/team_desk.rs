@@ -112,6 +112,7 @@ fn desk(
             question,
             terms,
         },
+        None,
     );
     desk
 }

@@ -25,6 +25,7 @@ use crate::slicing::SliceError;
 use crate::team::TeamError;
 use crate::team::people::PeopleError;
 use crate::team::runner::RunError;
+use crate::team::tools::RecordingError;
 use crate::text::{ChatError, TemplateError, TokenizerError};
 
 /// Why a command failed. Messages say what was wrong, where, and what would fit.
@@ -152,7 +153,9 @@ pub enum CliError {
     },
     /// People cannot answer over HTTP.
     People(PeopleError),
-    /// A replay of a team with tools was asked for.
+    /// What tools gave in another run cannot be had.
+    Recording(RecordingError),
+    /// A replay of a team with tools was asked for, without what they gave.
     ReplayWithTools,
     /// A replay of a team with a store was asked for.
     ReplayWithStore,
@@ -222,13 +225,14 @@ impl std::fmt::Display for CliError {
             CliError::Tools(reason) => f.write_str(reason),
             CliError::Store { path, error } => write!(f, "{}: {error}", path.display()),
             CliError::People(error) => error.fmt(f),
+            CliError::Recording(error) => error.fmt(f),
             CliError::ReplayWithStore => f.write_str(
                 "--replay cannot be had with a store: what it has is not in the team file; without --replay, or without \
                  --store and [store], it runs",
             ),
             CliError::ReplayWithTools => f.write_str(
-                "--replay cannot be had with tools: what they say is not in the team file; without --replay, or a team \
-                 without [agent.tools], it runs",
+                "--replay cannot be had with tools alone: what they say is not in the team file; with --results RUN.jsonl, \
+                 what --json told of a run, it is",
             ),
         }
     }
@@ -268,6 +272,7 @@ from! {
     CalibrateError => Calibrate,
     AskError => Ask,
     PeopleError => People,
+    RecordingError => Recording,
 }
 
 impl From<RunError> for CliError {

@@ -37,7 +37,7 @@ use crate::team::runner::{
     Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, SPOKEN_TOKENS, Saving, Stop, config,
 };
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
-use crate::team::tools::{Choose, Question, by_likeness};
+use crate::team::tools::{Choose, Question, Recording, by_likeness};
 use crate::team::{self, StoreFile, Team, TeamError};
 use crate::text::{Template, Tokenizer};
 
@@ -63,6 +63,9 @@ pub struct Run {
     /// keeps the sampling seeds of the file
     #[arg(long, value_name = "SEED")]
     replay: Option<u64>,
+    /// With --replay: tools are not asked, and calls come to what they came to in the run of which --json told this
+    #[arg(long, value_name = "RUN.jsonl", requires = "replay", conflicts_with = "restore")]
+    results: Option<PathBuf>,
     /// Keep the run in a file, from time to time and at its end, however it ends
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -118,7 +121,8 @@ impl Run {
         let file = ModelFile::read(&path, &map, &mut index)?;
         let now_s = if self.replay.is_some() { REPLAY_S } else { prompt::now_s() };
         let toolset = Toolset::new(&team, people.as_ref().map(|people| people.board().clone()))?;
-        if self.replay.is_some() && !toolset.is_empty() {
+        let recording = self.results.as_deref().map(Recording::read).transpose()?;
+        if self.replay.is_some() && !toolset.is_empty() && recording.is_none() {
             return Err(CliError::ReplayWithTools);
         }
         let prepared = self.prepare(&team, &path, &file, now_s, &toolset)?;
@@ -151,7 +155,10 @@ impl Run {
             weights: &mut weights,
             store: store.cold_store(),
         };
-        let tooling = toolset.open(&team, &plan.kits, &tokenizer, now_s)?;
+        let mut tooling = toolset.open(&team, &plan.kits, &tokenizer, now_s)?;
+        if let Some(recording) = recording {
+            tooling.desk = tooling.desk.playing(recording);
+        }
         let mut runner = Runner::new(&team, &plan, chat, kernel, machine, clock, tooling);
 
         let mut main = self.sink(&team);

@@ -212,6 +212,8 @@ pub enum LineEvent<'a> {
         outcome: &'static str,
         /// What it reads.
         text: String,
+        /// Whether the output was of the form that the tool declares.
+        fits: bool,
     },
     /// A tool has begun with a call.
     ToolStarted {

@@ -6,6 +6,7 @@ use agentos_hal::PrepareError;
 
 use crate::team::TeamError;
 use crate::team::checkpoint::CheckpointFileError;
+use crate::team::tools::Mismatch;
 
 /// Why a run ends before its agents do.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub enum RunError {
         /// What it said to the last try.
         error: Option<PrepareError>,
     },
+    /// An agent makes another call than in the run whose results are played.
+    Recording(Mismatch),
     /// The kernel has nothing to do, and agents that are not done.
     Stuck {
         /// Their names.
@@ -96,6 +99,7 @@ impl std::fmt::Display for RunError {
                 write!(f, "cannot write the trace {}: {source}", path.display())
             }
             RunError::Checkpoint(error) => error.fmt(f),
+            RunError::Recording(mismatch) => mismatch.fmt(f),
             RunError::DeviceLost { losses, error: None, .. } => write!(
                 f,
                 "the device was lost {losses} times without a step between; another --backend may compute the team"
@@ -119,6 +123,12 @@ impl std::error::Error for RunError {}
 impl From<CheckpointFileError> for RunError {
     fn from(error: CheckpointFileError) -> RunError {
         RunError::Checkpoint(error)
+    }
+}
+
+impl From<Mismatch> for RunError {
+    fn from(mismatch: Mismatch) -> RunError {
+        RunError::Recording(mismatch)
     }
 }
 

@@ -183,7 +183,8 @@ impl Runner<'_> {
             tool: &descriptor.name,
             arguments,
         })?;
-        self.desk.take_in(number, asked);
+        let played = self.desk.play(&asked)?;
+        self.desk.take_in(number, asked, played);
         if let Some(caller) = &mut self.roster.members[index].caller {
             let Written { tool, arguments } = written;
             caller.stage = Stage::Calling(Open { number, tool, arguments });
@@ -276,6 +277,7 @@ impl Runner<'_> {
             tool: &asked.terms.tool.descriptor.name,
             outcome: outcome.name(),
             text: &aligned.text,
+            fits: aligned.fits,
         })?;
         let Ok(true) = fitted else {
             caller.stage = Stage::Done;
@@ -349,7 +351,7 @@ impl Runner<'_> {
         open.number = number;
         let (tool, arguments) = (open.tool, open.arguments.clone());
         if let Some(asked) = self.asked(index, agent, tool, &arguments, true) {
-            self.desk.take_in(number, asked);
+            self.desk.take_in(number, asked, None);
         }
     }
 }

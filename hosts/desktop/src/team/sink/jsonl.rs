@@ -55,9 +55,9 @@ impl<W: Write> Sink for JsonLines<W> {
                 let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
                 (at_us, LineEvent::ToolCalled { agent: name.into(), call, tool, arguments })
             }
-            ToolNews::Result { name, at_us, call, tool, outcome, text, .. } => {
+            ToolNews::Result { name, at_us, call, tool, outcome, text, fits, .. } => {
                 let (tool, text) = (tool.to_owned(), text.to_owned());
-                (at_us, LineEvent::ToolResult { agent: name.into(), call, tool, outcome, text })
+                (at_us, LineEvent::ToolResult { agent: name.into(), call, tool, outcome, text, fits })
             }
         };
         self.write(&Line { at_us, event })

@@ -82,6 +82,8 @@ pub enum ToolNews<'a> {
         outcome: &'static str,
         /// What it reads.
         text: &'a str,
+        /// Whether the output was of the form that the tool declares.
+        fits: bool,
     },
 }
 

@@ -9,6 +9,7 @@ use agentos_kernel::tool::CallOutcome;
 use agentos_perception::{self as perception, ControlStrings, Measures, Misfit};
 use agentos_tools::{Descriptor, Effect};
 
+use super::recording::Played;
 use super::words;
 use crate::text::{Special, Tokenizer};
 
@@ -79,8 +80,13 @@ impl Aligned {
 impl Terms {
     /// Makes of an output what the agent reads.
     pub fn align(&self, outcome: CallOutcome, output: &[u8]) -> Aligned {
-        let tool = &self.tool.descriptor;
         let (text, fits) = self.text(outcome, output);
+        self.told(text, fits)
+    }
+
+    /// All that the agent is told with a result, and whether its output was of its form.
+    pub fn told(&self, text: String, fits: bool) -> Aligned {
+        let tool = &self.tool.descriptor;
         let again = !fits && self.repairable && tool.effect != Effect::Irreversible;
         let next =
             if again { words::repair(tool, &text, &self.about) } else { words::result(&text, &self.about) };
@@ -157,6 +163,11 @@ impl Coming {
     pub fn of(terms: Terms, outcome: CallOutcome, output: Vec<u8>) -> Coming {
         let is_short = output.len() <= SHORT_BYTES;
         Coming::by(outcome, is_short, move || terms.align(outcome, &output))
+    }
+
+    /// A result as it was read in another run.
+    pub fn played(terms: Terms, played: Played) -> Coming {
+        Coming::by(played.outcome, true, move || terms.told(played.text.clone(), played.fits))
     }
 
     fn by(

@@ -19,6 +19,7 @@ use super::crew::Crew;
 use super::kit::Errands;
 use super::ledger::{Consent, Held, Shared, outcome_of};
 use super::reception::{Matter, Reception};
+use super::recording::{Mismatch, Played, Recording};
 use crate::team::people::Asking;
 
 /// A call that was asked for.
@@ -59,6 +60,8 @@ pub struct Desk {
     reception: Reception,
     errands: Errands,
     crew: Crew,
+    /// What tools gave in another run, where none is asked in this one.
+    recording: Option<Recording>,
     /// What talks to servers of tools: they end with it.
     _servers: Option<Hub>,
 }
@@ -84,8 +87,16 @@ impl Desk {
             reception,
             errands,
             crew,
+            recording: None,
             _servers: servers,
         }
+    }
+
+    /// The same desk, where calls come to what they came to in another run. Agents' own memory is asked all the same:
+    /// what it does is a part of this run.
+    #[must_use]
+    pub fn playing(self, recording: Recording) -> Desk {
+        Desk { recording: Some(recording), ..self }
     }
 
     /// Has a result of each tool aligned before there is one, beside what else is made ready: much is found out, or
@@ -117,9 +128,20 @@ impl Desk {
         self.known(member, tool).map(|known| &known.descriptor)
     }
 
-    /// Takes in what is asked for under a number.
-    pub fn take_in(&mut self, number: u64, asked: Asked) {
-        self.ledger.lock().take_in(number, asked);
+    /// What came of the next call of an agent in the run whose results are played; `None` where its tool is asked.
+    ///
+    /// # Errors
+    /// [`Mismatch`].
+    pub fn play(&mut self, asked: &Asked) -> Result<Option<Played>, Mismatch> {
+        let Some(recording) = &mut self.recording else { return Ok(None) };
+        let tool = &asked.terms.tool.descriptor;
+        let played = recording.play(&asked.name, &tool.name, &asked.arguments)?;
+        Ok(Some(played).filter(|_| tool.access != Access::Memory))
+    }
+
+    /// Takes in what is asked for under a number, or what came of it in another run.
+    pub fn take_in(&mut self, number: u64, asked: Asked, played: Option<Played>) {
+        self.ledger.lock().take_in(number, asked, played);
     }
 
     /// Gives out what came of a call, once it is aligned; `None` where nobody has asked for it.

@@ -17,6 +17,7 @@ use super::align::Coming;
 use super::bell::Bell;
 use super::crew::Crew;
 use super::desk::Asked;
+use super::recording::Played;
 
 /// Calls by number, and the tools that they are for.
 pub(super) struct Ledger {
@@ -38,6 +39,8 @@ pub(super) struct Held {
     over: Option<Result<(), PeripheralError>>,
     /// What came of it, on its way.
     pub(super) coming: Option<Coming>,
+    /// What came of it in another run: no tool is asked.
+    played: Option<Played>,
 }
 
 /// Whether a person has agreed.
@@ -85,10 +88,13 @@ impl Shared {
 }
 
 impl Ledger {
-    pub(super) fn take_in(&mut self, number: u64, asked: Asked) {
-        let consent = if asked.question.is_some() { Consent::Wanted } else { Consent::Given };
+    /// Takes in what is asked for under a number, or what came of it in another run.
+    pub(super) fn take_in(&mut self, number: u64, asked: Asked, played: Option<Played>) {
+        let wanted = asked.question.is_some() && played.is_none();
+        let consent = if wanted { Consent::Wanted } else { Consent::Given };
         let output = room_for(&asked);
-        self.calls.insert(number, Held { asked, output, consent, begun: false, over: None, coming: None });
+        let held = Held { asked, output, consent, begun: false, over: None, coming: None, played };
+        self.calls.insert(number, held);
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Held> {
@@ -115,6 +121,10 @@ impl Ledger {
         let registry = registry_of(registries, of, held).ok_or(PeripheralError::Gone)?;
         held.output.clear();
         (held.begun, held.over, held.coming) = (false, None, None);
+        if held.played.is_some() {
+            held.begun = true;
+            return Ok(());
+        }
         let (tool, arguments) = (ToolNumber(held.asked.tool), held.asked.arguments.as_bytes());
         registry.start(CallNumber(number), tool, arguments, &mut held.output)?;
         held.begun = true;
@@ -176,6 +186,9 @@ fn poll(
     number: u64,
     held: &mut Held,
 ) -> Poll<Result<(), PeripheralError>> {
+    if let Some(played) = &held.played {
+        return played.result();
+    }
     match registry_of(registries, of, held) {
         Some(registry) => registry.poll(CallNumber(number), &mut held.output),
         None => Poll::Ready(Err(PeripheralError::Gone)),
@@ -190,6 +203,9 @@ fn room_for(asked: &Asked) -> Collected {
 impl Held {
     /// What was collected, on its way to its agent.
     pub(super) fn align(&mut self, outcome: CallOutcome) -> Coming {
+        if let Some(played) = self.played.clone().filter(|played| played.outcome == outcome) {
+            return self.coming.insert(Coming::played(self.asked.terms.clone(), played)).clone();
+        }
         let output = std::mem::replace(&mut self.output, room_for(&self.asked)).into_bytes();
         self.coming.insert(Coming::of(self.asked.terms.clone(), outcome, output)).clone()
     }

@@ -5,6 +5,7 @@
 //! * [`Caller`]: how far an agent is with its calls, as plain data.
 //! * [`Callers`]: all of them, and the kernel's [`Guard`](agentos_kernel::guard::Guard).
 //! * [`Terms`]: what the result of a call is made text for. [`Crew`]: the threads that do it, beside the run.
+//! * [`Recording`]: what tools gave in an earlier run, for one that is to be the same.
 //! * [`Reception`]: the one person, and all who want something of them.
 //! * [`words`]: what agents are told about tools and their results, and people about calls.
 //!
@@ -24,6 +25,7 @@ mod kit;
 mod ledger;
 mod person;
 mod reception;
+mod recording;
 mod seat;
 mod use_;
 pub mod words;
@@ -38,4 +40,5 @@ pub use desk::{Asked, Desk, Finished};
 pub use kit::{Errands, TOOL_NAMES, WARDEN, kit, means};
 pub use person::{Nobody, Person, Terminal, person};
 pub use reception::Reception;
+pub use recording::{Mismatch, Played, Recording, RecordingError};
 pub use use_::{Choose, Policy, ToolUse};
