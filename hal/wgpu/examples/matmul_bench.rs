@@ -90,7 +90,7 @@ fn best_seconds(
         narrow_bytes(gpu.inputs, rows, inner),
         wgpu::BufferUsages::STORAGE,
     )?;
-    let input = Input { register: &input, narrow: Some(&narrow) };
+    let input = Input { register: &input, narrow: Some(&narrow), norm: None };
     let bind = |weights| MatMul::new(gpu, weights, input, &out, RowCount::Rows, rows, true);
     let products = gpu.checked(|| Ok(weights.iter().map(bind).collect::<Vec<_>>()))?;
     let step = step(gpu, rows);

@@ -34,6 +34,46 @@ pub fn gated(program: &Program, ops: &[Op]) -> Option<Gated> {
     (belong && alone && found.input != up).then_some(found)
 }
 
+/// A norm and the products behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Normed {
+    /// What is normed.
+    pub input: Reg,
+    /// The norm's weights.
+    pub weight: WeightRole,
+    /// What the products read.
+    pub out: Reg,
+    /// Instructions behind the norm up to the last of its products.
+    pub products: usize,
+}
+
+/// The norm that `ops`, a rest of the layer part, begins with, if what it leaves is read by products of this layer
+/// alone: they can take what it is made of instead.
+pub fn normed(program: &Program, ops: &[Op]) -> Option<Normed> {
+    let [Op::Norm { input, weight, out }, ref behind @ ..] = *ops else { return None };
+    let anew = behind.iter().position(|op| overwrites(op, out));
+    let until = &behind[..anew.unwrap_or(behind.len())];
+    let reads = |op: &Op| uses(op, out);
+    let multiplies = |op: &Op| matches!(*op, Op::MatMul { out: to, .. } if to != out);
+    let last = until.iter().rposition(reads)?;
+    let only = until.iter().filter(|op| reads(op)).all(multiplies);
+    let left = |part: &[Op]| part.iter().find(|op| reads(op)).is_some_and(|op| !overwrites(op, out));
+    let dead = anew.is_some() || !(left(program.layer) || left(program.epilogue));
+    (input != out && only && dead).then_some(Normed { input, weight, out, products: last + 1 })
+}
+
+/// The norm ([`normed`]) of what `ops`, a rest of the layer part, begins with adding to, if it comes next: in this
+/// layer, or in the layer behind, which is then said.
+pub fn weighed(program: &Program, ops: &[Op]) -> Option<(Normed, bool)> {
+    let [Op::MatMul { input, out, accumulate: true, .. }, ref behind @ ..] = *ops else { return None };
+    let idle = |op: &&Op| matches!(op, Op::Expose { .. });
+    let here = &behind[behind.iter().take_while(idle).count()..];
+    let (rest, next) = if here.is_empty() { (program.layer, true) } else { (here, false) };
+    let found = normed(program, rest).filter(|normed| normed.input == out && normed.out != input)?;
+    let kept = !behind[..behind.len() - here.len()].iter().any(|op| uses(op, found.out));
+    kept.then_some((found, next))
+}
+
 /// Products of one register that one dispatch may compute, and what stands between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
@@ -135,6 +175,18 @@ fn plain(op: &Op) -> Option<Product> {
     }
 }
 
+/// Whether an instruction leaves nothing of what was in a register, and does not read it.
+fn overwrites(op: &Op, register: Reg) -> bool {
+    match *op {
+        Op::Embed { out, .. } => out == register,
+        Op::Norm { input, out, .. } | Op::MatMul { input, out, accumulate: false, .. } => {
+            out == register && input != register
+        }
+        Op::Attend { query, out } => out == register && query != register,
+        _ => false,
+    }
+}
+
 /// Whether an instruction reads or writes a register.
 fn uses(op: &Op, register: Reg) -> bool {
     let of_op = match *op {
@@ -198,6 +250,58 @@ mod tests {
         assert_eq!(stacks(&[QUERY, KEY, KEY_BIAS, VALUE, KEY]), []);
         // What is read in between must be there.
         assert_eq!(stacks(&[QUERY, Op::Add { reg: Reg::Normed, weight: WeightRole::FfnNorm }, KEY]), []);
+    }
+
+    const NORM: Op = Op::Norm { input: Reg::Hidden, weight: WeightRole::AttnNorm, out: Reg::Normed };
+    const OUTPUT: Op = Op::MatMul {
+        input: Reg::Context,
+        weight: WeightRole::AttnOutput,
+        out: Reg::Hidden,
+        accumulate: true,
+    };
+    const EXPOSE: Op = Op::Expose { reg: Reg::Normed };
+
+    #[test]
+    fn norms_that_products_alone_read_are_left_to_them() {
+        let products = |layer: &'static [Op], epilogue: &'static [Op]| {
+            let program = Program { prologue: &[], layer, epilogue };
+            normed(&program, program.layer).map(|normed| normed.products)
+        };
+        assert_eq!(products(&[NORM, QUERY, KEY, OUTPUT, NORM, GATE, UP, ACTIVATE], &[NORM, EXPOSE]), Some(2));
+        assert_eq!(products(&[NORM, QUERY, QUERY_BIAS, KEY, KEY_BIAS, OUTPUT], &[]), Some(3));
+        // Somebody else reads it: a tap, the head, the next layer.
+        assert_eq!(products(&[NORM, QUERY, EXPOSE, KEY], &[]), None);
+        assert_eq!(products(&[NORM, QUERY, KEY], &[EXPOSE]), None);
+        let early = Program { prologue: &[], layer: &[KEY, NORM, QUERY], epilogue: &[] };
+        assert_eq!(normed(&early, &early.layer[1..]), None);
+        // Nobody reads it.
+        assert_eq!(products(&[NORM, OUTPUT, NORM, QUERY], &[]), None);
+        const HERE: Op = Op::Norm { input: Reg::Normed, weight: WeightRole::AttnNorm, out: Reg::Normed };
+        assert_eq!(products(&[HERE, QUERY], &[]), None);
+    }
+
+    #[test]
+    fn what_is_normed_next_is_weighed_where_it_is_stored() {
+        const TAP: Op = Op::Expose { reg: Reg::Hidden };
+        let found = |layer: &'static [Op], at: usize| {
+            let program = Program { prologue: &[], layer, epilogue: &[NORM, EXPOSE] };
+            weighed(&program, &layer[at..]).map(|(normed, next)| (normed.products, next))
+        };
+        assert_eq!(found(&[NORM, QUERY, OUTPUT, NORM, GATE, UP], 2), Some((2, false)));
+        assert_eq!(found(&[NORM, QUERY, OUTPUT, TAP, NORM, GATE, UP], 2), Some((2, false)));
+        assert_eq!(found(&[NORM, QUERY, OUTPUT, TAP], 2), Some((1, true)));
+        // What the norm leaves is looked at before, or what it is made of changes.
+        assert_eq!(found(&[NORM, QUERY, OUTPUT, EXPOSE], 2), None);
+        const BIAS: Op = Op::Add { reg: Reg::Hidden, weight: WeightRole::AttnNorm };
+        assert_eq!(found(&[NORM, QUERY, OUTPUT, BIAS, NORM, GATE, UP], 2), None);
+        // It is stored, not added to; or of another register.
+        assert_eq!(found(&[NORM, QUERY, NORM, GATE], 1), None);
+        const OTHER: Op = Op::Norm { input: Reg::Context, weight: WeightRole::AttnNorm, out: Reg::Normed };
+        assert_eq!(found(&[OTHER, QUERY, OUTPUT], 2), None);
+        // The product would read what it writes.
+        const OWN: Op =
+            Op::MatMul { input: Reg::Normed, weight: WeightRole::Query, out: Reg::Hidden, accumulate: true };
+        assert_eq!(found(&[NORM, OWN], 1), None);
     }
 
     const ROTATE: Op = Op::Rotate { reg: Reg::Key };

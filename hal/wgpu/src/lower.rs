@@ -1,10 +1,11 @@
 //! From instructions to dispatches: one function an instruction, each of which names its shader files and
-//! its buffers.
+//! its buffers. `fused.rs` has what several instructions make together.
+
+mod fused;
 
 use agentos_hal::{Activation, Limits, ModelShape, Op, Program, Reg, WeightRole};
 
 use crate::dispatch::{Act, Grid, When};
-use crate::fuse;
 use crate::gpu::{Binding, Gpu};
 use crate::machine::Memory;
 use crate::matmul::{Input, Lookup, MatMul, RowCount};
@@ -85,6 +86,10 @@ struct Lower<'a> {
     weights: &'a Store,
     sources: Sources,
     acts: Vec<Act>,
+    /// Whether the last product has made what the norm behind it leaves to other products.
+    weighed: bool,
+    /// The register that now holds what a norm leaves to products.
+    left: Option<Reg>,
 }
 
 use Binding::{Read, Write};
@@ -100,50 +105,27 @@ impl<'a> Lower<'a> {
         weights: &'a Store,
     ) -> Lower<'a> {
         let sources = Sources::new(shape, limits, sizes.split_pages);
-        Lower { gpu, program, shape, limits, memory, weights, sources, acts: Vec::new() }
+        let acts = Vec::new();
+        Lower { gpu, program, shape, limits, memory, weights, sources, acts, weighed: false, left: None }
     }
 
     fn part(&mut self, ops: &[Op], layer: Option<u32>) {
-        let mut rest = ops;
-        while let Some((op, behind)) = rest.split_first() {
-            let fused = self.gated(rest, layer).or_else(|| self.stack(rest, layer));
-            let fused = fused.or_else(|| self.turned(rest, layer));
-            rest = match fused {
-                Some(ops) => &rest[ops..],
-                None => {
-                    self.op(op, layer);
-                    behind
-                }
-            };
-        }
+        self.first(ops, layer, ops.len());
     }
 
-    /// Lowers the next instructions as one gated product, if they are one, and says how many they were.
-    fn gated(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
-        let gated = fuse::gated(self.program, ops)?;
-        let weights = self.weights.fused(gated.weights[0], layer?)?;
-        let (input, out) = (self.input(self.reg(gated.input)), self.reg(gated.out));
-        let product = MatMul::gated(self.gpu, weights, input, out, self.limits.rows, gated.activation);
-        self.acts.push(Act::Product(product));
-        Some(fuse::GATED_OPS)
-    }
-
-    /// As [`Lower::gated`], for products of one register. What stands between them, or could not be stacked,
-    /// follows.
-    fn stack(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
-        let stack = fuse::stack(self.program, ops)?;
-        let weights = self.weights.fused(stack.products[0].0, layer?)?;
-        let products = &stack.products[..weights.matrices()];
-        let outs: Vec<_> = products.iter().map(|(_, out)| self.reg(*out)).collect();
-        let input = self.input(self.reg(stack.input));
-        let product = MatMul::stacked(self.gpu, weights, input, &outs, self.limits.rows);
-        self.acts.push(Act::Product(product));
-        for op in &ops[..stack.ops] {
-            if !products.iter().any(|(weight, _)| op.weight() == Some(*weight)) {
-                self.op(op, layer);
-            }
+    /// Lowers the first `least` instructions, and those that share a dispatch with them. Says how many they were.
+    fn first(&mut self, ops: &[Op], layer: Option<u32>, least: usize) -> usize {
+        let mut done = 0;
+        while done < least {
+            let rest = &ops[done..];
+            let fused = self.normed(rest, layer).or_else(|| self.weighing(rest, layer));
+            let fused = fused.or_else(|| self.gated(rest, layer)).or_else(|| self.stack(rest, layer));
+            done += fused.or_else(|| self.turned(rest, layer)).unwrap_or_else(|| {
+                self.op(&rest[0], layer);
+                1
+            });
         }
-        Some(stack.ops)
+        done
     }
 
     fn op(&mut self, op: &Op, layer: Option<u32>) {
@@ -161,7 +143,7 @@ impl<'a> Lower<'a> {
                 let product = MatMul::new(
                     self.gpu,
                     self.weights.matrix(weight, layer),
-                    self.input(self.reg(input)),
+                    self.input(input),
                     self.reg(out),
                     RowCount::Rows,
                     self.limits.rows,
@@ -190,12 +172,14 @@ impl<'a> Lower<'a> {
         [("LANES", lanes), ("ROUNDS", self.gpu.rounds(lanes))]
     }
 
-    fn reg(&self, reg: Reg) -> &Register {
+    fn reg(&self, reg: Reg) -> &'a Register {
         &self.memory.registers[reg as usize]
     }
 
-    fn input<'r>(&'r self, register: &'r Register) -> Input<'r> {
-        Input { register, narrow: self.memory.narrow.as_ref() }
+    /// A register as a product reads it.
+    fn input(&self, reg: Reg) -> Input<'a> {
+        let norm = (self.left == Some(reg)).then_some((&self.memory.squares, self.shape.norm_eps));
+        Input { register: self.reg(reg), narrow: self.memory.narrow.as_ref(), norm }
     }
 
     fn push(
@@ -282,14 +266,6 @@ impl<'a> Lower<'a> {
         let memory = self.memory;
         let bindings = [(Read, &memory.angles), (Write, &memory.registers[reg as usize].buffer)];
         self.push((&source, "rotate"), &bindings, Grid::Rows(pairs.div_ceil(GROUP)), When::Always);
-    }
-
-    /// As [`Lower::gated`], for keys that are turned and stored.
-    fn turned(&mut self, ops: &[Op], layer: Option<u32>) -> Option<usize> {
-        let (key, value) = fuse::turned(self.program, ops)?;
-        let files = [shader::ANGLES, include_str!("shaders/key_turned.wgsl")];
-        self.store(key, value, layer?, &files, &[(Read, &self.memory.angles)]);
-        Some(fuse::TURNED_OPS)
     }
 
     fn store(
@@ -386,7 +362,8 @@ impl<'a> Lower<'a> {
         self.push((&source, "gather"), &bindings, Grid::Wants(from.width.div_ceil(GROUP)), When::Always);
 
         let matrix = self.weights.matrix(weight, None);
-        let (wanted, logits) = (self.input(&memory.wanted), &memory.logits);
+        let wanted = Input { register: &memory.wanted, narrow: memory.narrow.as_ref(), norm: None };
+        let logits = &memory.logits;
         let most = self.limits.outcomes;
         let product = MatMul::new(self.gpu, matrix, wanted, logits, RowCount::Wants, most, false);
         self.acts.push(Act::Logits(product));

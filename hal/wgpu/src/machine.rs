@@ -30,6 +30,8 @@ pub struct Memory {
     pub totals: wgpu::Buffer,
     /// Inputs of a product as they are rounded, where products take them so.
     pub narrow: Option<wgpu::Buffer>,
+    /// Sums of squares of what is to be normed.
+    pub squares: wgpu::Buffer,
     /// Rows that want an outcome, gathered; as wide as what the head reads.
     pub wanted: Register,
     /// Their logits.
@@ -111,6 +113,7 @@ impl Memory {
             parts: scratch(sizes.parts, Usage::empty())?,
             totals: scratch(sizes.totals, Usage::empty())?,
             narrow: (sizes.narrow > 0).then(|| scratch(sizes.narrow, Usage::empty())).transpose()?,
+            squares: scratch(sizes.squares, Usage::empty())?,
             wanted: Register::new(gpu, limits.outcomes, lower::head_input(program).width(shape))?,
             logits: Register::new(gpu, limits.outcomes, shape.vocab)?,
             blocks: scratch(sizes.blocks, Usage::empty())?,

@@ -4,7 +4,7 @@ use agentos_hal::{Footprint, Inputs, Limits, ModelShape, PAGE_TOKENS, PrepareErr
 
 use crate::angles;
 use crate::lower::MOST_SHARED_CANDIDATES;
-use crate::matmul::narrow_bytes;
+use crate::matmul::{narrow_bytes, squares_bytes};
 use crate::register::{Register, stride};
 use crate::report::Parts;
 use crate::step::Packed;
@@ -56,6 +56,8 @@ pub struct Sizes {
     pub blocks: u64,
     /// Inputs of a product as they are rounded; 0 where products take them as they are.
     pub narrow: u64,
+    /// Sums of squares of what is to be normed.
+    pub squares: u64,
     /// Angles.
     pub angles: u64,
     /// Operands of all layers, and of the epilogue.
@@ -109,6 +111,7 @@ impl Sizes {
             totals: rows * u64::from(shape.heads) * 16,
             blocks: u64::from(limits.outcomes) * u64::from(shape.vocab.div_ceil(VOCAB_BLOCK)) * 16,
             narrow,
+            squares: squares_bytes(limits.rows, widest),
             angles: 4 * angles::numbers(shape, limits),
             operands: (u64::from(shape.layers) + 1) * OPERAND_BYTES,
             page: image,
@@ -140,6 +143,7 @@ impl Sizes {
             (Resource::ScratchBytes, self.totals),
             (Resource::ScratchBytes, self.blocks),
             (Resource::ScratchBytes, self.narrow),
+            (Resource::ScratchBytes, self.squares),
             (Resource::ScratchBytes, self.angles),
         ] {
             if needed > most {
@@ -173,6 +177,7 @@ impl Sizes {
             self.totals,
             self.blocks,
             self.narrow,
+            self.squares,
             self.angles,
             self.operands,
             self.page,

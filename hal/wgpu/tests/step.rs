@@ -52,6 +52,23 @@ fn a_step_is_one_submission_one_pass_and_little_on_the_bus() {
     }
 }
 
+/// Queries, keys and values; their store; attention; its output; gate and up; down. Norms are done by the products
+/// around them.
+#[test]
+fn a_layer_without_barriers_is_six_dispatches() {
+    for (adapter, _) in gpu::found().iter().enumerate() {
+        let [two, three] = [2, 3].map(|layers| {
+            let shape = agentos_hal::ModelShape { layers, ..SHAPE };
+            let mut device = gpu::device(adapter, Variant::Rows);
+            device.prepare(&PROGRAM, &shape, &LIMITS, &mut Weights::new(shape)).expect("the model fits");
+            with_step(1, |step| device.submit(step)).expect("a step");
+            finish(&mut device).expect("a report");
+            device.traffic().dispatches
+        });
+        assert_eq!(three - two, 6);
+    }
+}
+
 /// Vocabularies of the suite are small; one of the usual size has many blocks, and workgroups in thousands.
 /// Logits that are sorted or all equal are more than a workgroup's list has room for.
 #[test]

@@ -10,6 +10,7 @@ use super::source::narrowing;
 use super::weights::{Order, Part, Weights};
 use crate::gpu::{Binding, Gpu};
 use crate::register::Register;
+use crate::shelf::Slot;
 
 /// `Product` of `kernel/product.wgsl`.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -21,6 +22,8 @@ struct Sizes {
     input_stride: u32,
     accumulate: u32,
     wants: u32,
+    inner: u32,
+    eps: f32,
     outs: [Out; MOST_STACKED],
 }
 
@@ -47,6 +50,25 @@ pub struct Input<'a> {
     pub register: &'a Register,
     /// Room for its rows as they are rounded ([`narrow_bytes`]), where products take them so.
     pub narrow: Option<&'a wgpu::Buffer>,
+    /// Where the register holds what is left of a norm: the sums of its squares, and what the norm adds to their
+    /// mean.
+    pub norm: Option<(&'a wgpu::Buffer, f32)>,
+}
+
+/// What a product makes for the norm of its output.
+#[derive(Clone, Copy)]
+pub struct Weighing<'a> {
+    /// The norm's weights.
+    pub weight: &'a Slot,
+    /// Where the output goes times these.
+    pub weighed: &'a Register,
+    /// Where sums of its squares go ([`squares_bytes`]).
+    pub squares: &'a wgpu::Buffer,
+}
+
+/// Bytes of the sums of squares of so many rows: one for each eighth of 64 elements.
+pub const fn squares_bytes(rows: u32, width: u32) -> u64 {
+    (rows as u64).saturating_mul(32 * width.div_ceil(64) as u64)
 }
 
 /// Bytes of so many rows of inputs as they are rounded: `Narrow` of `link/integers.wgsl` or `link/halves.wgsl`, for
@@ -87,8 +109,8 @@ pub struct Lookup {
 
 struct BoundPart {
     group: wgpu::BindGroup,
-    /// Of its weights.
-    offset: u32,
+    /// Of its weights, and of those of a norm.
+    offsets: Vec<u32>,
     columns: u32,
 }
 
@@ -101,6 +123,7 @@ struct Operands<'a> {
     rows: RowCount,
     most_rows: u32,
     accumulate: bool,
+    weighing: Option<Weighing<'a>>,
 }
 
 impl MatMul {
@@ -119,7 +142,28 @@ impl MatMul {
     ) -> MatMul {
         assert_eq!(weights.matrices.len(), 1, "one matrix");
         let outs = &[out];
-        MatMul::bind(gpu, Form::Plain, &Operands { weights, input, outs, rows, most_rows, accumulate })
+        let weighing = None;
+        let operands = Operands { weights, input, outs, rows, most_rows, accumulate, weighing };
+        MatMul::bind(gpu, Form::Plain, &operands)
+    }
+
+    /// out += weights · input, and what the norm of out is made of, for at most `most_rows` rows of the step, where
+    /// products are computed by [`Kernel::Lone`]. `None` where the weights are in parts.
+    ///
+    /// # Panics
+    /// When the registers are not as wide as the weights: the program was verified.
+    pub fn weighing(
+        gpu: &Gpu,
+        weights: &Weights,
+        input: Input<'_>,
+        out: &Register,
+        most_rows: u32,
+        weighing: Weighing<'_>,
+    ) -> Option<MatMul> {
+        assert_eq!(weights.matrices.len(), 1, "one matrix");
+        let (rows, accumulate, weighing) = (RowCount::Rows, true, Some(weighing));
+        let operands = Operands { weights, input, outs: &[out], rows, most_rows, accumulate, weighing };
+        (weights.parts.len() == 1).then(|| MatMul::bind(gpu, Form::Weighing, &operands))
     }
 
     /// out = activation(gate · input) · (up · input), the weights being gate and up woven, for at most
@@ -137,7 +181,7 @@ impl MatMul {
     ) -> MatMul {
         assert_eq!(weights.order, Order::Woven, "two woven matrices");
         let (rows, accumulate) = (RowCount::Rows, false);
-        let operands = Operands { weights, input, outs: &[out], rows, most_rows, accumulate };
+        let operands = Operands { weights, input, outs: &[out], rows, most_rows, accumulate, weighing: None };
         MatMul::bind(gpu, Form::Gated(activation), &operands)
     }
 
@@ -156,7 +200,7 @@ impl MatMul {
         assert!((2..=MOST_STACKED).contains(&weights.matrices.len()), "two or three stacked matrices");
         assert_eq!(weights.order, Order::Stacked, "two or three stacked matrices");
         let (rows, accumulate) = (RowCount::Rows, false);
-        let operands = Operands { weights, input, outs, rows, most_rows, accumulate };
+        let operands = Operands { weights, input, outs, rows, most_rows, accumulate, weighing: None };
         MatMul::bind(gpu, Form::Stacked(outs.len() as u32), &operands)
     }
 
@@ -166,10 +210,10 @@ impl MatMul {
         let widths = outs.iter().map(|out| out.width);
         assert!(widths.zip(&rows).all(|(width, rows)| width == *rows), "verified widths");
         assert_eq!(weights.info().cols, input.register.width, "verified widths");
-        let link = Link::of(weights.info().dtype, gpu.inputs);
-        let kernels = compiled(gpu, form, operands);
+        let link = Link::of(weights.info().dtype, gpu.inputs, input.norm.is_some());
+        let kernels = compiled(gpu, form, link, operands);
         let source = match link {
-            Link::F32 => &input.register.buffer,
+            Link::F32 | Link::Weighed => &input.register.buffer,
             Link::Dot4(_) | Link::F16(_) => {
                 input.narrow.expect("room for rounded inputs, where products take them")
             }
@@ -180,6 +224,7 @@ impl MatMul {
                 input_stride: input.register.stride / 4,
                 accumulate: operands.accumulate.into(),
                 wants: (operands.rows == RowCount::Wants).into(),
+                eps: input.norm.map_or(0.0, |(_, eps)| eps),
                 ..sizes(weights, part, outs)
             };
             let sizes = gpu.constants(bytemuck::bytes_of(&sizes));
@@ -187,11 +232,20 @@ impl MatMul {
             let others = [&sizes, &outs[0].buffer, source].into_iter();
             let others = others.chain(outs[1..].iter().map(|out| &out.buffer));
             runs.extend(others.map(|buffer| buffer.as_entire_buffer_binding()));
-            let group = gpu.shared_group(&bindings(form), &runs);
-            if link != Link::F32 {
-                narrowing.get_or_insert_with(|| Narrowing::new(gpu, link, &sizes, input.register, source));
+            let mut offsets = vec![part.slot.offset];
+            if let Some(Weighing { weight, weighed, squares }) = operands.weighing {
+                runs.extend([&weighed.buffer, squares].map(|buffer| buffer.as_entire_buffer_binding()));
+                runs.push(weight.binding());
+                offsets.push(weight.offset);
             }
-            BoundPart { group, offset: part.slot.offset, columns: weights.columns(part) }
+            if let (Link::Weighed, Some((squares, _))) = (link, input.norm) {
+                runs.push(squares.as_entire_buffer_binding());
+            }
+            if let Link::Dot4(_) | Link::F16(_) = link {
+                narrowing.get_or_insert_with(|| Narrowing::new(gpu, link, &sizes, input, source));
+            }
+            let group = gpu.shared_group(&bindings(form, link), &runs);
+            BoundPart { group, offsets, columns: weights.columns(part) }
         };
         let parts = weights.parts.iter().map(&mut bind).collect();
         MatMul { narrowing, link, kernels, variant: gpu.variant, parts }
@@ -236,11 +290,24 @@ impl MatMul {
 
 impl Narrowing {
     /// Rounds a register's rows, for a product of these sizes.
-    fn new(gpu: &Gpu, link: Link, sizes: &wgpu::Buffer, wide: &Register, narrow: &wgpu::Buffer) -> Narrowing {
-        let name = format!("narrow {link:?}");
-        let bindings = [Binding::Read, Binding::Read, Binding::Write];
-        let pipeline = gpu.named_pipeline(&name, "main", &bindings, || narrowing(link, NARROW_WIDTH));
-        let runs = [sizes, &wide.buffer, narrow].map(|buffer| buffer.as_entire_buffer_binding());
+    fn new(
+        gpu: &Gpu,
+        link: Link,
+        sizes: &wgpu::Buffer,
+        input: Input<'_>,
+        narrow: &wgpu::Buffer,
+    ) -> Narrowing {
+        let Input { register: wide, norm, .. } = input;
+        let name = format!("narrow {link:?} {}", norm.is_some());
+        let mut bindings = vec![Binding::Read, Binding::Read, Binding::Write];
+        let mut buffers = vec![sizes, &wide.buffer, narrow];
+        if let Some((squares, _)) = norm {
+            bindings.push(Binding::Read);
+            buffers.push(squares);
+        }
+        let text = || narrowing(link, NARROW_WIDTH, norm.is_some());
+        let pipeline = gpu.named_pipeline(&name, "main", &bindings, text);
+        let runs: Vec<_> = buffers.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect();
         let group = gpu.shared_group(&bindings, &runs);
         Narrowing { pipeline, group, groups: chunks(wide.width).div_ceil(NARROW_WIDTH) }
     }
@@ -249,21 +316,20 @@ impl Narrowing {
 impl BoundPart {
     fn encode(&self, (kernel, pipeline): &Compiled, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
         pass.set_pipeline(pipeline);
-        pass.set_bind_group(1, &self.group, &[self.offset]);
+        pass.set_bind_group(1, &self.group, &self.offsets);
         pass.dispatch_workgroups(self.columns.div_ceil(kernel.columns()), rows.div_ceil(kernel.rows()), 1);
     }
 }
 
 /// Every kernel that is chosen for some number of rows.
-fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
+fn compiled(gpu: &Gpu, form: Form, link: Link, operands: &Operands<'_>) -> Vec<Compiled> {
     let weights = operands.weights;
     let mut kernels: Vec<Compiled> = Vec::new();
     for part in &weights.parts {
         for rows in 1..=operands.most_rows.max(1) {
-            let link = Link::of(weights.info().dtype, gpu.inputs);
             let kernel = choose(gpu.variant, link, weights.columns(part), rows);
             if kernels.iter().all(|(known, _)| *known != kernel) {
-                kernels.push(compile(gpu, weights, form, kernel));
+                kernels.push(compile(gpu, weights, form, link, kernel));
             }
         }
     }
@@ -271,23 +337,26 @@ fn compiled(gpu: &Gpu, form: Form, operands: &Operands<'_>) -> Vec<Compiled> {
 }
 
 /// What kernels of products are bound to.
-fn bindings(form: Form) -> Vec<Binding> {
+fn bindings(form: Form, link: Link) -> Vec<Binding> {
     let mut bindings = vec![Binding::Slot, Binding::Read, Binding::Write, Binding::Read];
-    if let Form::Stacked(matrices) = form {
-        bindings.extend((1..matrices).map(|_| Binding::Write));
+    bindings.extend((1..form.outputs()).map(|_| Binding::Write));
+    if form == Form::Weighing {
+        bindings.extend([Binding::Write, Binding::Write, Binding::Slot]);
     }
+    bindings.extend((link == Link::Weighed).then_some(Binding::Read));
     bindings
 }
 
 /// A kernel of products.
-pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, kernel: Kernel) -> Compiled {
+pub(super) fn compile(gpu: &Gpu, weights: &Weights, form: Form, link: Link, kernel: Kernel) -> Compiled {
     let dtype = weights.info().dtype;
     let extensions = gpu.extensions();
-    let link = Link::of(dtype, gpu.inputs);
     let name = format!("{kernel:?} {dtype} {form:?} {link:?} {}", extensions.halves);
     (
         kernel,
-        gpu.named_pipeline(&name, "main", &bindings(form), || kernel.source(dtype, form, link, extensions)),
+        gpu.named_pipeline(&name, "main", &bindings(form, link), || {
+            kernel.source(dtype, form, link, extensions)
+        }),
     )
 }
 
@@ -305,7 +374,7 @@ impl Lookup {
             let sizes = gpu.constants(bytemuck::bytes_of(&sizes(weights, part, &[out])));
             let [sizes, out] = [&sizes, &out.buffer].map(|buffer| buffer.as_entire_buffer_binding());
             let group = gpu.shared_group(&bindings, &[part.slot.binding(), sizes, out]);
-            BoundPart { group, offset: part.slot.offset, columns: 4 * chunks(weights.info().cols) }
+            BoundPart { group, offsets: vec![part.slot.offset], columns: 4 * chunks(weights.info().cols) }
         };
         let parts = weights.parts.iter().map(bind).collect();
         Lookup { kernel: (Kernel::Embed, pipeline), parts }
@@ -329,6 +398,7 @@ fn sizes(weights: &Weights, part: &Part, outs: &[&Register]) -> Sizes {
     let mut sizes = Sizes {
         chunks: chunks(info.cols),
         groups: format_of(info.dtype).groups(info.cols),
+        inner: info.cols,
         last: weights.columns(part).next_multiple_of(LANES) - 1,
         ..Sizes::zeroed()
     };

@@ -28,6 +28,19 @@ pub enum Form {
     Gated(Activation),
     /// Those of so many stacked matrices, 2 or 3, are stored in as many registers.
     Stacked(u32),
+    /// They are added to what is there, and what comes of it is weighed for the norm behind it. [`Kernel::Lone`]
+    /// alone does so: its invocations store the same columns for any number of rows.
+    Weighing,
+}
+
+impl Form {
+    /// Registers that the sums go to.
+    pub const fn outputs(self) -> u32 {
+        match self {
+            Form::Plain | Form::Gated(_) | Form::Weighing => 1,
+            Form::Stacked(matrices) => matrices,
+        }
+    }
 }
 
 /// What a product makes of its inputs.
@@ -35,6 +48,8 @@ pub enum Form {
 pub enum Link {
     /// It takes them as they are.
     F32,
+    /// It takes what is left of a norm of them: elements times the norm's weights, and sums of squares.
+    Weighed,
     /// Integers of 8 bits, in the order in which the weights' codes are unpacked, four of which are multiplied and
     /// summed by one instruction, where a device has it.
     Dot4(Codes),
@@ -44,11 +59,12 @@ pub enum Link {
 }
 
 impl Link {
-    /// That of products with weights of a type.
-    pub const fn of(dtype: DType, inputs: Inputs) -> Link {
+    /// That of products with weights of a type. Inputs that are rounded are normed before.
+    pub const fn of(dtype: DType, inputs: Inputs, weighed: bool) -> Link {
         match (inputs, format_of(dtype).codes) {
             (Inputs::Int8, Some(codes)) => Link::Dot4(codes),
             (Inputs::F16, Some(codes)) => Link::F16(codes),
+            _ if weighed => Link::Weighed,
             _ => Link::F32,
         }
     }

@@ -17,7 +17,7 @@ mod source;
 mod tests;
 mod weights;
 
-pub use bound::{Input, Lookup, MOST_STACKED, MatMul, narrow_bytes};
+pub use bound::{Input, Lookup, MOST_STACKED, MatMul, Weighing, narrow_bytes, squares_bytes};
 pub use weights::Weights;
 
 /// Which of the step's counts is the number of rows of a product.

@@ -12,6 +12,12 @@ const SIZES: &str = include_str!("kernel/sizes.wgsl");
 const INTEGERS: &str = include_str!("link/integers.wgsl");
 const HALVES: &str = include_str!("link/halves.wgsl");
 const PRODUCT: &str = include_str!("kernel/product.wgsl");
+const PLAIN: &str = include_str!("input/plain.wgsl");
+const WEIGHED: &str = include_str!("input/weighed.wgsl");
+const ROUNDED: &str = include_str!("link/rounded.wgsl");
+
+/// The binding of a product's input. Further outputs follow, and then the squares of what is weighed.
+const INPUT: u32 = 3;
 
 /// Puts a kernel's text together. A pair of `constants` is a name and its value.
 ///
@@ -31,23 +37,26 @@ pub fn source(
         ("GROUP_CHUNKS", format.group_chunks),
         ("GROUP_WORDS", format.group_words),
         ("GATED", gated.into()),
-        ("PLAIN", (!gated).into()),
+        ("WEIGHING", (form == Form::Weighing).into()),
+        ("PLAIN", (!gated && form != Form::Weighing).into()),
         ("THIRD", (form == Form::Stacked(3)).into()),
+        ("INPUT", INPUT),
+        ("SQUARES", INPUT + form.outputs()),
     ];
     let constants = [&of_form[..], constants].concat();
     let store = match form {
         Form::Plain => include_str!("store/plain.wgsl"),
+        Form::Weighing => include_str!("store/weighing.wgsl"),
         Form::Gated(_) => include_str!("store/gated.wgsl"),
         Form::Stacked(_) => include_str!("store/stacked.wgsl"),
     };
     let halves = shader::halves(extensions);
     let mut text = features(link).to_owned();
     let (inputs, link) = match link {
-        Link::F32 => (INTEGERS, include_str!("link/f32.wgsl")),
-        Link::Dot4(_) => {
-            (INTEGERS, concat!(include_str!("link/rounded.wgsl"), include_str!("link/dot4.wgsl")))
-        }
-        Link::F16(_) => (HALVES, concat!(include_str!("link/rounded.wgsl"), include_str!("link/f16.wgsl"))),
+        Link::F32 => ([INTEGERS, PLAIN], include_str!("link/f32.wgsl")),
+        Link::Weighed => ([INTEGERS, WEIGHED], include_str!("link/f32.wgsl")),
+        Link::Dot4(_) => ([INTEGERS, ROUNDED], include_str!("link/dot4.wgsl")),
+        Link::F16(_) => ([HALVES, ROUNDED], include_str!("link/f16.wgsl")),
     };
     for (name, value) in &constants {
         text += &format!("const {name}: u32 = {value}u;\n");
@@ -62,7 +71,8 @@ pub fn source(
         format.decode,
         SIZES,
         PRODUCT,
-        inputs,
+        inputs[0],
+        inputs[1],
         link,
         store,
         kernel,
@@ -76,21 +86,24 @@ pub fn source(
 /// What a text with such inputs asks of a device, in front of everything.
 const fn features(link: Link) -> &'static str {
     match link {
-        Link::F32 | Link::Dot4(_) => "",
+        Link::F32 | Link::Weighed | Link::Dot4(_) => "",
         Link::F16(_) => "enable f16;\n",
     }
 }
 
-/// The text of the kernel that makes the inputs of [`Link::Dot4`] and [`Link::F16`].
-pub fn narrowing(link: Link, width: u32) -> String {
+/// The text of the kernel that makes the inputs of [`Link::Dot4`] and [`Link::F16`], of a register as it is or
+/// of one that is still to be normed.
+pub fn narrowing(link: Link, width: u32, weighed: bool) -> String {
     let (inputs, round) = match link {
         Link::F16(_) => (HALVES, include_str!("kernel/narrow_halves.wgsl")),
-        Link::Dot4(_) | Link::F32 => (INTEGERS, include_str!("kernel/narrow_integers.wgsl")),
+        Link::Dot4(_) | Link::F32 | Link::Weighed => (INTEGERS, include_str!("kernel/narrow_integers.wgsl")),
     };
     let apart = matches!(link, Link::Dot4(Codes::Apart) | Link::F16(Codes::Apart));
     let constants = format!("const WIDTH: u32 = {width}u;\nconst APART: bool = {apart};\n");
-    let kernel = include_str!("kernel/narrow.wgsl");
-    [features(link), &constants, shader::STEP, shader::MATH, SIZES, inputs, round, kernel].concat()
+    let bindings = "const INPUT: u32 = 1u;\nconst SQUARES: u32 = 3u;\n";
+    let head = [features(link), &constants, bindings, shader::STEP, shader::MATH, SIZES];
+    let register = if weighed { WEIGHED } else { PLAIN };
+    [&head[..], &[register, inputs, round, include_str!("kernel/narrow.wgsl")]].concat().concat()
 }
 
 /// # Panics

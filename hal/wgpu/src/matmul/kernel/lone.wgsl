@@ -48,6 +48,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     store_gated(row + $ru, first + WIDTH * $cu, totals$r[$c], totals$r[$c + HALF_COLUMNS]);
     //: end
     //: end
+    //: for w in WEIGHING
+    var squares$r = 0.0;
+    //: for c in COLUMNS
+    squares$r = store_weighed(row + $ru, first + WIDTH * $cu, totals$r[$c], squares$r);
+    //: end
+    keep_squares(row + $ru, group.x * WIDTH + index, squares$r);
+    //: end
     //: for p in PLAIN
     //: for c in COLUMNS
     store(row + $ru, first + WIDTH * $cu, totals$r[$c]);

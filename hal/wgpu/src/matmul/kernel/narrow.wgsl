@@ -1,7 +1,6 @@
 // Inputs of a product as numbers of fewer bits, 32 to an invocation: the greatest of them is STEPS.
 
 @group(1) @binding(0) var<storage, read> product: Product;
-@group(1) @binding(1) var<storage, read> wide: array<vec4<f32>>;
 @group(1) @binding(2) var<storage, read_write> narrowed: array<Narrow>;
 
 /// Below it, inputs count as zeros: the reciprocal of a smaller number would overflow.
@@ -27,20 +26,22 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= product.chunks || id.y >= rows() {
         return;
     }
-    let first = id.y * product.input_stride + id.x * 8u;
+    let x = source_of(id.y);
+    let first = id.x * 8u;
     var greatest = 0.0;
     var finite = true;
     for (var i = 0u; i < 8u; i++) {
-        greatest = max(greatest, greatest_of(wide[first + i]));
-        finite = finite && are_finite(wide[first + i]);
+        let four = four_of(x, first + i);
+        greatest = max(greatest, greatest_of(four));
+        finite = finite && are_finite(four);
     }
     let counts = finite && greatest > LEAST;
     let inverse = select(0.0, STEPS / greatest, counts);
     let to = id.y * product.chunks + id.x;
     var sum = Dots();
     for (var i = 0u; i < 4u; i++) {
-        let a = wide[first + 2u * i] * inverse;
-        let b = wide[first + 2u * i + 1u] * inverse;
+        let a = four_of(x, first + 2u * i) * inverse;
+        let b = four_of(x, first + 2u * i + 1u) * inverse;
         var eight = rounded(a, b);
         if APART {
             eight = rounded(vec4(a.xz, b.xz), vec4(a.yw, b.yw));

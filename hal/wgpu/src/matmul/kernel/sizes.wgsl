@@ -25,6 +25,9 @@ struct Product {
     accumulate: u32,
     /// 1: of the rows that want an outcome.
     wants: u32,
+    /// Inner elements, and what a norm of them adds to their mean square.
+    inner: u32,
+    eps: f32,
     /// What of these is in use, the kind of store says.
     outs: array<Out, 3>,
 }

@@ -1,19 +1,17 @@
 // Inputs in single precision: a chunk's sum is a chain of fused multiply-adds.
 
-@group(1) @binding(3) var<storage, read> input: array<vec4<f32>>;
-
 alias Weight = Eight;
 alias Sum = f32;
 
 /// Where a row of the input starts. A row beyond the last reads the last, and is not stored.
-fn input_at(row: u32) -> u32 {
-    return min(row, max(rows(), 1u) - 1u) * product.input_stride;
+fn input_at(row: u32) -> Source {
+    return source_of(min(row, max(rows(), 1u) - 1u));
 }
 
 /// Eight inputs of a chunk.
-fn inputs_of(x: u32, chunk: u32, i: u32) -> Eight {
-    let at = x + chunk * 8u + 2u * i;
-    return Eight(input[at], input[at + 1u]);
+fn inputs_of(x: Source, chunk: u32, i: u32) -> Eight {
+    let four = chunk * 8u + 2u * i;
+    return Eight(four_of(x, four), four_of(x, four + 1u));
 }
 
 fn unpacked(chunk: Chunk, i: u32) -> Weight {
@@ -30,6 +28,6 @@ fn linked(sum: Sum, chunk: Chunk, i: u32, weight: Weight, x: Eight) -> Sum {
 }
 
 /// What a chunk's sum means.
-fn ended(sum: Sum, packed: Chunk, x: u32, chunk: u32) -> f32 {
+fn ended(sum: Sum, packed: Chunk, x: Source, chunk: u32) -> f32 {
     return sum;
 }

@@ -1,6 +1,6 @@
 // Where inputs are that are rounded (`kernel/narrow.wgsl`), whatever numbers they are.
 
-@group(1) @binding(3) var<storage, read> input: array<Narrow>;
+@group(1) @binding(INPUT) var<storage, read> input: array<Narrow>;
 
 alias Weight = Inputs;
 

@@ -299,10 +299,14 @@ fn conversions_change_no_bit() {
 fn texts_are_whole() {
     for kernel in Variant::ALL.iter().flat_map(|&variant| kernels(variant)).chain([&Kernel::Embed]) {
         for dtype in DType::ALL {
-            for form in [Form::Plain, Form::Gated(Activation::Silu)] {
+            for form in [Form::Plain, Form::Weighing, Form::Gated(Activation::Silu)] {
                 for extensions in [Extensions::NONE, Extensions { halves: true, ..Extensions::NONE }] {
-                    for inputs in [Inputs::F32, Inputs::Int8, Inputs::F16] {
-                        let text = kernel.source(dtype, form, Link::of(dtype, inputs), extensions);
+                    let all = [Inputs::F32, Inputs::Int8, Inputs::F16];
+                    for (inputs, weighed) in
+                        all.into_iter().flat_map(|inputs| [(inputs, false), (inputs, true)])
+                    {
+                        let link = Link::of(dtype, inputs, weighed);
+                        let text = kernel.source(dtype, form, link, extensions);
                         assert!(!text.contains('$') && !text.contains("//:"), "{kernel:?} {dtype}: {text}");
                     }
                 }

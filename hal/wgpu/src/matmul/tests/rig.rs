@@ -94,6 +94,10 @@ impl Rig {
         self.filled(&vec![u32::MAX; narrow_bytes(self.0.inputs, rows, weights.info().cols) as usize / 4])
     }
 
+    fn link(&self, weights: &Weights) -> Link {
+        Link::of(weights.info().dtype, self.0.inputs, false)
+    }
+
     fn submit(&self, encode: impl FnOnce(&mut wgpu::CommandEncoder)) {
         let mut encoder = self.0.device.create_command_encoder(&Default::default());
         encode(&mut encoder);
@@ -128,7 +132,7 @@ impl Rig {
     pub fn product(&self, weights: &Weights, call: &Call<'_>) -> Vec<f32> {
         let input = self.register(weights.info().cols, call.rows, call.x);
         let narrow = self.narrow(call.rows, weights);
-        let input = Input { register: &input, narrow: Some(&narrow) };
+        let input = Input { register: &input, narrow: Some(&narrow), norm: None };
         let zeros = vec![0.0; call.rows as usize * weights.info().rows as usize];
         let out = self.register(weights.info().rows, call.rows, call.base.unwrap_or(&zeros));
         let product = self.made(|| {
@@ -144,7 +148,8 @@ impl Rig {
         });
         // The other count must not be read.
         let counts = if call.count == RowCount::Rows { [call.rows, 0] } else { [1000, call.rows] };
-        let kernel = call.kernel.map(|kernel| compile(&self.0, weights, call.form, kernel));
+        let kernel =
+            call.kernel.map(|kernel| compile(&self.0, weights, call.form, self.link(weights), kernel));
         self.pass(counts, &[], |pass| match &kernel {
             None => product.encode(pass, call.rows),
             Some(kernel) => product.encode_with(kernel, pass, call.rows),
@@ -167,14 +172,14 @@ impl Rig {
     pub fn stacked(&self, weights: &Weights, x: &[f32], rows: u32, kernel: Option<Kernel>) -> Vec<Vec<f32>> {
         let input = self.register(weights.info().cols, rows, x);
         let narrow = self.narrow(rows, weights);
-        let input = Input { register: &input, narrow: Some(&narrow) };
+        let input = Input { register: &input, narrow: Some(&narrow), norm: None };
         let untouched =
             |info: &TensorInfo| self.register(info.rows, rows, &vec![7.0; (rows * info.rows) as usize]);
         let outs: Vec<Register> = weights.matrices.iter().map(untouched).collect();
         let lent: Vec<&Register> = outs.iter().collect();
         let product = self.made(|| Ok(MatMul::stacked(&self.0, weights, input, &lent, rows)));
         let form = Form::Stacked(outs.len() as u32);
-        let kernel = kernel.map(|kernel| compile(&self.0, weights, form, kernel));
+        let kernel = kernel.map(|kernel| compile(&self.0, weights, form, self.link(weights), kernel));
         self.pass([rows, 0], &[], |pass| match &kernel {
             None => product.encode(pass, rows),
             Some(kernel) => product.encode_with(kernel, pass, rows),
@@ -224,7 +229,7 @@ impl Rig {
         let all = matches!(dtype, DType::F32 | DType::Q4_1 | DType::Q6K);
         let some = |kernel: &Kernel| matches!(kernel, Kernel::Lone(4) | Kernel::Few(4, 8) | Kernel::Tile(2));
         let takes = |kernel: &Kernel| {
-            Link::of(dtype, self.0.inputs) == Link::F32 || !matches!(kernel, Kernel::Tile(_))
+            Link::of(dtype, self.0.inputs, false) == Link::F32 || !matches!(kernel, Kernel::Tile(_))
         };
         let kernels = self.kernels().iter().copied().filter(takes);
         kernels.filter(|kernel| all || some(kernel)).collect()
