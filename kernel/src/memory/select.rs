@@ -2,8 +2,9 @@
 //! depends on its tokens and its quota and on nobody else.
 //!
 //! The first slice is the sink that attention returns to and always stays, as does what is being written.
-//! Then come the latest slices, within a share of the quota, what is pinned, and then the rest by rank
-//! (paper algorithm 2, with relevance for recency).
+//! Then come what is pinned, the latest slices, within a share of the quota, and then the rest by rank
+//! (paper algorithm 2, with relevance for recency). Where relevance ranks, a share is for those that held most
+//! attention, whatever is looked for.
 
 use super::table::Mapping;
 
@@ -41,7 +42,7 @@ const RELEVANT_QUARTERS: u64 = 2;
 
 /// Notes at `address` which slices were relevant since the last call, and starts counting anew.
 pub fn note_relevance(table: &mut [Mapping], address: u32) {
-    let total: u64 = table.iter().map(|mapping| mapping.mass).sum();
+    let total = table.iter().fold(0, |sum: u64, mapping| sum.saturating_add(mapping.mass));
     let share = total / (table.len().max(1) as u64);
     for mapping in table {
         if total > 0 && mapping.mass >= share / 4 * RELEVANT_QUARTERS {
@@ -266,6 +267,15 @@ mod tests {
         assert_eq!(relevant, [77, 0, 77, 0]);
         note_relevance(&mut table, 99);
         assert!(table.iter().all(|mapping| mapping.relevant != 99 && mapping.mass == 0));
+    }
+
+    /// A mass stays at the largest when that is passed, and a checkpoint may say so of each.
+    #[test]
+    fn the_largest_masses_add_up_to_the_largest() {
+        let mut table = table(&[0, 0], 1);
+        table.iter_mut().for_each(|mapping| mapping.mass = u64::MAX);
+        note_relevance(&mut table, 7);
+        assert!(table.iter().all(|mapping| mapping.relevant == 7));
     }
 
     proptest! {

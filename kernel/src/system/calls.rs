@@ -138,7 +138,7 @@ impl Kernel<'_> {
         // Nor does its attention count again.
         let dropped =
             self.table(from)[slices..].iter().take(source.committed.layout.slices as usize - slices);
-        let begun = dropped.map(|mapping| mapping.mass).sum::<u64>() + source.counted.begun;
+        let begun = dropped.fold(source.counted.begun, |sum, mapping| sum.saturating_add(mapping.mass));
         rcb.counted = Counted { begun, ..source.counted };
         rcb.known = source.known.min(slices as u32 - u32::from(cursor.layout.open > 0));
         let (context, per_agent) = (self.config.context as usize, self.config.slices_per_agent() as usize);

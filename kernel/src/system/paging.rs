@@ -2,8 +2,8 @@
 //! question looks for something that was left out.
 //!
 //! A choice is made when an agent's quota is used up, between two rows that no step computes together, and
-//! when an answer is about to begin. It depends on the queries and keys of the agent's own rows, so neither
-//! chunking nor neighbours nor time has a say in it. When a question's rows turn out to look for slices
+//! when an answer is about to begin. It depends on the queries and keys of the agent's own rows, and on what they
+//! attended to, so neither chunking nor neighbours nor time has a say in it. When a question's rows turn out to look for slices
 //! that they could not attend to, that is a page fault: the slices are brought in, and the rows are
 //! computed again from the question's beginning, as a processor restarts the faulting instruction. Where
 //! pages are is another matter: what nobody attends to stays in page memory until its pages are needed.

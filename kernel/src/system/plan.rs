@@ -400,12 +400,13 @@ impl Kernel<'_> {
         device: &mut dyn TensorDevice,
     ) -> Result<u32, PageError> {
         let mut rows = 0;
+        let counts_from = self.counts_from(index);
         while rows < most && self.placeable(index) > 0 {
             if self.is_choice_due(index) {
                 // What comes after may attend to other slices.
                 break;
             }
-            if rows > 0 && self.counts_from(index) == self.rcb(index).cursor.layout.tokens {
+            if rows > 0 && counts_from == self.rcb(index).cursor.layout.tokens {
                 // Attention is counted for all rows of a step, or for none.
                 break;
             }

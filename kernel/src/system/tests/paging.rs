@@ -62,6 +62,15 @@ fn bounded(tag: u64, pages: u32, context: u32) -> Spec {
     Spec { memory: MemoryMode::Bounded { pages, packed: false }, context, ..spec(tag, 20) }
 }
 
+/// Of one that computes its context and says nothing.
+fn listening(tag: u64) -> Spec {
+    Spec {
+        budget: Budget { turn_tokens: 0, ..Budget::UNBOUNDED },
+        on_end: OnEnd::Listen,
+        ..bounded(tag, 24, 600)
+    }
+}
+
 /// A text with the fact in one of its slices, and the question for it behind.
 fn asked(seed: u32, slices: u32, at: u32) -> Vec<u32> {
     let all = filler(seed, slices);
@@ -207,14 +216,7 @@ fn a_fork_looks_for_what_its_parent_would_have() {
         let text = asked(4, 20, 7);
         let run = |config: Config, others: u64| {
             let mut rig = Rig::new(config);
-            let parent = rig.spawn(
-                &Spec {
-                    budget: Budget { turn_tokens: 0, ..Budget::UNBOUNDED },
-                    on_end: OnEnd::Listen,
-                    ..bounded(1, 24, 600)
-                },
-                &text,
-            );
+            let parent = rig.spawn(&listening(1), &text);
             for tag in 0..others {
                 rig.spawn(&Spec { context: 200, ..spec(10 + tag, 30) }, &prompt(tag as u32, 90));
             }
@@ -255,23 +257,31 @@ fn what_slices_hold_is_counted_once_in_a_fork() {
     // Whichever token of a slice the last row is.
     for length in 330..350 {
         let (text, end) = (&all[..length], length as u32 + 3);
-        let answers = |tag| Spec { tag, budget: Budget::UNBOUNDED, ..bounded(1, 24, 600) };
-        let listens = Spec {
-            budget: Budget { turn_tokens: 0, ..Budget::UNBOUNDED },
-            on_end: OnEnd::Listen,
-            ..answers(1)
-        };
+        let answers = Spec { tag: 2, budget: Budget::UNBOUNDED, ..bounded(1, 24, 600) };
         let mut alone = Rig::new(config);
-        let agent = alone.spawn(&answers(2), text);
+        let agent = alone.spawn(&answers, text);
         let mut rig = Rig::new(config);
-        let parent = rig.spawn(&listens, text);
+        let parent = rig.spawn(&listening(1), text);
         held(&mut rig, parent, length as u32).expect("it says nothing, and does not end");
-        let Ok(Reply::Agent(child)) = rig.call(&Call::Fork(parent, answers(2))) else { panic!() };
+        let Ok(Reply::Agent(child)) = rig.call(&Call::Fork(parent, answers)) else { panic!() };
         let expected = held(&mut alone, agent, end);
         compared += u32::from(expected.iter().flatten().any(|&mass| mass > 0));
         assert_eq!(held(&mut rig, child, end), expected, "{length}");
     }
     assert!(compared > 16, "only {compared} of them say so much");
+}
+
+/// A checkpoint may say that a slice that is not begun holds the largest mass there is.
+#[test]
+fn a_fork_of_who_holds_the_largest_mass_holds_no_more() {
+    // Its last row begins a slice.
+    let text = &asked(4, 22, 7)[..337];
+    let mut rig = Rig::new(CHOOSY);
+    let parent = rig.spawn(&listening(1), text);
+    assert!(held(&mut rig, parent, 337).unwrap().last().is_some_and(|&mass| mass > 0));
+    rig.kernel.rcb_mut(usize::from(parent.index)).counted.begun = u64::MAX;
+    let Ok(Reply::Agent(child)) = rig.call(&Call::Fork(parent, bounded(2, 24, 600))) else { panic!() };
+    assert_eq!(rig.kernel.rcb(usize::from(child.index)).counted.begun, u64::MAX);
 }
 
 #[test]
