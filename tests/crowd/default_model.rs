@@ -2,7 +2,7 @@
 //! this machine: `cargo xtask model` brings it.
 
 use agentos_desktop::context::Tables;
-use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Device, DeviceOptions};
 use agentos_desktop::text::Special;
 use agentos_hal::{Limits, TensorDevice};
 use agentos_kernel::agent::{Priority, Spec};
@@ -48,17 +48,8 @@ fn all_finish(model: &DefaultModel<'_>) {
     };
     let agents: Vec<(Spec, Vec<u32>)> = (0..u64::from(AGENTS)).map(agent).collect();
 
-    let options = |threads| DeviceOptions {
-        adapter: None,
-        backend: Backend::Cpu,
-        threads,
-        isa: IsaChoice::Auto,
-        kernels: None,
-        activations: Activations::Int16,
-        timestamps: false,
-    };
     let open = |threads, limits: &Limits| {
-        let mut device = Device::open(&options(threads)).unwrap();
+        let mut device = Device::open(&DeviceOptions { threads, ..DeviceOptions::cpu() }).unwrap();
         device.prepare(&file.model, limits, &mut file.weights()).unwrap();
         device
     };

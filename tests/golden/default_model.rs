@@ -6,7 +6,7 @@
 mod golden;
 
 use agentos_desktop::context::{self, Purpose};
-use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Activations, Device, DeviceOptions};
 use agentos_desktop::perplexity;
 use agentos_desktop::text::Special;
 use agentos_hal::KvType;
@@ -27,16 +27,7 @@ const PERPLEXITY_TOLERANCE: f64 = 0.02;
 const WINDOW: u32 = 512;
 
 fn cpu(activations: Activations) -> Device {
-    let options = DeviceOptions {
-        backend: Backend::Cpu,
-        adapter: None,
-        threads: None,
-        isa: IsaChoice::Auto,
-        kernels: None,
-        activations,
-        timestamps: false,
-    };
-    Device::open(&options).unwrap()
+    Device::open(&DeviceOptions { activations, ..DeviceOptions::cpu() }).unwrap()
 }
 
 fn agrees_with_llama_cpp(kv: KvType, activations: Activations) {

@@ -8,7 +8,7 @@ mod golden;
 
 use agentos_conformance::tolerance;
 use agentos_desktop::context::Purpose;
-use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Activations, Device, DeviceOptions};
 use agentos_hal::KvType;
 use agentos_wgpu::{Choice, Found, OpenError, Traffic, WgpuDevice, adapters};
 
@@ -86,15 +86,7 @@ fn rounds_no_more_than_it_may(kernels: &str, check: &str) {
 
 /// A prompt and the root of the mean square of all logits after it.
 fn sized(prompt: Vec<u32>) -> (Vec<u32>, f32) {
-    let options = DeviceOptions {
-        backend: Backend::Cpu,
-        adapter: None,
-        threads: None,
-        isa: IsaChoice::Auto,
-        kernels: None,
-        activations: Activations::F32,
-        timestamps: false,
-    };
+    let options = DeviceOptions { activations: Activations::F32, ..DeviceOptions::cpu() };
     let mut cpu = Device::open(&options).unwrap();
     let purpose = Purpose { candidates: u32::MAX, ..Purpose::GENERATE };
     let mut ready = Ready::new(cpu.tensor_device(), golden::CONTEXT, KvType::F32, purpose);

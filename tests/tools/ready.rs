@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use agentos_desktop::constraint::{self, Constraint};
 use agentos_desktop::context::{self, CHUNK, Purpose, Tables};
-use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Device, DeviceOptions};
 use agentos_desktop::generate::{self, GenerateError, Request, compute_with};
 use agentos_desktop::host::SystemClock;
 use agentos_desktop::text::{Message, RenderOptions, Special, Template, TokenStream, Tokenizer, encode_chat};
@@ -44,16 +44,7 @@ impl Ready {
         let taps = layers.len() as u32;
         let purpose = Purpose { outcomes: CHUNK, candidates: 64, masks: 1, taps, exposed: CHUNK };
         let limits = context::limits(&shape, Some(CONTEXT), KvType::F16, purpose).unwrap();
-        let options = DeviceOptions {
-            backend: Backend::Cpu,
-            adapter: None,
-            threads: None,
-            isa: IsaChoice::Auto,
-            activations: Activations::Int16,
-            timestamps: false,
-            kernels: None,
-        };
-        let mut device = Device::open(&options).unwrap();
+        let mut device = Device::open(&DeviceOptions::cpu()).unwrap();
         device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
         let tokenizer = Arc::new(model.tokenizer());
         Ready {

@@ -80,6 +80,21 @@ pub struct DeviceOptions {
     pub timestamps: bool,
 }
 
+impl DeviceOptions {
+    /// The CPU with all that it has: a thread per core, its best kernels, and inputs as they usually are.
+    pub const fn cpu() -> DeviceOptions {
+        DeviceOptions {
+            backend: Backend::Cpu,
+            adapter: None,
+            threads: None,
+            isa: IsaChoice::Auto,
+            kernels: None,
+            activations: Activations::Int16,
+            timestamps: false,
+        }
+    }
+}
+
 /// A device that is open.
 pub enum Device {
     /// See [`Backend::Cpu`].
@@ -344,15 +359,8 @@ mod tests {
 
     #[test]
     fn an_adapter_is_asked_of_a_backend_that_has_some() {
-        let options = DeviceOptions {
-            backend: Backend::Cpu,
-            adapter: Some("0".to_owned()),
-            threads: Some(1),
-            isa: IsaChoice::Auto,
-            kernels: None,
-            activations: Activations::Int16,
-            timestamps: false,
-        };
+        let options =
+            DeviceOptions { adapter: Some("0".to_owned()), threads: Some(1), ..DeviceOptions::cpu() };
         let error = Device::open(&options).err().unwrap();
         assert_eq!(error.to_string(), "the backend cpu has no adapters to choose from; --backend wgpu has");
     }

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use agentos_desktop::boot::Boot;
 use agentos_desktop::context::{self, Purpose, Tables};
-use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Backend, Device, DeviceOptions};
 use agentos_desktop::generate::{self, Finish, Request};
 use agentos_desktop::host::SystemClock;
 use agentos_desktop::map::ModelMap;
@@ -85,16 +85,8 @@ fn calls_of(model: &str, backend: Backend) -> u64 {
     let file = ModelFile::read(&path, &map, &mut index).unwrap();
     let purpose = Purpose::GENERATE;
     let limits = context::limits(&file.model.shape, None, KvType::F16, purpose).unwrap();
-    let mut device = Device::open(&DeviceOptions {
-        backend,
-        adapter: None,
-        threads: Some(3),
-        isa: IsaChoice::Auto,
-        kernels: None,
-        activations: Activations::Int16,
-        timestamps: false,
-    })
-    .unwrap();
+    let options = DeviceOptions { backend, threads: Some(3), ..DeviceOptions::cpu() };
+    let mut device = Device::open(&options).unwrap();
     device.prepare(&file.model, &limits, &mut file.weights()).unwrap();
 
     let vocab = file.model.shape.vocab;
@@ -163,15 +155,7 @@ fn calls_of_team(make: impl Fn(&Team, Printed) -> Box<dyn Sink>) -> (u64, Vec<u8
     let kits = (vec![None; team.agents.len()], vec![None; team.agents.len()]);
     let plan = Plan::new(&team, &chat, shape.context, 1, kits, 0).unwrap();
     let config = runner::config(&team, &plan, (shape, KvType::F16), 0).unwrap();
-    let options = DeviceOptions {
-        backend: Backend::Cpu,
-        adapter: None,
-        threads: Some(2),
-        isa: IsaChoice::Auto,
-        kernels: None,
-        activations: Activations::Int16,
-        timestamps: false,
-    };
+    let options = DeviceOptions { threads: Some(2), ..DeviceOptions::cpu() };
     let mut device = Device::open(&options).unwrap();
     device.prepare(&file.model, &config.device_limits(shape), &mut file.weights()).unwrap();
     let ends = (0..shape.vocab).filter(|&id| tokenizer.is_end_of_generation(id)).collect();

@@ -4,7 +4,7 @@
 mod cli_support;
 
 use agentos_desktop::context::Tables;
-use agentos_desktop::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
+use agentos_desktop::device::{Activations, Device, DeviceOptions};
 use agentos_desktop::eval::memory::baseline::{Asked, Baseline, h2o, quest};
 use agentos_desktop::eval::memory::packing::{self, Way};
 use agentos_desktop::eval::memory::relocation::{self, Arrangement, Source};
@@ -38,15 +38,8 @@ struct Lab<'l> {
 
 impl Lab<'_> {
     fn device(&self, limits: &Limits) -> Device {
-        let options = DeviceOptions {
-            backend: Backend::Cpu,
-            adapter: None,
-            threads: Some(1),
-            isa: IsaChoice::Auto,
-            kernels: None,
-            activations: Activations::F32,
-            timestamps: false,
-        };
+        let options =
+            DeviceOptions { threads: Some(1), activations: Activations::F32, ..DeviceOptions::cpu() };
         let mut device = Device::open(&options).unwrap();
         device.prepare(&self.file.model, limits, &mut self.file.weights()).unwrap();
         device

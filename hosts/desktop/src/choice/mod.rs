@@ -21,7 +21,7 @@ pub use remembered::{FILE_NAME, Remembered, read, write};
 use agentos_wgpu::Found;
 use serde::{Deserialize, Serialize};
 
-use crate::device::{Activations, Backend, Device, DeviceOptions, IsaChoice};
+use crate::device::{Backend, Device, DeviceOptions};
 
 /// A device that was timed, or could not be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,19 +84,13 @@ pub fn fastest(measured: &[Measured]) -> Option<&Measured> {
 /// What is timed, the CPU first: an adapter that is software on this very CPU is slower than its own
 /// kernels, and is not even tried.
 pub fn candidates(adapters: &[Found]) -> Vec<DeviceOptions> {
-    let options = |backend, adapter| DeviceOptions {
-        backend,
-        adapter,
-        threads: None,
-        isa: IsaChoice::Auto,
-        kernels: None,
-        activations: Activations::Int16,
-        timestamps: false,
-    };
     let hardware = adapters.iter().enumerate().filter(|(_, found)| is_hardware(found));
-    std::iter::once(options(Backend::Cpu, None))
-        .chain(hardware.map(|(index, _)| options(Backend::Wgpu, Some(index.to_string()))))
-        .collect()
+    let on = |(index, _): (usize, &Found)| DeviceOptions {
+        backend: Backend::Wgpu,
+        adapter: Some(index.to_string()),
+        ..DeviceOptions::cpu()
+    };
+    std::iter::once(DeviceOptions::cpu()).chain(hardware.map(on)).collect()
 }
 
 fn is_hardware(found: &Found) -> bool {

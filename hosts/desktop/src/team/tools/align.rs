@@ -201,13 +201,14 @@ impl Coming {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::JoinHandle;
     use std::time::Duration;
 
     use super::*;
 
-    /// A result whose first maker goes on only when it is let; and what it says when it has begun.
-    fn held(is_short: bool) -> (Coming, Receiver<()>, Sender<()>) {
+    /// A result that a thread is at, which goes on only when the sender says so or is gone.
+    fn held(is_short: bool) -> (Coming, JoinHandle<()>, Sender<()>) {
         let (begun, begins) = channel();
         let (end, ends) = channel::<()>();
         let first = Mutex::new(Some((begun, ends)));
@@ -219,17 +220,17 @@ mod tests {
             }
             Aligned { text: "21 degrees".to_owned(), ..Aligned::nothing() }
         });
-        (coming, begins, end)
-    }
-
-    #[test]
-    fn who_needs_a_short_result_does_not_wait_for_a_thread_that_is_at_it() {
-        let (coming, begins, end) = held(true);
         let maker = std::thread::spawn({
             let coming = coming.clone();
             move || coming.make()
         });
         begins.recv().unwrap();
+        (coming, maker, end)
+    }
+
+    #[test]
+    fn who_needs_a_short_result_does_not_wait_for_a_thread_that_is_at_it() {
+        let (coming, maker, end) = held(true);
         let (tell, told) = channel();
         std::thread::spawn({
             let coming = coming.clone();
@@ -244,12 +245,7 @@ mod tests {
 
     #[test]
     fn who_needs_a_long_one_leaves_it_to_who_is_at_it() {
-        let (coming, begins, end) = held(false);
-        let maker = std::thread::spawn({
-            let coming = coming.clone();
-            move || coming.make()
-        });
-        begins.recv().unwrap();
+        let (coming, maker, end) = held(false);
         assert!(coming.poll().is_pending());
         end.send(()).unwrap();
         maker.join().unwrap();
