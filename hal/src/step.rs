@@ -25,6 +25,11 @@ pub struct Step<'a> {
     pub taps: &'a [Tap],
     /// The layers in which entropy and mass are counted; empty: nowhere.
     pub counters: LayerRange,
+    /// The layers that are computed: `None` for all of them, or the first ones, at least one. Then no row wants anything, and
+    /// taps and counters are of those layers. What the rows leave in page memory of later layers is not to be relied
+    /// on: whoever only looks computes these rows again before others attend to them. A device may compute more
+    /// than it is asked for.
+    pub depth: Option<u32>,
 }
 
 /// One token to compute.
@@ -200,6 +205,11 @@ pub enum StepFault {
         /// The tap.
         tap: u32,
     },
+    /// The model has no such number of layers to end after, or something is asked for that comes after them.
+    Depth {
+        /// The number of layers.
+        depth: u32,
+    },
 }
 
 impl core::fmt::Display for StepFault {
@@ -224,6 +234,9 @@ impl core::fmt::Display for StepFault {
                 write!(f, "mask {mask} is missing, not of the vocabulary's length, or allows no token")
             }
             StepFault::Tap { tap } => write!(f, "tap {tap} names a layer or register that is not exposed"),
+            StepFault::Depth { depth } => {
+                write!(f, "the step cannot end after {depth} layers, or asks for what comes after them")
+            }
         }
     }
 }
@@ -231,6 +244,11 @@ impl core::fmt::Display for StepFault {
 impl core::error::Error for StepFault {}
 
 impl Step<'_> {
+    /// How many layers are computed.
+    pub fn layers(&self, shape: &ModelShape) -> u32 {
+        self.depth.unwrap_or(shape.layers)
+    }
+
     /// Checks every promise that the fields' documentation makes, so that a backend can index
     /// without fear. Costs O(rows + segments + pages).
     ///
@@ -246,6 +264,7 @@ impl Step<'_> {
         self.check_tiling()?;
         self.check_masks(shape)?;
         self.check_taps(shape, program)?;
+        self.check_depth(shape)?;
         if let Some(&page) = self.pages.iter().find(|page| page.0 >= limits.pages) {
             return Err(StepFault::Page { page });
         }
@@ -322,6 +341,16 @@ impl Step<'_> {
             return Err(StepFault::Tap { tap: self.taps.len() as u32 });
         }
         Ok(())
+    }
+
+    fn check_depth(&self, shape: &ModelShape) -> Result<(), StepFault> {
+        let Some(depth) = self.depth else { return Ok(()) };
+        let is_within = |tap: &Tap| matches!(*tap, Tap::Layer(layer, _) if layer < depth);
+        let is_sound = (1..=shape.layers).contains(&depth)
+            && walk::wanted(self.rows).next().is_none()
+            && self.taps.iter().all(is_within)
+            && (self.counters.count() == 0 || self.counters.end <= depth);
+        if is_sound { Ok(()) } else { Err(StepFault::Depth { depth }) }
     }
 
     fn check_segments(&self, segments: &[Segment], first: u32, limits: &Limits) -> Result<(), StepFault> {

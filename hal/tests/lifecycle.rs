@@ -58,6 +58,7 @@ const EMPTY: Step<'_> = Step {
     masks: &[],
     taps: &[],
     counters: LayerRange::NONE,
+    depth: None,
 };
 
 fn idle() -> Lifecycle<&'static str> {

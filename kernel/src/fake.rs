@@ -178,6 +178,13 @@ impl FakeDevice {
             }
             let rows = &step.rows[first_row as usize..(first_row + span.rows) as usize];
             self.mass.extend(segments.iter().map(|segment| mass(segment, rows)));
+            if step.depth.is_some() {
+                // Later layers were not computed: nobody may rely on what is stored.
+                for row in rows {
+                    self.memory[row.page.0 as usize][usize::from(row.place)] =
+                        Some((!row.token, row.offset, row.token));
+                }
+            }
             first_row += span.rows;
             first_segment += span.segments as usize;
             first_page += pages as usize;

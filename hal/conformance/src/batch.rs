@@ -25,6 +25,8 @@ pub struct Batch {
     pub taps: Vec<Tap>,
     /// As in [`Step`].
     pub counters: LayerRange,
+    /// As in [`Step`].
+    pub depth: Option<u32>,
 }
 
 impl Batch {
@@ -38,6 +40,7 @@ impl Batch {
             masks: Vec::new(),
             taps: taps.to_vec(),
             counters,
+            depth: None,
         }
     }
 
@@ -52,6 +55,7 @@ impl Batch {
             masks: &masks,
             taps: &self.taps,
             counters: self.counters,
+            depth: self.depth,
         })
     }
 

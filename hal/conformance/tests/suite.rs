@@ -66,6 +66,7 @@ const PLANTED: &[(Fault, Make, &[&str])] = &[
     planted!(AddressMatters, "Same bits everything moved"),
     planted!(StoredByAddress, "Same bits everything moved", "Same bits slice computed elsewhere"),
     planted!(PagesMatter, "Same bits other pages", "Same bits shared prefix"),
+    planted!(DepthMatters, "Same bits looked at first"),
     planted!(ExposedRowsSwapped, "Expose"),
     planted!(ImageSwapped, "StoreKv KV f16", "StoreKv KV f32"),
     planted!(CopiesBackwards, "Same bits copied pages"),

@@ -149,6 +149,7 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
             weights: blocks.weights,
             counts: model.step.counts,
             counters: model.step.counters,
+            layers: model.step.layers,
         };
         machine.run(&self.team);
         Poll::Ready(model.report(self.memory.blocks().scratch, self.team.workers()))

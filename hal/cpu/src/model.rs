@@ -33,6 +33,8 @@ pub struct Model {
 pub struct StepUnderWay {
     pub counts: Counts,
     pub counters: LayerRange,
+    /// Layers to compute.
+    pub layers: u32,
     segments: usize,
     pages: usize,
     exposed: usize,
@@ -129,6 +131,7 @@ impl Model {
                 exposed_width: walk::exposed_width(step.taps, &self.shape),
             },
             counters: step.counters,
+            layers: step.layers(&self.shape),
             segments: step.segments.len(),
             pages: step.pages.len(),
             exposed: exposed as usize,

@@ -61,6 +61,7 @@ pub struct Batch {
     pub span_pages: usize,
     pub taps: Vec<Tap>,
     pub counters: LayerRange,
+    pub depth: Option<u32>,
 }
 
 impl<T: Pod> Table<T> {
@@ -95,6 +96,7 @@ impl Batch {
             span_pages: 0,
             taps: maker.vector([limits.taps as usize, 1])?,
             counters: LayerRange::NONE,
+            depth: None,
         })
     }
 
@@ -132,6 +134,7 @@ impl Batch {
         self.taps.clear();
         self.taps.extend_from_slice(step.taps);
         self.counters = step.counters;
+        self.depth = step.depth;
         Ok(())
     }
 }

@@ -24,7 +24,8 @@ impl Machine {
         self.batch.copy(step, &self.queue)?;
         self.layout = Layout::of(&self.batch, &self.prepared.shape, &self.prepared.limits);
         self.begin()?;
-        for (layer, op) in self.prepared.program.instructions(self.prepared.shape.layers) {
+        let layers = self.batch.depth.unwrap_or(self.prepared.shape.layers);
+        for (layer, op) in self.prepared.program.instructions(layers) {
             self.execute(op, layer)?;
         }
         self.entropy()

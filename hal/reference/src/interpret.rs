@@ -10,7 +10,7 @@ impl Machine {
     /// Runs a step.
     pub fn run(&mut self, step: &Batch) -> Result<(), DeviceError> {
         self.clear(step);
-        for (layer, op) in self.program.instructions(self.shape.layers) {
+        for (layer, op) in self.program.instructions(step.depth.unwrap_or(self.shape.layers)) {
             self.execute(step, op, layer)?;
         }
         Ok(())

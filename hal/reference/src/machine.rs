@@ -52,6 +52,7 @@ pub struct Batch {
     pub masks: Vec<u32>,
     pub taps: Vec<Tap>,
     pub counters: LayerRange,
+    pub depth: Option<u32>,
 }
 
 impl Machine {
@@ -104,6 +105,7 @@ impl Batch {
             masks: scratch(budget, [limits.masks, shape.mask_words() as u32])?,
             taps: scratch(budget, [limits.taps])?,
             counters: LayerRange::NONE,
+            depth: None,
         })
     }
 
@@ -117,6 +119,7 @@ impl Batch {
         self.masks.clear();
         step.masks.iter().for_each(|mask| self.masks.extend_from_slice(mask));
         self.counters = step.counters;
+        self.depth = step.depth;
     }
 }
 

@@ -110,6 +110,7 @@ fn run<'d>(device: &'d mut Reference, tokens: &[u32], taps: &[Tap]) -> StepRepor
         masks: &[],
         taps,
         counters: LayerRange { start: 0, end: 1 },
+        depth: None,
     };
     device.submit(&step).expect("a sound step");
     match device.poll() {

@@ -293,7 +293,7 @@ pub fn compute_with(
 ) -> Result<(), SequenceError> {
     loop {
         match sequence.tick_with(device, ask, observe)? {
-            Tick::Ready { .. } | Tick::Idle => return Ok(()),
+            Tick::Ready { .. } | Tick::Looked { .. } | Tick::Idle => return Ok(()),
             Tick::Pending => std::thread::yield_now(),
             Tick::Submitted { .. } | Tick::Prefilled { .. } => {}
         }

@@ -71,7 +71,7 @@ pub fn judge(
         match sequence.tick_observed(device, &mut observe)? {
             Tick::Ready { .. } | Tick::Idle => return Ok(()),
             Tick::Pending => std::thread::yield_now(),
-            Tick::Submitted { .. } | Tick::Prefilled { .. } => {}
+            Tick::Submitted { .. } | Tick::Looked { .. } | Tick::Prefilled { .. } => {}
         }
     }
 }

@@ -16,6 +16,9 @@ pub struct Ask<'a> {
     pub exposed: Range<u32>,
     /// The layers in which attention's entropy and mass are counted.
     pub counters: LayerRange,
+    /// Only a look: after so many layers the step ends ([`Step::depth`](agentos_hal::Step::depth)), and nobody is told what
+    /// may follow. The tokens are still to be computed after it ([`Tick::Looked`](super::Tick::Looked)).
+    pub depth: Option<u32>,
 }
 
 impl Ask<'_> {

@@ -35,6 +35,11 @@ pub enum Tick {
     },
     /// The device is at work, on this sequence's step or on another's. Tick again.
     Pending,
+    /// A step is done that was only to look ([`Ask::depth`]): its tokens are to be computed as before.
+    Looked {
+        /// Rows of the step.
+        rows: u32,
+    },
     /// A step is done, and more tokens are to be computed.
     Prefilled {
         /// Rows of the step.
@@ -87,6 +92,10 @@ pub struct Sequence<'m> {
     computed: u32,
     /// Rows of the step that is planned or running.
     rows: usize,
+    /// Where those begin.
+    began: Layout,
+    /// That step only looks at them.
+    looks: bool,
     /// Address from which on rows want the next token scored.
     score_from: u32,
     state: State,
@@ -125,6 +134,8 @@ impl<'m> Sequence<'m> {
             planned: Layout::default(),
             computed: 0,
             rows: 0,
+            began: Layout::default(),
+            looks: false,
             score_from: u32::MAX,
             state: State::Resting,
             found: None,
@@ -216,7 +227,14 @@ impl<'m> Sequence<'m> {
                 self.plan(ask);
                 self.submit(device, ask)
             }
-            State::Planned => self.submit(device, ask),
+            State::Planned => {
+                // What was laid out for a look is not what is to be computed, nor the other way round.
+                if ask.depth.is_some() != self.looks {
+                    self.unplan();
+                    self.plan(ask);
+                }
+                self.submit(device, ask)
+            }
             State::Running => self.poll(device, observe),
             State::Abandoned => self.await_abandoned(device),
         }
@@ -282,6 +300,7 @@ impl<'m> Sequence<'m> {
             masks: if masked { masks } else { &[] },
             taps: ask.taps,
             counters: ask.counters,
+            depth: ask.depth,
         };
         match device.submit(&step) {
             Ok(()) => {
@@ -301,14 +320,20 @@ impl<'m> Sequence<'m> {
         let Poll::Ready(result) = device.poll() else {
             return Ok(Tick::Pending);
         };
+        let rows = self.rows as u32;
         // Until the report is found good, the rows are to be computed again.
         self.state = State::Planned;
+        if self.looks {
+            self.unplan();
+            let report = result.and_then(finite).map_err(SequenceError::Device)?;
+            observe(&self.tables.rows[..self.rows], &report);
+            return Ok(Tick::Looked { rows });
+        }
         let report = result.and_then(finite).map_err(SequenceError::Device)?;
         self.state = State::Resting;
         observe(&self.tables.rows[..self.rows], &report);
         self.found = self.keep_last(&report);
         self.computed = self.planned.tokens;
-        let rows = self.rows as u32;
         let done = self.computed == self.pushed.tokens;
         Ok(if done { Tick::Ready { rows } } else { Tick::Prefilled { rows } })
     }

@@ -30,13 +30,14 @@ impl Sequence<'_> {
         Ok(end)
     }
 
-    /// Lays out the rows of the next step: as many tokens as a chunk has, and no more wanting or exposed
+    /// Lays out the rows of the next step, to compute them or to look: as many tokens as a chunk has, and no more wanting or exposed
     /// rows than a step may have.
     pub(super) fn plan(&mut self, ask: &Ask<'_>) {
         self.rows = 0;
+        (self.began, self.looks) = (self.planned, ask.depth.is_some());
         let (mut outcomes, mut exposed) = (0, 0);
         while self.rows < self.chunk && self.planned.tokens < self.pushed.tokens {
-            let want = self.want(self.planned.tokens);
+            let want = if self.looks { Want::Nothing } else { self.want(self.planned.tokens) };
             outcomes += usize::from(want != Want::Nothing);
             exposed += usize::from(ask.exposes(self.planned.tokens));
             // Where none may be exposed at all, the device says so of the one row that is.
@@ -54,6 +55,15 @@ impl Sequence<'_> {
             self.planned = end;
         }
         self.state = State::Planned;
+    }
+
+    /// Forgets the rows that are laid out: they are to be computed as before.
+    pub(super) fn unplan(&mut self) {
+        self.planned = self.began;
+        self.state = State::Resting;
+        if let (Some(slice), 1..) = (self.planned.slices.checked_sub(1), self.planned.open) {
+            self.tables.slices[slice as usize].len = self.planned.open;
+        }
     }
 
     fn want(&self, address: u32) -> Want {

@@ -365,6 +365,45 @@ fn rows_are_exposed_within_the_limits_of_a_step() {
     assert_eq!(error, SequenceError::Submit(SubmitError::Step(fault)));
 }
 
+#[test]
+fn what_was_only_looked_at_is_computed_afterwards() {
+    let (before, text) = (prompt(13), prompt(7));
+    let taps = [Tap::Layer(0, Reg::Hidden)];
+    let limits = Limits { taps: 1, exposed: 20, ..LIMITS };
+    let mut host = Host::new(limits, 16);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push(&[&before[..], &text].concat(), &mut pool).unwrap();
+    run(&mut sequence, &mut device);
+    let expected = sequence.next().unwrap().candidates.to_vec();
+    let slices = sequence.slices().to_vec();
+
+    let mut host = Host::new(limits, 16);
+    let (mut sequence, mut pool, mut device) = host.start();
+    sequence.push(&before, &mut pool).unwrap();
+    run(&mut sequence, &mut device);
+    let slices_before = sequence.slices().to_vec();
+    sequence.push(&text, &mut pool).unwrap();
+    let look = Ask { taps: &taps, exposed: 13..20, depth: Some(1), ..Ask::default() };
+    // A look that fails, and one whose step the device is too busy for, are begun again; other rows than those of a
+    // look are then laid out.
+    let mut seen = Vec::new();
+    let mut observe = |_: &[Row], report: &StepReport<'_>| seen.extend_from_slice(report.exposed);
+    device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
+    let mut ticks = Vec::new();
+    for _ in 0..4 {
+        ticks.push(sequence.tick_with(&mut device, &look, &mut observe));
+    }
+    assert_eq!(ticks[1], Err(SequenceError::Device(DeviceError::Hung)));
+    assert_eq!(ticks[3], Ok(Tick::Looked { rows: 7 }));
+    assert_eq!((seen.len(), sequence.computed(), sequence.next().is_none()), (7, 13, true));
+    assert_eq!(sequence.slices(), slices_before);
+    device.refusals.push_back(SubmitError::Busy);
+    assert_eq!(sequence.tick_with(&mut device, &look, &mut |_, _| ()), Ok(Tick::Pending));
+    assert_eq!(run(&mut sequence, &mut device).last(), Some(&Tick::Ready { rows: 7 }));
+    assert_eq!(sequence.next().unwrap().candidates, expected);
+    assert_eq!(sequence.slices(), slices);
+}
+
 proptest! {
     /// The same text is generated for any chunk, and for any way to push the prompt.
     #[test]

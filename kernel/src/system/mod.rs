@@ -654,6 +654,7 @@ impl StepTables<'_> {
             masks,
             taps: if self.exposed > 0 { &self.tap } else { &[] },
             counters: self.counters,
+            depth: None,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What must not change a bit of the result: chunks, neighbours, order, pages, threads, and what
 //! memory held before.
 
-use agentos_hal::{KvType, LayerRange, Limits};
+use agentos_hal::{KvType, LayerRange, Limits, Reg, Tap};
 
 use super::{Bench, Check, Failure};
 use crate::Backend;
 use crate::batch::{Batch, Context, Pool, Slice};
 use crate::checks::whole::{self, FAMILIES};
-use crate::compare::Apart;
+use crate::compare::{Apart, differing, largest};
 use crate::model::Model;
 use crate::play::{Asked, Record, Schedule, alone, chunked, mixed, pages_of, play};
 use crate::rig::Rig;
@@ -23,6 +23,7 @@ pub fn checks(backend: &Backend) -> Vec<Check> {
         Check::new("Same bits", "shared prefix", shared_prefix),
         Check::new("Same bits", "poisoned pages", poisoned_pages),
         Check::new("Same bits", "after a larger step", after_a_larger_step),
+        Check::new("Same bits", "looked at first", looked_at_first),
     ];
     for twin in backend.twins {
         let make = twin.make;
@@ -47,6 +48,22 @@ pub struct Scene {
     pub expected: Record,
     /// Another fresh device.
     pub rig: Rig,
+}
+
+/// A step that ends early shows what a whole one shows of its layers, and a whole one after it is as good as without.
+fn looked_at_first(bench: &Bench<'_>, rng: &mut Rng) -> Result<Apart, Failure> {
+    let mut scene = Scene::new(bench, rng)?;
+    let depth = rng.among(1..=scene.model.shape.layers);
+    let mut look = Batch::new(&[Tap::Layer(depth - 1, Reg::Hidden)], LayerRange::NONE);
+    scene.contexts.iter().for_each(|context| context.push(0..context.tokens(), &mut look));
+    look.rows.iter_mut().for_each(|row| row.expose = true);
+    let whole = look.clone();
+    look.depth = Some(depth);
+    let looked = scene.rig.step(&look)?;
+    let found = scene.play(&mixed(&scene.contexts, scene.rows(), rng))?;
+    let computed = found.all_differences(&scene.expected);
+    let expected = scene.rig.step(&whole)?;
+    Ok(largest([differing(&looked.exposed, &expected.exposed), computed]))
 }
 
 impl Scene {

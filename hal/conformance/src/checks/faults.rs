@@ -57,6 +57,7 @@ const PAGE: StepFault = StepFault::Page { page: PageId(0) };
 const SEGMENT: StepFault = StepFault::Segment { segment: 0 };
 const MASK: StepFault = StepFault::Mask { mask: 0 };
 const TAP: StepFault = StepFault::Tap { tap: 0 };
+const DEPTH: StepFault = StepFault::Depth { depth: 0 };
 
 fn repeat<T: Copy>(items: &mut Vec<T>, limit: u32) {
     items.resize(limit as usize + 1, items[0]);
@@ -64,6 +65,12 @@ fn repeat<T: Copy>(items: &mut Vec<T>, limit: u32) {
 
 fn first(batch: &mut Batch) -> &mut Row {
     &mut batch.rows[0]
+}
+
+/// Ends the step after some layers; no row wants anything then.
+fn to_depth(batch: &mut Batch, depth: u32) {
+    batch.rows.iter_mut().for_each(|row| row.want = Want::Nothing);
+    batch.depth = Some(depth);
 }
 
 fn faults() -> Vec<Fault> {
@@ -111,5 +118,13 @@ fn faults() -> Vec<Fault> {
         ("not exposed at the end", TAP, |b, _| b.taps[0] = Tap::Final(Reg::Hidden)),
         ("no such layer to count", TAP, |b, _| b.counters.end = 3),
         ("counters backwards", TAP, |b, _| b.counters = LayerRange { start: 2, end: 1 }),
+        ("no layer at all", DEPTH, |b, _| to_depth(b, 0)),
+        ("more layers than there are", DEPTH, |b, _| to_depth(b, 3)),
+        ("a tap behind the last layer", DEPTH, |b, _| to_depth(b, 1)),
+        ("counters behind the last layer", DEPTH, |b, _| {
+            b.taps[0] = Tap::Layer(0, Reg::Hidden);
+            to_depth(b, 1);
+        }),
+        ("candidates of a step that ends early", DEPTH, |b, _| b.depth = Some(2)),
     ]
 }

@@ -35,6 +35,7 @@ pub enum Fault {
     AddressMatters,
     StoredByAddress,
     PagesMatter,
+    DepthMatters,
     ExposedRowsSwapped,
     ImageSwapped,
     CopiesBackwards,
@@ -68,6 +69,7 @@ struct Last {
     base: u32,
     page: u32,
     taps: usize,
+    ends_early: bool,
 }
 
 #[derive(Default)]
@@ -128,6 +130,7 @@ impl Mutant {
                 let coarse = |x: &mut f32| *x = f32::from_bits(x.to_bits() & 0xffff_0000);
                 report.exposed.iter_mut().for_each(coarse);
             }
+            Fault::DepthMatters if self.last.ends_early => report.exposed.iter_mut().for_each(last_bit),
             Fault::LastBitOfRegisters => report.exposed.iter_mut().for_each(last_bit),
             Fault::NanLeaks if self.poisoned => {
                 report.outcomes.iter_mut().for_each(|outcome| outcome.log_sum_exp = f32::NAN);
@@ -223,6 +226,7 @@ impl TensorDevice for Mutant {
             base: step.segments.iter().map(|segment| segment.base).max().unwrap_or(0),
             page: step.pages.first().map_or(1, |page| page.0),
             taps: step.taps.len(),
+            ends_early: step.depth.is_some(),
         };
         let (mut rows, mut segments) = (step.rows.to_vec(), step.segments.to_vec());
         if self.fault == Fault::MasksDropped {
@@ -232,7 +236,7 @@ impl TensorDevice for Mutant {
             (rows, segments) = without_gaps(step);
         }
         let counters = match self.fault {
-            Fault::AllLayersCounted => LayerRange { start: 0, end: self.layers },
+            Fault::AllLayersCounted => LayerRange { start: 0, end: step.depth.unwrap_or(self.layers) },
             _ => step.counters,
         };
         match self.inner.submit(&Step { rows: &rows, segments: &segments, counters, ..*step }) {

@@ -94,6 +94,7 @@ pub fn with_step<R>(rows: u32, act: impl FnOnce(&Step<'_>) -> R) -> R {
         masks: &[],
         taps: &[],
         counters: LayerRange::NONE,
+        depth: None,
     })
 }
 

@@ -154,5 +154,6 @@ pub fn with_step<R>(rows: u32, use_step: impl FnOnce(&Step<'_>) -> R) -> R {
         masks: &[],
         taps: &[Tap::Final(Reg::Normed)],
         counters: LayerRange { start: 0, end: 1 },
+        depth: None,
     })
 }

@@ -74,6 +74,7 @@ impl Crowd {
             masks: &[],
             taps: &[],
             counters: LayerRange::NONE,
+            depth: None,
         };
         device.submit(&step).map_err(BenchError::Submit)?;
         loop {

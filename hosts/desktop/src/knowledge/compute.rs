@@ -141,7 +141,8 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
         self.go_back()?;
         let from = self.sequence.tokens().len();
         self.sequence.push(text, self.pool)?;
-        let rows = self.hidden(from)?;
+        // Nothing is attended to behind it, and what may follow it is of no interest.
+        let rows = self.hidden(from, Some(self.layers.topic + 1))?;
         Ok(mean(&rows, self.shape.width as usize))
     }
 
@@ -161,7 +162,7 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
         let from = self.sequence.tokens().len();
         let pages_before = self.sequence.page_ids().len();
         self.sequence.push(text, self.pool)?;
-        let rows = self.hidden(from)?;
+        let rows = self.hidden(from, None)?;
         let width = self.shape.width as usize;
         let mut page = pages_before;
         let mut computed = Vec::new();
@@ -177,11 +178,12 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
         Ok(computed)
     }
 
-    /// Computes what was pushed and returns the hidden rows at the topic layer from an address on.
-    fn hidden(&mut self, from: usize) -> Result<Vec<f32>, ComputeError> {
+    /// Computes what was pushed, or only so many layers of it, and returns the hidden rows at the topic layer from an
+    /// address on. What is only looked at has to fit a step, as [`limits`] has it.
+    fn hidden(&mut self, from: usize, depth: Option<u32>) -> Result<Vec<f32>, ComputeError> {
         let taps = [Tap::Layer(self.layers.topic, Reg::Hidden)];
         let end = self.sequence.tokens().len() as u32;
-        let ask = Ask { taps: &taps, exposed: from as u32..end, ..Ask::default() };
+        let ask = Ask { taps: &taps, exposed: from as u32..end, depth, ..Ask::default() };
         let mut rows = Vec::new();
         let mut observe = |_: &[Row], report: &StepReport<'_>| rows.extend_from_slice(report.exposed);
         compute_with(self.sequence, self.device, &ask, &mut observe)?;

@@ -63,6 +63,8 @@ pub struct Machine<'a> {
     pub counts: Counts,
     /// The step's counted layers.
     pub counters: LayerRange,
+    /// Layers to compute.
+    pub layers: u32,
 }
 
 impl Machine<'_> {
@@ -84,6 +86,7 @@ impl Machine<'_> {
             weights: self.weights.as_ptr(),
             counts: self.counts,
             counters: self.counters,
+            layers: self.layers,
             workers: team.workers(),
         };
         // SAFETY: both regions hold `u32`, which has the size and alignment of `AtomicU32`, and are used

@@ -34,6 +34,8 @@ pub struct Shared<'a> {
     pub counts: Counts,
     /// The step's counted layers.
     pub counters: LayerRange,
+    /// Layers to compute.
+    pub layers: u32,
     /// Workers of the team.
     pub workers: usize,
 }
@@ -61,7 +63,7 @@ impl Shared<'_> {
             return Some((NONE, op));
         }
         let index = index - program.prologue.len();
-        let body = program.layer.len() * self.shape.layers as usize;
+        let body = program.layer.len() * self.layers as usize;
         if index < body {
             return Some(((index / program.layer.len()) as u32, &program.layer[index % program.layer.len()]));
         }

@@ -86,6 +86,7 @@ impl<'d> Machine<'d> {
             masks,
             taps: &self.taps,
             counters: LayerRange::NONE,
+            depth: None,
         };
         self.device.submit(&step).map_err(BenchError::Submit)?;
         loop {
