@@ -26,8 +26,8 @@ use values::gather;
 /// Rows times heads of one group that a task takes at most, but at least one row.
 pub const TASK_QUERIES: usize = 24;
 
-/// Pages that a task asks for before it begins.
-const FIRST_PAGES: usize = 4;
+/// Pages that are asked for ahead of the one that is read: a memory's answer takes as long as a few of them.
+const AHEAD: usize = 8;
 
 /// Places of the score buffer that a segment of `len` tokens takes: whole pairs of pages.
 pub const fn slots(len: usize) -> usize {
@@ -140,9 +140,9 @@ pub unsafe fn attend<S: Lanes, K: Kv>(task: &Attend<'_>) {
     // SAFETY: the caller's contract.
     unsafe {
         let first = task.segments.first().map_or(0, |segment| segment.first_page as usize);
-        prefetch_pages::<S, K>(task, task.keys, first, FIRST_PAGES);
+        prefetch_pages::<S, K>(task, task.keys, first, AHEAD);
         load_queries::<S>(task);
-        prefetch_pages::<S, K>(task, task.values, first, FIRST_PAGES);
+        prefetch_pages::<S, K>(task, task.values, first, AHEAD);
         let used = score_segments::<S, K>(task);
         let queries = task.addresses.len() * task.group;
         for query in 0..queries {

@@ -2,7 +2,7 @@
 
 use agentos_hal::PAGE_TOKENS;
 
-use super::{Attend, Kv, MappedSegment, angle, page_of, prefetch_pages, slots, visible};
+use super::{AHEAD, Attend, Kv, MappedSegment, angle, page_of, prefetch_pages, slots, visible};
 use crate::simd::lanes::{LANES, Lanes};
 use crate::simd::rows;
 
@@ -12,7 +12,6 @@ use crate::simd::rows;
 /// As [`attend`].
 #[inline(always)]
 pub unsafe fn score_segments<S: Lanes, K: Kv>(task: &Attend<'_>) -> usize {
-    let queries = task.addresses.len() * task.group;
     let last = task.addresses[task.addresses.len() - 1];
     let mut slot = 0;
     for segment in task.segments {
@@ -23,16 +22,7 @@ pub unsafe fn score_segments<S: Lanes, K: Kv>(task: &Attend<'_>) -> usize {
         // SAFETY: the caller's contract.
         unsafe {
             rotate_queries::<S>(task, segment);
-            let mut query = 0;
-            while query < queries {
-                query += match queries - query {
-                    6.. => score::<S, K, 6>(task, segment, seen, query, slot),
-                    4 | 5 => score::<S, K, 4>(task, segment, seen, query, slot),
-                    3 => score::<S, K, 3>(task, segment, seen, query, slot),
-                    2 => score::<S, K, 2>(task, segment, seen, query, slot),
-                    _ => score::<S, K, 1>(task, segment, seen, query, slot),
-                };
-            }
+            score::<S, K>(task, segment, seen, slot);
         }
         slot += slots(seen);
     }
@@ -62,37 +52,62 @@ unsafe fn rotate_queries<S: Lanes>(task: &Attend<'_>, segment: &MappedSegment) {
     }
 }
 
-/// Scores of `Q` queries with all keys of a segment that any row sees; returns `Q`.
+/// Scores of all queries with all keys of a segment that any row sees. Most segments are one pair of pages or two: the
+/// fewer sums a query needs, the more queries share what is made of a key.
 ///
 /// # Safety
-/// As [`attend`]; `query + Q` is at most the number of queries.
+/// As [`attend`].
 #[inline(always)]
-unsafe fn score<S: Lanes, K: Kv, const Q: usize>(
-    task: &Attend<'_>,
-    segment: &MappedSegment,
-    seen: usize,
-    query: usize,
-    slot: usize,
-) -> usize {
+unsafe fn score<S: Lanes, K: Kv>(task: &Attend<'_>, segment: &MappedSegment, seen: usize, slot: usize) {
     let pairs = slots(seen) / LANES;
+    let together = (task.addresses.len() * task.group).min(6);
     let mut pair = 0;
     while pair < pairs {
         // SAFETY: the caller's contract.
         unsafe {
             pair += match pairs - pair {
-                4.. if Q * 4 <= S::SUMS => score_pairs::<S, K, Q, 4>(task, segment, pair, query, slot),
-                2.. if Q * 2 <= S::SUMS => score_pairs::<S, K, Q, 2>(task, segment, pair, query, slot),
-                _ => score_pairs::<S, K, Q, 1>(task, segment, pair, query, slot),
+                4.. if together * 4 <= S::SUMS => score_queries::<S, K, 4>(task, segment, pair, slot),
+                2.. if together * 2 <= S::SUMS => score_queries::<S, K, 2>(task, segment, pair, slot),
+                _ => score_queries::<S, K, 1>(task, segment, pair, slot),
             };
         }
     }
-    Q
 }
 
-/// Scores of `Q` queries with the keys of `P` pairs of pages; returns `P`.
+/// Scores of all queries with the keys of `P` pairs of pages; returns `P`.
 ///
 /// # Safety
 /// As [`score`].
+#[inline(always)]
+unsafe fn score_queries<S: Lanes, K: Kv, const P: usize>(
+    task: &Attend<'_>,
+    segment: &MappedSegment,
+    pair: usize,
+    slot: usize,
+) -> usize {
+    let queries = task.addresses.len() * task.group;
+    let mut query = 0;
+    while query < queries {
+        // SAFETY: the caller's contract.
+        unsafe {
+            query += match queries - query {
+                24.. if 24 * P <= S::SUMS => score_pairs::<S, K, 24, P>(task, segment, pair, query, slot),
+                12.. if 12 * P <= S::SUMS => score_pairs::<S, K, 12, P>(task, segment, pair, query, slot),
+                6.. if 6 * P <= S::SUMS => score_pairs::<S, K, 6, P>(task, segment, pair, query, slot),
+                4.. if 4 * P <= S::SUMS => score_pairs::<S, K, 4, P>(task, segment, pair, query, slot),
+                3.. if 3 * P <= S::SUMS => score_pairs::<S, K, 3, P>(task, segment, pair, query, slot),
+                2.. if 2 * P <= S::SUMS => score_pairs::<S, K, 2, P>(task, segment, pair, query, slot),
+                _ => score_pairs::<S, K, 1, P>(task, segment, pair, query, slot),
+            };
+        }
+    }
+    P
+}
+
+/// Scores of `Q` queries with the keys of `P` pairs of pages; returns `Q`.
+///
+/// # Safety
+/// As [`score`]; `query + Q` is at most the number of queries.
 #[inline(always)]
 unsafe fn score_pairs<S: Lanes, K: Kv, const Q: usize, const P: usize>(
     task: &Attend<'_>,
@@ -114,7 +129,7 @@ unsafe fn score_pairs<S: Lanes, K: Kv, const Q: usize, const P: usize>(
             high[p] = page_of(task, task.keys, segment, (page + 1).min(last_page));
         }
         if query == 0 {
-            let next = segment.first_page as usize + 2 * (pair + P);
+            let next = segment.first_page as usize + 2 * pair + AHEAD;
             prefetch_pages::<S, K>(task, task.keys, next, 2 * P);
         }
         let rotated = task.scratch.heads.add((2 * queries + query) * task.head_dim);
@@ -142,6 +157,6 @@ unsafe fn score_pairs<S: Lanes, K: Kv, const Q: usize, const P: usize>(
                 S::store(to.add(first), scores);
             }
         }
-        P
+        Q
     }
 }

@@ -2,7 +2,7 @@
 
 use agentos_hal::PAGE_TOKENS;
 
-use super::{Attend, Kv, page_of, prefetch_pages, query_at, slots, visible};
+use super::{AHEAD, Attend, Kv, page_of, prefetch_pages, query_at, slots, visible};
 use crate::simd::lanes::{LANES, Lanes};
 
 /// Weighted sums of values for all queries.
@@ -17,6 +17,7 @@ pub unsafe fn gather<S: Lanes, K: Kv>(task: &Attend<'_>) {
         // SAFETY: the caller's contract.
         unsafe {
             query += match queries - query {
+                12.. if 12 <= S::SUMS => gather_queries::<S, K, 12>(task, query),
                 6.. => gather_queries::<S, K, 6>(task, query),
                 4 | 5 => gather_queries::<S, K, 4>(task, query),
                 3 => gather_queries::<S, K, 3>(task, query),
@@ -78,7 +79,7 @@ unsafe fn gather_lanes<S: Lanes, K: Kv, const Q: usize, const V: usize>(
             for first in (0..seen).step_by(PAGE_TOKENS) {
                 let page: *const K = page_of(task, task.values, segment, first / PAGE_TOKENS);
                 if query == 0 && at == 0 {
-                    let next = segment.first_page as usize + first / PAGE_TOKENS + 2;
+                    let next = segment.first_page as usize + first / PAGE_TOKENS + AHEAD;
                     prefetch_pages::<S, K>(task, task.values, next, 1);
                 }
                 let (values, weights) = (page.add(at), weights.add(slot + first));
