@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use agentos_desktop::team::json::{AgentSummary, Line, LineEvent, MaskSummary, Summary, Tier, line};
+use agentos_desktop::team::json::{
+    AgentSummary, Line, LineEvent, MaskSummary, PagingSummary, Summary, Tier, TierHits, line,
+};
 use agentos_desktop::team::runner::Tiers;
 use agentos_desktop::team::trace::Trace;
 use agentos_desktop::team::{Names, parse};
@@ -151,6 +153,10 @@ fn the_summary_has_what_each_agent_used() {
         paged_in: 1,
         faults: 2,
         replays: 1,
+        replayed: 9,
+        choices: 4,
+        returned: 3,
+        covered_ppm: 3_000_000,
         first_token_us: 900,
         latency_us: 800,
         worst_latency_us: 900,
@@ -181,6 +187,15 @@ fn the_summary_has_what_each_agent_used() {
         rows: 40,
         l1: tier,
         l2: Tier { pages: 0, peak: 0 },
+        utilization: 0.75,
+        paging: PagingSummary {
+            hits: TierHits { l1: 4, l2: 3, l3: 2, none: 1 },
+            out_bytes: 3_000,
+            in_bytes: 1_000,
+            lacked: 1,
+            lacked_p50_us: Some(80),
+            lacked_p99_us: Some(80),
+        },
         masks: Some(MaskSummary { steps: 4, p50_percent: 0.5, p99_percent: 2.5 }),
         store: None,
     };
@@ -194,7 +209,7 @@ fn the_summary_has_what_each_agent_used() {
             "name": "scout", "priority": 31, "reason": "stop", "tokens": 104, "generated": 5,
             "first_token_us": 900, "latency_us": 800, "worst_latency_us": 900, "preemptions": 2,
             "recomputed": 10, "shared": 64, "recalled": 32, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
-            "faults": 2, "replays": 1,
+            "faults": 2, "replays": 1, "replayed": 9, "returned": 3, "coverage": 0.75,
             "utilization": 0.75,
             "budget": {
                 "tokens": 5, "max_tokens": 48, "steps": 6, "max_steps": null,
@@ -204,6 +219,11 @@ fn the_summary_has_what_each_agent_used() {
     });
     // More keys than the macro takes at once.
     (expected["store"], expected["agents"][0]["recalled"]) = (Value::Null, json!(32));
+    expected["utilization"] = json!(0.75);
+    expected["paging"] = json!({
+        "hits": {"l1": 4, "l2": 3, "l3": 2, "none": 1}, "out_bytes": 3000, "in_bytes": 1000,
+        "lacked": 1, "lacked_p50_us": 80, "lacked_p99_us": 80,
+    });
     expected["masks"] = json!({"steps": 4, "p50_percent": 0.5, "p99_percent": 2.5});
     assert_eq!(line, expected);
 }

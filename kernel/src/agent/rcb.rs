@@ -82,6 +82,13 @@ pub struct Metrics {
     pub replays: u64,
     /// Rows of those questions.
     pub replayed: u64,
+    /// Choices that it made by relevance of what it attends to.
+    pub choices: u64,
+    /// Slices that they brought back after others had left them out; those that questions looked for are among them.
+    pub returned: u64,
+    /// Sum over them of what share of its latest queries' attention, estimated over all of its context, falls on
+    /// what was chosen, in millionths.
+    pub covered_ppm: u64,
 }
 
 impl Metrics {
@@ -89,6 +96,13 @@ impl Metrics {
     /// the first.
     pub fn utilization(&self) -> f32 {
         if self.rows == 0 { 1.0 } else { (self.rows - self.recomputed) as f32 / self.rows as f32 }
+    }
+
+    /// Attention coverage: the share of its latest queries' attention that falls on what it attends to, on average
+    /// over its choices; `None` before the first.
+    pub fn coverage(&self) -> Option<f32> {
+        let mean_ppm = self.covered_ppm.checked_div(self.choices)?;
+        Some(mean_ppm as f32 / 1e6)
     }
 }
 
@@ -266,6 +280,8 @@ pub struct Rcb {
     pub dispatched: bool,
     /// When it was blocked or suspended: its lease on page memory runs from here.
     pub rested_us: u64,
+    /// When it first lacked a page that its next row attends to, unless a step has had a row of it since.
+    pub lacks_since_us: Option<u64>,
     /// What the checkpoint that it is being read from says of it and of others.
     pub restoring: Option<Restoring>,
     /// What it used and saw.
@@ -330,6 +346,7 @@ impl Rcb {
             stirred_us: Some(now_us),
             dispatched: false,
             rested_us: now_us,
+            lacks_since_us: None,
             restoring: None,
             metrics: Metrics::default(),
         }

@@ -136,6 +136,16 @@ fn fill(table: &mut [Mapping], mut left: u32, back: bool, rank: impl Fn(&Mapping
     }
 }
 
+/// What share of the attention that the agent's last queries would give to slices falls on the selected ones, in
+/// millionths; `None` where they would give none to any.
+pub fn coverage(table: &[Mapping]) -> Option<u32> {
+    let sum = |of: &dyn Fn(&Mapping) -> bool| -> f64 {
+        table.iter().filter(|mapping| of(mapping)).map(|mapping| f64::from(mapping.score.max(0.0))).sum()
+    };
+    let (selected, all) = (sum(&|mapping| mapping.selected), sum(&|_| true));
+    (all > 0.0 && all.is_finite()).then(|| (selected / all * 1e6) as u32)
+}
+
 /// A score as a number of the same order: of numbers that are not negative the greater one has the greater bits.
 fn in_order(score: f32) -> u64 {
     u64::from(score.max(0.0).to_bits())
@@ -188,11 +198,21 @@ mod tests {
             assert_eq!(select(&mut table, policy, room), 0);
             // Ten pages: five slices. The last two are the one that is written and the window.
             assert_eq!(selected(&table), [0, 2, 5, 6, 7], "{policy:?}");
+            assert_eq!(coverage(&table), Some(774_193), "120 of 155");
         }
         let mut table = table(&[0, 5, 90, 10, 20, 30, 0, 0], 2);
         let room = room(&table, 10, 3);
         select(&mut table, Policy::Window, room);
         assert_eq!(selected(&table), [0, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn nothing_is_covered_where_nobody_looks() {
+        assert_eq!(coverage(&table(&[0, 0], 1)), None);
+        assert_eq!(coverage(&[]), None);
+        let mut all = table(&[3, 1], 1);
+        all.iter_mut().for_each(|mapping| mapping.selected = true);
+        assert_eq!(coverage(&all), Some(1_000_000));
     }
 
     #[test]

@@ -231,6 +231,7 @@ pub struct Kernel<'m> {
     transfer: Option<Transfer>,
     figures: Figures,
     dispatch: Latencies,
+    paged_in: Latencies,
     /// Time of the kernel itself since the last step began.
     step_kernel_us: u64,
 }
@@ -341,6 +342,7 @@ impl<'m> Kernel<'m> {
             transfer: None,
             figures: Figures::default(),
             dispatch: Latencies::default(),
+            paged_in: Latencies::default(),
             step_kernel_us: 0,
             config,
         };
@@ -418,6 +420,12 @@ impl<'m> Kernel<'m> {
     /// Times from what made agents ready to their first step after it.
     pub fn dispatch_latencies(&self) -> &Latencies {
         &self.dispatch
+    }
+
+    /// Times from when agents lacked pages that they attend to, in the arena or the cold store, to the step that had
+    /// them.
+    pub fn page_in_latencies(&self) -> &Latencies {
+        &self.paged_in
     }
 
     /// Replaces the policy by which bounded agents keep slices. An agent keeps to one from its spawn on.
@@ -506,7 +514,7 @@ impl<'m> Kernel<'m> {
         match result {
             Ok(()) => {
                 self.phase = Phase::Running { since_us: before };
-                self.begun();
+                self.begun(before);
                 Tick::Submitted { rows: self.step.row_count as u32, agents: self.step.rider_count as u32 }
             }
             Err(SubmitError::Busy) => {

@@ -285,6 +285,7 @@ impl Kernel<'_> {
         let room = self.room(index, pages, kept);
         let table = self.table_mut(index);
         let came = select::select(&mut table[..slices], policy, room);
+        let covered = select::coverage(&table[..slices]).filter(|_| policy == Policy::Relevance);
         if policy == Policy::Relevance {
             select::fade(&mut table[..slices]);
         }
@@ -294,6 +295,11 @@ impl Kernel<'_> {
         let rcb = self.rcb_mut(index);
         (rcb.cursor.chain, rcb.committed.chain) = (None, None);
         rcb.choices += 1;
+        rcb.metrics.returned += u64::from(came);
+        if let Some(covered) = covered {
+            rcb.metrics.choices += 1;
+            rcb.metrics.covered_ppm += u64::from(covered);
+        }
         self.note_working_set(index);
         came
     }

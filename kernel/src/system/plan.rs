@@ -574,18 +574,22 @@ impl Kernel<'_> {
     }
 
     /// The step is on its way.
-    pub(super) fn begun(&mut self) {
+    pub(super) fn begun(&mut self, begun_us: u64) {
         self.figures.steps += 1;
         let (step, now_us) = (self.figures.steps, self.now_us);
         for rider in 0..self.step.rider_count {
             let index = usize::from(self.step.riders[rider].agent);
             let rcb = self.rcb_mut(index);
             let waited = rcb.stirred_us.filter(|_| !rcb.dispatched);
+            let lacked = rcb.lacks_since_us.take();
             rcb.dispatched = true;
             rcb.progress_us = now_us;
             rcb.last_step = step;
             if let Some(stirred_us) = waited {
                 self.dispatch.note(now_us.saturating_sub(stirred_us));
+            }
+            if let Some(since_us) = lacked {
+                self.paged_in.note(begun_us.saturating_sub(since_us));
             }
         }
         let (rows, agents) = (self.step.row_count as u32, self.step.rider_count as u32);

@@ -77,9 +77,12 @@ impl Kernel<'_> {
             if slice.resident() {
                 continue;
             }
-            let own = self.copy_due(index).filter(|&(due, _)| due == entry && !slice.is_cold());
-            let pages = own.map_or(slice.pages.into(), |(_, tokens)| tokens.div_ceil(PAGE_TOKENS as u32));
-            if slice.is_cold() {
+            let (is_cold, pages) = (slice.is_cold(), u32::from(slice.pages));
+            let now_us = self.now_us;
+            self.rcb_mut(index).lacks_since_us.get_or_insert(now_us);
+            let own = self.copy_due(index).filter(|&(due, _)| due == entry && !is_cold);
+            let pages = own.map_or(pages, |(_, tokens)| tokens.div_ceil(PAGE_TOKENS as u32));
+            if is_cold {
                 match self.recall_page_in(index, mapping, round, device)? {
                     Move::Done(pages) => brought += pages,
                     Move::NoRoom => short = Some(pages),

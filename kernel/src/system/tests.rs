@@ -269,6 +269,8 @@ fn overcommitted_agents_all_finish_as_if_alone() {
     }
     let paged: u64 = rig.kernel.agents().map(|rcb| rcb.metrics.paged_in).sum();
     assert!(paged > 0, "twelve agents of 200 tokens do not fit 64 pages");
+    let waited = rig.kernel.page_in_latencies();
+    assert!(waited.count() > 0 && waited.quantile_us(0.5) <= waited.quantile_us(0.99));
     assert!(rig.kernel.agents().all(|rcb| rcb.metrics.recomputed == 0));
 }
 

@@ -7,6 +7,7 @@ use agentos_kernel::event::{Event, Record};
 use serde::Serialize;
 
 use super::name::Names;
+pub use super::paging_summary::{PagingSummary, TierHits};
 use super::runner::Tiers;
 use super::spec::Agent;
 pub use super::store_summary::StoreSummary;
@@ -435,6 +436,10 @@ pub struct Summary {
     pub l1: Tier,
     /// Pages of the arena.
     pub l2: Tier,
+    /// Contextual utilisation η of all agents together.
+    pub utilization: f32,
+    /// Where agents found what they attend to.
+    pub paging: PagingSummary,
     /// What masks added to steps; null where no agent's words were held to a form.
     pub masks: Option<MaskSummary>,
     /// The cold store; null without one.
@@ -502,6 +507,13 @@ pub struct AgentSummary {
     pub faults: u64,
     /// Times that a question was computed again for their sake.
     pub replays: u64,
+    /// Tokens of those questions.
+    pub replayed: u64,
+    /// Slices that its choices brought back after others had left them out, those that questions looked for included.
+    pub returned: u64,
+    /// Attention coverage: the share of its latest queries' attention, estimated over all of its context, that falls
+    /// on what it attends to, on average over its choices; null without one.
+    pub coverage: Option<f32>,
     /// Contextual utilisation η: rows that brought new content, of all rows.
     pub utilization: f32,
     /// What it used of what it may use.
@@ -555,6 +567,9 @@ impl AgentSummary {
             paged_in: metrics.paged_in,
             faults: metrics.faults,
             replays: metrics.replays,
+            replayed: metrics.replayed,
+            returned: metrics.returned,
+            coverage: metrics.coverage(),
             utilization: metrics.utilization(),
             budget: BudgetUse {
                 tokens: metrics.generated,

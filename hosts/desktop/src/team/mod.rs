@@ -23,6 +23,7 @@ mod file;
 pub mod json;
 pub mod knowledge;
 mod name;
+mod paging_summary;
 pub mod people;
 pub mod prompt;
 pub mod runner;

@@ -1,14 +1,11 @@
 //! What a run had from its cold store, and gave to it.
 
 use agentos_kernel::system::Kernel;
-use agentos_kernel::system::cold::Hits;
 use serde::Serialize;
 
 /// What a run had from its cold store (L3), and gave to it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct StoreSummary {
-    /// Slices that agents looked for and found, by tier, and that they did not find.
-    pub hits: TierHits,
     /// Slices that came from the store.
     pub loaded_slices: u64,
     /// Tokens of them: none was computed again.
@@ -35,28 +32,13 @@ pub struct StoreSummary {
     pub given_up: u64,
 }
 
-/// Slices that were found, by tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct TierHits {
-    /// In page memory.
-    pub l1: u64,
-    /// In the arena.
-    pub l2: u64,
-    /// In the cold store.
-    pub l3: u64,
-    /// Nowhere.
-    pub none: u64,
-}
-
 impl StoreSummary {
     /// Of what the kernel counted.
     pub fn of(kernel: &Kernel<'_>) -> StoreSummary {
-        let figures = kernel.figures();
-        let (Hits { l1, l2, l3, none }, store) = (figures.hits, figures.store);
+        let store = kernel.figures().store;
         let bytes = |pages: u64| pages * kernel.page_bytes() as u64;
         let latencies = kernel.load_latencies();
         StoreSummary {
-            hits: TierHits { l1, l2, l3, none },
             loaded_slices: store.loaded,
             loaded_tokens: store.loaded_tokens,
             loaded_bytes: bytes(store.loaded_pages),

@@ -188,12 +188,12 @@ impl Kernel<'_> {
     }
 }
 
-/// Whether counts are so far from the largest that nothing overflows when they go on.
 /// Whether somebody in this state has calls that are open.
 fn waits_for_tools(state: State) -> bool {
     matches!(state, State::Blocked(BlockedOn::Tool) | State::Suspended(Resume::Blocked(BlockedOn::Tool)))
 }
 
+/// Whether counts are so far from the largest that nothing overflows when they go on.
 fn plausible(metrics: &Metrics) -> bool {
     let Metrics {
         generated,
@@ -209,12 +209,17 @@ fn plausible(metrics: &Metrics) -> bool {
         faults,
         replays,
         replayed,
+        choices,
+        returned,
+        covered_ppm,
         ..
     } = *metrics;
-    let paging = [paged_out, paged_in, faults, replays, replayed];
+    let paging = [paged_out, paged_in, faults, replays, replayed, returned];
     [generated, rows, recomputed, shared, recalled, relocated, steps, preemptions]
         .iter()
         .chain(&paging)
         .all(|&count| count < 1 << 62)
         && recomputed <= rows
+        && choices < 1 << 40
+        && covered_ppm <= choices * 1_000_000
 }

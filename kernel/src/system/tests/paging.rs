@@ -112,6 +112,8 @@ fn a_question_finds_what_it_asks_for_wherever_it_stands() {
         assert!(rig.events.contains(&fault), "the fact at {base} was not found");
         assert!((1..=2).contains(&found.replays) && found.replayed <= 2 * 48, "{found:?}");
         assert!(found.recomputed == found.replayed && found.utilization() < 1.0, "{found:?}");
+        assert!(found.returned >= found.faults && found.choices >= found.replays, "{found:?}");
+        assert!(found.coverage().is_some_and(|share| (0.0..=1.0).contains(&share)), "{found:?}");
         let posted = rig.kernel.interrupts().stats(VectorId::PageFault).posted;
         assert!(u64::from(posted) >= found.faults);
     }
@@ -125,6 +127,7 @@ fn what_is_all_there_is_neither_chosen_nor_computed_again() {
     let exact = Spec { memory: MemoryMode::Exact, ..bounded(1, 60, 300) };
     assert_eq!(rig.texts[&1], alone(&exact, &asked(3, 10, 2)));
     assert_eq!((metrics(&rig, 1).replays, metrics(&rig, 1).recomputed), (0, 0));
+    assert_eq!(metrics(&rig, 1).coverage(), None);
 }
 
 #[test]

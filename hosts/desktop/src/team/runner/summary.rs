@@ -1,10 +1,10 @@
 //! What a run came to.
 
-use agentos_kernel::agent::Rcb;
+use agentos_kernel::agent::{Metrics, Rcb};
 
 use super::roster::Phase;
 use super::run::Runner;
-use crate::team::json::{AgentSummary, StoreSummary, Summary, Tier};
+use crate::team::json::{AgentSummary, PagingSummary, StoreSummary, Summary, Tier};
 
 pub(super) fn of(runner: &Runner<'_>, now_us: u64) -> Summary {
     let figures = runner.kernel.figures();
@@ -17,6 +17,8 @@ pub(super) fn of(runner: &Runner<'_>, now_us: u64) -> Summary {
         device_us: figures.device_us,
         kernel_us: figures.kernel_us,
         generated: agents.iter().map(|agent| agent.generated).sum(),
+        utilization: together(runner).utilization(),
+        paging: PagingSummary::of(&runner.kernel, &agents),
         agents,
         steps: figures.steps,
         rows: figures.rows,
@@ -25,6 +27,15 @@ pub(super) fn of(runner: &Runner<'_>, now_us: u64) -> Summary {
         masks: runner.masks.summary(),
         store: (config.cold_slices > 0).then(|| StoreSummary::of(&runner.kernel)),
     }
+}
+
+/// The rows of all agents, and how many of them computed again what was computed before.
+fn together(runner: &Runner<'_>) -> Metrics {
+    runner.kernel.agents().fold(Metrics::default(), |sum, Rcb { metrics, .. }| Metrics {
+        rows: sum.rows + metrics.rows,
+        recomputed: sum.recomputed + metrics.recomputed,
+        ..sum
+    })
 }
 
 fn agent(runner: &Runner<'_>, index: usize, now_us: u64) -> Option<AgentSummary> {

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 
 use agentos_kernel::event::Event;
+use agentos_kernel::memory::cold::StoreFault;
 use unicode_width::UnicodeWidthStr;
 
 use super::table::table;
@@ -40,6 +41,8 @@ pub struct Plain<W: Write> {
     style: Style,
     voices: Vec<Voice>,
     name_columns: usize,
+    /// Faults of the cold store that were told: each kind once.
+    faults: Vec<StoreFault>,
 }
 
 /// An agent as it is heard.
@@ -64,7 +67,7 @@ impl<W: Write> Plain<W> {
             wrap: Wrap::new(width),
         };
         let voices = team.agents.iter().map(|agent| &agent.name).enumerate().map(voice).collect();
-        Plain { out: BufWriter::with_capacity(ROOM, out), style, voices, name_columns }
+        Plain { out: BufWriter::with_capacity(ROOM, out), style, voices, name_columns, faults: Vec::new() }
     }
 
     fn say(&mut self, member: usize, text: &str) -> Result<(), RunError> {
@@ -90,6 +93,24 @@ impl<W: Write> Plain<W> {
         self.end_line(member)?;
         let Voice { name, pad, colour, .. } = &self.voices[member];
         write_line(&mut self.out, self.style, (name, *pad, *colour), DOES, what).map_err(RunError::Output)
+    }
+}
+
+impl<W: Write> Plain<W> {
+    /// Writes what happened to all of them, under nobody's name.
+    fn note_all(&mut self, what: std::fmt::Arguments<'_>) -> Result<(), RunError> {
+        (0..self.voices.len()).try_for_each(|member| self.end_line(member))?;
+        write_line(&mut self.out, self.style, ("", self.name_columns, COLOURS[0]), DOES, what)
+            .map_err(RunError::Output)
+    }
+
+    /// Tells the first fault of each kind that the cold store had; the summary counts them.
+    fn store_fault(&mut self, what: &str, fault: StoreFault) -> Result<(), RunError> {
+        if self.faults.contains(&fault) {
+            return Ok(());
+        }
+        self.faults.push(fault);
+        self.note_all(format_args!("the cold store {what} ({})", fault.name()))
     }
 }
 
@@ -133,6 +154,19 @@ fn write_line(
 
 impl<W: Write> Sink for Plain<W> {
     fn event(&mut self, told: &Told<'_>) -> Result<(), RunError> {
+        match told.record.event {
+            Event::Thrashing { working, pages } => {
+                return self.note_all(format_args!(
+                    "what the running agents take turns with is {working} pages, and page memory has {pages}: nobody \
+                     is let in until that fits"
+                ));
+            }
+            Event::StoreFailed { fault } => return self.store_fault("does not take a slice", fault),
+            Event::RecallFailed { fault, .. } => {
+                return self.store_fault("does not give a slice, which is computed", fault);
+            }
+            _ => {}
+        }
         let Some(member) = told.member else { return Ok(()) };
         match told.record.event {
             Event::Spawned { tokens, .. } => self.note(member, format_args!("spawned with {tokens} tokens")),
@@ -184,20 +218,15 @@ impl<W: Write> Sink for Plain<W> {
 
     /// Under nobody's name: it happens to all of them.
     fn device(&mut self, news: &DeviceNews) -> Result<(), RunError> {
-        (0..self.voices.len()).try_for_each(|member| self.end_line(member))?;
-        let name = ("", self.name_columns, COLOURS[0]);
         match *news {
             DeviceNews::Lost { .. } => {
-                let what = "the device was lost, and with it what was computed there";
-                write_line(&mut self.out, self.style, name, DOES, what)
+                self.note_all(format_args!("the device was lost, and with it what was computed there"))
             }
-            DeviceNews::Restored { took_us, .. } => {
-                let what =
-                    format_args!("the device is back after {:.1} s; the agents go on", took_us as f64 / 1e6);
-                write_line(&mut self.out, self.style, name, DOES, what)
-            }
+            DeviceNews::Restored { took_us, .. } => self.note_all(format_args!(
+                "the device is back after {:.1} s; the agents go on",
+                took_us as f64 / 1e6
+            )),
         }
-        .map_err(RunError::Output)
     }
 
     fn flush(&mut self) -> Result<(), RunError> {
@@ -209,5 +238,43 @@ impl<W: Write> Sink for Plain<W> {
         let text = table(summary, self.name_columns);
         self.out.write_all(text.as_bytes()).map_err(RunError::Output)?;
         self.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use agentos_kernel::event::Record;
+
+    use super::*;
+    use crate::team::file::parse;
+    use crate::team::name::Names;
+
+    #[test]
+    fn what_happens_to_all_is_told_and_each_kind_of_fault_once() {
+        let team =
+            parse(Path::new("team.toml"), "[[agent]]\nname = \"scout\"\nprompt = \"x\"\n").expect("a team");
+        let mut printed = Vec::new();
+        let mut plain = Plain::new(&team, Style { columns: 80, colours: false }, &mut printed);
+        let events = [
+            Event::StoreFailed { fault: StoreFault::Full },
+            Event::StoreFailed { fault: StoreFault::Full },
+            Event::Thrashing { working: 90, pages: 64 },
+            Event::StoreFailed { fault: StoreFault::Io },
+        ];
+        for event in events {
+            let record = Record { number: 0, at_us: 0, event };
+            let told = Told { record: &record, member: None, text: "", names: &Names::default() };
+            plain.event(&told).expect("written");
+        }
+        plain.flush().expect("written");
+        drop(plain);
+        let printed = String::from_utf8(printed).expect("a text");
+        let lines: Vec<&str> = printed.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 3, "{printed}");
+        assert_eq!(lines[0], "· the cold store does not take a slice (full)");
+        assert!(lines[1].contains("90 pages, and page memory has 64"), "{printed}");
+        assert_eq!(lines[2], "· the cold store does not take a slice (io)");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use crate::fetch::progress::megabytes;
-use crate::team::json::{AgentSummary, BudgetUse, StoreSummary, Summary, Tier};
+use crate::team::json::{AgentSummary, BudgetUse, PagingSummary, StoreSummary, Summary, Tier};
 
 /// A column's title, and its figure for an agent.
 type Column = (&'static str, fn(&AgentSummary) -> String);
@@ -33,6 +33,16 @@ const RECALLED: (usize, Column) = (5, ("from L3", |agent| agent.recalled.to_stri
 /// What agents mapped from slices that were sent to them, where any did: behind what they had from each other.
 const RELOCATED: (usize, Column) = (5, ("relocated", |agent| agent.relocated.to_string()));
 
+/// What agents that attend to a part of their contexts made of it, where any chose: before how much of their work was new.
+const CHOSEN: (&str, [Column; 3]) = (
+    "η",
+    [
+        ("faults", |agent| agent.faults.to_string()),
+        ("read again", |agent| agent.replayed.to_string()),
+        ("covered", |agent| agent.coverage.map_or("-".to_owned(), |share| format!("{:.0} %", 100.0 * share))),
+    ],
+);
+
 /// The table of all agents, and the run's totals below it.
 pub fn table(summary: &Summary, name_columns: usize) -> String {
     let mut columns = COLUMNS.to_vec();
@@ -41,6 +51,10 @@ pub fn table(summary: &Summary, name_columns: usize) -> String {
     }
     if summary.store.is_some() {
         columns.insert(RECALLED.0, RECALLED.1);
+    }
+    if summary.agents.iter().any(|agent| agent.coverage.is_some()) {
+        let before = columns.iter().position(|(title, _)| *title == CHOSEN.0).expect("a column");
+        columns.splice(before..before, CHOSEN.1);
     }
     let rows: Vec<Vec<String>> = summary
         .agents
@@ -88,22 +102,42 @@ fn totals(text: &mut String, summary: &Summary) {
     write!(
         text,
         "\n{} tokens in {seconds:.2} s ({rate:.0} tokens/s); {} steps of {rows:.1} rows, the kernel took {kernel:.2} % \
-         of their time\nshared {} tokens, computed again {}; pages in use at most: {l1} of page memory (L1), {l2} \
-         of the arena (L2)\n",
+         of their time\nshared {} tokens, computed again {} (η {:.2}); pages in use at most: {l1} of page memory \
+         (L1), {l2} of the arena (L2)\n",
         summary.generated,
         summary.steps,
         sum(|agent| agent.shared),
         sum(|agent| agent.recomputed),
+        summary.utilization,
     )
     .expect("a string takes all text");
+    paged(text, &summary.paging);
     if let Some(store) = &summary.store {
-        stored(text, store);
+        stored(text, store, &summary.paging);
+    }
+}
+
+/// What left page memory and came back, and how long that was waited for; nothing where nothing did.
+fn paged(text: &mut String, paging: &PagingSummary) {
+    if paging.out_bytes + paging.in_bytes > 0 {
+        let (out, back) = (megabytes(paging.out_bytes), megabytes(paging.in_bytes));
+        write!(text, "{out} left page memory, {back} came in").expect("a string takes all text");
+        if let (Some(half), Some(most)) = (paging.lacked_p50_us, paging.lacked_p99_us) {
+            let (half, most) = (milliseconds(half), milliseconds(most));
+            write!(
+                text,
+                "; who lacked a page, {} times, went on within {half} ms, 99 of 100 within {most}",
+                paging.lacked
+            )
+            .expect("a string takes all text");
+        }
+        text.push('\n');
     }
 }
 
 /// What came from the cold store and went to it.
-fn stored(text: &mut String, store: &StoreSummary) {
-    let looked = store.hits.l1 + store.hits.l2 + store.hits.l3 + store.hits.none;
+fn stored(text: &mut String, store: &StoreSummary, paging: &PagingSummary) {
+    let looked = paging.hits.all();
     let took = store
         .load_p50_us
         .map_or(String::new(), |us| format!(", half of them within {} ms", milliseconds(us)));
@@ -114,7 +148,7 @@ fn stored(text: &mut String, store: &StoreSummary) {
         store.loaded_tokens,
         store.loaded_slices,
         megabytes(store.loaded_bytes),
-        store.hits.l3,
+        paging.hits.l3,
         store.stored_slices,
         megabytes(store.stored_bytes),
     )
