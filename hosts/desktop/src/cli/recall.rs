@@ -123,6 +123,9 @@ impl Recall {
                 hit.passage.tokens.len(),
                 hit.passage.slices.len(),
             );
+            if hit.twins > 0 {
+                text += &format!("   {} more that say the same are left out\n", hit.twins);
+            }
             for line in hit.passage.text.lines() {
                 text += &format!("   │ {line}\n");
             }
@@ -145,6 +148,7 @@ fn passage(hit: &Hit<'_>, library: &Library) -> serde_json::Value {
         "score": hit.score.total,
         "words": hit.score.words,
         "relevance": hit.score.relevance,
+        "twins": hit.twins,
         "tokens": known.tokens.len(),
         "slices": known.slices,
         "slices_stored": stored(hit, library),

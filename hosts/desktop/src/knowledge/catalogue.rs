@@ -9,6 +9,7 @@ use half::f16;
 use super::library::{Library, LibraryError};
 use super::recall::{Score, best, scores};
 use super::relevance::{Relevance, Rows};
+use super::twins::Twins;
 use super::words::{Weighed, Words};
 use crate::text::Tokenizer;
 
@@ -40,6 +41,8 @@ pub struct Hit<'c> {
     pub passage: &'c Known,
     /// Why.
     pub score: Score,
+    /// Passages that say the same and were left out for it.
+    pub twins: u32,
 }
 
 /// The passages of a collection, and what finds them.
@@ -48,6 +51,7 @@ pub struct Catalogue {
     /// The pooled hidden rows of all slices, one passage behind another.
     rows: Rows,
     words: Words,
+    twins: Twins,
 }
 
 impl Catalogue {
@@ -95,10 +99,12 @@ impl Catalogue {
             }
         }
         let words = Words::of(passages.iter().map(|passage| passage.text.as_str()));
-        Ok(Catalogue { passages, rows: Rows::new(&numbers, width), words })
+        let twins = Twins::new(&numbers, width, passages.iter().map(|passage| passage.slices.len()));
+        Ok(Catalogue { passages, rows: Rows::new(&numbers, width), words, twins })
     }
 
-    /// The passages that a question is about, the best first: at most so many.
+    /// The passages that a question is about, the best first: at most so many. Of those that say the same the best is
+    /// there.
     pub fn find(&self, question: &str, relevance: &Relevance, most: usize) -> Vec<Hit<'_>> {
         let mut end = 0;
         let end_of = |passage: &Known| {
@@ -107,8 +113,22 @@ impl Catalogue {
         };
         let ends: Vec<usize> = self.passages.iter().map(end_of).collect();
         let scores = scores(question, relevance, &self.words, &self.rows, &ends);
-        let hit = |passage: usize| Hit { passage: &self.passages[passage], score: scores[passage] };
-        best(&scores, most).into_iter().map(hit).collect()
+        let mut taken: Vec<(usize, u32)> = Vec::with_capacity(most.min(scores.len()));
+        for passage in best(&scores, scores.len()) {
+            let text = |passage: usize| (passage, &self.passages[passage].text[..]);
+            let twin = taken.iter().position(|&(taken, _)| self.twins.are(text(taken), text(passage)));
+            match twin {
+                Some(twin) => taken[twin].1 += 1,
+                None if taken.len() == most => break,
+                None => taken.push((passage, 0)),
+            }
+        }
+        let hit = |(passage, twins): (usize, u32)| Hit {
+            passage: &self.passages[passage],
+            score: scores[passage],
+            twins,
+        };
+        taken.into_iter().map(hit).collect()
     }
 
     /// The words of a question by which passages are told apart, the rarest first.

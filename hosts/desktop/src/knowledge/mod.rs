@@ -6,6 +6,7 @@
 //! * [`compute`]: their keys and values, computed once.
 //! * [`library`], [`ingest`]: where they are kept, and how they get there.
 //! * [`relevance`], [`words`], [`recall`], [`catalogue`]: what finds them again.
+//! * [`twins`]: which of them say the same.
 //! * [`ask`]: answering a question from them.
 
 pub mod ask;
@@ -17,5 +18,6 @@ pub mod passage;
 pub mod prefix;
 pub mod recall;
 pub mod relevance;
+pub mod twins;
 pub mod walk;
 pub mod words;

@@ -44,6 +44,14 @@ pub struct Passage {
 /// How a header begins.
 const HEADER_OPEN: &str = "[document ";
 
+/// What stands in a passage's text behind the line that names its source.
+pub fn without_header(text: &str) -> &str {
+    match text.split_once('\n') {
+        Some((header, rest)) if header.starts_with(HEADER_OPEN) => rest,
+        _ => text,
+    }
+}
+
 /// Cuts documents into passages.
 pub struct Cutter<'t> {
     tokenizer: &'t Tokenizer,

@@ -84,6 +84,11 @@ impl Words {
     }
 }
 
+/// The words of a text in small letters, one as often as it stands there.
+pub fn split_words(text: &str) -> impl Iterator<Item = String> {
+    split(text).map(|word| word.form)
+}
+
 /// A word of a text.
 struct Word {
     /// What all its forms have in common here.
