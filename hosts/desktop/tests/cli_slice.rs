@@ -85,6 +85,35 @@ fn the_paper_s_rule_and_its_picture() {
 }
 
 #[test]
+fn a_rule_looks_where_it_is_told_and_shows_what_it_saw() {
+    let desk = Desk::tiny();
+    let sheet = |more: &[&str]| slice(&desk, &[&["--json"], more].concat()).json();
+    let numbers = |value: &Value| -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    };
+    let all = sheet(&["--policy", "density"]);
+    let (tokens, slices) = (all["tokens"].as_u64().unwrap(), all["slices"].as_array().unwrap().len());
+    let density = numbers(&all["density"]);
+    assert_eq!(density.len() as u64, tokens);
+    assert!(density.iter().all(|density| (0.0..=1.0).contains(density)));
+    let attention = all["attention"].as_array().unwrap();
+    assert_eq!(attention.len(), slices);
+    for (slice, shares) in attention.iter().enumerate() {
+        let shares = numbers(shares);
+        assert_eq!(shares.len(), slice + 1);
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-3, "{shares:?}");
+    }
+    let first = sheet(&["--policy", "density", "--layer", "0"]);
+    assert_ne!(numbers(&first["density"]), density, "one layer is not all of them");
+    let hash = |layer: &str| sheet(&["--layer", layer])["slices"][1]["hash"].clone();
+    assert_ne!(hash("0"), hash("1"));
+    let never = sheet(&["--threshold", "1e9"]);
+    assert_eq!((never["topics"].as_array().unwrap().len(), &never["threshold"]), (1, &Value::from(1e9)));
+    slice(&desk, &["--layer", "99"]).refuses(1, &["no layer 99; its layers are 0 to"]);
+    slice(&desk, &["--threshold", "NaN"]).refuses(2, &["NaN is not 0 or more"]);
+}
+
+#[test]
 fn refusals() {
     let desk = Desk::tiny();
     let nowhere = desk.path("no").join("figure.svg");

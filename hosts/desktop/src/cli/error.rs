@@ -105,6 +105,13 @@ pub enum CliError {
     },
     /// Nothing says where the user's folder is.
     NoFolder,
+    /// The model has no such layer.
+    Layer {
+        /// The layer.
+        found: u32,
+        /// How many it has.
+        layers: u32,
+    },
     /// The text cannot be sliced.
     Slice(SliceError),
     /// The model cannot be calibrated.
@@ -201,6 +208,9 @@ impl std::fmt::Display for CliError {
             CliError::NoPrompt => f.write_str(
                 "there is no prompt: give --prompt TEXT, --prompt-file FILE, or text on standard input",
             ),
+            CliError::Layer { found, layers } => {
+                write!(f, "the model has no layer {found}; its layers are 0 to {}", layers.saturating_sub(1))
+            }
             CliError::EmptyPrompt => f.write_str("the prompt is empty; at least one character is needed"),
             CliError::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
             CliError::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),

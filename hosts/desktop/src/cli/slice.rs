@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use agentos_hal::Mass;
 use agentos_kernel::slicing::topics::Cause;
 use clap::Args;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::fetch::Environment;
 use crate::host::StdConsole;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
-use crate::slicing::{Policy, Runner, Sliced, figure, slice};
+use crate::slicing::{Policy, Rule, Runner, Sliced, figure, slice};
 use crate::text::{Special, Tokenizer};
 
 /// `agentos slice`.
@@ -28,6 +29,12 @@ pub struct Slice {
     /// What decides where a topic ends
     #[arg(long, value_enum, default_value = "hidden")]
     policy: Policy,
+    /// The only layer that it looks at; structure looks at none [default: as the model is calibrated; all for density]
+    #[arg(long, value_name = "N")]
+    layer: Option<u32>,
+    /// How much the text has to change where a topic ends [default: as the model is calibrated]
+    #[arg(long, value_name = "X", value_parser = threshold)]
+    threshold: Option<f32>,
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
@@ -47,12 +54,16 @@ pub struct Slice {
 
 /// What is printed as JSON.
 #[derive(Serialize)]
-struct Sheet {
+struct Sheet<'s> {
     policy: &'static str,
     threshold: f32,
     tokens: u32,
     topics: Vec<TopicSheet>,
     slices: Vec<SliceSheet>,
+    /// The density of each token's attention (paper eq. 6).
+    density: &'s [f32],
+    /// What share of the attention of each slice goes to each slice up to itself.
+    attention: Vec<Vec<f64>>,
     /// Slices that are nearly what an earlier one is: which, that one, and the bits of 64 in which they differ.
     near_duplicates: Vec<(usize, usize, u32)>,
 }
@@ -91,6 +102,9 @@ impl Slice {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let shape = &file.model.shape;
+        if let Some(found) = self.layer.filter(|&layer| layer >= shape.layers) {
+            return Err(CliError::Layer { found, layers: shape.layers });
+        }
         let context = self.ctx.unwrap_or(DEFAULT_CONTEXT.min(shape.context));
         let purpose = Purpose { outcomes: 1, candidates: 1, masks: 0, taps: 1, exposed: CHUNK };
         let limits = context::limits(shape, Some(context), self.kv.kv(), purpose)?;
@@ -108,13 +122,17 @@ impl Slice {
         let (mut sequence, mut pool) = tables.start()?;
         let mut runner =
             Runner::new((&mut sequence, &mut pool), prepared.device.tensor_device(), shape, context);
-        let picture = self.svg.is_some();
+        let picture = self.svg.is_some() || self.json;
         let known = (&calibration, shape.layers);
-        let sliced = slice(&mut runner, (&tokens, &delimiters), self.policy, known, picture)?;
+        let sliced = slice(&mut runner, (&tokens, &delimiters), self.rule(), known, picture)?;
         if let Some(path) = &self.svg {
             self.draw(path, &sliced)?;
         }
         self.print(&sliced, (&tokens, &tokenizer), &calibration)
+    }
+
+    fn rule(&self) -> Rule {
+        Rule { policy: self.policy, layer: self.layer, threshold: self.threshold }
     }
 
     fn draw(&self, path: &Path, sliced: &Sliced) -> Result<(), CliError> {
@@ -135,10 +153,12 @@ impl Slice {
         if self.json {
             let sheet = Sheet {
                 policy: self.policy.name(),
-                threshold: self.policy.threshold(calibration),
+                threshold: self.rule().threshold(calibration),
                 tokens: tokens.len() as u32,
                 topics,
                 slices: slices(sliced, tokenizer),
+                density: &sliced.density,
+                attention: shares(&sliced.attention),
                 near_duplicates: sliced.near_duplicates(calibration.duplicate_bits),
             };
             return output::write_json(&mut console, &sheet);
@@ -167,12 +187,27 @@ impl Slice {
             sliced.ends.len(),
             topics.len(),
             self.policy.name(),
-            self.policy.threshold(calibration),
+            self.rule().threshold(calibration),
             near.len()
         )
         .expect("a string takes all text");
         output::write_all(&mut console, &text)
     }
+}
+
+/// A threshold of a command line: a number that is one, and not below 0.
+fn threshold(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| format!("{text} is no number"))?;
+    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err(format!("{text} is not 0 or more")) }
+}
+
+/// What each slice pays to others, as shares of all that it pays.
+fn shares(attention: &[Vec<Mass>]) -> Vec<Vec<f64>> {
+    let of_slice = |masses: &Vec<Mass>| {
+        let all = masses.iter().map(|mass| mass.0 as f64).sum::<f64>().max(1.0);
+        masses.iter().map(|mass| mass.0 as f64 / all).collect()
+    };
+    attention.iter().map(of_slice).collect()
 }
 
 fn topics(sliced: &Sliced, tokens: &[u32], tokenizer: &Tokenizer) -> Vec<TopicSheet> {

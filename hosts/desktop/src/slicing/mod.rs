@@ -12,6 +12,6 @@ pub mod policy;
 pub mod runner;
 pub mod topics;
 
-pub use policy::Policy;
+pub use policy::{Policy, Rule};
 pub use runner::{Reader, Runner, Wanted};
 pub use topics::{SliceError, Sliced, slice};

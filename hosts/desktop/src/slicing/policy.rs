@@ -54,24 +54,8 @@ impl Policy {
         }
     }
 
-    /// What it has to be shown of a text, by a model of `layers`.
-    pub fn wanted(self, calibration: &Calibration, layers: u32) -> Wanted {
-        let one = |layer: u32| LayerRange { start: layer, end: layer + 1 };
-        match self {
-            Policy::Hidden => Wanted { hidden: vec![calibration.slicing_layer], ..Wanted::default() },
-            Policy::Density => Wanted { counters: LayerRange { start: 0, end: layers }, ..Wanted::default() },
-            Policy::DensitySmoothed => {
-                Wanted { counters: one(calibration.density_layer), ..Wanted::default() }
-            }
-            Policy::Attention => {
-                Wanted { counters: calibration.attention_layers(), slices: true, ..Wanted::default() }
-            }
-            Policy::Structure => Wanted::default(),
-        }
-    }
-
     /// Its threshold by a calibration.
-    pub fn threshold(self, calibration: &Calibration) -> f32 {
+    fn threshold(self, calibration: &Calibration) -> f32 {
         match self {
             Policy::Hidden => calibration.slicing_threshold,
             Policy::Density => DEVIATIONS,
@@ -80,6 +64,49 @@ impl Policy {
             // A paragraph's end counts 1 and any other 0.
             Policy::Structure => 0.5,
         }
+    }
+}
+
+/// A policy, and what of it is to be another than a calibration says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// The policy.
+    pub policy: Policy,
+    /// The only layer that it looks at.
+    pub layer: Option<u32>,
+    /// Its threshold.
+    pub threshold: Option<f32>,
+}
+
+impl From<Policy> for Rule {
+    fn from(policy: Policy) -> Rule {
+        Rule { policy, layer: None, threshold: None }
+    }
+}
+
+impl Rule {
+    /// What it has to be shown of a text, by a model of `layers`.
+    pub fn wanted(&self, calibration: &Calibration, layers: u32) -> Wanted {
+        let one = |layer: u32| LayerRange { start: layer, end: layer + 1 };
+        let counters = match (self.policy, self.layer) {
+            (Policy::Hidden | Policy::Structure, _) => LayerRange::NONE,
+            (_, Some(layer)) => one(layer),
+            (Policy::Density, None) => LayerRange { start: 0, end: layers },
+            (Policy::DensitySmoothed, None) => one(calibration.density_layer),
+            (Policy::Attention, None) => calibration.attention_layers(),
+        };
+        let slices = self.policy == Policy::Attention;
+        Wanted { hidden: vec![self.hidden_layer(calibration)], counters, slices }
+    }
+
+    /// The layer whose hidden rows it is shown: slices are told apart by them whatever it goes by.
+    pub fn hidden_layer(&self, calibration: &Calibration) -> u32 {
+        self.layer.filter(|_| self.policy == Policy::Hidden).unwrap_or(calibration.slicing_layer)
+    }
+
+    /// Its threshold.
+    pub fn threshold(&self, calibration: &Calibration) -> f32 {
+        self.threshold.unwrap_or_else(|| self.policy.threshold(calibration))
     }
 }
 

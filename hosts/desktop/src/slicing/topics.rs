@@ -13,7 +13,7 @@ use agentos_kernel::slicing::schema::{Mean, heavy_tokens};
 use agentos_kernel::slicing::simhash::SimHash;
 use agentos_kernel::slicing::topics::Boundary;
 
-use super::policy::{Finder, Policy};
+use super::policy::{Finder, Rule};
 use super::runner::{Reader, Runner, Wanted, slices_of};
 use crate::calibration::Calibration;
 
@@ -98,7 +98,7 @@ impl Sliced {
     }
 }
 
-/// Slices a text. `picture` asks for the density of each token and the attention between slices, whatever the policy
+/// Slices a text. `picture` asks for the density of each token and the attention between slices, whatever the rule
 /// goes by.
 ///
 /// # Errors
@@ -106,13 +106,13 @@ impl Sliced {
 pub fn slice(
     runner: &mut Runner<'_, '_>,
     (tokens, delimiters): (&[u32], &[Delimiter]),
-    policy: Policy,
+    rule: impl Into<Rule>,
     (calibration, layers): (&Calibration, u32),
     picture: bool,
 ) -> Result<Sliced, SliceError> {
     let (ends, sealed) = slices_of(tokens, delimiters);
-    let mut wanted = policy.wanted(calibration, layers);
-    wanted.hidden = vec![calibration.slicing_layer];
+    let rule = rule.into();
+    let mut wanted = rule.wanted(calibration, layers);
     if picture {
         wanted.slices = true;
         let attention = Wanted { counters: calibration.attention_layers(), ..Wanted::default() };
@@ -120,14 +120,18 @@ pub fn slice(
     }
     let mut ring = Vec::new();
     let width = runner.width;
-    let threshold = policy.threshold(calibration);
-    let finder = Finder::new(policy, threshold, calibration.sink_tokens, sealed.clone(), &mut ring, width);
+    let threshold = rule.threshold(calibration);
+    let finder =
+        Finder::new(rule.policy, threshold, calibration.sink_tokens, sealed.clone(), &mut ring, width);
+    // What rows have in common is known of the calibrated layer alone.
+    let is_calibrated = rule.hidden_layer(calibration) == calibration.slicing_layer;
+    let centre = if is_calibrated { &calibration.centre[..] } else { &[] };
     let mut collector = Collector {
         finder,
         sealed,
         text: tokens,
         relevance_layer: calibration.relevance_layer,
-        centre: &calibration.centre,
+        centre,
         picture,
         pooling: Pooling { sum: vec![0.0; width], count: 0 },
         sliced: Sliced { ends, ..Sliced::default() },
