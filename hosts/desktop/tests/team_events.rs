@@ -181,7 +181,7 @@ fn the_summary_has_what_each_agent_used() {
         rows: 40,
         l1: tier,
         l2: Tier { pages: 0, peak: 0 },
-        masks: Some(MaskSummary { steps: 4, p50_percent: 0.5, p99_percent: 2.5 }),
+        masks: Some(MaskSummary { steps: 4, later: 3, p50_percent: 0.5, p99_percent: 2.5 }),
         store: None,
     };
     let event = LineEvent::Summary(Box::new(summary));
@@ -204,7 +204,7 @@ fn the_summary_has_what_each_agent_used() {
     });
     // More keys than the macro takes at once.
     (expected["store"], expected["agents"][0]["recalled"]) = (Value::Null, json!(32));
-    expected["masks"] = json!({"steps": 4, "p50_percent": 0.5, "p99_percent": 2.5});
+    expected["masks"] = json!({"steps": 4, "later": 3, "p50_percent": 0.5, "p99_percent": 2.5});
     assert_eq!(line, expected);
 }
 
