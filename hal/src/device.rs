@@ -3,7 +3,8 @@
 use core::task::Poll;
 
 use crate::dtype::DType;
-use crate::error::{DeviceError, PageError, PrepareError, SubmitError};
+use crate::error::{DeviceError, MaskError, PageError, PrepareError, SubmitError};
+use crate::late::LateMasks;
 use crate::limits::Limits;
 use crate::page::{PAGE_TOKENS, PageId};
 use crate::program::Program;
@@ -25,6 +26,8 @@ pub struct Caps {
     pub threads: u32,
     /// What its matrix products make of their inputs.
     pub inputs: Inputs,
+    /// What it does with masks that come later than their step.
+    pub late_masks: LateMasks,
 }
 
 /// What the matrix products of a device make of their inputs, where weights are quantised.
@@ -109,7 +112,17 @@ pub trait TensorDevice {
     /// Any [`SubmitError`].
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError>;
 
-    /// Makes progress on the step. A device without workers of its own computes here.
+    /// Gives a mask that the step under way was submitted without. In any order; the words are copied.
+    ///
+    /// # Errors
+    /// Any [`MaskError`]. A device that refuses such steps waits for no mask.
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        let _ = words;
+        Err(MaskError::Mask { mask })
+    }
+
+    /// Makes progress on the step. A device without workers of its own computes here. Pending as long as the
+    /// step lacks a mask: what needs none is computed meanwhile.
     ///
     /// # Errors
     /// Any [`DeviceError`]; the step is then over.
@@ -167,6 +180,10 @@ impl<D: TensorDevice + ?Sized> TensorDevice for &mut D {
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
         (**self).submit(step)
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        (**self).allow(mask, words)
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {

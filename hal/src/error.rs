@@ -157,6 +157,46 @@ impl From<StepFault> for SubmitError {
     }
 }
 
+/// Why `allow` refuses a mask. The device is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum MaskError {
+    /// No step is under way.
+    Idle,
+    /// The step has no such mask, or has it already.
+    Mask {
+        /// The mask.
+        mask: u16,
+    },
+    /// It is not of the vocabulary's length.
+    Length {
+        /// Its length in words.
+        found: usize,
+        /// The length that would fit.
+        expected: usize,
+    },
+    /// It allows no token.
+    Nothing {
+        /// The mask.
+        mask: u16,
+    },
+}
+
+impl core::fmt::Display for MaskError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            MaskError::Idle => f.write_str("the device has no step that a mask could be for"),
+            MaskError::Mask { mask } => write!(f, "the device does not wait for a mask {mask}"),
+            MaskError::Length { found, expected } => {
+                write!(f, "the mask has {found} words; {expected} would fit")
+            }
+            MaskError::Nothing { mask } => write!(f, "mask {mask} allows no token"),
+        }
+    }
+}
+
+impl core::error::Error for MaskError {}
+
 /// Why a step that was accepted has no report. Pages that its rows name may hold anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -3,12 +3,13 @@
 //! must, in the right order and with the right error, and is left with the work itself.
 
 use crate::device::PageSummary;
-use crate::error::{DeviceError, PageError, PrepareError, SubmitError};
+use crate::error::{DeviceError, MaskError, PageError, PrepareError, SubmitError};
+use crate::late::Outstanding;
 use crate::limits::Limits;
 use crate::page::{self, PAGE_TOKENS, PageId};
 use crate::program::Program;
 use crate::shape::ModelShape;
-use crate::step::Step;
+use crate::step::{Step, StepFault};
 
 /// What a device was prepared for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +69,7 @@ fn check_length(found: usize, expected: usize) -> Result<(), PageError> {
 /// |---|---|
 /// | `prepare` | [`clear`](Self::clear), [`Prepared::new`], the work, [`ready`](Self::ready) |
 /// | `submit` | [`submit`](Self::submit), the copy of the step |
+/// | `allow` | [`allow`](Self::allow), the copy of the mask |
 /// | `poll` | [`running`](Self::running) while it may take longer, [`finish`](Self::finish) with the report |
 /// | `copy_out`, `copy_in` | [`image`](Self::image), the copy |
 /// | `copy_pages` | [`copies`](Self::copies), the copies |
@@ -102,22 +104,30 @@ fn check_length(found: usize, expected: usize) -> Result<(), PageError> {
 pub struct Lifecycle<M> {
     model: Option<(Prepared, M)>,
     running: bool,
+    takes_late_masks: bool,
+    outstanding: Outstanding,
 }
 
 impl<M> Lifecycle<M> {
-    /// A device without a model.
+    /// A device without a model, which refuses steps whose masks come later.
     pub const fn new() -> Lifecycle<M> {
-        Lifecycle { model: None, running: false }
+        Lifecycle { model: None, running: false, takes_late_masks: false, outstanding: Outstanding::NONE }
+    }
+
+    /// A device without a model, which takes them.
+    pub const fn with_late_masks() -> Lifecycle<M> {
+        Lifecycle { model: None, running: false, takes_late_masks: true, outstanding: Outstanding::NONE }
     }
 
     /// Forgets the model and the step under way: `prepare` begins, or the device is lost.
     pub fn clear(&mut self) {
-        *self = Lifecycle::new();
+        (self.model, self.running, self.outstanding) = (None, false, Outstanding::NONE);
     }
 
     /// `prepare` has made everything.
     pub fn ready(&mut self, prepared: Prepared, machine: M) {
-        *self = Lifecycle { model: Some((prepared, machine)), running: false };
+        self.clear();
+        self.model = Some((prepared, machine));
     }
 
     /// Checks a step; it is under way from here until [`Lifecycle::finish`].
@@ -130,8 +140,26 @@ impl<M> Lifecycle<M> {
             return Err(SubmitError::Busy);
         }
         step.check(&prepared.shape, &prepared.limits, &prepared.program)?;
-        self.running = true;
+        if let Some(mask) = step.late_masks().next().filter(|_| !self.takes_late_masks) {
+            return Err(StepFault::LateMask { mask: mask as u32 }.into());
+        }
+        (self.running, self.outstanding) = (true, Outstanding::of(step));
         Ok(machine)
+    }
+
+    /// Checks a mask that the step under way was submitted without; it is no longer outstanding then.
+    ///
+    /// # Errors
+    /// Any [`MaskError`]; nothing has changed then.
+    pub fn allow(&mut self, mask: u16, words: &[u32]) -> Result<&mut M, MaskError> {
+        let (prepared, machine) = self.model.as_mut().filter(|_| self.running).ok_or(MaskError::Idle)?;
+        self.outstanding.give(mask, words, &prepared.shape)?;
+        Ok(machine)
+    }
+
+    /// Whether the step under way lacks a mask: `poll` is pending until it is there.
+    pub fn lacks_masks(&self) -> bool {
+        !self.outstanding.is_empty()
     }
 
     /// The machine at its step.
@@ -149,7 +177,7 @@ impl<M> Lifecycle<M> {
     /// [`DeviceError::Idle`].
     pub fn finish(&mut self) -> Result<&mut M, DeviceError> {
         self.running()?;
-        self.running = false;
+        (self.running, self.outstanding) = (false, Outstanding::NONE);
         let (_, machine) = self.model.as_mut().ok_or(DeviceError::Idle)?;
         Ok(machine)
     }

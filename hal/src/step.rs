@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use crate::late::MOST_LATE;
 use crate::limits::Limits;
 use crate::op::Reg;
 use crate::page::{PAGE_TOKENS, PageId, pages_for};
@@ -19,7 +20,8 @@ pub struct Step<'a> {
     pub segments: &'a [Segment],
     /// The pages of the segments. Segments tile `pages` in order.
     pub pages: &'a [PageId],
-    /// Token masks of `vocab` bits each, in words of 32; a set bit allows the token.
+    /// Token masks of `vocab` bits each, in words of 32; a set bit allows the token. One that is empty comes later, by
+    /// [`TensorDevice::allow`](crate::TensorDevice::allow), where the device takes such ([`LateMasks`](crate::LateMasks)).
     pub masks: &'a [&'a [u32]],
     /// What exposed rows put into the report.
     pub taps: &'a [Tap],
@@ -199,6 +201,11 @@ pub enum StepFault {
         /// The mask.
         mask: u32,
     },
+    /// A mask is to come later, and the device takes none that does, or none of this number.
+    LateMask {
+        /// The mask.
+        mask: u32,
+    },
     /// A tap or the counters name a layer that the model lacks, or a tap a register without an
     /// `Expose` there.
     Tap {
@@ -232,6 +239,9 @@ impl core::fmt::Display for StepFault {
             }
             StepFault::Mask { mask } => {
                 write!(f, "mask {mask} is missing, not of the vocabulary's length, or allows no token")
+            }
+            StepFault::LateMask { mask } => {
+                write!(f, "mask {mask} is to come later, and the device does not wait for it")
             }
             StepFault::Tap { tap } => write!(f, "tap {tap} names a layer or register that is not exposed"),
             StepFault::Depth { depth } => {
@@ -311,16 +321,17 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// The masks that come later.
+    pub fn late_masks(&self) -> impl Iterator<Item = usize> {
+        self.masks.iter().enumerate().filter_map(|(index, mask)| mask.is_empty().then_some(index))
+    }
+
     fn check_masks(&self, shape: &ModelShape) -> Result<(), StepFault> {
-        for (index, mask) in self.masks.iter().enumerate() {
-            let whole = (shape.vocab / 32) as usize;
-            let rest = shape.vocab % 32;
-            let right_length = mask.len() == shape.mask_words();
-            let allows = |mask: &[u32]| {
-                mask[..whole].iter().any(|&word| word != 0)
-                    || (rest != 0 && mask[whole] & ((1u32 << rest) - 1) != 0)
-            };
-            if !right_length || !allows(mask) {
+        if let Some(mask) = self.late_masks().find(|&mask| mask >= MOST_LATE) {
+            return Err(StepFault::LateMask { mask: mask as u32 });
+        }
+        for (index, mask) in self.masks.iter().enumerate().filter(|(_, mask)| !mask.is_empty()) {
+            if mask.len() != shape.mask_words() || !allows_any(mask, shape) {
                 return Err(StepFault::Mask { mask: index as u32 });
             }
         }
@@ -405,4 +416,11 @@ impl Step<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a mask of the right length allows a token.
+pub(crate) fn allows_any(mask: &[u32], shape: &ModelShape) -> bool {
+    let whole = (shape.vocab / 32) as usize;
+    let rest = shape.vocab % 32;
+    mask[..whole].iter().any(|&word| word != 0) || (rest != 0 && mask[whole] & ((1u32 << rest) - 1) != 0)
 }

@@ -2,9 +2,9 @@
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Budget, DeviceError, Footprint, KvType, LayerRange, Lifecycle, Limits, Mass, ModelShape, Op, PAGE_TOKENS,
-    PageError, PageId, Pairing, PrepareError, Prepared, Program, Reg, Resource, Rope, RopeScaling, Step,
-    StepFault, SubmitError, WeightRole,
+    Budget, DeviceError, Footprint, KvType, LayerRange, Lifecycle, Limits, MaskError, Mass, ModelShape, Op,
+    PAGE_TOKENS, PageError, PageId, Pairing, PrepareError, Prepared, Program, Reg, Resource, Rope,
+    RopeScaling, Step, StepFault, SubmitError, WeightRole,
 };
 
 const SHAPE: ModelShape = ModelShape {
@@ -34,7 +34,7 @@ const LIMITS: Limits = Limits {
     segment_pages: 4,
     outcomes: 4,
     candidates: 4,
-    masks: 0,
+    masks: 3,
     taps: 0,
     exposed: 0,
     context: 64,
@@ -114,6 +114,43 @@ fn a_step_is_under_way_from_submit_to_finish() {
     assert_eq!(life.finish(), Ok(&mut "machine"));
     assert_eq!(life.finish(), Err(DeviceError::Idle));
     assert_eq!(pages(&mut life), [Ok(()); 3]);
+}
+
+#[test]
+fn masks_that_come_later_are_for_devices_that_take_them() {
+    let (all, late): (&[u32], &[u32]) = (&[0xffff], &[]);
+    let masks = [all, late, late];
+    let step = Step { masks: &masks, ..EMPTY };
+    assert_eq!(idle().submit(&step), Err(SubmitError::Step(StepFault::LateMask { mask: 1 })));
+    let mut life = Lifecycle::with_late_masks();
+    assert_eq!(life.allow(1, all), Err(MaskError::Idle));
+    life.ready(Prepared::new(&PROGRAM, &SHAPE, &LIMITS).expect("a sound model"), "machine");
+    assert_eq!(life.allow(1, all), Err(MaskError::Idle));
+    assert_eq!(life.submit(&step), Ok(&mut "machine"));
+    assert!(life.lacks_masks());
+    for mask in [0, 3, 256, u16::MAX] {
+        assert_eq!(life.allow(mask, all), Err(MaskError::Mask { mask }));
+    }
+    assert_eq!(life.allow(1, &[1, 1]), Err(MaskError::Length { found: 2, expected: 1 }));
+    assert_eq!(life.allow(1, &[0xffff_0000]), Err(MaskError::Nothing { mask: 1 }));
+    assert_eq!(life.allow(2, all), Ok(&mut "machine"));
+    assert_eq!(life.allow(2, all), Err(MaskError::Mask { mask: 2 }));
+    assert!(life.lacks_masks());
+    assert_eq!(life.allow(1, all), Ok(&mut "machine"));
+    assert!(!life.lacks_masks());
+    assert_eq!(life.finish(), Ok(&mut "machine"));
+    assert_eq!(life.allow(1, all), Err(MaskError::Idle));
+    // A step that failed or was abandoned leaves nothing that the next one would lack.
+    for end in [|life: &mut Lifecycle<_>| drop(life.finish()), Lifecycle::clear] {
+        assert!(life.submit(&step).is_ok());
+        end(&mut life);
+        assert!(!life.lacks_masks());
+        life.ready(Prepared::new(&PROGRAM, &SHAPE, &LIMITS).expect("a sound model"), "machine");
+        assert!(life.submit(&EMPTY).is_ok() && !life.lacks_masks());
+        assert_eq!(life.finish(), Ok(&mut "machine"));
+        assert_eq!(life.submit(&step).map(|_| ()), Ok(()), "it takes them still");
+        assert!(life.finish().is_ok());
+    }
 }
 
 #[test]

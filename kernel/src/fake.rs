@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 use std::vec;
 use std::vec::Vec;
 
+use agentos_hal::late::Outstanding;
 use agentos_hal::page::PageId;
 use agentos_hal::{
-    Candidate, Caps, DeviceError, Footprint, KvType, Limits, Mass, ModelShape, Outcome, PAGE_TOKENS,
-    PageError, Pairing, PrepareError, Program, Reg, Rope, RopeScaling, Row, Segment, Step, StepReport,
-    SubmitError, Tap, TensorDevice, Want, WeightSource,
+    Candidate, Caps, DeviceError, Footprint, KvType, LateMasks, Limits, MaskError, Mass, ModelShape, Outcome,
+    PAGE_TOKENS, PageError, Pairing, PrepareError, Program, Reg, Rope, RopeScaling, Row, Segment, Step,
+    StepFault, StepReport, SubmitError, Tap, TensorDevice, Want, WeightSource,
 };
 
 use crate::model::LLAMA;
@@ -84,10 +85,18 @@ pub struct FakeDevice {
     pending: Option<(Operation, PageId)>,
     /// Rows of every step taken.
     pub steps: Vec<usize>,
+    /// What it does with masks that come later.
+    pub late_masks: LateMasks,
+    /// Masks that came later, over all steps.
+    pub allowed: usize,
     limits: Limits,
     memory: Vec<[Option<Stored>; PAGE_TOKENS]>,
     mass: Vec<Mass>,
     running: bool,
+    outstanding: Outstanding,
+    masks: Vec<Vec<u32>>,
+    /// Rows that want an outcome, each with what it saw.
+    wanted: Vec<(u32, Row, u32)>,
     outcomes: Vec<Outcome>,
     candidates: Vec<Candidate>,
     exposed: Vec<f32>,
@@ -102,10 +111,15 @@ impl FakeDevice {
             copies: VecDeque::new(),
             pending: None,
             steps: Vec::new(),
+            late_masks: LateMasks::Refused,
+            allowed: 0,
             limits,
             memory: vec![[None; PAGE_TOKENS]; limits.pages as usize],
             mass: Vec::new(),
             running: false,
+            outstanding: Outstanding::NONE,
+            masks: Vec::new(),
+            wanted: Vec::new(),
             outcomes: Vec::new(),
             candidates: Vec::new(),
             exposed: Vec::new(),
@@ -165,8 +179,9 @@ impl FakeDevice {
                 let stored = Some((row_of.token ^ before.rotate_left(7), row_of.offset, row_of.token));
                 self.memory[row_of.page.0 as usize][usize::from(row_of.place)] = stored;
                 let seen = self.seen(segments, mine, row_of.address + 1);
-                let mask = row_of.mask.map(|mask| step.masks[usize::from(mask)]);
-                self.find(row, row_of, seen, mask);
+                if row_of.want != Want::Nothing {
+                    self.wanted.push((row, *row_of, seen));
+                }
                 if row_of.expose {
                     for tap in step.taps {
                         match tap.reg() {
@@ -188,6 +203,13 @@ impl FakeDevice {
             first_row += span.rows;
             first_segment += span.segments as usize;
             first_page += pages as usize;
+        }
+    }
+
+    fn find_all(&mut self) {
+        for (index, row, seen) in core::mem::take(&mut self.wanted) {
+            let mask = row.mask.map(|mask| self.masks[usize::from(mask)].clone());
+            self.find(index, &row, seen, mask.as_deref());
         }
     }
 
@@ -238,7 +260,14 @@ pub fn shown(tap: &Tap, row: &Row) -> f32 {
 
 impl TensorDevice for FakeDevice {
     fn caps(&self) -> Caps {
-        Caps { backend: "fake", variant: "hash", dtypes: &[], threads: 0, inputs: agentos_hal::Inputs::F32 }
+        Caps {
+            backend: "fake",
+            variant: "hash",
+            dtypes: &[],
+            threads: 0,
+            inputs: agentos_hal::Inputs::F32,
+            late_masks: self.late_masks,
+        }
     }
 
     fn prepare(
@@ -259,13 +288,29 @@ impl TensorDevice for FakeDevice {
             return Err(SubmitError::Busy);
         }
         step.check(&SHAPE, &self.limits, &LLAMA)?;
+        if let Some(mask) = step.late_masks().next().filter(|_| self.late_masks == LateMasks::Refused) {
+            return Err(StepFault::LateMask { mask: mask as u32 }.into());
+        }
+        self.outstanding = Outstanding::of(step);
+        self.masks = step.masks.iter().map(|mask| mask.to_vec()).collect();
         self.steps.push(step.rows.len());
         self.outcomes.clear();
         self.candidates.clear();
         self.exposed.clear();
         self.mass.clear();
+        self.wanted.clear();
         self.compute(step);
         self.running = true;
+        Ok(())
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        if !self.running {
+            return Err(MaskError::Idle);
+        }
+        self.outstanding.give(mask, words, &SHAPE)?;
+        self.masks[usize::from(mask)] = words.to_vec();
+        self.allowed += 1;
         Ok(())
     }
 
@@ -273,18 +318,18 @@ impl TensorDevice for FakeDevice {
         if !self.running {
             return Poll::Ready(Err(DeviceError::Idle));
         }
-        match self.hitches.pop_front() {
-            Some(Hitch::Pending) => return Poll::Pending,
-            Some(Hitch::Fails(error)) => {
-                self.running = false;
-                return Poll::Ready(Err(error));
-            }
-            Some(Hitch::NotANumber) => {
-                if let Some(outcome) = self.outcomes.first_mut() {
-                    outcome.log_sum_exp = f32::NAN;
-                }
-            }
-            None => (),
+        let waits = !self.outstanding.is_empty();
+        let hitch = self.hitches.pop_front_if(|hitch| !waits || *hitch != Hitch::NotANumber);
+        if let Some(Hitch::Fails(error)) = hitch {
+            self.running = false;
+            return Poll::Ready(Err(error));
+        }
+        if hitch == Some(Hitch::Pending) || waits {
+            return Poll::Pending;
+        }
+        self.find_all();
+        if let (Some(Hitch::NotANumber), Some(outcome)) = (hitch, self.outcomes.first_mut()) {
+            outcome.log_sum_exp = f32::NAN;
         }
         self.running = false;
         let (outcomes, candidates) = (&self.outcomes[..], &self.candidates[..]);

@@ -5,8 +5,8 @@ use std::task::Poll;
 use agentos_cpu::{CpuDevice, Isa, Solo, SystemMemory};
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DeviceError, Footprint, Limits, ModelShape, PageError, PageId, PrepareError, Program, Step,
-    StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DeviceError, Footprint, Limits, MaskError, ModelShape, PageError, PageId, PrepareError, Program,
+    Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 use agentos_opencl::OpenClDevice;
 use agentos_wgpu::{Choice, Extensions, Kernels, Variant, WgpuDevice, adapters};
@@ -96,6 +96,10 @@ impl TensorDevice for Lent<'_> {
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
         self.0.submit(step)
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        self.0.allow(mask, words)
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {

@@ -6,8 +6,8 @@
 //! * `ops`, `attend`, `head`: one instruction at a time, made visible by tiny programs around it,
 //!   against the reference or against a formula written here, with a stated [`tolerance`].
 //! * `whole`: small random models of three families, against the reference.
-//! * `bits`, `base`: what must not change a bit: chunks, neighbours, order, addresses, threads, what page
-//!   memory and report buffers held before.
+//! * `bits`, `base`, `late`: what must not change a bit: chunks, neighbours, order, addresses, threads, what page
+//!   memory and report buffers held before, when masks come.
 //! * `pages`, `refusals`, `faults`: page images, copies and summaries; and every typed refusal.
 //!
 //! A backend joins by one line, a [`Backend`] in the list of whoever runs the suite. Every case is a

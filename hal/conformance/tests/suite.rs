@@ -76,6 +76,10 @@ const PLANTED: &[(Fault, Make, &[&str])] = &[
     planted!(WrongRowNamed, "Refusals results not finite"),
     planted!(CapsTooShort, "MatMul Q5_1", "Embed F16"),
     planted!(Panics, "Embed F32"),
+    planted!(LateMasksWide, "Same bits late masks"),
+    planted!(LateMasksShifted, "Same bits late masks"),
+    planted!(AnyMaskTaken, "Refusals late masks", "Same bits abandoned without its masks"),
+    planted!(LateMasksDenied, "Refusals late masks"),
 ];
 
 #[test]

@@ -5,8 +5,9 @@ use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Lifecycle, Limits, ModelShape, PageError, PageId,
-    PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, Inputs, LateMasks, Lifecycle, Limits, MaskError, ModelShape,
+    PageError, PageId, PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice,
+    WeightSource,
 };
 
 use crate::layout::{self, Layout};
@@ -42,7 +43,7 @@ impl<M: MemorySource, T: Team> CpuDevice<M, T> {
             team,
             kernels: Kernels::available(isa),
             inputs: Inputs::Int16,
-            life: Lifecycle::new(),
+            life: Lifecycle::with_late_masks(),
         }
     }
 
@@ -99,6 +100,7 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
             dtypes: &DType::ALL,
             threads: self.team.workers() as u32,
             inputs: self.inputs,
+            late_masks: LateMasks::InPoll,
         }
     }
 
@@ -131,27 +133,41 @@ impl<M: MemorySource, T: Team> TensorDevice for CpuDevice<M, T> {
         Ok(())
     }
 
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        let model = self.life.allow(mask, words)?;
+        model.allow(self.memory.blocks().scratch, mask, words);
+        Ok(())
+    }
+
+    /// Computes all of the step, or, where masks are still to come, what the head is computed from.
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {
-        let model = match self.life.finish() {
+        let lacks_masks = self.life.lacks_masks();
+        let model = match if lacks_masks { self.life.running() } else { self.life.finish() } {
             Ok(model) => model,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        let blocks = self.memory.blocks();
-        let machine = Machine {
-            kernels: self.kernels,
-            inputs: self.inputs,
-            program: &model.program,
-            shape: &model.shape,
-            limits: &model.limits,
-            layout: &model.layout,
-            scratch: blocks.scratch,
-            pages: blocks.pages,
-            weights: blocks.weights,
-            counts: model.step.counts,
-            counters: model.step.counters,
-            layers: model.step.layers,
-        };
-        machine.run(&self.team);
+        let part = model.go_on(lacks_masks);
+        if !part.is_empty() {
+            let blocks = self.memory.blocks();
+            let machine = Machine {
+                kernels: self.kernels,
+                inputs: self.inputs,
+                program: &model.program,
+                shape: &model.shape,
+                limits: &model.limits,
+                layout: &model.layout,
+                scratch: blocks.scratch,
+                pages: blocks.pages,
+                weights: blocks.weights,
+                counts: model.step.counts,
+                counters: model.step.counters,
+                layers: model.step.layers,
+            };
+            machine.run(&self.team, part);
+        }
+        if lacks_masks {
+            return Poll::Pending;
+        }
         Poll::Ready(model.report(self.memory.blocks().scratch, self.team.workers()))
     }
 

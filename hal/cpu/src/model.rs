@@ -6,8 +6,8 @@ use agentos_hal::page::{self, PAGE_TOKENS, PageId};
 use agentos_hal::rope::MOST_PAIRS;
 use agentos_hal::weight::rope_factors;
 use agentos_hal::{
-    DeviceError, LayerRange, Limits, Mass, ModelShape, Outcome, PrepareError, Prepared, Program, Row, Step,
-    StepReport, Tap, Want, WeightId, WeightRole, WeightSource, walk,
+    DeviceError, LayerRange, Limits, Mass, ModelShape, Op, Outcome, PrepareError, Prepared, Program, Row,
+    Step, StepReport, Tap, Want, WeightId, WeightRole, WeightSource, walk,
 };
 
 use crate::angles;
@@ -35,6 +35,8 @@ pub struct StepUnderWay {
     pub counters: LayerRange,
     /// Layers to compute.
     pub layers: u32,
+    /// Instructions that are done.
+    done: usize,
     segments: usize,
     pages: usize,
     exposed: usize,
@@ -111,8 +113,8 @@ impl Model {
                 tasks += 1;
             }
         }
-        for (to, mask) in layout.masks.of_mut(scratch).chunks_exact_mut(layout.mask_words).zip(step.masks) {
-            to.copy_from_slice(mask);
+        for (mask, words) in (0..).zip(step.masks).filter(|(_, words)| !words.is_empty()) {
+            self.allow(scratch, mask, words);
         }
         for (to, (tap, place)) in
             layout.taps.of_mut(scratch).iter_mut().zip(walk::taps(step.taps, &self.shape))
@@ -132,10 +134,26 @@ impl Model {
             },
             counters: step.counters,
             layers: step.layers(&self.shape),
+            done: 0,
             segments: step.segments.len(),
             pages: step.pages.len(),
             exposed: exposed as usize,
         };
+    }
+
+    /// Takes a mask.
+    pub fn allow(&self, scratch: &mut [u8], mask: u16, words: &[u32]) {
+        let each = self.layout.mask_words;
+        self.layout.masks.of_mut(scratch)[usize::from(mask) * each..][..each].copy_from_slice(words);
+    }
+
+    /// The instructions that are to be computed next: all that are left, or those before the first that reads masks.
+    pub fn go_on(&mut self, lacks_masks: bool) -> core::ops::Range<usize> {
+        let Program { prologue, layer, epilogue } = self.program;
+        let before = prologue.len() + layer.len() * self.step.layers as usize;
+        let head = || epilogue.iter().position(|op| matches!(op, Op::Head { .. }));
+        let end = before + if lacks_masks { head() } else { None }.unwrap_or(epilogue.len());
+        core::mem::replace(&mut self.step.done, end)..end
     }
 
     pub fn report<'d>(&self, scratch: &'d mut [u8], workers: usize) -> Result<StepReport<'d>, DeviceError> {

@@ -3,9 +3,10 @@
 use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
+use agentos_hal::late::Outstanding;
 use agentos_hal::{
-    Caps, DeviceError, Footprint, Limits, ModelShape, PageError, PageId, PrepareError, Prepared, Program,
-    Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
+    Caps, DeviceError, Footprint, LateMasks, Limits, MaskError, ModelShape, PageError, PageId, PrepareError,
+    Prepared, Program, Step, StepFault, StepReport, SubmitError, TensorDevice, WeightSource, page,
 };
 
 use crate::injected::Injected;
@@ -38,7 +39,7 @@ enum State {
     /// The wrapped device has a step.
     Running { delay: u32, poison: Option<Poison> },
     /// A step was accepted that nobody computes.
-    Failing { delay: u32, error: DeviceError },
+    Failing { delay: u32, error: DeviceError, outstanding: Outstanding },
     /// The device has to be prepared again.
     Lost,
 }
@@ -243,7 +244,11 @@ impl<D: TensorDevice> TensorDevice for FaultDevice<'_, D> {
         }
         if let Some(error) = fate.injury.and_then(|injury| failure(injury, step.rows.len())) {
             step.check(&prepared.shape, &prepared.limits, &prepared.program)?;
-            self.state = State::Failing { delay, error };
+            let refuses = self.inner.caps().late_masks == LateMasks::Refused;
+            if let Some(mask) = step.late_masks().next().filter(|_| refuses) {
+                return Err(StepFault::LateMask { mask: mask as u32 }.into());
+            }
+            self.state = State::Failing { delay, error, outstanding: Outstanding::of(step) };
             return Ok(());
         }
         self.inner.submit(step)?;
@@ -253,6 +258,16 @@ impl<D: TensorDevice> TensorDevice for FaultDevice<'_, D> {
         };
         self.state = State::Running { delay, poison };
         Ok(())
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        match (&mut self.state, &self.prepared) {
+            (State::Lost, _) => Err(MaskError::Idle),
+            (State::Failing { outstanding, .. }, Some(prepared)) => {
+                outstanding.give(mask, words, &prepared.shape)
+            }
+            _ => self.inner.allow(mask, words),
+        }
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {

@@ -12,8 +12,8 @@ use agentos_fault::{
 };
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Candidate, DeviceError, Limits, Outcome, PageError, PageId, PrepareError, StepFault, SubmitError,
-    TensorDevice,
+    Candidate, DeviceError, LateMasks, Limits, MaskError, Outcome, PageError, PageId, PrepareError, Step,
+    StepFault, SubmitError, TensorDevice,
 };
 
 use inner::{CANDIDATES, IMAGE, Inner, LIMITS, Log, NoWeights, OUTCOMES, PROGRAM, SHAPE, with_step};
@@ -34,7 +34,7 @@ fn with_device(plan: FaultPlan<'_>, act: impl FnOnce(&mut FaultDevice<'_, Inner>
     let log = Rc::new(RefCell::new(Log::default()));
     let (mut outcomes, mut candidates, mut image) = ([OUTCOMES[0]; 2], [CANDIDATES[0]; 4], [0; IMAGE]);
     let scratch = Scratch { outcomes: &mut outcomes, candidates: &mut candidates, image: &mut image };
-    let inner = Inner { log: log.clone(), running: false };
+    let inner = Inner { log: log.clone(), running: false, late_masks: LateMasks::InPoll };
     let mut device = FaultDevice::new(inner, plan, scratch);
     prepare(&mut device, &LIMITS).unwrap();
     act(&mut device, &log);
@@ -280,7 +280,8 @@ fn scratch_that_is_too_short_is_refused() {
         let (mut outcomes, mut image) = ([OUTCOMES[0]; 1], [0; 8]);
         let scratch = Scratch { outcomes: &mut outcomes, candidates: &mut [], image: &mut image };
         let plan = FaultPlan::Script { steps, copies: &[] };
-        let mut device = FaultDevice::new(Inner { log, running: false }, plan, scratch);
+        let mut device =
+            FaultDevice::new(Inner { log, running: false, late_masks: LateMasks::InPoll }, plan, scratch);
         let what = agentos_hal::Resource::ScratchBytes;
         let refusal = PrepareError::TooLarge { what, needed, available };
         assert_eq!(prepare(&mut device, &LIMITS), Err(refusal));
@@ -292,7 +293,7 @@ fn scratch_that_is_too_short_is_refused() {
 #[test]
 fn an_empty_plan_passes_everything_on() {
     let log = Rc::new(RefCell::new(Log::default()));
-    let inner = Inner { log: log.clone(), running: false };
+    let inner = Inner { log: log.clone(), running: false, late_masks: LateMasks::InPoll };
     let mut device = FaultDevice::new(inner, FaultPlan::NONE, Scratch::default());
     assert_eq!(device.caps().backend, "inner");
     assert_eq!(poll(&mut device), Poll::Ready(Err(DeviceError::Idle)));
@@ -357,4 +358,58 @@ fn a_seed_repeats_a_run() {
     ] {
         assert!(count > 0, "every fault happens in 500 rounds: {counts:?}");
     }
+}
+
+/// A step whose mask comes later.
+fn submit_late(device: &mut dyn TensorDevice) -> Result<(), SubmitError> {
+    with_step(1, |step| device.submit(&Step { masks: &[&[]], ..*step }))
+}
+
+#[test]
+fn a_mask_that_comes_later_goes_through() {
+    with_steps([StepFate { delay_polls: 1, injury: None }], |device, log| {
+        submit_late(device).unwrap();
+        assert!(device.poll().is_pending());
+        device.allow(0, &[6]).unwrap();
+        assert_eq!(log.borrow().masks, [[6]]);
+        assert!(device.poll().is_ready());
+    });
+}
+
+#[test]
+fn a_step_that_is_to_fail_takes_masks_as_one_that_is_not() {
+    for injury in [StepInjury::Lose, StepInjury::Hang] {
+        with_steps([StepFate { delay_polls: 1, injury: Some(injury) }], |device, log| {
+            submit_late(device).unwrap();
+            assert_eq!(device.allow(1, &[6]), Err(MaskError::Mask { mask: 1 }));
+            assert_eq!(device.allow(0, &[6, 6]), Err(MaskError::Length { found: 2, expected: 1 }));
+            assert_eq!(device.allow(0, &[0xff00]), Err(MaskError::Nothing { mask: 0 }));
+            assert!(device.poll().is_pending());
+            assert_eq!(device.allow(0, &[6]), Ok(()));
+            assert_eq!(device.allow(0, &[6]), Err(MaskError::Mask { mask: 0 }));
+            assert!(matches!(device.poll(), Poll::Ready(Err(_))));
+            assert!(log.borrow().masks.is_empty(), "nobody computes it");
+            if injury == StepInjury::Lose {
+                assert_eq!(device.allow(0, &[6]), Err(MaskError::Idle));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_device_that_fails_without_its_mask_does_not_wait_for_it() {
+    with_steps([injured(StepInjury::Hang)], |device, _| {
+        submit_late(device).unwrap();
+        assert!(matches!(device.poll(), Poll::Ready(Err(DeviceError::Hung))));
+    });
+}
+
+#[test]
+fn what_the_wrapped_device_refuses_is_refused_of_a_step_that_is_to_fail() {
+    let steps = steps([injured(StepInjury::Hang)]);
+    let inner = Inner { log: Rc::default(), running: false, late_masks: LateMasks::Refused };
+    let plan = FaultPlan::Script { steps: &steps, copies: &[] };
+    let mut device = FaultDevice::new(inner, plan, Scratch::default());
+    prepare(&mut device, &LIMITS).unwrap();
+    assert_eq!(submit_late(&mut device), Err(SubmitError::Step(StepFault::LateMask { mask: 0 })));
 }

@@ -27,7 +27,7 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Lifecycle, Limits, ModelShape, PageError, PageId,
+    Caps, DType, DeviceError, Footprint, Inputs, LateMasks, Lifecycle, Limits, ModelShape, PageError, PageId,
     PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 use opencl3::error_codes::ClError;
@@ -83,6 +83,7 @@ impl TensorDevice for OpenClDevice {
             dtypes: &DType::ALL,
             threads: self.driver.units,
             inputs: Inputs::F32,
+            late_masks: LateMasks::Refused,
         }
     }
 

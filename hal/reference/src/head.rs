@@ -11,7 +11,7 @@ impl Machine {
     /// Fills the report's outcomes and candidates.
     pub fn head(&mut self, step: &Batch, input: Reg, weight: WeightRole) -> Result<(), DeviceError> {
         self.logits(step, input, weight);
-        let (vocab, words) = (self.shape.vocab as usize, self.shape.mask_words());
+        let (vocab, words) = (self.shape.vocab as usize, step.mask_words);
         for ((number, row), logits) in walk::wanted(&step.rows).zip(self.logits.chunks_exact(vocab)) {
             if logits.iter().any(|logit| !logit.is_finite()) {
                 return Err(DeviceError::NotFinite { row: number as u32 });

@@ -28,8 +28,9 @@ use core::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Inputs, Lifecycle, Limits, ModelShape, PageError, PageId,
-    PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, Inputs, LateMasks, Lifecycle, Limits, MaskError, ModelShape,
+    PageError, PageId, PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice,
+    WeightSource,
 };
 
 use crate::machine::{Batch, Machine};
@@ -43,13 +44,20 @@ pub struct Reference {
 impl Reference {
     /// A device that refuses, in `prepare`, what needs more than this many bytes.
     pub const fn new(memory_bytes: u64) -> Reference {
-        Reference { memory_bytes, life: Lifecycle::new() }
+        Reference { memory_bytes, life: Lifecycle::with_late_masks() }
     }
 }
 
 impl TensorDevice for Reference {
     fn caps(&self) -> Caps {
-        Caps { backend: "reference", variant: "scalar", dtypes: &DType::ALL, threads: 1, inputs: Inputs::F32 }
+        Caps {
+            backend: "reference",
+            variant: "scalar",
+            dtypes: &DType::ALL,
+            threads: 1,
+            inputs: Inputs::F32,
+            late_masks: LateMasks::InPoll,
+        }
     }
 
     fn prepare(
@@ -72,7 +80,16 @@ impl TensorDevice for Reference {
         Ok(())
     }
 
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        let (_, batch) = self.life.allow(mask, words)?;
+        batch.allow(mask, words);
+        Ok(())
+    }
+
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {
+        if self.life.lacks_masks() {
+            return Poll::Pending;
+        }
         Poll::Ready(self.life.finish().and_then(|(machine, batch)| {
             machine.run(batch)?;
             Ok(machine.report())

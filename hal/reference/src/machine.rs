@@ -48,8 +48,10 @@ pub struct Batch {
     pub spans: Vec<Span>,
     pub segments: Vec<Segment>,
     pub pages: Vec<PageId>,
-    /// All masks, one after the other.
+    /// All masks, one after the other; zeros where one comes later.
     pub masks: Vec<u32>,
+    /// Words of a mask.
+    pub mask_words: usize,
     pub taps: Vec<Tap>,
     pub counters: LayerRange,
     pub depth: Option<u32>,
@@ -103,6 +105,7 @@ impl Batch {
             segments: scratch(budget, [limits.segments])?,
             pages: scratch(budget, [limits.segment_pages])?,
             masks: scratch(budget, [limits.masks, shape.mask_words() as u32])?,
+            mask_words: shape.mask_words(),
             taps: scratch(budget, [limits.taps])?,
             counters: LayerRange::NONE,
             depth: None,
@@ -117,9 +120,17 @@ impl Batch {
         refill(&mut self.pages, step.pages);
         refill(&mut self.taps, step.taps);
         self.masks.clear();
-        step.masks.iter().for_each(|mask| self.masks.extend_from_slice(mask));
+        for (mask, number) in step.masks.iter().zip(1..) {
+            self.masks.extend_from_slice(mask);
+            self.masks.resize(number * self.mask_words, 0);
+        }
         self.counters = step.counters;
         self.depth = step.depth;
+    }
+
+    /// Copies a mask that comes later.
+    pub fn allow(&mut self, mask: u16, words: &[u32]) {
+        self.masks[usize::from(mask) * self.mask_words..][..self.mask_words].copy_from_slice(words);
     }
 }
 

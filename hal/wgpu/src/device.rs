@@ -1,11 +1,12 @@
-//! The device: its life, its refusals, and one submission a step.
+//! The device: its life, its refusals, and one submission a step, or two where masks come later.
 
 use std::task::Poll;
+use std::time::Instant;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DType, DeviceError, Footprint, Lifecycle, Limits, ModelShape, PageError, PageId, PrepareError,
-    Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
+    Caps, DType, DeviceError, Footprint, LateMasks, Lifecycle, Limits, MaskError, ModelShape, PageError,
+    PageId, PrepareError, Prepared, Program, Step, StepReport, SubmitError, TensorDevice, WeightSource,
 };
 
 use crate::adapter::{Choice, OpenError, open};
@@ -38,7 +39,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 pub struct Traffic {
     /// Steps that were submitted with rows.
     pub steps: u64,
-    /// Submissions for them.
+    /// Submissions for them: one each, two where masks came later.
     pub submits: u64,
     /// Compute passes in them.
     pub passes: u64,
@@ -59,7 +60,9 @@ struct Model {
     ring: Ring,
     packed: Packed,
     report: Report,
-    /// The slot through which the report of the step under way comes; `None` of a step without rows.
+    /// Acts of the step under way that the device has.
+    sent: usize,
+    /// The slot through which its report comes; `None` of a step without rows, and until all acts are sent.
     slot: Option<usize>,
 }
 
@@ -73,7 +76,7 @@ impl WgpuDevice {
         Ok(WgpuDevice {
             choice,
             gpu,
-            life: Lifecycle::new(),
+            life: Lifecycle::with_late_masks(),
             traffic: Traffic::default(),
             profiler: None,
             tuning: None,
@@ -117,6 +120,17 @@ impl WgpuDevice {
             self.gpu = open(&self.choice).map_err(|_| PrepareError::Device(DeviceError::Lost))?;
         }
         Ok(())
+    }
+
+    /// Sends off what can be computed of the step under way: all, or what needs none of the masks that are to come.
+    fn send(&mut self) {
+        let lacks_masks = self.life.lacks_masks();
+        let Ok(model) = self.life.running() else { return };
+        let Machine { acts, unmasked, .. } = &model.machine;
+        let end = if lacks_masks { *unmasked } else { acts.len() };
+        self.traffic.dispatches += u64::from(model.encode(&self.gpu, self.profiler.as_mut(), end));
+        self.traffic.submits += 1;
+        self.traffic.passes += 1;
     }
 
     /// Whether the device has failed, once that the driver has said what it had to say since the last call.
@@ -167,15 +181,16 @@ impl Model {
             report: Report::new(shape, limits),
             sizes,
             prepared,
+            sent: 0,
             slot: None,
         };
         Ok((model, footprint))
     }
 
-    /// Encodes the packed step: one pass, one copy, one submission. Returns its dispatches.
-    fn encode(&mut self, gpu: &Gpu, mut profiler: Option<&mut Profiler>) -> u32 {
-        let memory = &self.machine.memory;
-        gpu.queue.write_buffer(&memory.step, 0, bytemuck::cast_slice(&self.packed.words));
+    /// Encodes acts of the packed step behind those that were sent: one pass and one submission, and with the last
+    /// of them the copy of the report. Returns their dispatches.
+    fn encode(&mut self, gpu: &Gpu, mut profiler: Option<&mut Profiler>, end: usize) -> u32 {
+        let (memory, acts) = (&self.machine.memory, &self.machine.acts[self.sent..end]);
         let mut encoder =
             gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") });
         let mut dispatches = 0;
@@ -183,15 +198,20 @@ impl Model {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_bind_group(0, &self.machine.step_group, &[]);
             if let Some(profiler) = &mut profiler {
-                profiler.begin(&mut pass);
+                if self.sent == 0 { profiler.begin(&mut pass) } else { profiler.go_on(&mut pass) }
             }
-            for act in &self.machine.acts {
+            for act in acts {
                 let encoded = act.encode(&mut pass, &self.packed);
                 dispatches += encoded;
                 if let Some(profiler) = &mut profiler {
                     profiler.note(&mut pass, act.name(), encoded);
                 }
             }
+        }
+        self.sent = end;
+        if end < self.machine.acts.len() {
+            gpu.queue.submit([encoder.finish()]);
+            return dispatches;
         }
         if let Some(profiler) = profiler {
             profiler.end(&mut encoder);
@@ -253,6 +273,7 @@ impl TensorDevice for WgpuDevice {
             dtypes: &DType::ALL,
             threads: 1,
             inputs: self.gpu.inputs,
+            late_masks: LateMasks::Beside,
         }
     }
 
@@ -277,35 +298,53 @@ impl TensorDevice for WgpuDevice {
     }
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let model = self.life.submit(step)?;
         model.packed.fill(step, &model.prepared.shape, &model.prepared.limits);
-        model.slot = None;
+        (model.sent, model.slot) = (0, None);
         if step.rows.is_empty() {
             return Ok(());
         }
         model.ring.forget_pages();
-        let dispatches = model.encode(&self.gpu, self.profiler.as_mut());
+        let words = bytemuck::cast_slice(&model.packed.words);
+        self.gpu.queue.write_buffer(&model.machine.memory.step, 0, words);
         self.traffic.steps += 1;
-        self.traffic.submits += 1;
-        self.traffic.passes += 1;
-        self.traffic.dispatches += u64::from(dispatches);
-        self.traffic.bytes_written += 4 * model.packed.words.len() as u64;
+        self.traffic.bytes_written += words.len() as u64;
         self.traffic.bytes_read += 4 * u64::from(model.packed.parts.end);
+        self.send();
         self.traffic.last_encode = began.elapsed();
         Ok(())
     }
 
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        let began = Instant::now();
+        let model = self.life.allow(mask, words)?;
+        if model.packed.counts.rows == 0 {
+            return Ok(());
+        }
+        let (at, words) = (model.packed.mask_at(mask), bytemuck::cast_slice(words));
+        // It gets there in front of what is submitted next, and behind what was submitted before.
+        self.gpu.queue.write_buffer(&model.machine.memory.step, at, words);
+        self.traffic.bytes_written += words.len() as u64;
+        if !self.life.lacks_masks() {
+            self.send();
+        }
+        self.traffic.last_encode += began.elapsed();
+        Ok(())
+    }
+
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {
+        let lacks_masks = self.life.lacks_masks();
         let model = match self.life.running() {
             Ok(model) => model,
             Err(idle) => return Poll::Ready(Err(idle)),
         };
-        if model.slot.is_some() {
+        if model.sent > 0 {
             let _ = self.gpu.device.poll(wgpu::PollType::Poll);
         }
         let collected = match self.gpu.failure() {
             Some(error) => Poll::Ready(Err(error)),
+            None if lacks_masks => Poll::Pending,
             None => model.collect(),
         };
         match collected {

@@ -42,7 +42,7 @@ pub fn head_input(program: &Program) -> Reg {
     heads.last().expect("a verified program has a head")
 }
 
-/// The whole program.
+/// The whole program, and how many of its acts read no mask: all before one that does.
 pub fn program(
     gpu: &Gpu,
     program: &Program,
@@ -51,13 +51,13 @@ pub fn program(
     sizes: &Sizes,
     memory: &Memory,
     weights: &Store,
-) -> Vec<Act> {
+) -> (Vec<Act>, usize) {
     let mut lower = Lower::new(gpu, program, shape, limits, sizes, memory, weights);
     lower.begin();
     lower.part(program.prologue, None);
     (0..shape.layers).for_each(|layer| lower.part(program.layer, Some(layer)));
     lower.part(program.epilogue, None);
-    lower.acts
+    (lower.acts, lower.unmasked)
 }
 
 /// Some neighbouring instructions of the first layer, by themselves.
@@ -86,6 +86,8 @@ struct Lower<'a> {
     weights: &'a Store,
     sources: Sources,
     acts: Vec<Act>,
+    /// Acts before the first that reads masks.
+    unmasked: usize,
     /// Whether the last product has made what the norm behind it leaves to other products.
     weighed: bool,
     /// The register that now holds what a norm leaves to products.
@@ -105,8 +107,19 @@ impl<'a> Lower<'a> {
         weights: &'a Store,
     ) -> Lower<'a> {
         let sources = Sources::new(shape, limits, sizes.split_pages);
-        let acts = Vec::new();
-        Lower { gpu, program, shape, limits, memory, weights, sources, acts, weighed: false, left: None }
+        Lower {
+            gpu,
+            program,
+            shape,
+            limits,
+            memory,
+            weights,
+            sources,
+            acts: Vec::new(),
+            unmasked: 0,
+            weighed: false,
+            left: None,
+        }
     }
 
     fn part(&mut self, ops: &[Op], layer: Option<u32>) {
@@ -367,6 +380,7 @@ impl<'a> Lower<'a> {
         let most = self.limits.outcomes;
         let product = MatMul::new(self.gpu, matrix, wanted, logits, RowCount::Wants, most, false);
         self.acts.push(Act::Logits(product));
+        self.unmasked = self.acts.len();
 
         let blocks = self.shape.vocab.div_ceil(VOCAB_BLOCK);
         let shared = self.gpu.variant == Variant::Groups;

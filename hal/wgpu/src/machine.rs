@@ -52,6 +52,8 @@ pub struct Machine {
     pub memory: Memory,
     /// Its program.
     pub acts: Vec<Act>,
+    /// How many of its acts read no mask: all before one that does.
+    pub unmasked: usize,
     /// Group 0 of every pipeline.
     pub step_group: wgpu::BindGroup,
     /// How its kernels were chosen; `None` where there was no choice.
@@ -84,8 +86,8 @@ impl Machine {
             step_group: &step_group,
         };
         let tuning = tune(gpu, &subject, BUDGET);
-        let acts = lower::program(gpu, program, shape, limits, sizes, &memory, &weights);
-        Ok(Machine { memory, acts, step_group, tuning })
+        let (acts, unmasked) = lower::program(gpu, program, shape, limits, sizes, &memory, &weights);
+        Ok(Machine { memory, acts, unmasked, step_group, tuning })
     }
 }
 

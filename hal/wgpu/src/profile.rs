@@ -62,6 +62,11 @@ impl Profiler {
         pass.write_timestamp(&self.set, 0);
     }
 
+    /// Another pass of the same step begins. What was between the two is nobody's time but the wait's.
+    pub fn go_on(&mut self, pass: &mut wgpu::ComputePass<'_>) {
+        self.note(pass, "waiting", 1);
+    }
+
     /// A kernel was encoded. Of a step with more kernels than there is room for, the last ones count as
     /// nothing.
     pub fn note(&mut self, pass: &mut wgpu::ComputePass<'_>, name: &'static str, dispatches: u32) {

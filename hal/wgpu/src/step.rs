@@ -45,6 +45,9 @@ pub struct Packed {
     pub counters: LayerRange,
     /// Where the report keeps what.
     pub parts: Parts,
+    /// Where the masks begin, in words, and the words of each.
+    masks_at: u32,
+    mask_words: u32,
     split_pages: u32,
     /// For each pair of places of page memory, its entry in the store table of some step.
     entries: Vec<u32>,
@@ -72,6 +75,8 @@ impl Packed {
             taps: Vec::with_capacity(limits.taps as usize),
             counters: LayerRange::NONE,
             parts: Parts::default(),
+            masks_at: 0,
+            mask_words: shape.vocab.div_ceil(32),
             split_pages,
             entries: vec![0; limits.pages as usize * PAGE_TOKENS / 2],
         }
@@ -104,7 +109,7 @@ impl Packed {
         let segments = self.segments(step);
         let pages = self.pages(step);
         let masks = self.masks(step);
-        let wants = self.wants(step, masks, shape.vocab.div_ceil(32));
+        let wants = self.wants(step, masks);
         let stores = self.stores(step);
         let exposed = self.exposed(step);
         let taps = self.tap_table(shape);
@@ -187,11 +192,21 @@ impl Packed {
 
     fn masks(&mut self, step: &Step<'_>) -> u32 {
         let at = self.here();
-        step.masks.iter().for_each(|mask| self.words.extend_from_slice(mask));
+        for (mask, end) in step.masks.iter().zip(1..) {
+            self.words.extend_from_slice(mask);
+            // Nobody reads the room of one that comes later before it is there.
+            self.words.resize((at + end * self.mask_words) as usize, 0);
+        }
+        self.masks_at = at;
         at
     }
 
-    fn wants(&mut self, step: &Step<'_>, masks: u32, mask_words: u32) -> u32 {
+    /// Where a mask lies in the buffer, in bytes.
+    pub fn mask_at(&self, mask: u16) -> u64 {
+        4 * u64::from(self.masks_at + u32::from(mask) * self.mask_words)
+    }
+
+    fn wants(&mut self, step: &Step<'_>, masks: u32) -> u32 {
         let at = self.here();
         for (number, row) in step.rows.iter().enumerate() {
             let score = match row.want {
@@ -199,7 +214,7 @@ impl Packed {
                 Want::Candidates => NONE,
                 Want::Score(token) => token,
             };
-            let mask = row.mask.map_or(NONE, |mask| masks + u32::from(mask) * mask_words);
+            let mask = row.mask.map_or(NONE, |mask| masks + u32::from(mask) * self.mask_words);
             self.words.extend([number as u32, mask, score]);
         }
         at

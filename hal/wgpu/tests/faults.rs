@@ -6,12 +6,12 @@ mod gpu;
 use std::task::Poll;
 
 use agentos_hal::{
-    Candidate, DeviceError, Limits, ModelShape, PageError, PageId, PrepareError, Resource, SubmitError,
-    TensorDevice, page,
+    Candidate, DeviceError, Limits, MaskError, ModelShape, PageError, PageId, PrepareError, Resource,
+    SubmitError, TensorDevice, page,
 };
 use agentos_wgpu::{Choice, OpenError, Variant, WgpuDevice, open};
 
-use gpu::tiny::{LIMITS, PROGRAM, SHAPE, STEP_ROWS, Weights, with_step};
+use gpu::tiny::{LIMITS, PROGRAM, SHAPE, STEP_ROWS, Weights, mask, with_masked_step, with_step};
 
 fn prepare(device: &mut WgpuDevice, limits: &Limits) -> Result<(), PrepareError> {
     device.prepare(&PROGRAM, &SHAPE, limits, &mut Weights::new(SHAPE)).map(|_| ())
@@ -74,6 +74,26 @@ fn a_device_lost_in_the_middle_of_a_step_is_prepared_again() {
         assert_eq!(copy_out(&mut device), Err(PageError::NotPrepared));
         prepare(&mut device, &LIMITS).expect("the device is opened again");
         assert!(step(&mut device) == before);
+    }
+}
+
+#[test]
+fn a_device_lost_while_a_mask_is_missing_says_so_whether_it_comes_or_not() {
+    for (adapter, _) in gpu::found().iter().enumerate() {
+        for comes in [true, false] {
+            let mut device = gpu::device(adapter, Variant::Rows);
+            prepare(&mut device, &LIMITS).expect("the tiny model fits");
+            let before = step(&mut device);
+            with_masked_step(STEP_ROWS, true, |step| device.submit(step)).expect("a step");
+            device.gpu().device.destroy();
+            if comes {
+                device.allow(1, &mask(3)).expect("a mask is taken: the step's poll tells");
+            }
+            assert_eq!(finish(&mut device), Err(DeviceError::Lost));
+            assert_eq!(device.allow(1, &mask(3)), Err(MaskError::Idle));
+            prepare(&mut device, &LIMITS).expect("the device is opened again");
+            assert!(step(&mut device) == before);
+        }
     }
 }
 

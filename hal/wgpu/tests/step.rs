@@ -7,7 +7,7 @@ use std::task::Poll;
 use agentos_hal::{Candidate, DeviceError, Limits, PageError, PageId, TensorDevice, page};
 use agentos_wgpu::{Variant, WgpuDevice};
 
-use gpu::tiny::{LIMITS, PROGRAM, SHAPE, STEP_ROWS, Weights, with_step};
+use gpu::tiny::{LIMITS, PROGRAM, SHAPE, STEP_ROWS, Weights, mask, with_masked_step, with_step};
 
 fn prepared(adapter: usize) -> WgpuDevice {
     let mut device = gpu::device(adapter, Variant::Rows);
@@ -48,6 +48,35 @@ fn a_step_is_one_submission_one_pass_and_little_on_the_bus() {
             assert_eq!((traffic.steps, traffic.submits, traffic.passes), (steps, steps, steps));
             assert!(traffic.bytes_read <= steps * MOST_BYTES, "{traffic:?}");
             assert!(traffic.bytes_written <= steps * MOST_BYTES, "{traffic:?}");
+        }
+    }
+}
+
+/// What needs no mask is on its way before the mask is known; the rest follows it in one submission more.
+#[test]
+fn a_step_whose_mask_comes_later_is_two_submissions_and_the_same() {
+    for (adapter, _) in gpu::found().iter().enumerate() {
+        for variant in Variant::ALL {
+            let mut device = gpu::device(adapter, variant);
+            device.prepare(&PROGRAM, &SHAPE, &LIMITS, &mut Weights::new(SHAPE)).expect("the tiny model fits");
+            with_masked_step(STEP_ROWS, false, |step| device.submit(step)).expect("a step");
+            let expected = finish(&mut device).expect("a report");
+            let early = device.traffic();
+            assert_eq!((early.submits, early.passes), (1, 1));
+            with_masked_step(STEP_ROWS, true, |step| device.submit(step)).expect("a step");
+            let begun = device.traffic();
+            assert_eq!((begun.steps, begun.submits), (2, 2));
+            let tail = early.dispatches - (begun.dispatches - early.dispatches);
+            assert!((1..=2).contains(&tail), "{tail} dispatches read masks: what chooses among logits");
+            for _ in 0..1000 {
+                assert!(device.poll().is_pending());
+            }
+            assert_eq!(device.traffic(), begun, "nothing goes over the bus while it waits");
+            device.allow(1, &mask(3)).expect("the step lacks it");
+            assert!(finish(&mut device).expect("a report") == expected, "{variant:?}");
+            let late = device.traffic();
+            assert_eq!((late.steps, late.submits, late.passes), (2, 3, 3));
+            assert_eq!((late.dispatches, late.bytes_read), (2 * early.dispatches, 2 * early.bytes_read));
         }
     }
 }

@@ -36,13 +36,17 @@ impl Constraint {
         Constraint { matcher: grammar.matcher(), mask: vec![0; vocabulary.mask_words()] }
     }
 
-    /// The tokens that may come next.
+    /// Finds the tokens that may come next.
     ///
     /// # Errors
-    /// As [`Matcher::mask`].
-    pub fn mask(&mut self) -> Result<&[u32], MatchError> {
-        self.matcher.mask(&mut self.mask)?;
-        Ok(&self.mask)
+    /// As [`Matcher::mask`]; all count as allowed then.
+    pub fn find(&mut self) -> Result<(), MatchError> {
+        self.matcher.mask(&mut self.mask).inspect_err(|_| self.mask.fill(u32::MAX))
+    }
+
+    /// The tokens that were found last, as a mask.
+    pub fn found(&self) -> &[u32] {
+        &self.mask
     }
 
     /// Takes the token that was chosen.

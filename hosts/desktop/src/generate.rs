@@ -4,7 +4,7 @@
 //! own affair.
 
 use agentos_grammar::MatchError;
-use agentos_hal::{Candidate, Clock, Row, StepReport, TensorDevice};
+use agentos_hal::{Candidate, Clock, LateMasks, Row, StepReport, TensorDevice};
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sample::{Choice, Next, Sampler};
 use agentos_kernel::sequence::{Ask, Room, Sequence, SequenceError, Tick};
@@ -248,11 +248,29 @@ impl Answer<'_, '_, '_> {
         }
     }
 
-    /// Ticks until every token is computed, and what may follow is known as far as the grammar allows it.
+    /// Ticks until every token is computed, and what may follow is known as far as the grammar allows it. Where the
+    /// device computes by itself, that is found out meanwhile.
     fn compute(&mut self, device: &mut dyn TensorDevice) -> Result<(), GenerateError> {
-        let mask = self.constraint.as_deref_mut().map(Constraint::mask).transpose()?;
-        let ask = Ask { mask, ..Ask::default() };
-        Ok(compute_with(self.sequence, device, &ask, &mut |_, _| ())?)
+        let Some(constraint) = &mut self.constraint else { return Ok(compute(self.sequence, device)?) };
+        if device.caps().late_masks != LateMasks::Beside {
+            constraint.find()?;
+            let ask = Ask { mask: Some(constraint.found()), ..Ask::default() };
+            return Ok(compute_with(self.sequence, device, &ask, &mut |_, _| ())?);
+        }
+        let ask = Ask { mask: Some(&[]), ..Ask::default() };
+        loop {
+            match self.sequence.tick_with(device, &ask, &mut |_, _| ())? {
+                Tick::Ready { .. } | Tick::Idle => return Ok(()),
+                Tick::Submitted { .. } if self.sequence.lacks_mask() => {
+                    let found = constraint.find();
+                    // Without any mask the device would never come to rest, whatever was found.
+                    self.sequence.allow(device, constraint.found())?;
+                    found?;
+                }
+                Tick::Pending => std::thread::yield_now(),
+                Tick::Submitted { .. } | Tick::Looked { .. } | Tick::Prefilled { .. } => {}
+            }
+        }
     }
 }
 

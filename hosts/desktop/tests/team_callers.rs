@@ -10,6 +10,7 @@ use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::tools::{Caller, Callers, Crew, Stage, Written};
 use agentos_desktop::text::Tokenizer;
 use agentos_grammar::{Grammar, Vocabulary};
+use agentos_hal::LateMasks;
 use agentos_kernel::agent::AgentId;
 use agentos_kernel::guard::{Allowed, Guard};
 use agentos_tools::calculator::calculator;
@@ -31,30 +32,42 @@ fn descriptor() -> Descriptor {
 
 const AGENT: AgentId = AgentId { index: 3, generation: 1 };
 
-/// Follows a call token by token; returns the masks before each token, and the call.
+/// Follows a call token by token on a device that does this with late masks; returns the masks before each token,
+/// whether some came later, and the call.
 fn follow(
     vocabulary: &Vocabulary,
     tokenizer: &Tokenizer,
-    crew: Crew,
+    (crew, late): (Crew, LateMasks),
     said: &[u8],
-) -> (Vec<Vec<u32>>, Written) {
+) -> (Vec<Vec<u32>>, bool, Written) {
     let mut callers = Callers::new(1, vocabulary.clone(), crew);
     callers.enrol(0, [descriptor()].iter(), None).unwrap();
     callers.settle(AGENT, 0);
     let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 2 }, Vec::new(), None, "x");
     callers.hold(0, &caller.stage, &[]).unwrap();
-    let (mut log, mut masks) = (vec![0, 0], Vec::new());
+    let (mut log, mut masks, mut any_later) = (vec![0, 0], Vec::new(), false);
     for &byte in said {
         let mut mask = vec![0; vocabulary.mask_words()];
-        assert_eq!(callers.next(AGENT, &mut mask), Allowed::Masked);
+        match callers.next(AGENT, &mut mask, late) {
+            Allowed::Later => {
+                any_later = true;
+                assert_eq!(callers.next(AGENT, &mut mask, LateMasks::Refused), Allowed::Masked);
+                // In a step that is laid out once more it is there at once.
+                let mut again = vec![0; vocabulary.mask_words()];
+                assert_eq!(callers.next(AGENT, &mut again, late), Allowed::Masked);
+                assert_eq!(again, mask);
+            }
+            allowed => assert_eq!(allowed, Allowed::Masked),
+        }
         masks.push(mask);
         log.push(u32::from(byte));
         callers.said(0, &mut caller, (u32::from(byte), ""), log.len() as u32).unwrap();
         callers.find_next();
         let written = callers.settled(0, &caller.stage, &log, &|tokens| tokenizer.decode(tokens)).unwrap();
         if let Some(written) = written {
-            assert_eq!(callers.next(AGENT, &mut vec![0; vocabulary.mask_words()]), Allowed::Anything);
-            return (masks, written);
+            let mut mask = vec![0; vocabulary.mask_words()];
+            assert_eq!(callers.next(AGENT, &mut mask, late), Allowed::Anything);
+            return (masks, any_later, written);
         }
     }
     panic!("the call is never whole");
@@ -75,9 +88,20 @@ fn masks_are_those_of_the_grammar_whoever_makes_them() {
             mask
         })
         .collect();
-    for crew in [Crew::of(2), Crew::of(4), Crew::default()] {
-        let (masks, written) = follow(&vocabulary, &tokenizer, crew, said);
+    use LateMasks::{Beside, InPoll, Refused};
+    // With a crew it depends on how fast that is.
+    for (crew, late, comes_later) in [
+        (Crew::of(2), Refused, Some(false)),
+        (Crew::of(4), Refused, Some(false)),
+        (Crew::default(), Refused, Some(false)),
+        (Crew::of(2), InPoll, Some(false)),
+        (Crew::of(4), InPoll, None),
+        (Crew::of(2), Beside, Some(true)),
+        (Crew::of(4), Beside, None),
+    ] {
+        let (masks, later, written) = follow(&vocabulary, &tokenizer, (crew, late), said);
         assert_eq!(masks, expected);
+        assert!(comes_later.is_none_or(|comes| comes == later), "{late:?}");
         assert_eq!(written, Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap() });
     }
 }

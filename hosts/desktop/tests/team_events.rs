@@ -196,7 +196,7 @@ fn the_summary_has_what_each_agent_used() {
             lacked_p50_us: Some(80),
             lacked_p99_us: Some(80),
         },
-        masks: Some(MaskSummary { steps: 4, p50_percent: 0.5, p99_percent: 2.5 }),
+        masks: Some(MaskSummary { steps: 4, later: 3, p50_percent: 0.5, p99_percent: 2.5 }),
         store: None,
     };
     let event = LineEvent::Summary(Box::new(summary));
@@ -224,7 +224,7 @@ fn the_summary_has_what_each_agent_used() {
         "hits": {"l1": 4, "l2": 3, "l3": 2, "none": 1}, "out_bytes": 3000, "in_bytes": 1000,
         "lacked": 1, "lacked_p50_us": 80, "lacked_p99_us": 80,
     });
-    expected["masks"] = json!({"steps": 4, "p50_percent": 0.5, "p99_percent": 2.5});
+    expected["masks"] = json!({"steps": 4, "later": 3, "p50_percent": 0.5, "p99_percent": 2.5});
     assert_eq!(line, expected);
 }
 

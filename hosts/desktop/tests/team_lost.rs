@@ -22,8 +22,8 @@ use agentos_desktop::text::Template;
 use agentos_fault::{CopyFate, CopyFault, FaultDevice, FaultPlan, Scratch, StepFate, StepInjury};
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DeviceError, Footprint, KvType, Limits, ModelShape, PageError, PageId, PrepareError, Program,
-    Resource, Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
+    Caps, DeviceError, Footprint, KvType, Limits, MaskError, ModelShape, PageError, PageId, PrepareError,
+    Program, Resource, Step, StepReport, SubmitError, TensorDevice, WeightSource, page,
 };
 use agentos_kernel::checkpoint::Contents;
 use cli_support::Desk;
@@ -74,6 +74,10 @@ impl<D: TensorDevice> TensorDevice for Stubborn<D> {
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
         self.inner.submit(step)
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        self.inner.allow(mask, words)
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {

@@ -8,7 +8,8 @@ use agentos_hal::{LayerRange, Row, Tap, Want};
 #[derive(Clone, Debug, Default)]
 pub struct Ask<'a> {
     /// The tokens that may follow the context, as in [`Step::masks`](agentos_hal::Step::masks); `None` allows
-    /// all. It holds for the step that computes the last token pushed.
+    /// all. It holds for the step that computes the last token pushed. One that is empty comes later, by
+    /// [`Sequence::allow`](super::Sequence::allow).
     pub mask: Option<&'a [u32]>,
     /// What is shown of the rows in `exposed`.
     pub taps: &'a [Tap],

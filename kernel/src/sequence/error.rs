@@ -1,6 +1,6 @@
 //! What can go wrong with a sequence.
 
-use agentos_hal::{DeviceError, SubmitError};
+use agentos_hal::{DeviceError, MaskError, SubmitError};
 
 /// What a sequence may run short of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub enum SequenceError {
     },
     /// The device refuses the step. The next tick tries again.
     Submit(SubmitError),
+    /// The device refuses the mask of the step under way. It waits for another.
+    Mask(MaskError),
     /// The device failed. The next tick computes the same rows again.
     Device(DeviceError),
 }
@@ -69,6 +71,7 @@ impl core::fmt::Display for SequenceError {
                 write!(f, "{room}: {pushed} tokens were to be added; {fits} would fit")
             }
             SequenceError::Submit(error) => write!(f, "the device refused a step: {error}"),
+            SequenceError::Mask(error) => write!(f, "the device refused a mask: {error}"),
             SequenceError::Device(error) => error.fmt(f),
         }
     }

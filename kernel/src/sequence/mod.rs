@@ -98,6 +98,8 @@ pub struct Sequence<'m> {
     looks: bool,
     /// Address from which on rows want the next token scored.
     score_from: u32,
+    /// The step under way lacks its mask.
+    lacks_mask: bool,
     state: State,
     found: Option<Found>,
 }
@@ -137,6 +139,7 @@ impl<'m> Sequence<'m> {
             began: Layout::default(),
             looks: false,
             score_from: u32::MAX,
+            lacks_mask: false,
             state: State::Resting,
             found: None,
         })
@@ -174,7 +177,7 @@ impl<'m> Sequence<'m> {
     }
 
     /// Forgets everything and gives the pages back. A step that is under way ends unseen; the device
-    /// is busy with it until the next tick that finds it done.
+    /// is busy with it until the next tick that finds it done, and no tick does as long as it lacks its mask.
     pub fn reset(&mut self, pool: &mut PagePool<'_>) {
         pool.give(&self.tables.pages[..self.pushed.pages as usize]);
         self.pushed = Layout::default();
@@ -238,6 +241,21 @@ impl<'m> Sequence<'m> {
             State::Running => self.poll(device, observe),
             State::Abandoned => self.await_abandoned(device),
         }
+    }
+
+    /// Whether the device has the step whose mask comes later, and not the mask.
+    pub fn lacks_mask(&self) -> bool {
+        self.lacks_mask
+    }
+
+    /// Gives the device the mask that the step under way was submitted without.
+    ///
+    /// # Errors
+    /// [`SequenceError::Mask`].
+    pub fn allow(&mut self, device: &mut dyn TensorDevice, mask: &[u32]) -> Result<(), SequenceError> {
+        device.allow(0, mask).map_err(SequenceError::Mask)?;
+        self.lacks_mask = false;
+        Ok(())
     }
 
     /// What may follow the context; `None` while tokens of it are not computed, or before the first.
@@ -305,6 +323,7 @@ impl<'m> Sequence<'m> {
         match device.submit(&step) {
             Ok(()) => {
                 self.state = State::Running;
+                self.lacks_mask = masked && ask.mask.is_some_and(<[u32]>::is_empty);
                 Ok(Tick::Submitted { rows: self.rows as u32 })
             }
             Err(SubmitError::Busy) => Ok(Tick::Pending),
@@ -322,7 +341,7 @@ impl<'m> Sequence<'m> {
         };
         let rows = self.rows as u32;
         // Until the report is found good, the rows are to be computed again.
-        self.state = State::Planned;
+        (self.state, self.lacks_mask) = (State::Planned, false);
         if self.looks {
             self.unplan();
             let report = result.and_then(finite).map_err(SequenceError::Device)?;
@@ -354,7 +373,7 @@ impl<'m> Sequence<'m> {
     /// Waits for the end of a step whose rows were forgotten, whatever it comes to.
     fn await_abandoned(&mut self, device: &mut dyn TensorDevice) -> Result<Tick, SequenceError> {
         if device.poll().is_ready() {
-            self.state = State::Resting;
+            (self.state, self.lacks_mask) = (State::Resting, false);
         }
         Ok(Tick::Pending)
     }

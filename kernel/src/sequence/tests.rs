@@ -2,7 +2,7 @@ use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-use agentos_hal::{PageId, Reg, StepFault, Tap};
+use agentos_hal::{LateMasks, MaskError, PageId, Reg, StepFault, Tap};
 use proptest::prelude::*;
 
 use super::*;
@@ -330,6 +330,42 @@ fn a_mask_that_does_not_fit_is_refused_and_another_taken() {
     let ask = Ask { mask: Some(&mask), ..Ask::default() };
     while sequence.tick_with(&mut device, &ask, &mut |_, _| ()).unwrap() != Tick::Idle {}
     assert_eq!(sequence.next().unwrap().candidates[0].token, 5);
+}
+
+#[test]
+fn a_mask_that_comes_later_holds_as_one_that_was_there() {
+    let mut host = Host::new(Limits { masks: 1, ..LIMITS }, 8);
+    let (mut sequence, mut pool, mut device) = host.start();
+    device.late_masks = LateMasks::Beside;
+    let ask = Ask { mask: Some(&[]), ..Ask::default() };
+    let tick = |sequence: &mut Sequence<'_>, device: &mut FakeDevice| {
+        sequence.tick_with(device, &ask, &mut |_, _| ()).unwrap()
+    };
+    sequence.push(&prompt(20), &mut pool).unwrap();
+    // The rows before the last step want nothing, and it lacks no mask.
+    while !sequence.lacks_mask() {
+        assert!(!matches!(tick(&mut sequence, &mut device), Tick::Ready { .. }));
+    }
+    assert_eq!(device.steps, [8, 8, 4]);
+    assert_eq!(tick(&mut sequence, &mut device), Tick::Pending);
+    let nothing = SequenceError::Mask(MaskError::Nothing { mask: 0 });
+    assert_eq!(sequence.allow(&mut device, &mask_of(&[])), Err(nothing));
+    assert!(sequence.lacks_mask());
+    sequence.allow(&mut device, &mask_of(&[7, 299])).unwrap();
+    assert!(!sequence.lacks_mask());
+    assert_eq!(tick(&mut sequence, &mut device), Tick::Ready { rows: 4 });
+    let mut found: Vec<u32> = sequence.next().unwrap().candidates.iter().map(|one| one.token).collect();
+    found.sort_unstable();
+    assert_eq!(found, [7, 299]);
+    // What is forgotten without its mask still takes one.
+    sequence.push(&[7], &mut pool).unwrap();
+    assert_eq!(tick(&mut sequence, &mut device), Tick::Submitted { rows: 1 });
+    sequence.reset(&mut pool);
+    assert_eq!(tick(&mut sequence, &mut device), Tick::Pending);
+    assert!(sequence.lacks_mask());
+    sequence.allow(&mut device, &mask_of(&[1])).unwrap();
+    assert_eq!(tick(&mut sequence, &mut device), Tick::Pending);
+    assert_eq!(tick(&mut sequence, &mut device), Tick::Idle);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! * [`config`]: all sizes, one checked value.
 //! * [`storage`]: the tables that a host lends. [`memory`]: all of them as one value.
-//! * `plan`: who is in the next step, and with which rows.
+//! * `plan`: who is in the next step, and with which rows. `late`: the masks that it begins without.
 //! * `room`: page memory for those who are. [`cold`]: what the cold store has and gets.
 //! * `paging`: what bounded agents attend to.
 //! * `commit`: what a step's report means for the agents in it.
@@ -22,6 +22,7 @@ pub mod storage;
 mod calls;
 mod commit;
 mod forget;
+mod late;
 mod messages;
 mod paging;
 mod plan;
@@ -154,6 +155,8 @@ struct StepTables<'m> {
     masks: &'m mut [u32],
     mask_words: usize,
     mask_count: usize,
+    /// Those of them that are still to be found, a bit each.
+    late: u64,
     /// What is asked of the rows that are exposed.
     tap: [Tap; 1],
     exposed: u32,
@@ -303,6 +306,7 @@ impl<'m> Kernel<'m> {
             masks: storage.masks,
             mask_words: config.mask_words as usize,
             mask_count: 0,
+            late: 0,
             tap: [Tap::Layer(config.relevance_layer, Reg::Query)],
             exposed: 0,
             counters: LayerRange::NONE,
@@ -530,7 +534,11 @@ impl<'m> Kernel<'m> {
     }
 
     fn poll(&mut self, since_us: u64, devices: &mut Devices<'_>) -> Tick {
-        let polled = devices.tensor.poll();
+        let mut polled = devices.tensor.poll();
+        if polled.is_pending() && self.step.late != 0 {
+            self.give_masks(devices);
+            polled = devices.tensor.poll();
+        }
         let after = devices.clock.now().micros;
         // What the device did is not the kernel's time.
         self.now_us = after;
@@ -643,14 +651,20 @@ impl<'m> Kernel<'m> {
 impl StepTables<'_> {
     fn clear(&mut self) {
         (self.row_count, self.rider_count, self.segment_count, self.page_count) = (0, 0, 0, 0);
-        (self.mask_count, self.exposed) = (0, 0);
+        (self.mask_count, self.late, self.exposed) = (0, 0, 0);
         self.counters = LayerRange::NONE;
     }
 
-    /// The masks of the step, each on its own.
+    /// The masks of the step, each on its own; empty where it comes later.
     fn masks(&self) -> Vec<&[u32], { config::MOST_MASKS }> {
         let used = &self.masks[..self.mask_count * self.mask_words];
-        used.chunks_exact(self.mask_words.max(1)).collect()
+        let found = used.chunks_exact(self.mask_words.max(1)).enumerate();
+        found.map(|(mask, words)| if self.late >> mask & 1 == 1 { &[] } else { words }).collect()
+    }
+
+    fn mask_mut(&mut self, mask: u16) -> &mut [u32] {
+        let first = usize::from(mask) * self.mask_words;
+        &mut self.masks[first..first + self.mask_words]
     }
 
     fn as_step<'s>(&'s self, masks: &'s [&'s [u32]]) -> Step<'s> {

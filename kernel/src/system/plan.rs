@@ -6,7 +6,9 @@
 
 use core::task::Poll;
 
-use agentos_hal::{ColdStore, LayerRange, PAGE_TOKENS, PageError, Row, Segment, Span, TensorDevice, Want};
+use agentos_hal::{
+    ColdStore, LateMasks, LayerRange, PAGE_TOKENS, PageError, Row, Segment, Span, TensorDevice, Want,
+};
 
 use super::Kernel;
 use super::room::Room;
@@ -43,6 +45,8 @@ pub(super) struct Round<'g> {
     pub behind: u32,
     /// Says what guarded agents may say.
     pub guard: &'g mut dyn Guard,
+    /// What the device does with masks that come after the step.
+    pub late: LateMasks,
     /// Has what nobody here has computed.
     pub store: &'g mut dyn ColdStore,
 }
@@ -72,7 +76,8 @@ impl Kernel<'_> {
         let layer = self.config.relevance_layer;
         self.step.counters = LayerRange { start: layer, end: layer + 1 };
         let rows = self.cost.rows_within(self.config.step_target_us, self.config.rows);
-        let mut round = Round { rows, held: 0, moves: self.config.moves_per_tick, behind: 0, guard, store };
+        let (moves, late) = (self.config.moves_per_tick, device.caps().late_masks);
+        let mut round = Round { rows, held: 0, moves, behind: 0, guard, late, store };
         let outcome = match self.suspect() {
             Some(index) => self.ask(index, &mut round, device).map(|_| ()),
             None => self.ask_all(&mut round, device),
@@ -451,7 +456,7 @@ impl Kernel<'_> {
             {
                 break;
             }
-            let Some(mask) = self.allowed(index, round.guard) else { break };
+            let Some(mask) = self.allowed(index, round) else { break };
             self.pager.need(id);
             self.pager.plan_token(id);
             self.place_row(index, id, mask);
@@ -462,7 +467,7 @@ impl Kernel<'_> {
 
     /// The mask of the next row to place, if it has one; `None` while the row cannot be in a step, because the
     /// guard does not know yet, or because there is no room for its mask.
-    fn allowed(&mut self, index: usize, guard: &mut dyn Guard) -> Option<Option<u16>> {
+    fn allowed(&mut self, index: usize, round: &mut Round<'_>) -> Option<Option<u16>> {
         let rcb = self.rcb(index);
         let last = rcb.cursor.layout.tokens + 1 == rcb.tokens;
         if !(rcb.guarded && last && rcb.generates()) {
@@ -471,14 +476,14 @@ impl Kernel<'_> {
         let id = rcb.id;
         let (number, words) = (self.step.mask_count, self.step.mask_words);
         let mask = self.step.masks.get_mut(number * words..(number + 1) * words)?;
-        match guard.next(id, mask) {
-            Allowed::Anything => Some(None),
-            Allowed::NotYet => None,
-            Allowed::Masked => {
-                self.step.mask_count += 1;
-                Some(Some(number as u16))
-            }
+        match round.guard.next(id, mask, round.late) {
+            Allowed::Anything => return Some(None),
+            Allowed::Masked => (),
+            Allowed::Later if round.late != LateMasks::Refused => self.step.late |= 1 << number,
+            Allowed::Later | Allowed::NotYet => return None,
         }
+        self.step.mask_count += 1;
+        Some(Some(number as u16))
     }
 
     /// Where the next token goes: the entry of the page table and the offset in its slice.

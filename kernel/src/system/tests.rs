@@ -31,6 +31,7 @@ mod crowd;
 mod device;
 mod forget;
 mod found;
+mod guards;
 mod messages;
 mod paging;
 mod tools;
@@ -64,7 +65,7 @@ struct Rig {
     tags: BTreeMap<(u16, u32), u64>,
     events: Vec<Event>,
     bus: tools::Bench,
-    guard: tools::Form,
+    guard: guards::Form,
     store: FakeStore,
 }
 
@@ -134,7 +135,7 @@ impl Rig {
             tags: BTreeMap::new(),
             events: Vec::new(),
             bus: tools::Bench::default(),
-            guard: tools::Form::default(),
+            guard: guards::Form::default(),
             store: FakeStore::default(),
         }
     }

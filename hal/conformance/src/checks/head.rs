@@ -46,7 +46,13 @@ fn asking(model: &Model, limits: &Limits, rng: &mut Rng) -> Batch {
     let mut batch = Batch::new(&[], LayerRange::NONE);
     let rows = rng.pick(&[1, 2, 9, 33]);
     Context::random(rows, vocab, &mut Pool::new(limits, rng), rng).push(0..rows as usize, &mut batch);
-    for _ in 0..limits.masks {
+    wishes(&mut batch, vocab, limits.masks, rng);
+    batch
+}
+
+/// Gives rows every kind of wish, under every kind of mask.
+pub fn wishes(batch: &mut Batch, vocab: u32, masks: u32, rng: &mut Rng) {
+    for _ in 0..masks {
         batch.masks.push(mask(vocab, rng));
     }
     for row in &mut batch.rows {
@@ -55,9 +61,8 @@ fn asking(model: &Model, limits: &Limits, rng: &mut Rng) -> Batch {
             1 | 2 => Want::Score(rng.among(0..=vocab - 1)),
             _ => Want::Candidates,
         };
-        row.mask = if rng.one_in(2) { Some(rng.among(0..=limits.masks - 1) as u16) } else { None };
+        row.mask = if rng.one_in(2) { Some(rng.among(0..=masks - 1) as u16) } else { None };
     }
-    batch
 }
 
 /// All tokens, some, or one; bits beyond the vocabulary are set and mean nothing.

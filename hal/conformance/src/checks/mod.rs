@@ -5,6 +5,7 @@ mod base;
 mod bits;
 mod faults;
 mod head;
+mod late;
 mod ops;
 mod pages;
 mod refusals;
@@ -75,6 +76,7 @@ pub fn all(backend: &Backend) -> Vec<Check> {
     checks.extend(pages::checks());
     checks.extend(refusals::checks());
     checks.extend(faults::checks());
+    checks.extend(late::checks(backend));
     checks
 }
 

@@ -4,9 +4,9 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Candidate, Caps, DType, DeviceError, Footprint, Inputs, LayerRange, Limits, Mass, ModelShape, Outcome,
-    PAGE_TOKENS, PageError, PageId, PrepareError, Program, Row, Segment, Step, StepReport, SubmitError,
-    TensorDevice, WeightSource,
+    Candidate, Caps, DType, DeviceError, Footprint, Inputs, LateMasks, LayerRange, Limits, MaskError, Mass,
+    ModelShape, Outcome, PAGE_TOKENS, PageError, PageId, PrepareError, Program, Row, Segment, Step,
+    StepReport, SubmitError, TensorDevice, WeightSource,
 };
 use agentos_reference::Reference;
 
@@ -45,6 +45,14 @@ pub enum Fault {
     WrongRowNamed,
     CapsTooShort,
     Panics,
+    /// A mask that comes later allows everything.
+    LateMasksWide,
+    /// Takes a mask for another.
+    LateMasksShifted,
+    /// Takes what it does not wait for.
+    AnyMaskTaken,
+    /// Says that it takes no late masks, and does.
+    LateMasksDenied,
 }
 
 /// The faulty device.
@@ -201,6 +209,11 @@ impl TensorDevice for Mutant {
         let few: &[DType] = &[DType::F32];
         Caps {
             dtypes: if self.fault == Fault::CapsTooShort { few } else { caps.dtypes },
+            late_masks: if self.fault == Fault::LateMasksDenied {
+                LateMasks::Refused
+            } else {
+                caps.late_masks
+            },
             inputs: if self.fault == Fault::CoarseIntegers { Inputs::Int16 } else { caps.inputs },
             ..caps
         }
@@ -243,6 +256,21 @@ impl TensorDevice for Mutant {
             Err(SubmitError::Step(_)) if self.fault == Fault::FaultsAccepted => Ok(()),
             Err(SubmitError::Busy) if self.fault == Fault::BusyAccepted => Ok(()),
             result => result,
+        }
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        let wide = vec![u32::MAX; words.len()];
+        let words = if self.fault == Fault::LateMasksWide { &wide } else { words };
+        match self.fault {
+            // The first late mask that it lacks, whichever was meant.
+            Fault::LateMasksShifted => {
+                let taken =
+                    |other: &u16| self.inner.allow(*other, words) != Err(MaskError::Mask { mask: *other });
+                (0..u16::MAX).find(taken).map(|_| ()).ok_or(MaskError::Mask { mask })
+            }
+            Fault::AnyMaskTaken => self.inner.allow(mask, words).or(Ok(())),
+            _ => self.inner.allow(mask, words),
         }
     }
 

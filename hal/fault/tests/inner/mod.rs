@@ -6,9 +6,10 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Candidate, Caps, DeviceError, Footprint, KvType, LayerRange, Limits, Mass, ModelShape, Outcome,
-    PageError, PageId, Pairing, PrepareError, Program, Rope, RopeScaling, Row, Segment, Span, Step,
-    StepReport, SubmitError, Tensor, TensorDevice, TensorInfo, Want, WeightError, WeightId, WeightSource,
+    Candidate, Caps, DeviceError, Footprint, KvType, LateMasks, LayerRange, Limits, MaskError, Mass,
+    ModelShape, Outcome, PageError, PageId, Pairing, PrepareError, Program, Rope, RopeScaling, Row, Segment,
+    Span, Step, StepReport, SubmitError, Tensor, TensorDevice, TensorInfo, Want, WeightError, WeightId,
+    WeightSource,
 };
 
 /// What the device was asked, and what its pages hold. Pages outlive a preparation.
@@ -18,6 +19,8 @@ pub struct Log {
     pub submits: u32,
     pub polls: u32,
     pub copies: u32,
+    /// Masks that came later.
+    pub masks: Vec<Vec<u32>>,
     pub pages: Vec<Vec<u8>>,
 }
 
@@ -25,6 +28,7 @@ pub struct Log {
 pub struct Inner {
     pub log: Rc<RefCell<Log>>,
     pub running: bool,
+    pub late_masks: LateMasks,
 }
 
 pub const OUTCOMES: [Outcome; 2] = [
@@ -62,7 +66,7 @@ pub const LIMITS: Limits = Limits {
     segment_pages: 1,
     outcomes: 2,
     candidates: 2,
-    masks: 0,
+    masks: 1,
     taps: 0,
     exposed: 0,
     context: 64,
@@ -121,6 +125,7 @@ impl TensorDevice for Inner {
             dtypes: &[],
             threads: 1,
             inputs: agentos_hal::Inputs::F32,
+            late_masks: self.late_masks,
         }
     }
 
@@ -143,6 +148,11 @@ impl TensorDevice for Inner {
             return Err(SubmitError::Busy);
         }
         self.log.borrow_mut().submits += 1;
+        Ok(())
+    }
+
+    fn allow(&mut self, _: u16, words: &[u32]) -> Result<(), MaskError> {
+        self.log.borrow_mut().masks.push(words.to_vec());
         Ok(())
     }
 

@@ -69,7 +69,7 @@ pub const LIMITS: Limits = Limits {
     segment_pages: 16,
     outcomes: STEP_ROWS,
     candidates: 40,
-    masks: 0,
+    masks: 2,
     taps: 1,
     exposed: STEP_ROWS,
     context: 128,
@@ -156,4 +156,21 @@ pub fn with_step<R>(rows: u32, use_step: impl FnOnce(&Step<'_>) -> R) -> R {
         counters: LayerRange { start: 0, end: 1 },
         depth: None,
     })
+}
+
+/// The same, under two masks in turn that allow every second and every third token; the second comes later if `late`.
+pub fn with_masked_step<R>(rows: u32, late: bool, use_step: impl FnOnce(&Step<'_>) -> R) -> R {
+    let masks = [mask(2), if late { Vec::new() } else { mask(3) }];
+    with_step(rows, |step| {
+        let mut rows = step.rows.to_vec();
+        rows.iter_mut().zip(0..).for_each(|(row, number): (_, u16)| row.mask = Some(number % 2));
+        use_step(&Step { rows: &rows, masks: &[&masks[0], &masks[1]], ..*step })
+    })
+}
+
+/// Allows one of so many tokens.
+pub fn mask(of: u32) -> Vec<u32> {
+    let mut mask = vec![0; SHAPE.mask_words()];
+    (0..SHAPE.vocab).step_by(of as usize).for_each(|token| mask[token as usize / 32] |= 1 << (token % 32));
+    mask
 }

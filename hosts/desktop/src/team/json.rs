@@ -446,11 +446,14 @@ pub struct Summary {
     pub store: Option<StoreSummary>,
 }
 
-/// What masks added to the steps that had any: how long those waited for them, beside what they took.
+/// What masks added to the steps that had any: how long those waited for them, beside what they took. Of a device
+/// that computes by itself only the wait before a step is known, and not whether it waited for masks that came later.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MaskSummary {
     /// Such steps.
     pub steps: u64,
+    /// Masks that came after their step had begun.
+    pub later: u64,
     /// In half of them at most, in percent.
     pub p50_percent: f32,
     /// In 99 of 100.

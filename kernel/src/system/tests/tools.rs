@@ -6,7 +6,6 @@ use agentos_hal::PeripheralError;
 
 use super::*;
 use crate::checkpoint::Contents;
-use crate::guard::{Allowed, Guard};
 use crate::tool::{Bus, CallNumber, CallOutcome, Effect, Request, ToolId, ToolSet};
 
 /// What one attempt comes to, and after how many looks.
@@ -60,26 +59,7 @@ impl Bus for Bench {
     }
 }
 
-/// A guard that allows tokens of one parity, and for so many questions does not know.
-#[derive(Default)]
-pub struct Form {
-    pub hesitates: u32,
-    asked: BTreeMap<(u16, u32), u32>,
-}
-
-impl Guard for Form {
-    fn next(&mut self, agent: AgentId, mask: &mut [u32]) -> Allowed {
-        let asked = self.asked.entry((agent.index, agent.generation)).or_default();
-        *asked += 1;
-        if !asked.is_multiple_of(self.hesitates + 1) {
-            return Allowed::NotYet;
-        }
-        mask.fill(0x5555_5555);
-        Allowed::Masked
-    }
-}
-
-const TOOLS: Config = Config { calls: 40, masks: 3, mask_words: VOCAB.div_ceil(32), ..CONFIG }.checked();
+pub const TOOLS: Config = Config { calls: 40, masks: 3, mask_words: VOCAB.div_ceil(32), ..CONFIG }.checked();
 
 const REQUEST: Request =
     Request { tool: ToolId(2), effect: Effect::Repeatable, timeout_us: 1_000_000, attempts: 1 };
@@ -419,31 +399,6 @@ fn what_cannot_be_undone_is_not_made_again_after_a_restore() {
         rig.run();
         assert_eq!([&said[..], &rig.texts[&1]].concat(), self::told(1, said.len(), &[&[6]]));
     }
-}
-
-#[test]
-fn a_guarded_agent_says_what_its_guard_allows_whenever_it_is_told() {
-    let guarded = |tag| Spec { guarded: true, ..spec(tag, 25) };
-    let says = |hesitates, config| {
-        let mut rig = Rig::new(config);
-        rig.guard.hesitates = hesitates;
-        for tag in 1..=5 {
-            rig.spawn(&guarded(tag), &prompt(tag as u32, 20));
-        }
-        rig.spawn(&spec(9, 25), &prompt(9, 20));
-        rig.run();
-        rig.texts
-    };
-    let texts = says(0, TOOLS);
-    for tag in 1..=5 {
-        assert!(texts[&tag].iter().all(|token| token % 2 == 0), "{:?}", texts[&tag]);
-        assert!(texts[&tag].len() > 1);
-    }
-    assert_eq!(texts[&9], alone(&spec(9, 25), &prompt(9, 20)), "nobody guards it");
-    assert!(texts[&9].iter().any(|token| token % 2 == 1));
-    assert_eq!(texts, says(3, TOOLS));
-    // One mask a step: they take turns.
-    assert_eq!(texts, says(1, Config { masks: 1, ..TOOLS }.checked()));
 }
 
 /// One of a crowd: how often it calls, and what comes of it.

@@ -12,6 +12,7 @@ mod products;
 mod shared;
 mod worker;
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32};
 
 use agentos_hal::page::PAGE_TOKENS;
@@ -68,8 +69,8 @@ pub struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Computes the step with all workers of the team.
-    pub fn run(self, team: &dyn Team) {
+    /// Computes a part of the step's instructions with all workers of the team.
+    pub fn run(self, team: &dyn Team, part: Range<usize>) {
         let layout = self.layout;
         layout.claims.of_mut(self.scratch).fill(0);
         layout.done.of_mut(self.scratch).fill(0);
@@ -98,7 +99,7 @@ impl Machine<'_> {
             )
         };
         let phases = Phases::new(claims, done, &failed, team);
-        team.run(&|worker| Worker { shared: &shared, worker }.run(phases.cursor(worker)));
+        team.run(&|worker| Worker { shared: &shared, worker }.run(phases.cursor(worker), part.clone()));
     }
 }
 

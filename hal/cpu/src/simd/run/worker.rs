@@ -1,5 +1,7 @@
 //! One worker's way through the program: which instructions form a phase, and what each waits for.
 
+use core::ops::Range;
+
 use agentos_hal::{Op, Reg};
 
 use super::shared::Shared;
@@ -50,13 +52,13 @@ pub struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Runs the program.
-    pub fn run(self, mut cursor: Cursor<'_>) {
+    /// Runs a part of the program. It ends with the program, or before an instruction that does not work row by row.
+    pub fn run(self, mut cursor: Cursor<'_>, part: Range<usize>) {
         let (mut read, mut written) = (0, 0);
         // Registers whose integers are those of their numbers.
         let mut current = 0;
-        let mut index = 0;
-        while let Some((layer, op)) = self.shared.op(index) {
+        let mut index = part.start;
+        while let Some((layer, op)) = self.shared.op(index).filter(|_| index < part.end) {
             let first = index;
             let (mut reads, mut writes) = touches(op);
             // What is narrowed with this phase: what a product takes that comes next.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use agentos_hal::device::{Caps, Footprint, PageSummary};
 use agentos_hal::{
-    DeviceError, Limits, ModelShape, PageError, PageId, PrepareError, Program, Step, StepReport, SubmitError,
-    TensorDevice, WeightSource,
+    DeviceError, Limits, MaskError, ModelShape, PageError, PageId, PrepareError, Program, Step, StepReport,
+    SubmitError, TensorDevice, WeightSource,
 };
 
 /// What page memory was asked for.
@@ -61,6 +61,10 @@ impl TensorDevice for Meter<'_> {
 
     fn submit(&mut self, step: &Step<'_>) -> Result<(), SubmitError> {
         self.device.submit(step)
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        self.device.allow(mask, words)
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {

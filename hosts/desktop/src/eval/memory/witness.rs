@@ -5,8 +5,8 @@ use std::task::Poll;
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    Caps, DeviceError, Footprint, Limits, ModelShape, PageError, PageId, PrepareError, Program, Row, Step,
-    StepReport, SubmitError, TensorDevice, Want, WeightSource,
+    Caps, DeviceError, Footprint, Limits, MaskError, ModelShape, PageError, PageId, PrepareError, Program,
+    Row, Step, StepReport, SubmitError, TensorDevice, Want, WeightSource,
 };
 
 use agentos_kernel::system::Tick;
@@ -126,6 +126,10 @@ impl TensorDevice for Witness<'_> {
         let submitted = self.device.submit(&Step { rows: &rows, ..*step });
         self.rows = rows;
         submitted
+    }
+
+    fn allow(&mut self, mask: u16, words: &[u32]) -> Result<(), MaskError> {
+        self.device.allow(mask, words)
     }
 
     fn poll(&mut self) -> Poll<Result<StepReport<'_>, DeviceError>> {

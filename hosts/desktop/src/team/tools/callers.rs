@@ -2,11 +2,13 @@
 //!
 //! A token that was said is taken at once: a call may be whole with it. What may come next a crew finds out from then on,
 //! beside the calls that are made, the results that are returned and the step that is laid out, where there are
-//! processors for it; what it has not found then, the run finds. No call waits for a mask of somebody else.
+//! processors for it; what it has not found then, the run finds. A step begins without masks that can be found while
+//! the device computes. No call waits for a mask of somebody else.
 
 use std::sync::Arc;
 
 use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Vocabulary};
+use agentos_hal::LateMasks;
 use agentos_kernel::agent::AgentId;
 use agentos_kernel::guard::{Allowed, Guard};
 use agentos_tools::Descriptor;
@@ -247,6 +249,16 @@ impl Callers {
         }
     }
 
+    /// Whether masks can be found while the device computes: by the run where that has nothing to do with it, else by
+    /// the crew.
+    fn can_find(&self, late: LateMasks) -> bool {
+        match late {
+            LateMasks::Refused => false,
+            LateMasks::InPoll => self.crew.has_processors(),
+            LateMasks::Beside => true,
+        }
+    }
+
     /// The call of `{"name": …, "arguments": …}`.
     fn named(&self, member: usize, text: &str) -> Option<Written> {
         let call: Value = serde_json::from_str(text).ok()?;
@@ -266,17 +278,20 @@ fn keep_end(text: &mut String, bytes: usize) {
 }
 
 impl Guard for Callers {
-    fn next(&mut self, agent: AgentId, mask: &mut [u32]) -> Allowed {
+    fn next(&mut self, agent: AgentId, mask: &mut [u32], late: LateMasks) -> Allowed {
         let Some(Some((id, member))) = self.members.get(usize::from(agent.index)) else {
             return Allowed::Anything;
         };
         if *id != agent {
             return Allowed::Anything;
         }
-        match &self.seats[*member] {
-            None => Allowed::Anything,
+        let Some(seat) = &self.seats[*member] else { return Allowed::Anything };
+        let found = if self.can_find(late) { seat.found(mask) } else { Some(seat.mask(mask)) };
+        match found {
+            None => Allowed::Later,
+            Some(Ok(())) => Allowed::Masked,
             // What fails here fails again with the next token, where it is told.
-            Some(seat) => seat.mask(mask).map_or(Allowed::Anything, |()| Allowed::Masked),
+            Some(Err(_)) => Allowed::Anything,
         }
     }
 }

@@ -51,6 +51,11 @@ impl Crew {
         refused.into_iter().for_each(run);
     }
 
+    /// Whether there are processors for it: what is offered to it, it does.
+    pub fn has_processors(&self) -> bool {
+        self.has_processors
+    }
+
     /// Has a job done that the run would otherwise do itself when it comes to it: by a thread of the crew, where there
     /// are processors for that. Where there are not, the thread would take the run's, or be waited for while it
     /// waits for one, and it is left to the run.

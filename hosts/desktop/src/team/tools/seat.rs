@@ -1,6 +1,6 @@
 //! An answer that is held to its form.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use agentos_grammar::{MatchError, Matcher};
 
@@ -46,6 +46,24 @@ impl Seat {
         self.complete.clone()
     }
 
+    /// Writes what may come next, if that was found out already.
+    ///
+    /// # Errors
+    /// [`MatchError`].
+    pub fn found(&self, mask: &mut [u32]) -> Option<Result<(), MatchError>> {
+        // Whoever is finding it out holds it.
+        let form = match self.form.try_lock() {
+            Ok(form) => form,
+            Err(TryLockError::Poisoned(form)) => form.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let found = form.next.clone()?;
+        if found.is_ok() {
+            mask.copy_from_slice(&form.mask);
+        }
+        Some(found)
+    }
+
     /// Writes what may come next.
     ///
     /// # Errors
@@ -86,11 +104,15 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn that_an_answer_is_whole_is_known_while_what_comes_next_is_found_out() {
+    fn vocabulary() -> Vocabulary {
         let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
         let pieces = bytes.iter().map(|byte| Piece::Text(&byte[..])).chain([Piece::End]);
-        let vocabulary = Vocabulary::new(pieces, |_| None).unwrap();
+        Vocabulary::new(pieces, |_| None).unwrap()
+    }
+
+    #[test]
+    fn that_an_answer_is_whole_is_known_while_what_comes_next_is_found_out() {
+        let vocabulary = vocabulary();
         let matcher = Grammar::choice(&vocabulary, &["ab"]).unwrap().matcher();
         let crew = Crew::default();
         let mut seat = Seat::begin(matcher, &crew);
@@ -100,5 +122,25 @@ mod tests {
         let form = Arc::clone(&seat.form);
         let _busy = lock(&form);
         assert_eq!(seat.taken(), Ok(true));
+    }
+
+    #[test]
+    fn what_comes_next_is_there_only_once_it_was_found_out() {
+        let vocabulary = vocabulary();
+        let matcher = Grammar::choice(&vocabulary, &["ab"]).unwrap().matcher();
+        let words = vocabulary.mask_words();
+        // A crew without processors finds nothing by itself.
+        let mut seat = Seat::begin(matcher, &Crew::default());
+        let (mut early, mut late) = (vec![0; words], vec![0; words]);
+        assert_eq!(seat.found(&mut early), None);
+        seat.mask(&mut late).unwrap();
+        assert_eq!(seat.found(&mut early), Some(Ok(())));
+        assert!(early == late && early.iter().any(|&word| word != 0));
+        let form = Arc::clone(&seat.form);
+        let busy = lock(&form);
+        assert_eq!(seat.found(&mut early), None, "somebody is at it");
+        drop(busy);
+        seat.say(u32::from(b'x'));
+        assert_eq!(seat.found(&mut early), None);
     }
 }

@@ -1,5 +1,6 @@
 //! What is found likely of a few tokens.
 
+use agentos_hal::LateMasks;
 use agentos_kernel::agent::{AgentId, Metrics};
 use agentos_kernel::guard::{Allowed, Guard};
 
@@ -36,7 +37,7 @@ pub fn allow(tokens: &[u32], mask: &mut [u32]) {
 pub struct Among<'c>(pub &'c [u32]);
 
 impl Guard for Among<'_> {
-    fn next(&mut self, _: AgentId, mask: &mut [u32]) -> Allowed {
+    fn next(&mut self, _: AgentId, mask: &mut [u32], _: LateMasks) -> Allowed {
         allow(self.0, mask);
         Allowed::Masked
     }
