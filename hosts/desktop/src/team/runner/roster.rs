@@ -20,7 +20,7 @@ pub struct Roster {
 pub struct Member {
     /// What is becoming of it.
     pub phase: Phase,
-    /// What it has said, if somebody waits for it.
+    /// What it has said since its last call, if somebody waits for it.
     pub answer: Option<String>,
     /// How far it is with its tool calls, if it may make any, or answers in a form.
     pub caller: Option<Caller>,

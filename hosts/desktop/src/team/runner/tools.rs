@@ -185,6 +185,10 @@ impl Runner<'_> {
         })?;
         let played = self.desk.play(&asked)?;
         self.desk.take_in(number, asked, played);
+        if let Some(answer) = &mut self.roster.members[index].answer {
+            // What it answers comes behind what comes of this.
+            answer.clear();
+        }
         if let Some(caller) = &mut self.roster.members[index].caller {
             let Written { tool, arguments } = written;
             caller.stage = Stage::Calling(Open { number, tool, arguments });
