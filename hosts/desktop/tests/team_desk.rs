@@ -11,7 +11,9 @@ use std::time::Duration;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::people::Asking;
-use agentos_desktop::team::tools::{Aligner, Asked, Crew, Desk, Errands, Finished, Person, Reception, Terms};
+use agentos_desktop::team::tools::{
+    Aligner, Asked, Choose, Crew, Desk, Errands, Finished, Person, Reception, Terms,
+};
 use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
 use agentos_kernel::tool::{Bus, CallOutcome};
 use agentos_perception::ControlStrings;
@@ -100,7 +102,15 @@ fn desk(
     let reception = Reception::new(Box::new(Says(says)), None);
     let mut desk = Desk::new(vec![registry], vec![Some(0)], reception, None, errands, crew);
     let tool = desk.known(0, 0).unwrap().clone();
-    let terms = Terms { aligner: aligner(), tool, about: "x".to_owned(), room: 200, repairable: true };
+    let terms = Terms {
+        aligner: aligner(),
+        tool,
+        about: "x".to_owned(),
+        reminder: "x".to_owned(),
+        caller: Choose::Likeness,
+        room: 200,
+        repairable: false,
+    };
     desk.take_in(
         1,
         Asked {
@@ -110,6 +120,7 @@ fn desk(
             tool: 0,
             arguments: "{}".to_owned(),
             question,
+            refusal: None,
             terms,
         },
         None,

@@ -97,7 +97,7 @@ fn served(limits: ServerLimits) -> Server {
     Server::start("127.0.0.1:0".parse().unwrap(), limits).unwrap()
 }
 
-const KEEPER: &str = "[[agent]]\nname = \"keeper\"\nprompt = \"How warm is it?\"\nmax_tokens = 30\n";
+const KEEPER: &str = "[[agent]]\nname = \"keeper\"\nprompt = \"How warm is it?\"\nmax_tokens = 60\n";
 
 fn asker() -> (Desk, String) {
     let byte = u32::from;

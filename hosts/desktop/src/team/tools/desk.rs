@@ -20,6 +20,7 @@ use super::kit::Errands;
 use super::ledger::{Consent, Held, Shared, outcome_of};
 use super::reception::{Matter, Reception};
 use super::recording::{Mismatch, Played, Recording};
+use super::use_::Choose;
 use crate::team::people::Asking;
 
 /// A call that was asked for.
@@ -37,6 +38,8 @@ pub struct Asked {
     pub arguments: String,
     /// What a person is asked who has to agree; `None` where nobody has to.
     pub question: Option<Asking>,
+    /// Why its tool is not asked, where it is not.
+    pub refusal: Option<String>,
     /// What its result is aligned for.
     pub terms: Terms,
 }
@@ -108,7 +111,8 @@ impl Desk {
         tools.dedup_by_key(|tool| Arc::as_ptr(tool));
         for tool in tools {
             let (aligner, tool, about) = (aligner.clone(), tool.clone(), String::new());
-            let terms = Terms { aligner, tool, about, room: REHEARSED_TOKENS, repairable: true };
+            let (reminder, caller, room) = (String::new(), Choose::Likeness, REHEARSED_TOKENS);
+            let terms = Terms { aligner, tool, about, reminder, caller, room, repairable: true };
             self.crew.give(move || {
                 // What comes of them nobody reads.
                 for output in [&b"0"[..], b"{\"0\": [0]}", b"It is so."] {

@@ -125,6 +125,11 @@ impl Ledger {
             held.begun = true;
             return Ok(());
         }
+        if let Some(reason) = &held.asked.refusal {
+            // There is room for a reason.
+            let _ = embedded_io::Write::write_all(&mut held.output, reason.as_bytes());
+            return Err(PeripheralError::Refused);
+        }
         let (tool, arguments) = (ToolNumber(held.asked.tool), held.asked.arguments.as_bytes());
         registry.start(CallNumber(number), tool, arguments, &mut held.output)?;
         held.begun = true;
