@@ -120,6 +120,7 @@ fn desk(
             tool: 0,
             arguments: "{}".to_owned(),
             question,
+            nth: 0,
             refusal: None,
             terms,
         },
@@ -129,8 +130,11 @@ fn desk(
 }
 
 fn finish(desk: &mut Desk) -> Result<(), PeripheralError> {
-    desk.start(CallNumber(1)).unwrap();
     for _ in 0..100 {
+        match desk.start(CallNumber(1)) {
+            Err(PeripheralError::Busy) => continue,
+            started => started?,
+        }
         if let Poll::Ready(result) = desk.poll(CallNumber(1)) {
             return result;
         }

@@ -241,3 +241,48 @@ fn who_calls_by_itself_answers_in_its_form() {
         assert_eq!(lines.agent("keeper")["form"], "whole");
     }
 }
+
+/// Starts the team and waits until something is so; then it is killed.
+fn killed_when(desk: &Desk, text: &str, arguments: &[&str], so: impl Fn() -> bool) {
+    let mut command = desk.team_command(text, &[&["--json"], arguments].concat());
+    command.env(FOLDER, desk.path("books")).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let begin = Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < Duration::from_secs(120), "it never comes to that");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_call_that_began_behind_the_last_checkpoint_is_not_made_again() {
+    let (desk, text) = rig("ring");
+    // It calls when the other has said all that it has to say.
+    let text = text.replace("calls = 1 }", "calls = 1 }\nafter = [\"other\"]");
+    let text = text.replace(
+        "prompt = \"Who are you?\"\nmax_tokens = 30",
+        "prompt = \"Who are you?\"\nmax_tokens = 1200",
+    );
+    let checkpoint = desk.path("kept");
+    let file = checkpoint.to_str().unwrap();
+    killed_when(&desk, &text, &["--checkpoint", file, "--checkpoint-every", "0.001"], || checkpoint.exists());
+    assert_eq!(books(&desk), 0, "it was killed before the call");
+    std::fs::write(desk.path("books").join("closed"), "").unwrap();
+    killed_when(&desk, &text, &["--restore", file], || books(&desk) == 1);
+    std::fs::remove_file(desk.path("books").join("closed")).unwrap();
+    for _ in 0..2 {
+        let rest = team(&desk, &text, &["--restore", file]);
+        assert_eq!(books(&desk), 1, "it rings once");
+        assert_eq!(rest.of_agent("tool_over", "keeper")[0]["outcome"], "gone");
+        let result = rest.of_agent("tool_result", "keeper")[0]["text"].as_str().unwrap();
+        assert!(result.contains("whether it had an effect is not known"), "{result}");
+        assert_eq!(rest.agent("keeper")["reason"], "length", "it goes on");
+    }
+    // Of what may be repeated, nothing is noted.
+    let other = text.replace("rig.ring", "rig.lamp");
+    let again = desk.path("again");
+    team(&desk, &other, &["--checkpoint", again.to_str().unwrap()]);
+    assert!(desk.path("kept.calls").exists() && !desk.path("again.calls").exists());
+}

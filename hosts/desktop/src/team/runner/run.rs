@@ -21,6 +21,7 @@ use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
 use super::tools::Traffic;
 use super::{lend, summary};
+use crate::team::checkpoint::journal::RunId;
 use crate::team::json::Summary;
 use crate::team::knowledge::Opening;
 use crate::team::prompt::Chat;
@@ -59,6 +60,8 @@ pub struct Runner<'r> {
     pub(super) losses: u32,
     /// Where the run is kept.
     pub(super) saving: Option<Saving>,
+    /// What tells it from other runs, once it is kept or was gone on with.
+    pub(super) run: Option<RunId>,
     /// The tools.
     pub(super) desk: Desk,
     /// Who calls them.
@@ -175,6 +178,7 @@ impl<'r> Runner<'r> {
             idle: 0,
             losses: 0,
             saving: None,
+            run: None,
             desk,
             callers,
             aligner,

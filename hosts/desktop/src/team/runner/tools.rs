@@ -211,8 +211,9 @@ impl Runner<'_> {
             answer.clear();
         }
         if let Some(caller) = &mut self.roster.members[index].caller {
-            let Written { tool, arguments, .. } = written;
-            caller.stage = Stage::Calling(Open { number, tool, arguments });
+            let (Written { tool, arguments, .. }, nth) = (written, caller.made);
+            caller.made += 1;
+            caller.stage = Stage::Calling(Open { number, tool, arguments, nth });
         }
         Ok(None)
     }
@@ -256,12 +257,14 @@ impl Runner<'_> {
                 .min(tools.tokens),
             repairable,
         };
-        let from = match caller.stage {
-            Stage::Writing { from, .. } | Stage::Deciding { from, .. } => from,
-            _ => self.kernel.tokens(agent).len() as u32,
+        let here = self.kernel.tokens(agent).len() as u32;
+        let (from, nth) = match &caller.stage {
+            Stage::Writing { from, .. } | Stage::Deciding { from, .. } => (*from, caller.made),
+            Stage::Calling(open) => (here, open.nth),
+            _ => (here, caller.made),
         };
         let (name, arguments) = (self.team.agents[index].name.clone(), arguments.to_owned());
-        Some(Asked { member: index, name, from, tool, arguments, question, refusal, terms })
+        Some(Asked { member: index, name, from, tool, arguments, question, nth, refusal, terms })
     }
 
     /// What came of a call that is over goes into its agent's context. Returns whether it was there, and could.

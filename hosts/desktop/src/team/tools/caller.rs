@@ -47,6 +47,8 @@ pub struct Open {
     pub tool: usize,
     /// Its arguments, as JSON.
     pub arguments: String,
+    /// Calls that its agent had made before.
+    pub nth: u32,
 }
 
 /// What became of words that were to keep to a form.
@@ -94,6 +96,8 @@ pub struct Caller {
     pub around: u32,
     /// What it says freely, as long as a call may begin in it.
     pub tail: String,
+    /// Calls that it has made.
+    pub made: u32,
     /// Times that an output of a wrong form was told back.
     pub repairs: u8,
 }
@@ -102,6 +106,16 @@ impl Caller {
     /// One that has said nothing yet.
     pub fn new(stage: Stage, said: Vec<Message>, frame: Option<Frame>, request: &str) -> Caller {
         let (reminder, tail) = (request.to_owned(), String::new());
-        Caller { stage, said, frame, request: request.to_owned(), reminder, around: 0, tail, repairs: 0 }
+        Caller {
+            stage,
+            said,
+            frame,
+            request: request.to_owned(),
+            reminder,
+            around: 0,
+            tail,
+            made: 0,
+            repairs: 0,
+        }
     }
 }
