@@ -105,6 +105,7 @@ fn desk(
     let terms = Terms {
         aligner: aligner(),
         tool,
+        source: "docs/a.txt".to_owned(),
         about: "x".to_owned(),
         reminder: "x".to_owned(),
         caller: Choose::Likeness,
@@ -158,6 +159,7 @@ fn a_call_that_was_agreed_to_waits_for_a_tool_that_is_busy() {
         assert_eq!(finish(&mut desk), Ok(()));
         let finished = given(&mut desk, CallOutcome::Done);
         assert!(finished.aligned.text.ends_with("It is done."), "{}", finished.aligned.text);
+        assert!(finished.aligned.text.contains("from \"docs/a.txt\""), "{}", finished.aligned.text);
         assert!(finished.aligned.next.contains(&finished.aligned.text));
         assert!(!finished.aligned.tokens.is_empty());
         assert!(matches!(desk.give_out(1, CallOutcome::Done), Poll::Ready(None)), "once");

@@ -156,7 +156,7 @@ impl Run {
             weights: &mut weights,
             store: store.cold_store(),
         };
-        let mut tooling = toolset.open(&team, &plan.kits, &tokenizer, now_s)?;
+        let mut tooling = toolset.open(&team, &plan.kits, (&template, &tokenizer), now_s)?;
         if let Some(recording) = recording {
             tooling.desk = tooling.desk.playing(recording);
         }

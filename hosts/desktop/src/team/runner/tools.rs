@@ -248,6 +248,7 @@ impl Runner<'_> {
         let terms = Terms {
             aligner: self.aligner.clone()?,
             tool: known.clone(),
+            source: words::source(&known.descriptor, arguments),
             about: caller.request.clone(),
             reminder: caller.reminder.clone(),
             caller: tools.choose,

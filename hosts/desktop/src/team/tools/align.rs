@@ -52,6 +52,8 @@ pub struct Terms {
     pub aligner: Arc<Aligner>,
     /// The tool that was called.
     pub tool: Arc<Known>,
+    /// Where the call takes its result from.
+    pub source: String,
     /// What the agent was asked.
     pub about: String,
     /// What it is told again of that.
@@ -142,7 +144,7 @@ impl Terms {
         let room = self.room as usize;
         let request = perception::Request {
             tool: &tool.name,
-            source: "",
+            source: &self.source,
             failed,
             taken,
             about: &self.about,

@@ -123,7 +123,16 @@ impl Desk {
         for tool in tools {
             let (aligner, tool, about) = (aligner.clone(), tool.clone(), String::new());
             let (reminder, caller, room) = (String::new(), Choose::Likeness, REHEARSED_TOKENS);
-            let terms = Terms { aligner, tool, about, reminder, caller, room, repairable: true };
+            let terms = Terms {
+                aligner,
+                tool,
+                source: String::new(),
+                about,
+                reminder,
+                caller,
+                room,
+                repairable: true,
+            };
             self.crew.give(move || {
                 // What comes of them nobody reads.
                 for output in [&b"0"[..], b"{\"0\": [0]}", b"It is so."] {

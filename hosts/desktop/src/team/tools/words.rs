@@ -2,7 +2,7 @@
 //! template as text: none of it can become a control token.
 
 use agentos_kernel::tool::CallOutcome;
-use agentos_tools::Descriptor;
+use agentos_tools::{Access, Descriptor};
 use serde_json::Value;
 
 use super::use_::Choose;
@@ -84,6 +84,24 @@ pub fn repair(tool: &Descriptor, reason: &str, request: &str, caller: Choose) ->
     format!("{reason}\n\nThe output of {name} was not of its form. {how}")
 }
 
+/// Where a call takes its result from: the path, the address or the command that its arguments name. Empty where they
+/// name none.
+pub fn source(tool: &Descriptor, arguments: &str) -> String {
+    let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
+    let text = |key: &str| arguments[key].as_str().unwrap_or_default().to_owned();
+    match tool.access {
+        Access::Files => text("path"),
+        Access::Network => text("url"),
+        Access::Commands => {
+            let given = arguments["arguments"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            given.fold(text("command"), |command, argument| command + " " + argument)
+        }
+        Access::None | Access::Clock | Access::Person | Access::Memory | Access::Sensor | Access::Server => {
+            String::new()
+        }
+    }
+}
+
 /// What it reads of a call that it did not write to its end.
 pub fn endless(most: u32) -> String {
     format!("the call was not whole after {most} tokens, the most that it may take; it was not made")
@@ -143,4 +161,45 @@ pub fn asks(agent: &str, question: &str) -> String {
 
 fn compact(value: &Value) -> String {
     value.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use agentos_tools::Effect;
+    use serde_json::json;
+
+    use super::*;
+
+    fn tool(access: Access) -> Descriptor {
+        Descriptor {
+            name: "tool".to_owned(),
+            description: String::new(),
+            arguments: json!({}),
+            output: None,
+            access,
+            effect: Effect::None,
+            timeout: Duration::from_secs(1),
+            attempts: 1,
+            output_bytes: 1,
+            output_tokens: 1,
+            examples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_call_says_where_its_result_is_from() {
+        for (access, arguments, from) in [
+            (Access::Files, r#"{"path": "docs/a.txt", "lines": 3}"#, "docs/a.txt"),
+            (Access::Files, r#"{"path": 3}"#, ""),
+            (Access::Network, r#"{"url": "https://example.org/"}"#, "https://example.org/"),
+            (Access::Commands, r#"{"command": "count", "arguments": ["-l", "a b"]}"#, "count -l a b"),
+            (Access::Commands, r#"{"command": "count"}"#, "count"),
+            (Access::None, r#"{"expression": "4"}"#, ""),
+            (Access::Files, r#"{"path": "do"#, ""),
+        ] {
+            assert_eq!(source(&tool(access), arguments), from, "{arguments}");
+        }
+    }
 }
