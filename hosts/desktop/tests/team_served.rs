@@ -261,10 +261,8 @@ fn a_call_that_began_behind_the_last_checkpoint_is_not_made_again() {
     let (desk, text) = rig("ring");
     // It calls when the other has said all that it has to say.
     let text = text.replace("calls = 1 }", "calls = 1 }\nafter = [\"other\"]");
-    let text = text.replace(
-        "prompt = \"Who are you?\"\nmax_tokens = 30",
-        "prompt = \"Who are you?\"\nmax_tokens = 1200",
-    );
+    let text = text
+        .replace("prompt = \"Who are you?\"\nmax_tokens = 30", "prompt = \"Who are you?\"\nmax_tokens = 400");
     let checkpoint = desk.path("kept");
     let file = checkpoint.to_str().unwrap();
     killed_when(&desk, &text, &["--checkpoint", file, "--checkpoint-every", "0.001"], || checkpoint.exists());
@@ -285,4 +283,32 @@ fn a_call_that_began_behind_the_last_checkpoint_is_not_made_again() {
     let again = desk.path("again");
     team(&desk, &other, &["--checkpoint", again.to_str().unwrap()]);
     assert!(desk.path("kept.calls").exists() && !desk.path("again.calls").exists());
+}
+
+/// The model chooses by examples that the team file gives; one of them is the prompt itself.
+#[test]
+fn a_tool_of_a_server_is_chosen_by_the_examples_of_the_team_file() {
+    let shown = |of_lamp: &str, of_ring: &str| {
+        format!(
+            "trusted = true\nexamples = [{{ tool = \"lamp\", request = \"{of_lamp}\" }}, \
+             {{ tool = \"ring\", request = \"{of_ring}\", arguments = {{}} }}]"
+        )
+    };
+    let (asked, other) = ("Does the lamp burn?", "It is noon.");
+    for (of_lamp, of_ring, called) in [(asked, other, "rig.lamp"), (other, asked, "rig.ring")] {
+        let (desk, text) = rig("lamp");
+        let text = text
+            .replace("trusted = true", &shown(of_lamp, of_ring))
+            .replace("use = [\"rig.lamp\"]", "use = [\"rig.lamp\", \"rig.ring\"]");
+        let lines = team(&desk, &text, &[]);
+        assert_eq!(lines.of_agent("tool_called", "keeper")[0]["tool"], called);
+    }
+    let (desk, text) = rig("lamp");
+    let text = text.replace("trusted = true", "examples = [{ tool = \"lamb\", request = \"x\" }]");
+    let refused = cli_support::run(desk.team_command(&text, &[]).env(FOLDER, desk.path("books")), "");
+    assert!(
+        refused.code != 0 && refused.stderr.contains("examples name the tool lamb"),
+        "{}",
+        refused.stderr
+    );
 }
