@@ -43,7 +43,7 @@ fn follow(
     let mut callers = Callers::new(1, vocabulary.clone(), crew);
     callers.enrol(0, [descriptor()].iter(), None).unwrap();
     callers.settle(AGENT, 0);
-    let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 2 }, Vec::new(), None, "x");
+    let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 2, most: 99 }, Vec::new(), None, "x");
     callers.hold(0, &caller.stage, &[]).unwrap();
     let (mut log, mut masks, mut any_later) = (vec![0, 0], Vec::new(), false);
     for &byte in said {
@@ -61,7 +61,7 @@ fn follow(
         }
         masks.push(mask);
         log.push(u32::from(byte));
-        callers.said(0, &mut caller, (u32::from(byte), ""), log.len() as u32).unwrap();
+        callers.said(0, &mut caller, (u32::from(byte), ""), (log.len() as u32, 99)).unwrap();
         callers.find_next();
         let written = callers.settled(0, &caller.stage, &log, &|tokens| tokenizer.decode(tokens)).unwrap();
         if let Some(written) = written {
@@ -102,7 +102,10 @@ fn masks_are_those_of_the_grammar_whoever_makes_them() {
         let (masks, later, written) = follow(&vocabulary, &tokenizer, (crew, late), said);
         assert_eq!(masks, expected);
         assert!(comes_later.is_none_or(|comes| comes == later), "{late:?}");
-        assert_eq!(written, Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap() });
+        assert_eq!(
+            written,
+            Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap(), cut: None }
+        );
     }
 }
 
@@ -113,9 +116,10 @@ fn a_token_that_is_not_of_the_form_is_told() {
     for crew in [Crew::of(2), Crew::of(4), Crew::default()] {
         let mut callers = Callers::new(1, vocabulary.clone(), crew);
         callers.enrol(0, [descriptor()].iter(), None).unwrap();
-        let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 0 }, Vec::new(), None, "x");
+        let mut caller =
+            Caller::new(Stage::Writing { tool: Some(0), from: 0, most: 99 }, Vec::new(), None, "x");
         callers.hold(0, &caller.stage, &[]).unwrap();
-        callers.said(0, &mut caller, (u32::from(b'x'), "x"), 1).unwrap();
+        callers.said(0, &mut caller, (u32::from(b'x'), "x"), (1, 99)).unwrap();
         callers.find_next();
         assert!(callers.settled(0, &caller.stage, &[u32::from(b'x')], &|_| String::new()).is_err());
     }

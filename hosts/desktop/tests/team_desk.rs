@@ -11,7 +11,9 @@ use std::time::Duration;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::people::Asking;
-use agentos_desktop::team::tools::{Aligner, Asked, Crew, Desk, Errands, Finished, Person, Reception, Terms};
+use agentos_desktop::team::tools::{
+    Aligner, Asked, Choose, Crew, Desk, Errands, Finished, Person, Reception, Terms,
+};
 use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
 use agentos_kernel::tool::{Bus, CallOutcome};
 use agentos_perception::ControlStrings;
@@ -100,7 +102,16 @@ fn desk(
     let reception = Reception::new(Box::new(Says(says)), None);
     let mut desk = Desk::new(vec![registry], vec![Some(0)], reception, None, errands, crew);
     let tool = desk.known(0, 0).unwrap().clone();
-    let terms = Terms { aligner: aligner(), tool, about: "x".to_owned(), room: 200, repairable: true };
+    let terms = Terms {
+        aligner: aligner(),
+        tool,
+        source: "docs/a.txt".to_owned(),
+        about: "x".to_owned(),
+        reminder: "x".to_owned(),
+        caller: Choose::Likeness,
+        room: 200,
+        repairable: false,
+    };
     desk.take_in(
         1,
         Asked {
@@ -110,6 +121,8 @@ fn desk(
             tool: 0,
             arguments: "{}".to_owned(),
             question,
+            nth: 0,
+            refusal: None,
             terms,
         },
         None,
@@ -118,8 +131,11 @@ fn desk(
 }
 
 fn finish(desk: &mut Desk) -> Result<(), PeripheralError> {
-    desk.start(CallNumber(1)).unwrap();
     for _ in 0..100 {
+        match desk.start(CallNumber(1)) {
+            Err(PeripheralError::Busy) => continue,
+            started => started?,
+        }
         if let Poll::Ready(result) = desk.poll(CallNumber(1)) {
             return result;
         }
@@ -143,6 +159,7 @@ fn a_call_that_was_agreed_to_waits_for_a_tool_that_is_busy() {
         assert_eq!(finish(&mut desk), Ok(()));
         let finished = given(&mut desk, CallOutcome::Done);
         assert!(finished.aligned.text.ends_with("It is done."), "{}", finished.aligned.text);
+        assert!(finished.aligned.text.contains("from \"docs/a.txt\""), "{}", finished.aligned.text);
         assert!(finished.aligned.next.contains(&finished.aligned.text));
         assert!(!finished.aligned.tokens.is_empty());
         assert!(matches!(desk.give_out(1, CallOutcome::Done), Poll::Ready(None)), "once");

@@ -9,8 +9,9 @@ use agentos_desktop::team::json::{
     AgentSummary, Line, LineEvent, MaskSummary, PagingSummary, Summary, Tier, TierHits, line,
 };
 use agentos_desktop::team::runner::Tiers;
+use agentos_desktop::team::tools::Form;
 use agentos_desktop::team::trace::Trace;
-use agentos_desktop::team::{Names, parse};
+use agentos_desktop::team::{Names, Results, parse};
 use agentos_hal::KvType;
 use agentos_kernel::agent::{AgentId, Fault, Finish, Metrics, Priority, Rcb, Spec, State, StateKind};
 use agentos_kernel::event::{Event, Record};
@@ -107,7 +108,7 @@ fn a_line_says_what_happened_by_name() {
         ),
         (
             Event::Finished { agent, finish: Finish::Length, generated: 5 },
-            json!({"event": "finished", "agent": "scout", "reason": "length", "generated": 5}),
+            json!({"event": "finished", "agent": "scout", "reason": "length", "generated": 5, "form": "whole"}),
         ),
         (
             Event::Faulted { agent, fault: Fault::NotFinite },
@@ -121,7 +122,7 @@ fn a_line_says_what_happened_by_name() {
     ] {
         let mut expected = expected;
         expected["at_us"] = json!(77);
-        let line = line(&record(77, event), &names, "é").expect("a line");
+        let line = line(&record(77, event), &names, ("é", Some(Form::Whole))).expect("a line");
         let text = serde_json::to_string(&line).expect("JSON");
         assert!(!text.contains('\n'));
         assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), expected);
@@ -131,7 +132,7 @@ fn a_line_says_what_happened_by_name() {
         Event::StepBegun { step: 1, rows: 1, agents: 1 },
         Event::StepEnded { step: 1, good: true, kernel_us: 1 },
     ] {
-        assert_eq!(line(&record(0, event), &names, ""), None);
+        assert_eq!(line(&record(0, event), &names, ("", None)), None);
     }
     let refused = LineEvent::Refused { agent: "scout".into(), reason: "too long".to_owned() };
     let refused = serde_json::to_value(Line { at_us: 1, event: refused }).expect("JSON");
@@ -165,15 +166,15 @@ fn the_summary_has_what_each_agent_used() {
     let text =
         "[[agent]]\nname = \"scout\"\nprompt = \"x\"\npriority = 31\nmax_tokens = 48\nmax_seconds = 1\n";
     let team = parse(Path::new("team.toml"), text).expect("a team");
-    let spec = team.spec(0, 10, 200, 0).expect("a spec");
+    let spec = team.spec(0, 10, 200, (Results::default(), 0)).expect("a spec");
     let sampler = Sampler::new(spec.sampling).expect("a sampler");
     let root = SliceHash::root(&[0; 32], KvType::F16, SliceLimits::DEFAULT);
     let mut rcb = Rcb::new(SCOUT, &Spec { priority: Priority::LOWEST, ..spec }, sampler, root, 0);
     (rcb.state, rcb.tokens, rcb.metrics) = (State::Stopped(Finish::Stop), 104, metrics);
     let peak = Tiers { l1: 10, l2: 3 };
-    let agent = AgentSummary::new(&team.agents[0], &rcb, 5_000, peak);
+    let agent = AgentSummary::new(&team.agents[0], &rcb, 5_000, (peak, Some(Form::Unfinished)));
     (rcb.state, rcb.metrics) = (State::Ready, Metrics::default());
-    let running = AgentSummary::new(&team.agents[0], &rcb, 0, peak);
+    let running = AgentSummary::new(&team.agents[0], &rcb, 0, (peak, None));
     assert_eq!((running.reason, running.first_token_us, running.utilization), ("unfinished", None, 1.0));
     let tier = Tier { pages: 128, peak: 100 };
     let summary = Summary {
@@ -206,7 +207,7 @@ fn the_summary_has_what_each_agent_used() {
         "time_us": 5500, "device_us": 5000, "kernel_us": 40, "generated": 5,
         "l1": {"pages": 128, "peak": 100}, "l2": {"pages": 0, "peak": 0},
         "agents": [{
-            "name": "scout", "priority": 31, "reason": "stop", "tokens": 104, "generated": 5,
+            "name": "scout", "priority": 31, "reason": "stop", "form": "unfinished", "tokens": 104, "generated": 5,
             "first_token_us": 900, "latency_us": 800, "worst_latency_us": 900, "preemptions": 2,
             "recomputed": 10, "shared": 64, "recalled": 32, "relocated": 7, "l1_pages": 10, "l2_pages": 3, "paged_out": 3, "paged_in": 1,
             "faults": 2, "replays": 1, "replayed": 9, "returned": 3, "coverage": 0.75,

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use agentos_desktop::team::{MOST_AGENTS, MOST_BYTES, Place, Problem, Team, TeamError, builtin, parse, read};
+use agentos_desktop::team::{
+    MOST_AGENTS, MOST_BYTES, Place, Problem, Results, Team, TeamError, builtin, parse, read,
+};
 use agentos_kernel::agent::{Admission, Budget, MemoryMode, Priority};
 use agentos_kernel::sample::Sampling;
 use proptest::prelude::*;
@@ -105,23 +107,23 @@ fn a_name_with_copies_means_all_of_them() {
 #[test]
 fn the_kernel_is_told_what_the_file_says() {
     let team = team(&one("max_tokens = 10\nmax_seconds = 2\npriority = 3"));
-    let spec = team.spec(0, 90, 100, 0).expect("it fits exactly");
+    let spec = team.spec(0, 90, 100, (Results::default(), 0)).expect("it fits exactly");
     assert_eq!((spec.context, spec.priority.level(), spec.tag), (100, 3, 0));
     assert_eq!(spec.budget, Budget { turn_tokens: 10, time_us: 2_000_000, calls: 0, ..Budget::UNBOUNDED });
-    let error = team.spec(0, 91, 100, 0).expect_err("too long");
+    let error = team.spec(0, 91, 100, (Results::default(), 0)).expect_err("too long");
     assert_eq!(*error.problem, Problem::BeyondModel { name: "a".to_owned(), context: 101, limit: 100 });
     assert_eq!(error.place, Some(Place { line: 2, column: 8 }));
-    assert!(team.spec(0, u32::MAX, u32::MAX, 0).is_err());
+    assert!(team.spec(0, u32::MAX, u32::MAX, (Results::default(), 0)).is_err());
 
     let team = self::team(&one("context = 64"));
-    assert_eq!(team.spec(0, 63, 64, 0).expect("room for one token").context, 64);
-    let error = team.spec(0, 64, 64, 0).expect_err("no room for an answer");
+    assert_eq!(team.spec(0, 63, 64, (Results::default(), 0)).expect("room for one token").context, 64);
+    let error = team.spec(0, 64, 64, (Results::default(), 0)).expect_err("no room for an answer");
     assert_eq!(error.place, Some(Place { line: 4, column: 11 }));
     assert_eq!(
         error.to_string(),
         "team.toml:4:11: \"a\" opens with 64 tokens, and its context has 64; at least 65 would fit"
     );
-    let error = team.spec(0, 10, 63, 0).expect_err("the model has less");
+    let error = team.spec(0, 10, 63, (Results::default(), 0)).expect_err("the model has less");
     assert_eq!(
         error.to_string(),
         "team.toml:4:11: the context of \"a\" would be 64 tokens; the model's is 63"

@@ -233,7 +233,7 @@ fn run_as(script: Script<'_>) -> Ran {
             },
         );
         if let Some((path, contents, every_us)) = script.keep {
-            runner.keep(Saving::new(path.to_owned(), contents, every_us)).unwrap();
+            runner.keep(Saving::new(path.to_owned(), contents, every_us, [1; 16])).unwrap();
         }
         if let Some(path) = script.from {
             runner.restore(path, sink.as_mut()).unwrap();

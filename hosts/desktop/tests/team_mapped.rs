@@ -121,7 +121,7 @@ fn run(script: Script<'_>) -> Ran {
         let tooling = Tooling::none(team.agents.len());
         let mut runner = Runner::new(&team, &plan, chat, kernel, machine, RunClock::replay(), tooling);
         if let Some(path) = script.keep {
-            runner.keep(Saving::new(path.to_owned(), Contents::Tokens, u64::MAX)).unwrap();
+            runner.keep(Saving::new(path.to_owned(), Contents::Tokens, u64::MAX, [1; 16])).unwrap();
         }
         if let Some(path) = script.from {
             runner.restore(path, &mut sink).unwrap();

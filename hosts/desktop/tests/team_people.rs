@@ -69,7 +69,11 @@ impl Client {
 
 /// A run that waits for people, and somebody who can answer.
 fn start(desk: &Desk, team: &str) -> (Child, Client) {
-    let mut command = desk.team_command(team, &["--json", "--people"]);
+    start_with(desk, team, &[])
+}
+
+fn start_with(desk: &Desk, team: &str, arguments: &[&str]) -> (Child, Client) {
+    let mut command = desk.team_command(team, &[&["--json", "--people"], arguments].concat());
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -97,7 +101,7 @@ fn served(limits: ServerLimits) -> Server {
     Server::start("127.0.0.1:0".parse().unwrap(), limits).unwrap()
 }
 
-const KEEPER: &str = "[[agent]]\nname = \"keeper\"\nprompt = \"How warm is it?\"\nmax_tokens = 30\n";
+const KEEPER: &str = "[[agent]]\nname = \"keeper\"\nprompt = \"How warm is it?\"\nmax_tokens = 60\n";
 
 fn asker() -> (Desk, String) {
     let byte = u32::from;
@@ -148,6 +152,35 @@ fn a_call_is_agreed_to_or_refused_with_its_arguments_in_sight() {
         assert_eq!(client.post(&path, &json!({ "answer": answer })).0, 200);
         assert_eq!(end(child).of_agent("tool_over", "keeper")[0]["outcome"], outcome);
     }
+}
+
+/// Nobody has agreed yet, so nothing has begun: what cannot be undone is asked for again.
+#[test]
+fn a_call_that_nobody_has_agreed_to_is_asked_for_again_after_a_restore() {
+    let desk = Desk::new(&Tiny { context: 2048, ..Tiny::default() }.gguf());
+    let commands = "[{ name = \"note\", program = \"/usr/bin/touch\", before = [\"made\"], folder = \".\" }]";
+    let team = format!(
+        "{}tools = {{ use = [\"run\"], calls = 1, policy = \"ask\", commands = {commands} }}\n",
+        KEEPER.replace("60", "200")
+    );
+    let file = desk.path("kept");
+    let keep = ["--checkpoint", file.to_str().unwrap(), "--checkpoint-every", "0.02"];
+    let (mut child, client) = start_with(&desk, &team, &keep);
+    assert_eq!(client.question()["kind"], "approval");
+    let asked = std::time::SystemTime::now();
+    let kept = || std::fs::metadata(&file).and_then(|file| file.modified()).ok();
+    while kept().is_none_or(|kept| kept <= asked) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!desk.path("made").exists());
+    let (child, client) = start_with(&desk, &team, &["--restore", file.to_str().unwrap()]);
+    let path = format!("/questions/{}", client.question()["id"]);
+    assert_eq!(client.post(&path, &json!({ "answer": "yes" })).0, 200);
+    let lines = end(child);
+    assert_eq!(lines.of_agent("tool_over", "keeper")[0]["outcome"], "done", "{}", result(&lines));
+    assert!(desk.path("made").exists());
 }
 
 #[test]

@@ -44,6 +44,10 @@ fn answer(message: &Value, folder: &Path) -> Option<Value> {
                 { "name": "lamp", "description": "Says whether the lamp burns.", "inputSchema": none,
                   "annotations": { "readOnlyHint": true } },
                 { "name": "ring", "description": "Rings the bell.", "inputSchema": none },
+                { "name": "gauge", "description": "Says how high the water is.", "inputSchema": none,
+                  "annotations": { "readOnlyHint": true },
+                  "outputSchema": { "type": "object", "properties": { "feet": { "type": "integer" } },
+                                    "required": ["feet"] } },
             ] })
         }
         "tools/call" => {
@@ -53,7 +57,16 @@ fn answer(message: &Value, folder: &Path) -> Option<Value> {
             while folder.join("closed").exists() {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            json!({ "content": [{ "type": "text", "text": "It burns." }] })
+            // The gauge sticks once.
+            let stuck =
+                std::fs::read_to_string(folder.join("books")).is_ok_and(|books| books.lines().count() < 2);
+            match name {
+                "gauge" => {
+                    let feet = if stuck { json!("many") } else { json!(7) };
+                    json!({ "content": [], "structuredContent": { "feet": feet } })
+                }
+                _ => json!({ "content": [{ "type": "text", "text": "It burns." }] }),
+            }
         }
         _ => return None,
     };
@@ -62,7 +75,11 @@ fn answer(message: &Value, folder: &Path) -> Option<Value> {
 
 /// A desk, and a team whose keeper calls this tool of the server.
 fn rig(tool: &str) -> (Desk, String) {
-    let desk = Desk::new(&Tiny { context: 2048, ..Tiny::default() }.gguf());
+    rig_with(&Tiny { context: 2048, ..Tiny::default() }, tool)
+}
+
+fn rig_with(model: &Tiny, tool: &str) -> (Desk, String) {
+    let desk = Desk::new(&model.gguf());
     std::fs::create_dir(desk.path("books")).unwrap();
     let program = std::env::current_exe().unwrap();
     let command = [program.to_str().unwrap(), "--exact", "serves", "--ignored", "--nocapture"];
@@ -161,4 +178,137 @@ fn a_call_that_was_open_when_the_run_was_kept_is_made_again_if_it_may_be() {
         }
         assert_eq!(rest.agent("keeper")["reason"], "length", "{tool}: it goes on");
     }
+}
+
+/// What came of each call of the keeper: the outcome, and whether the output was of its form.
+fn results(lines: &Lines) -> Vec<(String, bool)> {
+    let result = |line: &&Value| (line["outcome"].as_str().unwrap().to_owned(), line["fits"] == true);
+    lines.of_agent("tool_result", "keeper").iter().map(result).collect()
+}
+
+/// A model that calls by itself whenever it is its turn.
+fn caller() -> Tiny {
+    let mut model = Tiny { context: 2048, ..Tiny::default() };
+    model.tokens.push("<tool_call>".to_owned());
+    model.types.push(1);
+    model.rows += 1;
+    model.script = vec![(u32::from(b'\n'), model.rows - 1, 9.0)];
+    model
+}
+
+#[test]
+fn an_output_of_a_wrong_form_is_asked_for_once_more_whoever_calls() {
+    let (done, wrong) = (("done".to_owned(), true), ("done".to_owned(), false));
+    let (desk, text) = rig("gauge");
+    let lines = team(&desk, &text, &[]);
+    assert_eq!(results(&lines), [wrong.clone(), done.clone()]);
+    assert_eq!(books(&desk), 2);
+    // Of the calls that an agent decides on, that one is no further one either; the next is one too many.
+    let (desk, text) = rig_with(&caller(), "gauge");
+    let text = text.replace("calls = 1", "calls = 1, choose = \"model\"").replacen(
+        "max_tokens = 30",
+        "max_tokens = 400",
+        1,
+    );
+    let lines = team(&desk, &text, &[]);
+    let over = ("budget".to_owned(), true);
+    assert_eq!(results(&lines)[..3], [wrong, done, over], "{}", lines.text("keeper"));
+    assert_eq!(books(&desk), 2);
+}
+
+#[test]
+fn who_calls_by_itself_answers_in_its_form() {
+    const FORM: &[u8] = br#"{"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
+                             "additionalProperties": false}"#;
+    // One calls, and answers when no call is left; the other answers at once.
+    for (model, calls) in [(caller(), 1), (Tiny { context: 2048, ..Tiny::default() }, 0)] {
+        let (desk, text) = rig_with(&model, "lamp");
+        desk.put("form.json", FORM);
+        let text =
+            text.replace("calls = 1 }", "calls = 1, choose = \"model\" }\nresponse_schema = \"form.json\"");
+        let text = text.replacen("max_tokens = 30", "max_tokens = 120", 1);
+        let lines = team(&desk, &text, &[]);
+        assert_eq!(lines.of_agent("tool_called", "keeper").len(), calls, "{}", lines.text("keeper"));
+        let said = lines.text("keeper");
+        let answer = match calls {
+            0 => said.as_str(),
+            _ => said.split_once("\"arguments\": {}}").expect("a call").1,
+        };
+        assert!(
+            serde_json::from_str::<Value>(answer).is_ok_and(|answer| answer["ok"].is_boolean()),
+            "{said}"
+        );
+        assert_eq!(lines.agent("keeper")["form"], "whole");
+    }
+}
+
+/// Starts the team and waits until something is so; then it is killed.
+fn killed_when(desk: &Desk, text: &str, arguments: &[&str], so: impl Fn() -> bool) {
+    let mut command = desk.team_command(text, &[&["--json"], arguments].concat());
+    command.env(FOLDER, desk.path("books")).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let begin = Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < Duration::from_secs(120), "it never comes to that");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_call_that_began_behind_the_last_checkpoint_is_not_made_again() {
+    let (desk, text) = rig("ring");
+    // It calls when the other has said all that it has to say.
+    let text = text.replace("calls = 1 }", "calls = 1 }\nafter = [\"other\"]");
+    let text = text
+        .replace("prompt = \"Who are you?\"\nmax_tokens = 30", "prompt = \"Who are you?\"\nmax_tokens = 400");
+    let checkpoint = desk.path("kept");
+    let file = checkpoint.to_str().unwrap();
+    killed_when(&desk, &text, &["--checkpoint", file, "--checkpoint-every", "0.001"], || checkpoint.exists());
+    assert_eq!(books(&desk), 0, "it was killed before the call");
+    std::fs::write(desk.path("books").join("closed"), "").unwrap();
+    killed_when(&desk, &text, &["--restore", file], || books(&desk) == 1);
+    std::fs::remove_file(desk.path("books").join("closed")).unwrap();
+    for _ in 0..2 {
+        let rest = team(&desk, &text, &["--restore", file]);
+        assert_eq!(books(&desk), 1, "it rings once");
+        assert_eq!(rest.of_agent("tool_over", "keeper")[0]["outcome"], "gone");
+        let result = rest.of_agent("tool_result", "keeper")[0]["text"].as_str().unwrap();
+        assert!(result.contains("whether it had an effect is not known"), "{result}");
+        assert_eq!(rest.agent("keeper")["reason"], "length", "it goes on");
+    }
+    // Of what may be repeated, nothing is noted.
+    let other = text.replace("rig.ring", "rig.lamp");
+    let again = desk.path("again");
+    team(&desk, &other, &["--checkpoint", again.to_str().unwrap()]);
+    assert!(desk.path("kept.calls").exists() && !desk.path("again.calls").exists());
+}
+
+/// The model chooses by examples that the team file gives; one of them is the prompt itself.
+#[test]
+fn a_tool_of_a_server_is_chosen_by_the_examples_of_the_team_file() {
+    let shown = |of_lamp: &str, of_ring: &str| {
+        format!(
+            "trusted = true\nexamples = [{{ tool = \"lamp\", request = \"{of_lamp}\" }}, \
+             {{ tool = \"ring\", request = \"{of_ring}\", arguments = {{}} }}]"
+        )
+    };
+    let (asked, other) = ("Does the lamp burn?", "It is noon.");
+    for (of_lamp, of_ring, called) in [(asked, other, "rig.lamp"), (other, asked, "rig.ring")] {
+        let (desk, text) = rig("lamp");
+        let text = text
+            .replace("trusted = true", &shown(of_lamp, of_ring))
+            .replace("use = [\"rig.lamp\"]", "use = [\"rig.lamp\", \"rig.ring\"]");
+        let lines = team(&desk, &text, &[]);
+        assert_eq!(lines.of_agent("tool_called", "keeper")[0]["tool"], called);
+    }
+    let (desk, text) = rig("lamp");
+    let text = text.replace("trusted = true", "examples = [{ tool = \"lamb\", request = \"x\" }]");
+    let refused = cli_support::run(desk.team_command(&text, &[]).env(FOLDER, desk.path("books")), "");
+    assert!(
+        refused.code != 0 && refused.stderr.contains("examples name the tool lamb"),
+        "{}",
+        refused.stderr
+    );
 }

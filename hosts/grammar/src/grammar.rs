@@ -29,6 +29,18 @@ pub struct Callable<'a> {
     pub arguments: &'a Value,
 }
 
+impl Callable<'_> {
+    /// What a call of it begins with: all before its arguments.
+    pub fn begin(&self) -> String {
+        format!("{{\"name\": {}, \"arguments\": ", literal(self.name))
+    }
+}
+
+/// A text as JSON and the grammars write it.
+fn literal(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
 /// Answers that are rehearsed, and the most tokens of one.
 const ANSWERS: u64 = 4;
 const ANSWER_TOKENS: u64 = 40;
@@ -59,20 +71,48 @@ impl Grammar {
     /// As [`Grammar::json_schema`], and [`GrammarError::NoChoice`]. Places are counted within the schema at
     /// fault.
     pub fn call(vocabulary: &Vocabulary, callables: &[Callable<'_>]) -> Result<Grammar, GrammarError> {
+        Grammar::of_calls(vocabulary, callables, String::new(), Vec::new())
+    }
+
+    /// A call as [`Grammar::call`] has it, behind a text that opens it; or else JSON that keeps to a schema.
+    ///
+    /// # Errors
+    /// As [`Grammar::call`].
+    pub fn call_or_answer(
+        vocabulary: &Vocabulary,
+        (opens, callables): (&str, &[Callable<'_>]),
+        answer: &Value,
+    ) -> Result<Grammar, GrammarError> {
+        let start = format!("start: {} calls | @answer\n", literal(opens));
+        let part = schema_part("answer".to_owned(), answer)?;
+        Grammar::of_calls(vocabulary, callables, start, vec![part]).map_err(|error| {
+            let alone = Grammar::json_schema(vocabulary, answer).err();
+            alone.unwrap_or(error)
+        })
+    }
+
+    /// Calls, under a start that names them `calls`; without one, they are all that there is.
+    fn of_calls(
+        vocabulary: &Vocabulary,
+        callables: &[Callable<'_>],
+        start: String,
+        others: Vec<GrammarWithLexer>,
+    ) -> Result<Grammar, GrammarError> {
         if callables.is_empty() {
             return Err(GrammarError::NoChoice);
         }
-        let literal = |text: &str| Value::from(text).to_string();
         let call = |(index, callable): (usize, &Callable<'_>)| {
-            let begin = format!("{{\"name\": {}, \"arguments\": ", literal(callable.name));
-            format!("call{index}: {} @arguments{index} \"}}\"\n", literal(&begin))
+            format!("call{index}: {} @arguments{index} \"}}\"\n", literal(&callable.begin()))
         };
         let names: Vec<String> = (0..callables.len()).map(|index| format!("call{index}")).collect();
         let rules: String = callables.iter().enumerate().map(call).collect();
-        let mut parts = vec![GrammarWithLexer::from_lark(format!("start: {}\n{rules}", names.join(" | ")))];
+        let start = if start.is_empty() { "start: calls\n".to_owned() } else { start };
+        let lark = format!("{start}calls: {}\n{rules}", names.join(" | "));
+        let mut parts = vec![GrammarWithLexer::from_lark(lark)];
         for (index, callable) in callables.iter().enumerate() {
             parts.push(schema_part(format!("arguments{index}"), callable.arguments)?);
         }
+        parts.extend(others);
         let parser = compile(vocabulary, parts).map_err(|error| {
             // Which of the schemas is at fault is known when each is looked at alone.
             let alone = callables
@@ -94,7 +134,7 @@ impl Grammar {
         if let Some(index) = choices.iter().position(|choice| choice.is_empty()) {
             return Err(GrammarError::EmptyChoice { index });
         }
-        let literals: Vec<String> = choices.iter().map(|&choice| Value::from(choice).to_string()).collect();
+        let literals: Vec<String> = choices.iter().map(|&choice| literal(choice)).collect();
         Grammar::lark(vocabulary, &format!("start: CHOICE\nCHOICE: {}\n", literals.join(" | ")))
     }
 

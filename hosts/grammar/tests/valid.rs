@@ -169,6 +169,32 @@ fn calls_name_a_tool_and_keep_to_its_schema() {
 }
 
 #[test]
+fn a_call_or_else_an_answer_is_one_of_the_two() {
+    let none = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
+                        "required": ["n"], "additionalProperties": false});
+    let callables = [Callable { name: "ring", arguments: &none }];
+    let grammar = Grammar::call_or_answer(&VOCABULARY, ("<call>", &callables), &schema).unwrap();
+    let (mut calls, mut answers) = (0, 0);
+    for seed in 0..60u64 {
+        let Some(text) = answer(&grammar, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) else { continue };
+        match text.strip_prefix("<call>") {
+            Some(call) => {
+                assert_eq!(call, r#"{"name": "ring", "arguments": {}}"#);
+                calls += 1;
+            }
+            None => {
+                check(&schema, &text);
+                answers += 1;
+            }
+        }
+    }
+    assert!(calls > 5 && answers > 5, "{calls} calls and {answers} answers");
+    let wrong = json!({"not": {"type": "string"}});
+    assert!(Grammar::call_or_answer(&VOCABULARY, ("<call>", &callables), &wrong).is_err());
+}
+
+#[test]
 fn a_choice_is_one_of_the_texts() {
     let choices = ["yes", "yes, but", "no\n\"way\"", "日本"];
     let grammar = Grammar::choice(&VOCABULARY, &choices).unwrap();

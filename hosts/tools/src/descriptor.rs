@@ -40,7 +40,7 @@ pub enum Access {
 }
 
 /// A request for which a tool is the right one: how tools are chosen by likeness.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// What somebody says.
     pub request: String,

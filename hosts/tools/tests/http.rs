@@ -203,3 +203,26 @@ fn a_server_that_says_nothing_is_given_up() {
     assert_eq!(gone, std::task::Poll::Ready(Err(PeripheralError::NoCall)));
     until("a place", || hasty.peripheral.start(CallNumber(2), arguments.as_bytes(), &mut output).is_ok());
 }
+
+#[test]
+fn what_is_in_another_character_set_comes_in_utf_8() {
+    let pages: [(&str, &[u8], &str); 4] = [
+        ("text/html; charset=iso-8859-1", b"caf\xe9", "caf\u{e9}"),
+        ("text/plain; charset=shift_jis", b"\x93\xfa\x96\x7b", "\u{65e5}\u{672c}"),
+        ("text/plain; charset=utf-8", "caf\u{e9}".as_bytes(), "caf\u{e9}"),
+        ("text/plain", "caf\u{e9}".as_bytes(), "caf\u{e9}"),
+    ];
+    for (media_type, body, text) in pages {
+        let body = body.to_vec();
+        let (port, _asks) = server(move |_, _, stream| {
+            let length = body.len();
+            write(
+                stream,
+                &format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\ncontent-type: {media_type}\r\n\r\n"),
+            );
+            let _gone = stream.write_all(&body);
+        });
+        let got = call(&mut local(port), &json!({ "url": format!("http://127.0.0.1:{port}/") }));
+        assert_eq!(got.unwrap(), text, "{media_type}");
+    }
+}

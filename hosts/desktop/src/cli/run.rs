@@ -31,6 +31,7 @@ use crate::heap;
 use crate::host::{self, SystemClock};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
+use crate::team::checkpoint::journal::RunId;
 use crate::team::people::{Server, ServerLimits};
 use crate::team::prompt::Chat;
 use crate::team::runner::{
@@ -155,7 +156,7 @@ impl Run {
             weights: &mut weights,
             store: store.cold_store(),
         };
-        let mut tooling = toolset.open(&team, &plan.kits, &tokenizer, now_s)?;
+        let mut tooling = toolset.open(&team, &plan.kits, (&template, &tokenizer), now_s)?;
         if let Some(recording) = recording {
             tooling.desk = tooling.desk.playing(recording);
         }
@@ -191,7 +192,9 @@ impl Run {
         if let Some(path) = &self.checkpoint {
             let contents = if self.checkpoint_pages { Contents::Pages } else { Contents::Tokens };
             let every_us = (self.checkpoint_every * 1e6) as u64;
-            runner.keep(Saving::new(path.clone(), contents, every_us))?;
+            let mut run = RunId::default();
+            getrandom::fill(&mut run).map_err(|error| RunError::Output(std::io::Error::other(error)))?;
+            runner.keep(Saving::new(path.clone(), contents, every_us, run))?;
         }
         run(runner, sink, interrupt)
     }

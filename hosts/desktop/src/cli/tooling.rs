@@ -11,7 +11,7 @@ use crate::team::people::Board;
 use crate::team::runner::{Kit, Tooling};
 use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Reception, kit, means, person};
 use crate::team::{Problem, Team, TeamError};
-use crate::text::{Tokenizer, time_of_day};
+use crate::text::{Template, Tokenizer, time_of_day};
 
 /// The tools of a team's agents.
 pub struct Toolset {
@@ -91,12 +91,10 @@ impl Toolset {
         self,
         team: &Team,
         kits: &[Option<Kit>],
-        tokenizer: &Arc<Tokenizer>,
+        (template, tokenizer): (&Template, &Arc<Tokenizer>),
         now_s: i64,
     ) -> Result<Tooling, TeamError> {
-        let controls = (0..tokenizer.vocab_size()).filter(|&id| tokenizer.is_control(id));
-        let controls = controls.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned());
-        let controls = ControlStrings::new(controls);
+        let controls = ControlStrings::new(tokenizer.control_strings(template.source()));
         let first = team.agents[0].place;
         let wrong = |place, name: &str, error: String| {
             team.error(place, Problem::Tools { name: name.to_owned(), error })

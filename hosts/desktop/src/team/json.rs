@@ -11,6 +11,7 @@ pub use super::paging_summary::{PagingSummary, TierHits};
 use super::runner::Tiers;
 use super::spec::Agent;
 pub use super::store_summary::StoreSummary;
+use super::tools::Form;
 
 /// A line: an event with its time on the kernel's clock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -175,6 +176,9 @@ pub enum LineEvent<'a> {
         reason: &'static str,
         /// Tokens that it generated.
         generated: u64,
+        /// What became of its answer, if that was to keep to a form, or of a call that it was writing when it ended:
+        /// the names of [`Form`].
+        form: Option<&'static str>,
     },
     /// An agent was not let in.
     Refused {
@@ -339,8 +343,12 @@ pub enum Direction {
 }
 
 /// The line of a kernel's event; `None` for those that are the kernel's own business: its boot, states
-/// and steps. `text` is what a token's event makes whole of its agent's answer.
-pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line<'a>> {
+/// and steps. `text` is what a token's event makes whole of its agent's answer, and `form` what has become of that.
+pub fn line<'a>(
+    record: &Record,
+    names: &'a Names,
+    (text, form): (&'a str, Option<Form>),
+) -> Option<Line<'a>> {
     let of = |agent| names.of(agent);
     let event = match record.event {
         Event::Spawned { agent, parent, tokens } => {
@@ -376,7 +384,8 @@ pub fn line<'a>(record: &Record, names: &'a Names, text: &'a str) -> Option<Line
         Event::StoreSlow { slow } => LineEvent::StoreSlow { slow },
         Event::Message { from, to, tokens } => LineEvent::Message { from: from.map(of), to: of(to), tokens },
         Event::Finished { agent, finish, generated } => {
-            LineEvent::Finished { agent: of(agent), reason: finish.name(), generated }
+            let form = form.map(Form::name);
+            LineEvent::Finished { agent: of(agent), reason: finish.name(), generated, form }
         }
         Event::Faulted { agent, fault } => LineEvent::Faulted { agent: of(agent), reason: fault.name() },
         Event::Interrupt { vector, agent, latency_us } => {
@@ -478,6 +487,9 @@ pub struct AgentSummary {
     pub priority: usize,
     /// Why it stopped, why it was taken out of service, or "unfinished".
     pub reason: &'static str,
+    /// What became of its answer, if that was to keep to a form, or of a call that it was writing when it ended: the
+    /// names of [`Form`].
+    pub form: Option<&'static str>,
     /// Tokens of its context.
     pub tokens: u32,
     /// Tokens that it generated.
@@ -541,8 +553,9 @@ pub struct BudgetUse {
 }
 
 impl AgentSummary {
-    /// Of what the kernel knows of an agent of a team, that ran for `time_us` and had `peak` pages at most.
-    pub fn new(agent: &Agent, rcb: &Rcb, time_us: u64, peak: Tiers) -> AgentSummary {
+    /// Of what the kernel knows of an agent of a team that ran for `time_us` and had `peak` pages at most, and of what
+    /// became of its answer.
+    pub fn new(agent: &Agent, rcb: &Rcb, time_us: u64, (peak, form): (Tiers, Option<Form>)) -> AgentSummary {
         let (metrics, budget) = (&rcb.metrics, &rcb.budget);
         let bound = |most: u64| (most != u64::MAX).then_some(most);
         AgentSummary {
@@ -554,6 +567,7 @@ impl AgentSummary {
                 State::Faulted(fault) => fault.name(),
                 _ => "unfinished",
             },
+            form: form.map(Form::name),
             tokens: rcb.tokens,
             generated: metrics.generated,
             first_token_us: (metrics.first_token_us > 0).then_some(metrics.first_token_us),

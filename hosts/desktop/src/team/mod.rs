@@ -43,7 +43,7 @@ pub use builtin::builtin;
 pub use error::{Place, Problem, TeamError};
 pub use file::{parse, read};
 pub use name::Names;
-pub use spec::{Agent, Memory, Schedule, StoreFile, Team};
+pub use spec::{Agent, Memory, Results, Schedule, StoreFile, Team};
 
 /// Most agents of a team.
 pub const MOST_AGENTS: usize = 1024;

@@ -6,6 +6,7 @@
 //! goes through [`encode_chat`], which lets none of it become a control token.
 
 use super::spec::Team;
+use super::tools::words::{FRAME_TOKENS, JOINT_TOKENS};
 use serde::{Deserialize, Serialize};
 
 use crate::text::{
@@ -159,6 +160,14 @@ impl Chat<'_> {
         let Some(after) = rest.strip_prefix(&one[..]) else { return Ok(None) };
         let same = [before, &other, after].concat() == other_whole;
         Ok(same.then(|| Frame { before: before.to_vec(), after: after.to_vec() }))
+    }
+
+    /// Tokens that stand around a text within a next message, and of a message that says this: by its frame, if that
+    /// is known.
+    pub fn around(&self, text: &str, frame: Option<&Frame>) -> u32 {
+        let turn = frame.map_or(FRAME_TOKENS, |frame| (frame.before.len() + frame.after.len()) as u32);
+        let said = self.text(text).map_or(text.len(), |tokens| tokens.len());
+        turn.saturating_add(JOINT_TOKENS).saturating_add(u32::try_from(said).unwrap_or(u32::MAX))
     }
 
     /// The tokens of a text, none of which is a control token.

@@ -7,6 +7,7 @@
 //! environment = ["HOME"]                   # variables that it gets
 //! trusted = true                           # believe what it says its tools do to the world
 //! timeout_seconds = 30
+//! examples = [{ tool = "read", request = "What do the notes say?", arguments = { path = "notes.txt" } }]
 //! ```
 //!
 //! An agent is granted its tools by their names, `SERVER.TOOL`.
@@ -14,15 +15,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agentos_tools::Example;
 use agentos_tools::mcp::{Declaration, Reach};
+use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Problem, TeamError, quoted};
-use super::section::{Section, Setting};
+use super::section::{Section, Setting, shown};
 use super::source::Source;
 use super::tools::TOOL_NAMES;
 
-const SERVER_KEYS: &[&str] = &["name", "command", "url", "environment", "trusted", "timeout_seconds"];
+const SERVER_KEYS: &[&str] =
+    &["name", "command", "url", "environment", "trusted", "timeout_seconds", "examples"];
+const EXAMPLE_KEYS: &[&str] = &["tool", "request", "arguments"];
 
 /// How long a server may take to start and to tell its tools.
 const START: Duration = Duration::from_secs(30);
@@ -66,7 +71,51 @@ fn server(source: &Source<'_>, table: Setting<&DeTable<'_>>) -> Result<Declarati
         calls: 16,
         output_bytes: 1 << 20,
         output_tokens: 512,
+        examples: examples(source, &section)?,
         trusted: section.choice_of_truth("trusted")?,
+    })
+}
+
+/// Requests for which tools of a server are the right ones.
+fn examples(source: &Source<'_>, section: &Section<'_>) -> Result<Vec<(String, Example)>, TeamError> {
+    let example = |table: Setting<&DeTable<'_>>| {
+        let example = Section::new(*source, "an example", table.value, table.at, EXAMPLE_KEYS)?;
+        let tool = example.words("tool")?.ok_or_else(|| example.missing("tool"))?;
+        let request = example.words("request")?.ok_or_else(|| example.missing("request"))?;
+        let arguments = match example.value("arguments") {
+            None => json!({}),
+            Some(found) => match as_json(found.value) {
+                Some(arguments @ Value::Object(_)) => arguments,
+                _ => {
+                    let shown = shown(found.value);
+                    let found = Setting { value: shown.as_str(), at: found.at };
+                    return Err(example.refuse("arguments", found, "a table of JSON's kinds of values"));
+                }
+            },
+        };
+        Ok((tool.value.to_owned(), Example { request: request.value.to_owned(), arguments }))
+    };
+    let accepted = "tables like { tool = \"read\", request = \"What do the notes say?\", arguments = {} }";
+    section.list("examples", accepted, DeValue::as_table)?.into_iter().map(example).collect()
+}
+
+/// A value as JSON, which has no times, and no numbers beyond its own.
+fn as_json(value: &DeValue<'_>) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Boolean(truth) => (*truth).into(),
+        DeValue::Integer(whole) => i64::from_str_radix(whole.as_str(), whole.radix()).ok()?.into(),
+        DeValue::Float(float) => serde_json::Number::from_f64(float.as_str().parse().ok()?)?.into(),
+        DeValue::Array(list) => {
+            list.iter().map(|value| as_json(value.get_ref())).collect::<Option<Vec<Value>>>()?.into()
+        }
+        DeValue::Table(table) => {
+            let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                Some((AsRef::<str>::as_ref(key.get_ref()).to_owned(), as_json(value.get_ref())?))
+            };
+            Value::Object(table.iter().map(entry).collect::<Option<_>>()?)
+        }
+        DeValue::Datetime(_) => return None,
     })
 }
 

@@ -106,10 +106,20 @@ pub struct Agent {
     pub context_place: Place,
 }
 
+/// Tokens that results of an agent's calls may take of its context, with all that stands around them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Results {
+    /// Those of its calls.
+    pub sure: u32,
+    /// What is said of one that was not of its form, and is asked for again.
+    pub again: u32,
+}
+
 impl Team {
     /// What the kernel is told of an agent whose opening has `prompt_tokens`, on a model whose contexts
-    /// have at most `model_context` tokens. Its tag is its index. A person may have `spoken` tokens with it,
-    /// as far as the model's context has room for them.
+    /// have at most `model_context` tokens. Its tag is its index. Results of its calls take `results.sure` tokens at
+    /// most. As far as the model's context has room for them, one that it has to ask for again may take
+    /// `results.again`, and a person may have `spoken` tokens with it.
     ///
     /// # Errors
     /// [`Problem::BeyondModel`], [`Problem::NoRoom`].
@@ -121,19 +131,19 @@ impl Team {
         index: usize,
         prompt_tokens: u32,
         model_context: u32,
-        spoken: u32,
+        (results, spoken): (Results, u32),
     ) -> Result<Spec, TeamError> {
         let agent = &self.agents[index];
         let refuse = |problem| Err(self.error(agent.context_place, problem));
         let name = || agent.name.clone();
         let tools = agent.tools.as_ref();
-        let results = tools.map_or(0, ToolUse::context_tokens);
-        let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens) + u64::from(results);
+        let whole = u64::from(prompt_tokens) + u64::from(agent.max_tokens) + u64::from(results.sure);
         let limit = match agent.memory {
             MemoryMode::Exact => model_context,
             MemoryMode::Bounded { .. } => model_context.max(LONGEST_BOUNDED),
         };
-        let with_spoken = (whole + u64::from(spoken)).min(u64::from(limit)).max(whole);
+        let with_spoken =
+            (whole + u64::from(results.again) + u64::from(spoken)).min(u64::from(limit)).max(whole);
         let context = agent.context.map_or(with_spoken, u64::from);
         if context > u64::from(limit) {
             return refuse(Problem::BeyondModel { name: name(), context, limit });

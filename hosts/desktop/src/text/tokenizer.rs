@@ -200,6 +200,17 @@ impl Tokenizer {
         matches!(self.pieces.kind(id), Kind::Control | Kind::Unknown)
     }
 
+    /// The texts that steer the model where a template writes them: those of control tokens, and of the tokens that the
+    /// file defines beside them and this template uses.
+    pub fn control_strings(&self, template: &str) -> Vec<String> {
+        let guarded =
+            self.specials.guarded().map(|id| (id, String::from_utf8_lossy(self.piece(id)).into_owned()));
+        guarded
+            .filter(|(id, text)| self.is_control(*id) || template.contains(text))
+            .map(|(_, text)| text)
+            .collect()
+    }
+
     /// Whether a token is text and no more: no control token, and none that a file defines beside them.
     pub fn is_text(&self, id: u32) -> bool {
         matches!(self.pieces.kind(id), Kind::Normal | Kind::Byte)

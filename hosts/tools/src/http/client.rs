@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use agentos_perception::text::decode;
 use ureq::config::Config;
 use ureq::http::{Response, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -119,7 +120,8 @@ impl Client {
             }
         }
         if status.is_success() {
-            return Ok(body);
+            let declared = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+            return Ok(in_utf8(body, declared));
         }
         let says = clipped(&String::from_utf8_lossy(&body));
         let colon = if says.is_empty() { "" } else { ": " };
@@ -142,6 +144,18 @@ impl Client {
 }
 
 /// Where an answer sends the one who asked.
+/// A body in UTF-8, where its media type says that it is in another character set. What is not in the set that is
+/// declared stays as it is.
+fn in_utf8(body: Vec<u8>, declared: Option<&str>) -> Vec<u8> {
+    // Without a word on it, whoever reads the body finds out as well.
+    let Some(declared) = declared else { return body };
+    let decoded = decode(&body, Some(declared));
+    match decoded.charset == "UTF-8" || decoded.misdeclared {
+        true => body,
+        false => decoded.text.into_owned().into_bytes(),
+    }
+}
+
 fn location(response: &Response<Body>) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;

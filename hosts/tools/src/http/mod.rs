@@ -33,6 +33,9 @@ pub fn http_get(grant: Grant, limits: HttpLimits, pool: &Pool) -> Result<Tool, S
     crate::worker::tool(descriptor(&grant, &limits), HttpGet(Client::new(grant, limits)), pool)
 }
 
+/// Bytes that a byte of another character set has in UTF-8 at most.
+const UTF8_GROWTH: usize = 3;
+
 struct HttpGet(Client);
 
 impl HttpGet {
@@ -80,7 +83,7 @@ fn descriptor(grant: &Grant, limits: &HttpLimits) -> Descriptor {
         effect: Effect::Idempotent,
         timeout: limits.time + Duration::from_secs(1),
         attempts: 2,
-        output_bytes: limits.body_bytes,
+        output_bytes: limits.body_bytes.saturating_mul(UTF8_GROWTH),
         output_tokens: 512,
         examples: vec![
             example("Get the page about.html.", "about.html"),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::descriptor::Example;
+
 /// What is declared of a server of tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declaration {
@@ -23,6 +25,9 @@ pub struct Declaration {
     pub output_bytes: usize,
     /// Tokens that the output of a call may take in a context.
     pub output_tokens: u32,
+    /// Requests for which one of its tools is the right one, each with the name that the server has for the tool: a
+    /// server itself tells of none.
+    pub examples: Vec<(String, Example)>,
     /// Believe what it says about what its tools do to the world. Of a server that is not believed every call
     /// counts as irreversible.
     pub trusted: bool,

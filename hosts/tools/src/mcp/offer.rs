@@ -89,6 +89,8 @@ fn describe(declaration: &Declaration, offered: Offered) -> Result<Taken, Why> {
     }
     let effect = effect(declaration.trusted, offered.annotations.as_ref());
     let description = offered.description.as_deref().or(offered.title.as_deref()).unwrap_or_default();
+    let of_it = declaration.examples.iter().filter(|(tool, _)| *tool == offered.name);
+    let examples = of_it.map(|(_, example)| example.clone()).collect();
     let descriptor = Descriptor {
         name,
         description: clipped(description, DESCRIPTION_CHARS),
@@ -100,7 +102,7 @@ fn describe(declaration: &Declaration, offered: Offered) -> Result<Taken, Why> {
         attempts: if effect == Effect::Irreversible { 1 } else { ATTEMPTS },
         output_bytes: declaration.output_bytes,
         output_tokens: declaration.output_tokens,
-        examples: Vec::new(),
+        examples,
     };
     Ok(Taken { descriptor, name: offered.name.into_owned(), schema })
 }

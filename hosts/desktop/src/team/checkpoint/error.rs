@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use agentos_kernel::call::CallError;
 use agentos_kernel::checkpoint::CheckpointError;
 
+use super::journal;
+
 /// Why a checkpoint is not written or read, and which.
 #[derive(Debug)]
 pub struct CheckpointFileError {
@@ -26,6 +28,8 @@ pub enum Problem {
         /// Bytes that would fit.
         limit: u64,
     },
+    /// The calls that were begun behind it cannot be read or noted.
+    Journal(std::io::Error),
     /// It is something else.
     NotACheckpoint,
     /// It was written in another version of the format.
@@ -58,6 +62,12 @@ impl std::fmt::Display for CheckpointFileError {
         match &self.problem {
             Problem::Read(source) => write!(f, "cannot read the checkpoint {path}: {source}"),
             Problem::Write(source) => write!(f, "cannot write the checkpoint {path}: {source}"),
+            Problem::Journal(source) => write!(
+                f,
+                "cannot read or write {}, which says what calls were begun after the checkpoint {path}: {source}; \
+                 without that file it would go on, and might make them again",
+                journal::beside(&self.path).display()
+            ),
             Problem::TooLong { limit } => {
                 write!(f, "{path} is longer than the {limit} bytes that a checkpoint of this team can have")
             }

@@ -5,6 +5,7 @@
 //! checkpoint (`agentos_kernel::checkpoint`), which has a checksum of its own.
 
 mod error;
+pub mod journal;
 
 pub use error::{CheckpointFileError, Problem};
 
@@ -15,6 +16,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::journal::RunId;
 use crate::aside::Aside;
 use crate::team::Team;
 use crate::team::runner::Roster;
@@ -23,7 +25,7 @@ use crate::team::runner::Roster;
 pub const MAGIC: [u8; 8] = *b"AGTEAM\0\0";
 
 /// The version that is written, and the only one that is read.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Bytes of magic, version and length.
 const HEAD: usize = MAGIC.len() + 2 + 4;
@@ -36,6 +38,8 @@ const HASH: usize = 32;
 pub struct State {
     /// [`fingerprint`] of the team file.
     pub team: [u8; 32],
+    /// The run, whatever file it is kept in and however often it is gone on with.
+    pub run: RunId,
     /// The seed of a replay.
     pub replay: Option<u64>,
     /// The time on the run's clock, in nanoseconds.
@@ -133,7 +137,7 @@ mod tests {
     fn state() -> State {
         let team = builtin();
         let roster = Roster::new(&team, |_| 10, 4);
-        State { team: fingerprint(&team), replay: Some(7), now_ns: 12, roster }
+        State { team: fingerprint(&team), run: [3; 16], replay: Some(7), now_ns: 12, roster }
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use agentos_kernel::agent::Spec;
 use agentos_kernel::layout::SliceLimits;
 
-use agentos_tools::Descriptor;
+use agentos_tools::{Descriptor, Effect};
 
 use crate::team::knowledge::{Given, Opening, SentPassage};
 use crate::team::prompt::{Answer, Chat, opening};
-use crate::team::tools::words;
-use crate::team::{Problem, Team, TeamError};
+
+use crate::team::tools::{Choose, words};
+use crate::team::{Problem, Results, Team, TeamError};
 use crate::text::{Message, Role};
 
 /// A team with what its agents open with.
@@ -51,6 +52,8 @@ pub struct Planned {
     pub answer: u32,
     /// The tool that it calls, by its number in its registry, where that was chosen for it.
     pub tool: Option<usize>,
+    /// Tokens that results of its calls may take of its context, with all that stands around them.
+    pub results: Results,
     /// Tokens by which its opening may still be longer: an answer's text may come back from the tokenizer
     /// in more tokens than it was said in.
     pub slack: u32,
@@ -110,16 +113,41 @@ impl Plan {
         let told = agent.after.iter().fold(0u32, |sum, &other| sum.saturating_add(most_said(other)));
         let slack = told.saturating_mul(REPLACEMENT);
         let opening = (tokens.len() as u32).saturating_add(told);
-        let spec = self.spec(team, index, opening, self.spoken)?;
+        let results = self.results(team, index, chat);
+        let spec = self.spec(team, index, opening, (results, self.spoken))?;
         let sent = sent.map(|sent| Sent { tokens: sent.tokens.saturating_add(told + slack), ..sent });
         Ok(Planned {
             opening: (agent.after.is_empty() && sent.is_none()).then_some(tokens),
             sent,
             answer: most_said(index),
             tool: self.kits[index].as_ref().and_then(|kit| kit.chosen),
+            results,
             slack,
             spec,
         })
+    }
+
+    /// Tokens that results of an agent's calls may take of its context, with all that stands around them.
+    fn results(&self, team: &Team, index: usize, chat: &Chat<'_>) -> Results {
+        let agent = &team.agents[index];
+        let (Some(tools), Some(kit)) = (&agent.tools, &self.kits[index]) else { return Results::default() };
+        // What others will have answered is not known yet: then it is reminded of as much as anybody is.
+        let reminder = match agent.after[..] {
+            [] => words::reminder(&agent.prompt, chat.tokenizer),
+            _ => String::new(),
+        };
+        let unknown =
+            if agent.after.is_empty() { 0 } else { words::REMINDED_TOKENS as u32 + words::JOINT_TOKENS };
+        let closes = if tools.choose == Choose::Model { words::CLOSES.len() as u32 } else { 0 };
+        let around = |text: &str| chat.around(text, None).saturating_add(unknown).saturating_add(closes);
+        let mine = kit.tools.iter().enumerate();
+        let mine = mine.filter(|(number, _)| kit.chosen.is_none_or(|chosen| chosen == *number));
+        let repair = mine.filter(|(_, tool)| tool.output.is_some() && tool.effect != Effect::Irreversible);
+        let repair = repair.map(|(_, tool)| around(&words::repair(tool, "", &reminder, tools.choose))).max();
+        Results {
+            sure: tools.context_tokens(around(&words::result("", &reminder))),
+            again: repair.map_or(0, |around| around + words::HEADER_TOKENS + words::REASON_TOKENS),
+        }
     }
 
     /// The opening of the agent before, if this one's is the same: copies are many and alike.
@@ -134,13 +162,19 @@ impl Plan {
         self.agents.last().filter(|_| same)?.opening.clone()
     }
 
-    /// What the kernel is told of an agent that opens with so many tokens, and with which a person may have
-    /// `spoken`.
+    /// What the kernel is told of an agent that opens with so many tokens, whose calls have results of so many, and
+    /// with which a person may have `spoken`.
     ///
     /// # Errors
     /// Those of [`Team::spec`].
-    pub fn spec(&self, team: &Team, index: usize, opening: u32, spoken: u32) -> Result<Spec, TeamError> {
-        let mut spec = team.spec(index, opening, self.model_context, spoken)?;
+    pub fn spec(
+        &self,
+        team: &Team,
+        index: usize,
+        opening: u32,
+        (results, spoken): (Results, u32),
+    ) -> Result<Spec, TeamError> {
+        let mut spec = team.spec(index, opening, self.model_context, (results, spoken))?;
         spec.sampling.seed = moved(spec.sampling.seed, self.seed, index);
         Ok(spec)
     }

@@ -5,7 +5,7 @@ use agentos_kernel::agent::AgentId;
 use serde::{Deserialize, Serialize};
 
 use crate::team::Team;
-use crate::team::tools::Caller;
+use crate::team::tools::{Caller, Form};
 use crate::text::Partial;
 
 /// A team under way: its agents in the order of the file.
@@ -20,10 +20,12 @@ pub struct Roster {
 pub struct Member {
     /// What is becoming of it.
     pub phase: Phase,
-    /// What it has said, if somebody waits for it.
+    /// What it has said since its last call, if somebody waits for it.
     pub answer: Option<String>,
     /// How far it is with its tool calls, if it may make any, or answers in a form.
     pub caller: Option<Caller>,
+    /// What became of its answer, if that was to keep to a form, or of a call that it was writing when it ended.
+    pub form: Option<Form>,
     /// How far the text of its tokens has come.
     pub partial: Partial,
     /// Pages of it in each tier at most.
@@ -102,6 +104,7 @@ impl Roster {
             phase: Phase::Held,
             answer: waited_for(index).then(|| String::with_capacity(answer_bytes(index))),
             caller: None,
+            form: None,
             partial: Partial::continuing(longest),
             peak: Tiers::default(),
             spawned_us: 0,
@@ -113,8 +116,12 @@ impl Roster {
     /// The first agent of the file about which something can be done; `None` if all that are held wait
     /// for agents that are still at work, or are those that `later` names.
     pub fn due(&self, team: &Team, later: impl Fn(usize) -> bool) -> Option<Due> {
-        let failed =
-            |other: &&usize| matches!(self.members[**other].phase, Phase::Refused(_) | Phase::Faulted(_));
+        let failed = |other: &&usize| {
+            let Member { phase, form, .. } = &self.members[**other];
+            let unfinished = *form == Some(Form::Unfinished);
+            matches!(phase, Phase::Refused(_) | Phase::Faulted(_))
+                || matches!(phase, Phase::Done(_)) && unfinished
+        };
         let done = |other: &usize| matches!(self.members[*other].phase, Phase::Done(_));
         let mut held = team.agents.iter().enumerate().filter(|&(index, _)| self.is_held(index));
         held.find_map(|(index, agent)| match agent.after.iter().find(failed) {

@@ -21,6 +21,7 @@ use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
 use super::tools::Traffic;
 use super::{lend, summary};
+use crate::team::checkpoint::journal::RunId;
 use crate::team::json::Summary;
 use crate::team::knowledge::Opening;
 use crate::team::prompt::Chat;
@@ -59,6 +60,8 @@ pub struct Runner<'r> {
     pub(super) losses: u32,
     /// Where the run is kept.
     pub(super) saving: Option<Saving>,
+    /// What tells it from other runs, once it is kept or was gone on with.
+    pub(super) run: Option<RunId>,
     /// The tools.
     pub(super) desk: Desk,
     /// Who calls them.
@@ -175,6 +178,7 @@ impl<'r> Runner<'r> {
             idle: 0,
             losses: 0,
             saving: None,
+            run: None,
             desk,
             callers,
             aligner,
@@ -380,7 +384,8 @@ impl<'r> Runner<'r> {
         let priority = self.priorities()[index];
         let mut own = Budget::UNBOUNDED;
         let mut spawn = |spoken| -> Result<Reply, TeamError> {
-            let spec = self.plan.spec(self.team, index, opening, spoken)?;
+            let results = self.plan.agents[index].results;
+            let spec = self.plan.spec(self.team, index, opening, (results, spoken))?;
             own = spec.budget;
             let on_end = if self.plan.spoken > 0 { OnEnd::Drain } else { spec.on_end };
             let spec = Spec { priority, on_end, ..spec };
@@ -405,6 +410,7 @@ impl<'r> Runner<'r> {
         let (agent, other_agent) = (&self.team.agents[index], &self.team.agents[other]);
         let became = match self.roster.members[other].phase {
             Phase::Faulted(_) => "taken out of service",
+            Phase::Done(_) => "cut before its answer was whole",
             _ => "refused",
         };
         let (name, other) = (agent.name.clone(), other_agent.name.clone());
@@ -448,7 +454,8 @@ impl<'r> Runner<'r> {
             if let Some(index) = member {
                 self.note(index, &record);
             }
-            sink.event(&Told { record: &record, member, text: &self.text, names: &self.names })?;
+            let form = member.and_then(|index| self.roster.members[index].form);
+            sink.event(&Told { record: &record, member, text: &self.text, form, names: &self.names })?;
             if let Some(index) = member {
                 self.note_for_tools(index, &record);
             }
@@ -459,6 +466,9 @@ impl<'r> Runner<'r> {
 
     /// Keeps what an event means for an agent.
     fn note(&mut self, index: usize, record: &Record) {
+        if let Event::Finished { .. } = record.event {
+            self.roster.members[index].form = self.form(index);
+        }
         let member = &mut self.roster.members[index];
         let phase = match record.event {
             Event::Token { token, .. } => {

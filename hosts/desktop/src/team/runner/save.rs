@@ -1,7 +1,7 @@
 //! A run that is kept in a file, and gone on with from there.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::task::Poll;
 
 use agentos_hal::{Clock, PageError};
@@ -9,14 +9,17 @@ use agentos_kernel::agent::State as AgentState;
 use agentos_kernel::call::Call;
 use agentos_kernel::checkpoint::{CheckpointError, Contents};
 use agentos_kernel::system::{Config, Devices, Tick};
+use agentos_kernel::tool::Progress;
 
 use super::clock::RunClock;
 use super::error::RunError;
 use super::roster::{Member, Phase};
 use super::run::Runner;
 use crate::aside::Aside;
+use crate::team::checkpoint::journal::{Journal, Note, RunId};
 use crate::team::checkpoint::{self, CheckpointFileError, Problem, State, fingerprint};
 use crate::team::sink::Sink;
+use crate::team::tools::Stage;
 
 /// Bytes that are written at once.
 const PIECE: usize = 1 << 20;
@@ -30,6 +33,8 @@ pub struct Saving {
     contents: Contents,
     /// Microseconds between two times.
     every_us: u64,
+    /// The run, if it begins here.
+    run: RunId,
     /// When the next time is, in microseconds on the run's clock.
     next_us: u64,
     /// A piece on its way.
@@ -37,9 +42,10 @@ pub struct Saving {
 }
 
 impl Saving {
-    /// Keeps a run in a file every so many microseconds.
-    pub fn new(path: PathBuf, contents: Contents, every_us: u64) -> Saving {
-        Saving { path, contents, every_us, next_us: u64::MAX, piece: vec![0; PIECE] }
+    /// Keeps a run in a file every so many microseconds. `run` tells it from all others, unless it goes on from
+    /// another file.
+    pub fn new(path: PathBuf, contents: Contents, every_us: u64, run: RunId) -> Saving {
+        Saving { path, contents, every_us, run, next_us: u64::MAX, piece: vec![0; PIECE] }
     }
 }
 
@@ -82,6 +88,7 @@ impl Runner<'_> {
         let path = saving.path.clone();
         Aside::create(&path)
             .map_err(|source| CheckpointFileError { path, problem: Problem::Write(source) })?;
+        self.run.get_or_insert(saving.run);
         let now_us = self.clock.now().micros;
         self.saving = Some(Saving { next_us: now_us.saturating_add(saving.every_us), ..saving });
         Ok(())
@@ -141,6 +148,7 @@ impl Runner<'_> {
         }
         let state = State {
             team: fingerprint(self.team),
+            run: self.run.unwrap_or(saving.run),
             replay: self.replay(),
             now_ns: self.clock.now_ns(),
             roster,
@@ -149,7 +157,7 @@ impl Runner<'_> {
         let written = checkpoint::write(&path, &state, |out| self.write_pieces(saving, first, out));
         self.kernel.end_transfer();
         let held = match written {
-            Ok(()) => Ok(Held::Kept),
+            Ok(()) => self.desk.cover(&path, state.run).map(|()| Held::Kept).map_err(Problem::Journal),
             Err(Failure::Io(source)) => Err(Problem::Write(source)),
             Err(Failure::Kernel(error)) => given_up(error),
         };
@@ -206,7 +214,7 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// [`RunError::Checkpoint`], [`RunError::DeviceLost`], those of the sink.
-    pub fn restore(&mut self, path: &std::path::Path, sink: &mut dyn Sink) -> Result<u16, RunError> {
+    pub fn restore(&mut self, path: &Path, sink: &mut dyn Sink) -> Result<u16, RunError> {
         let refuse = |problem| RunError::from(CheckpointFileError { path: path.to_owned(), problem });
         let (state, bytes) = checkpoint::read(path, self.most_bytes())?;
         if state.team != fingerprint(self.team) || state.roster.members.len() != self.team.agents.len() {
@@ -220,9 +228,32 @@ impl Runner<'_> {
                 break agents;
             }
         };
+        self.run = Some(state.run);
         self.take_over(state).map_err(refuse)?;
+        self.read_journal(path).map_err(|source| refuse(Problem::Journal(source)))?;
         self.drain(sink)?;
         Ok(agents)
+    }
+
+    /// Learns which calls that cannot be undone were begun behind the checkpoint, and notes further ones beside it.
+    fn read_journal(&mut self, checkpoint: &Path) -> io::Result<()> {
+        let (journal, mut notes) = Journal::open(checkpoint, self.run.unwrap_or_default())?;
+        notes.retain(|note| self.is_behind(note));
+        self.desk.note_in(journal, notes);
+        Ok(())
+    }
+
+    /// Whether a call was begun behind the checkpoint that was just read.
+    fn is_behind(&self, note: &Note) -> bool {
+        let Some(member) = self.roster.members.get(note.member as usize) else { return false };
+        let (Some(caller), Some(agent)) = (&member.caller, member.id()) else { return true };
+        match &caller.stage {
+            // To the checkpoint it was open. Where it had begun, it is over already.
+            Stage::Calling(open) if open.nth == note.nth => {
+                self.kernel.open_calls(agent).any(|call| !matches!(call.progress, Progress::Over { .. }))
+            }
+            _ => note.nth >= caller.made,
+        }
     }
 
     /// Reads the kernel's checkpoint; `None` where the device is lost meanwhile, and nothing came of it.

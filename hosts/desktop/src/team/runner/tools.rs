@@ -2,9 +2,10 @@
 //! their contexts.
 
 use agentos_hal::Clock;
-use agentos_kernel::agent::AgentId;
+use agentos_kernel::agent::{AgentId, Budget, Rcb};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
+use agentos_kernel::system::Kernel;
 use agentos_kernel::tool::{CallOutcome, Effect as KernelEffect, Request, ToolId};
 use agentos_tools::{Access, Descriptor, Effect};
 
@@ -14,9 +15,9 @@ use crate::team::people::Asking;
 use crate::team::prompt::Frame;
 use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{
-    Aligned, Asked, Caller, Choose, Finished, Open, Policy, Stage, Terms, Written, words,
+    Aligned, Asked, Caller, Choose, Finished, Form, Open, Policy, Stage, Terms, Written, most_of_call, words,
 };
-use crate::text::{Message, Role, Special};
+use crate::text::{Message, Role};
 
 /// How long a person may think about a call, in microseconds.
 const PERSON_US: u64 = 600_000_000;
@@ -61,7 +62,8 @@ impl Runner<'_> {
         match record.event {
             Event::Token { agent, token, .. } => {
                 let from = self.kernel.tokens(agent).len() as u32;
-                let said = self.callers.said(index, caller, (token, &self.text), from);
+                let most = most_of_call(left(&self.kernel, agent));
+                let said = self.callers.said(index, caller, (token, &self.text), (from, most));
                 self.traffic.heard.push((index, agent));
                 if said.is_err() {
                     caller.stage = Stage::Done;
@@ -109,9 +111,12 @@ impl Runner<'_> {
     pub(super) fn begin_caller(&mut self, index: usize, agent: AgentId, opening: u32) {
         self.callers.settle(agent, index);
         let team_agent = &self.team.agents[index];
+        let context = rcb(&self.kernel, agent).map_or(0, |rcb| rcb.context);
+        let most = most_of_call(team_agent.max_tokens.min(context.saturating_sub(opening)));
         let stage = match (&team_agent.tools, self.plan.agents[index].tool, &team_agent.response_schema) {
-            (Some(_), Some(tool), _) => Stage::Writing { tool: Some(tool), from: opening },
-            (Some(_), None, _) => Stage::Free,
+            (Some(_), Some(tool), _) => Stage::Writing { tool: Some(tool), from: opening, most },
+            (Some(_), None, Some(_)) => Stage::Deciding { from: opening, most },
+            (Some(_), None, None) => Stage::Free,
             (None, _, Some(_)) => Stage::Answering { from: opening },
             (None, _, None) => return,
         };
@@ -125,14 +130,27 @@ impl Runner<'_> {
         let frame = self.chat.frame(&said).unwrap_or_default();
         let held = self.callers.hold(index, &stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
-        self.roster.members[index].caller = Some(Caller::new(stage, said, frame, &request));
+        let reminder = words::reminder(&request, self.chat.tokenizer);
+        let closes = if self.writes_calls_itself(index) { words::CLOSES.len() as u32 } else { 0 };
+        let around = self.chat.around(&words::result("", &reminder), frame.as_ref()).saturating_add(closes);
+        let caller = Caller { reminder, around, ..Caller::new(stage, said, frame, &request) };
+        self.roster.members[index].caller = Some(caller);
+    }
+
+    /// Whether an agent decides by itself that it calls, and what.
+    fn writes_calls_itself(&self, index: usize) -> bool {
+        self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model)
     }
 
     /// An agent of a checkpoint goes on in the form in which it spoke.
     pub(super) fn resume_caller(&mut self, index: usize, agent: AgentId) {
         self.callers.settle(agent, index);
         let Some(caller) = &mut self.roster.members[index].caller else { return };
-        let (Stage::Writing { from, .. } | Stage::Answering { from }) = caller.stage else { return };
+        let (Stage::Writing { from, .. } | Stage::Deciding { from, .. } | Stage::Answering { from }) =
+            caller.stage
+        else {
+            return;
+        };
         let log = self.kernel.tokens(agent);
         let said = &log[(from as usize).min(log.len())..];
         match self.callers.hold(index, &caller.stage, said) {
@@ -164,8 +182,11 @@ impl Runner<'_> {
         written: Written,
         sink: &mut dyn Sink,
     ) -> Result<Option<Written>, RunError> {
-        let Written { tool, arguments } = &written;
-        let Some(asked) = self.asked(index, agent, *tool, arguments, false) else { return Ok(None) };
+        let Written { tool, arguments, cut } = &written;
+        let refusal = cut.map(words::endless);
+        let Some(asked) = self.asked(index, agent, (*tool, arguments), refusal, false) else {
+            return Ok(None);
+        };
         let descriptor = &asked.terms.tool.descriptor;
         let request = request(*tool, descriptor, asked.question.is_some());
         let now_us = self.clock.now().micros;
@@ -185,9 +206,14 @@ impl Runner<'_> {
         })?;
         let played = self.desk.play(&asked)?;
         self.desk.take_in(number, asked, played);
+        if let Some(answer) = &mut self.roster.members[index].answer {
+            // What it answers comes behind what comes of this.
+            answer.clear();
+        }
         if let Some(caller) = &mut self.roster.members[index].caller {
-            let Written { tool, arguments } = written;
-            caller.stage = Stage::Calling(Open { number, tool, arguments });
+            let (Written { tool, arguments, .. }, nth) = (written, caller.made);
+            caller.made += 1;
+            caller.stage = Stage::Calling(Open { number, tool, arguments, nth });
         }
         Ok(None)
     }
@@ -197,15 +223,16 @@ impl Runner<'_> {
         &self,
         index: usize,
         agent: AgentId,
-        tool: usize,
-        arguments: &str,
+        (tool, arguments): (usize, &str),
+        refusal: Option<String>,
         again: bool,
     ) -> Option<Asked> {
         let known = self.desk.known(index, tool)?;
         let tools = self.team.agents[index].tools.as_ref()?;
         let caller = self.roster.members[index].caller.as_ref()?;
         // Whoever is asked a question need not agree to be asked.
-        let asks = tools.policy == Policy::Ask && known.descriptor.access != Access::Person;
+        let asks =
+            tools.policy == Policy::Ask && known.descriptor.access != Access::Person && refusal.is_none();
         let question = asks.then(|| Asking::Approval {
             agent: self.team.agents[index].name.clone(),
             tool: known.descriptor.name.clone(),
@@ -213,20 +240,32 @@ impl Runner<'_> {
             again,
         });
         // The line above a result, which says where it is from, is not the tool's to pay for.
-        let most = known.descriptor.output_tokens.saturating_add(words::HEADER_TOKENS);
+        let most = match refusal {
+            None => known.descriptor.output_tokens.saturating_add(words::HEADER_TOKENS),
+            Some(_) => u32::MAX,
+        };
+        let repairable = caller.repairs == 0 && known.is_repairable();
         let terms = Terms {
             aligner: self.aligner.clone()?,
             tool: known.clone(),
+            source: words::source(&known.descriptor, arguments),
             about: caller.request.clone(),
-            room: self.room(agent).min(most).min(tools.tokens),
-            repairable: caller.repairs == 0,
+            reminder: caller.reminder.clone(),
+            caller: tools.choose,
+            room: self
+                .room(agent, caller, (&known.descriptor, tools.choose), repairable)
+                .min(most)
+                .min(tools.tokens),
+            repairable,
         };
-        let from = match caller.stage {
-            Stage::Writing { from, .. } => from,
-            _ => self.kernel.tokens(agent).len() as u32,
+        let here = self.kernel.tokens(agent).len() as u32;
+        let (from, nth) = match &caller.stage {
+            Stage::Writing { from, .. } | Stage::Deciding { from, .. } => (*from, caller.made),
+            Stage::Calling(open) => (here, open.nth),
+            _ => (here, caller.made),
         };
         let (name, arguments) = (self.team.agents[index].name.clone(), arguments.to_owned());
-        Some(Asked { member: index, name, from, tool, arguments, question, terms })
+        Some(Asked { member: index, name, from, tool, arguments, question, nth, refusal, terms })
     }
 
     /// What came of a call that is over goes into its agent's context. Returns whether it was there, and could.
@@ -256,18 +295,20 @@ impl Runner<'_> {
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
         let &Over { index, agent, number, outcome, .. } = over;
-        let model_calls =
-            self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model);
-        let mut tokens = if model_calls {
-            self.chat.tokenizer.encode(words::CLOSES, Special::AsText).unwrap_or_default()
-        } else {
-            Vec::new()
+        let put = match self.put(number, &self.told(index, caller, aligned), aligned.fits) {
+            // What stands around a result is more than there was room for.
+            Err(CallError::TooLong { fits, .. }) => self.put_lost(index, number, asked, caller, fits),
+            other => other.map(|_| aligned.clone()),
         };
-        tokens.extend(self.told(caller, aligned));
-        let fitted = match self.put(number, &tokens, aligned.fits) {
+        let aligned = match &put {
             Err(CallError::Held) => return Ok(false),
-            Err(CallError::TooLong { .. }) => self.put(number, &[], aligned.fits).map(|_| false),
-            other => other.map(|_| true),
+            Err(_) => aligned,
+            Ok(aligned) => aligned,
+        };
+        // What the agent could not be told has come to nothing.
+        let outcome = match outcome {
+            CallOutcome::Done if aligned.lost => CallOutcome::Output,
+            outcome => outcome,
         };
         sink.tool(&ToolNews::Result {
             member: index,
@@ -279,19 +320,22 @@ impl Runner<'_> {
             text: &aligned.text,
             fits: aligned.fits,
         })?;
-        let Ok(true) = fitted else {
+        if put.is_err() {
             caller.stage = Stage::Done;
             return Ok(true);
-        };
+        }
         let assistant = Message { role: Role::Assistant, content: asked.arguments.clone() };
         caller.said.extend([assistant, Message { role: Role::User, content: aligned.next.clone() }]);
         caller.repairs += u8::from(aligned.again);
-        caller.stage = match (aligned.again, model_calls) {
-            (_, true) => Stage::Free,
-            (true, false) => {
-                Stage::Writing { tool: Some(asked.tool), from: self.kernel.tokens(agent).len() as u32 }
+        if aligned.again {
+            self.grant_another(agent);
+        }
+        caller.stage = match aligned.again && !self.writes_calls_itself(index) {
+            true => {
+                let (from, most) = self.room_to_write(agent);
+                Stage::Writing { tool: Some(asked.tool), from, most }
             }
-            (false, false) => self.last_stage(index, agent),
+            false => self.next_stage(index, agent),
         };
         let held = self.callers.hold(index, &caller.stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
@@ -300,27 +344,69 @@ impl Runner<'_> {
 
     /// The tokens by which an agent is told something behind what it has said. A template that cannot go on
     /// leaves it without a turn of its own: the agent reads it all the same.
-    fn told(&self, caller: &Caller, aligned: &Aligned) -> Vec<u32> {
+    fn told(&self, index: usize, caller: &Caller, aligned: &Aligned) -> Vec<u32> {
         let Aligned { next, tokens, .. } = aligned;
-        match &caller.frame {
+        let mut told = match self.writes_calls_itself(index) {
+            true => self.chat.text(words::CLOSES).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        told.extend(match &caller.frame {
             Some(Frame { before, after }) => [&before[..], tokens, after].concat(),
             None => self.chat.follow_up(&caller.said, next, None).unwrap_or_else(|_| tokens.clone()),
-        }
+        });
+        told
     }
 
-    /// What an agent does that makes no further calls.
-    fn last_stage(&self, index: usize, agent: AgentId) -> Stage {
-        match self.team.agents[index].response_schema {
-            Some(_) => Stage::Answering { from: self.kernel.tokens(agent).len() as u32 },
-            None => Stage::Done,
+    /// Tells an agent that a result does not fit, where so many tokens would, in as few words as that takes. Half of
+    /// the room is for its answer: where that is too little, it goes on with nothing.
+    fn put_lost(
+        &mut self,
+        index: usize,
+        call: u64,
+        asked: &Asked,
+        caller: &Caller,
+        fits: usize,
+    ) -> Result<Aligned, CallError> {
+        let lost = asked.terms.lost(u32::try_from(fits).unwrap_or(u32::MAX));
+        let alone = self.chat.text(&lost.text).unwrap_or_default();
+        let tries = [self.told(index, caller, &lost), alone, Vec::new()];
+        let tokens = tries.iter().find(|tokens| tokens.len() <= fits / 2).map_or(&[][..], |tokens| tokens);
+        self.put(call, tokens, true).map(|_| lost)
+    }
+
+    /// An agent may make a call more than its budget says.
+    fn grant_another(&mut self, agent: AgentId) {
+        let Some(rcb) = rcb(&self.kernel, agent) else { return };
+        let budget = Budget { calls: rcb.budget.calls.saturating_add(1), ..rcb.budget };
+        let now_us = self.clock.now().micros;
+        // It is there, and nothing is under way that holds it.
+        let _ = self.kernel.call(None, &Call::SetBudget(agent, budget), now_us);
+    }
+
+    /// Where a call or an answer of an agent begins, and how many tokens a call may take there.
+    fn room_to_write(&self, agent: AgentId) -> (u32, u32) {
+        (self.kernel.tokens(agent).len() as u32, most_of_call(left(&self.kernel, agent)))
+    }
+
+    /// What an agent does next that is not told to call.
+    fn next_stage(&self, index: usize, agent: AgentId) -> Stage {
+        let (from, most) = self.room_to_write(agent);
+        let calls =
+            rcb(&self.kernel, agent).is_some_and(|rcb| rcb.metrics.calls < u64::from(rcb.budget.calls));
+        match (&self.team.agents[index].response_schema, self.writes_calls_itself(index)) {
+            (Some(_), true) if calls => Stage::Deciding { from, most },
+            (Some(_), _) => Stage::Answering { from },
+            (None, true) => Stage::Free,
+            (None, false) => Stage::Done,
         }
     }
 
     /// An agent goes on with another answer.
     fn answer_again(&mut self, index: usize, agent: AgentId) {
-        let stage = self.last_stage(index, agent);
+        let stage = self.next_stage(index, agent);
         let Some(caller) = &mut self.roster.members[index].caller else { return };
-        if let (Stage::Done | Stage::Answering { .. }, Stage::Answering { .. }) = (&caller.stage, &stage) {
+        let answers = matches!(stage, Stage::Answering { .. } | Stage::Deciding { .. });
+        if answers && !matches!(caller.stage, Stage::Calling(_)) {
             caller.stage = stage;
             let held = self.callers.hold(index, &caller.stage, &[]);
             debug_assert!(held.is_ok(), "nothing was said yet");
@@ -333,11 +419,31 @@ impl Runner<'_> {
         self.kernel.call(None, &Call::Return { call, tokens: Tokens(&bytes), fits }, now_us)
     }
 
-    /// Tokens that a result may still take of an agent's context, beside what stands around it.
-    fn room(&self, agent: AgentId) -> u32 {
-        let rcb = self.kernel.agents().find(|rcb| rcb.id == agent);
-        let left = rcb.map_or(0, |rcb| rcb.context.saturating_sub(rcb.tokens));
-        left.saturating_sub(words::AROUND_TOKENS)
+    /// Tokens that a result may still take of an agent's context, beside what stands around it, whichever way it is
+    /// told.
+    fn room(
+        &self,
+        agent: AgentId,
+        caller: &Caller,
+        (tool, choose): (&Descriptor, Choose),
+        repairable: bool,
+    ) -> u32 {
+        let repair = match repairable {
+            true => {
+                self.chat.around(&words::repair(tool, "", &caller.reminder, choose), caller.frame.as_ref())
+            }
+            false => 0,
+        };
+        let left = rcb(&self.kernel, agent).map_or(0, |rcb| rcb.context.saturating_sub(rcb.tokens));
+        left.saturating_sub(caller.around.max(repair))
+    }
+
+    /// What became of what an agent says, now that it ends.
+    pub(super) fn form(&self, index: usize) -> Option<Form> {
+        let caller = self.roster.members[index].caller.as_ref()?;
+        // Whoever is to keep to a form and is in none has left it.
+        let left = self.team.agents[index].response_schema.as_ref().map(|_| Form::Unfinished);
+        self.callers.form(index, &caller.stage).or(left)
     }
 
     /// A call has a new number since its agent was restored.
@@ -350,10 +456,22 @@ impl Runner<'_> {
         }
         open.number = number;
         let (tool, arguments) = (open.tool, open.arguments.clone());
-        if let Some(asked) = self.asked(index, agent, tool, &arguments, true) {
+        if let Some(asked) = self.asked(index, agent, (tool, &arguments), None, true) {
             self.desk.take_in(number, asked, None);
         }
     }
+}
+
+fn rcb<'k>(kernel: &'k Kernel<'_>, agent: AgentId) -> Option<&'k Rcb> {
+    kernel.agents().find(|rcb| rcb.id == agent)
+}
+
+/// Tokens that an agent may still say.
+fn left(kernel: &Kernel<'_>, agent: AgentId) -> u32 {
+    rcb(kernel, agent).map_or(0, |rcb| {
+        let of_turn = rcb.budget.turn_tokens.saturating_sub(rcb.turn_tokens);
+        of_turn.min(rcb.context.saturating_sub(rcb.tokens))
+    })
 }
 
 /// What the kernel is told of a call.

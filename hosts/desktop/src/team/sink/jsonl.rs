@@ -29,7 +29,7 @@ impl<W: Write> JsonLines<W> {
 
 impl<W: Write> Sink for JsonLines<W> {
     fn event(&mut self, told: &Told<'_>) -> Result<(), RunError> {
-        match line(told.record, told.names, told.text) {
+        match line(told.record, told.names, (told.text, told.form)) {
             Some(line) => self.write(&line),
             None => Ok(()),
         }

@@ -21,6 +21,7 @@ use super::json::Summary;
 use super::knowledge::Given;
 use super::name::Names;
 use super::runner::RunError;
+use super::tools::Form;
 
 /// Something that happened, with what the team knows of it.
 #[derive(Clone, Copy)]
@@ -31,6 +32,8 @@ pub struct Told<'a> {
     pub member: Option<usize>,
     /// What it makes whole of that agent's answer.
     pub text: &'a str,
+    /// What became of that agent's answer, once it has ended.
+    pub form: Option<Form>,
     /// The agents' names.
     pub names: &'a Names,
 }

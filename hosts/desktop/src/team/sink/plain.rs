@@ -12,6 +12,7 @@ use super::{DeviceNews, KnowledgeNews, Refusal, Sink, Told, ToolNews};
 use crate::team::Team;
 use crate::team::json::Summary;
 use crate::team::runner::RunError;
+use crate::team::tools::Form;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +181,10 @@ impl<W: Write> Sink for Plain<W> {
             }
             Event::Finished { finish, generated, .. } => {
                 self.say(member, told.text)?;
-                self.note(member, format_args!("finished after {generated} tokens ({})", finish.name()))
+                let unfinished =
+                    if told.form == Some(Form::Unfinished) { ", its answer unfinished" } else { "" };
+                let finish = finish.name();
+                self.note(member, format_args!("finished after {generated} tokens ({finish}){unfinished}"))
             }
             Event::Faulted { fault, .. } => {
                 self.say(member, told.text)?;
@@ -265,7 +269,7 @@ mod tests {
         ];
         for event in events {
             let record = Record { number: 0, at_us: 0, event };
-            let told = Told { record: &record, member: None, text: "", names: &Names::default() };
+            let told = Told { record: &record, member: None, text: "", form: None, names: &Names::default() };
             plain.event(&told).expect("written");
         }
         plain.flush().expect("written");

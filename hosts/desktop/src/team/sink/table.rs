@@ -12,7 +12,10 @@ type Column = (&'static str, fn(&AgentSummary) -> String);
 
 const COLUMNS: [Column; 14] = [
     ("prio", |agent| agent.priority.to_string()),
-    ("end", |agent| agent.reason.to_owned()),
+    ("end", |agent| match agent.form {
+        Some("unfinished") => format!("{}, unfinished", agent.reason),
+        _ => agent.reason.to_owned(),
+    }),
     ("said", |agent| agent.generated.to_string()),
     ("context", |agent| agent.tokens.to_string()),
     ("shared", |agent| agent.shared.to_string()),

@@ -10,6 +10,7 @@ use agentos_perception::{self as perception, ControlStrings, Measures, Misfit};
 use agentos_tools::{Descriptor, Effect};
 
 use super::recording::Played;
+use super::use_::Choose;
 use super::words;
 use crate::text::{Special, Tokenizer};
 
@@ -37,6 +38,11 @@ impl Known {
         let output = descriptor.output.as_ref().and_then(|schema| perception::Schema::new(schema).ok());
         Known { descriptor, output }
     }
+
+    /// Whether who has called it may be asked to call it once more, where its output is not of its form.
+    pub fn is_repairable(&self) -> bool {
+        self.output.is_some() && self.descriptor.effect != Effect::Irreversible
+    }
 }
 
 /// What the result of one call is aligned for.
@@ -46,8 +52,14 @@ pub struct Terms {
     pub aligner: Arc<Aligner>,
     /// The tool that was called.
     pub tool: Arc<Known>,
+    /// Where the call takes its result from.
+    pub source: String,
     /// What the agent was asked.
     pub about: String,
+    /// What it is told again of that.
+    pub reminder: String,
+    /// Who calls.
+    pub caller: Choose,
     /// Tokens that the result may take.
     pub room: u32,
     /// The agent may be asked to call once more when the output breaks its form.
@@ -63,6 +75,8 @@ pub struct Aligned {
     pub fits: bool,
     /// The agent is asked to call once more.
     pub again: bool,
+    /// There was no room for it: the text says so.
+    pub lost: bool,
     /// All that the agent is told.
     pub next: String,
     /// The tokens of that, as text.
@@ -73,60 +87,76 @@ impl Aligned {
     /// Of what gave nothing, not even a reason.
     fn nothing() -> Aligned {
         let (text, next) = (String::new(), String::new());
-        Aligned { text, fits: true, again: false, next, tokens: Vec::new() }
+        Aligned { text, fits: true, again: false, lost: false, next, tokens: Vec::new() }
     }
 }
 
 impl Terms {
     /// Makes of an output what the agent reads.
     pub fn align(&self, outcome: CallOutcome, output: &[u8]) -> Aligned {
-        let (text, fits) = self.text(outcome, output);
-        self.told(text, fits)
+        match self.text(outcome, output) {
+            Ok(text) => self.told(text, true),
+            Err(Misfit::Schema(mismatch)) => {
+                let reason = Misfit::Schema(mismatch).to_string();
+                match self.within(reason.as_bytes(), true, None) {
+                    Ok(text) => self.told(text, false),
+                    Err(_) => self.lost(self.room),
+                }
+            }
+            Err(Misfit::Budget { .. }) => self.lost(self.room),
+        }
+    }
+
+    /// What the agent is told where a result does not fit: there are so many tokens for it.
+    pub fn lost(&self, tokens: u32) -> Aligned {
+        Aligned { lost: true, ..self.told(words::no_room(tokens), true) }
     }
 
     /// All that the agent is told with a result, and whether its output was of its form.
     pub fn told(&self, text: String, fits: bool) -> Aligned {
         let tool = &self.tool.descriptor;
-        let again = !fits && self.repairable && tool.effect != Effect::Irreversible;
-        let next =
-            if again { words::repair(tool, &text, &self.about) } else { words::result(&text, &self.about) };
+        let again = !fits && self.repairable;
+        let next = match again {
+            true => words::repair(tool, &text, &self.reminder, self.caller),
+            false => words::result(&text, &self.reminder),
+        };
         let tokens = self.aligner.tokenizer.encode(&next, Special::AsText).unwrap_or_default();
-        Aligned { text, fits, again, next, tokens }
+        Aligned { text, fits, again, lost: false, next, tokens }
     }
 
-    /// The text of an output, and whether it is of its form.
-    fn text(&self, outcome: CallOutcome, output: &[u8]) -> (String, bool) {
+    /// The text of an output.
+    fn text(&self, outcome: CallOutcome, output: &[u8]) -> Result<String, Misfit> {
+        let failed = outcome != CallOutcome::Done;
+        let reason = words::reason(outcome, &self.tool.descriptor);
+        let output = if output.is_empty() && failed { reason.as_bytes() } else { output };
+        self.within(output, failed, self.tool.output.as_ref().filter(|_| !failed))
+    }
+
+    /// The text of what a tool gave, or of why it gave nothing, within the room that there is.
+    fn within(
+        &self,
+        output: &[u8],
+        failed: bool,
+        schema: Option<&perception::Schema>,
+    ) -> Result<String, Misfit> {
         let Aligner { tokenizer, controls, taken } = &*self.aligner;
         let tool = &self.tool.descriptor;
-        let failed = outcome != CallOutcome::Done;
-        let reason = words::reason(outcome, tool);
-        let output = if output.is_empty() && failed { reason.as_bytes() } else { output };
         let room = self.room as usize;
         let request = perception::Request {
             tool: &tool.name,
-            source: "",
+            source: &self.source,
             failed,
             taken,
             about: &self.about,
             charset: None,
-            schema: self.tool.output.as_ref().filter(|_| !failed),
+            schema,
             controls,
             limit_bytes: tool.output_bytes,
             budget_tokens: room,
         };
         let count = |text: &str| most_tokens(text, room, tokenizer);
-        let measures = || Measures { count: &count, score: None };
-        match perception::align(output, &request, measures()) {
-            Ok(aligned) => (aligned.text, true),
-            Err(misfit) => {
-                let fits = !matches!(misfit, Misfit::Schema(_));
-                let reason = misfit.to_string();
-                let request = perception::Request { failed: true, schema: None, ..request };
-                let text = perception::align(reason.as_bytes(), &request, measures())
-                    .map_or_else(|_| String::new(), |aligned| aligned.text);
-                (text, fits)
-            }
-        }
+        let measures = Measures { count: &count, score: None };
+        perception::align(output, &request, measures).map(|aligned| aligned.text)
     }
 }
 

@@ -17,6 +17,15 @@ pub enum Stage {
         tool: Option<usize>,
         /// The first address.
         from: u32,
+        /// Tokens that it may take.
+        most: u32,
+    },
+    /// It writes a call or else an answer of a declared form, from an address of its context on.
+    Deciding {
+        /// The first address.
+        from: u32,
+        /// Tokens that a call may take.
+        most: u32,
     },
     /// It writes an answer of a declared form.
     Answering {
@@ -38,6 +47,36 @@ pub struct Open {
     pub tool: usize,
     /// Its arguments, as JSON.
     pub arguments: String,
+    /// Calls that its agent had made before.
+    pub nth: u32,
+}
+
+/// What became of words that were to keep to a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// They are of it.
+    Whole,
+    /// They end within it.
+    Unfinished,
+}
+
+impl Form {
+    /// The name in machine-readable output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Form::Whole => "whole",
+            Form::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// Tokens that a call may take of those that its agent may still say: a quarter is for its answer. One that goes on
+/// without end would leave nothing of it.
+pub const fn most_of_call(left: u32) -> u32 {
+    match left - left.div_ceil(4) {
+        0 => 1,
+        most => most,
+    }
 }
 
 /// How far an agent is with its calls.
@@ -51,8 +90,14 @@ pub struct Caller {
     pub frame: Option<Frame>,
     /// What it was asked.
     pub request: String,
+    /// What it is told again of that with each result.
+    pub reminder: String,
+    /// Tokens that stand around a result.
+    pub around: u32,
     /// What it says freely, as long as a call may begin in it.
     pub tail: String,
+    /// Calls that it has made.
+    pub made: u32,
     /// Times that an output of a wrong form was told back.
     pub repairs: u8,
 }
@@ -60,6 +105,17 @@ pub struct Caller {
 impl Caller {
     /// One that has said nothing yet.
     pub fn new(stage: Stage, said: Vec<Message>, frame: Option<Frame>, request: &str) -> Caller {
-        Caller { stage, said, frame, request: request.to_owned(), tail: String::new(), repairs: 0 }
+        let (reminder, tail) = (request.to_owned(), String::new());
+        Caller {
+            stage,
+            said,
+            frame,
+            request: request.to_owned(),
+            reminder,
+            around: 0,
+            tail,
+            made: 0,
+            repairs: 0,
+        }
     }
 }

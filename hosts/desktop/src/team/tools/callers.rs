@@ -14,7 +14,7 @@ use agentos_kernel::guard::{Allowed, Guard};
 use agentos_tools::Descriptor;
 use serde_json::Value;
 
-use super::caller::{Caller, Stage};
+use super::caller::{Caller, Form, Stage};
 use super::crew::Crew;
 use super::seat::Seat;
 use super::words;
@@ -25,6 +25,8 @@ struct Forms {
     arguments: Vec<Grammar>,
     /// That of a call which names its tool; `None` without tools.
     call: Option<Grammar>,
+    /// That of such a call or else the answer; `None` without either.
+    either: Option<Grammar>,
     /// That of its answer.
     answer: Option<Grammar>,
     /// The names of its tools.
@@ -50,13 +52,19 @@ impl Forms {
         let callables: Vec<Callable<'_>> =
             tools.iter().map(|tool| Callable { name: &tool.name, arguments: &tool.arguments }).collect();
         let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
-        let call = match &callables[..] {
-            [] => None,
-            callables => Some(ready(Some(names.join(", ")), Grammar::call(vocabulary, callables))?),
+        let (call, either) = match &callables[..] {
+            [] => (None, None),
+            callables => {
+                let call = ready(Some(names.join(", ")), Grammar::call(vocabulary, callables))?;
+                let calls = (words::OPENS, callables);
+                let either = |answer| ready(None, Grammar::call_or_answer(vocabulary, calls, answer));
+                (Some(call), answer.map(either).transpose()?)
+            }
         };
         Ok(Forms {
             arguments: tools.iter().map(arguments).collect::<Result<_, _>>()?,
             call,
+            either,
             answer: answer.map(|schema| ready(None, Grammar::json_schema(vocabulary, schema))).transpose()?,
             names,
         })
@@ -92,8 +100,10 @@ impl std::error::Error for FormError {
 pub struct Written {
     /// The tool, by its number at the desk.
     pub tool: usize,
-    /// Its arguments, as JSON.
+    /// Its arguments, as JSON; not to their end where it was cut.
     pub arguments: String,
+    /// It was not whole when it had all the tokens that it may take: so many.
+    pub cut: Option<u32>,
 }
 
 /// All agents that call tools or answer in a form.
@@ -171,6 +181,7 @@ impl Callers {
         let grammar = match stage {
             Stage::Writing { tool: Some(tool), .. } => forms.and_then(|forms| forms.arguments.get(*tool)),
             Stage::Writing { tool: None, .. } => forms.and_then(|forms| forms.call.as_ref()),
+            Stage::Deciding { .. } => forms.and_then(|forms| forms.either.as_ref()),
             Stage::Answering { .. } => forms.and_then(|forms| forms.answer.as_ref()),
             _ => None,
         };
@@ -182,8 +193,8 @@ impl Callers {
         Ok(())
     }
 
-    /// An agent has said a token, whose text is `text`; `from` is where its context goes on behind it. The stage
-    /// goes on with what it says. Whether a call is whole with it, [`Callers::settled`] tells.
+    /// An agent has said a token, whose text is `text`; `from` is where its context goes on behind it, and a call that
+    /// begins there may take `most` tokens. The stage goes on with what it says. Whether a call is whole with it, [`Callers::settled`] tells.
     ///
     /// # Errors
     /// [`MatchError`]: a form cannot be held to.
@@ -192,10 +203,10 @@ impl Callers {
         member: usize,
         caller: &mut Caller,
         (token, text): (u32, &str),
-        from: u32,
+        (from, most): (u32, u32),
     ) -> Result<(), MatchError> {
         match caller.stage {
-            Stage::Writing { .. } | Stage::Answering { .. } => {
+            Stage::Writing { .. } | Stage::Deciding { .. } | Stage::Answering { .. } => {
                 if let Some(seat) = &mut self.seats[member] {
                     seat.say(token);
                     self.due.push(member);
@@ -206,7 +217,7 @@ impl Callers {
                 caller.tail.push_str(text);
                 if caller.tail.contains(words::OPENS) {
                     caller.tail.clear();
-                    caller.stage = Stage::Writing { tool: None, from };
+                    caller.stage = Stage::Writing { tool: None, from, most };
                     return self.hold(member, &caller.stage, &[]);
                 }
                 keep_end(&mut caller.tail, words::OPENS.len());
@@ -216,8 +227,8 @@ impl Callers {
         }
     }
 
-    /// The call that is whole with the token that an agent has said last, or with those that it is held with;
-    /// `log` is its context, and `decode` makes text of tokens.
+    /// The call that is whole with the token that an agent has said last, or with those that it is held with, or that
+    /// has all the tokens that it may take; `log` is its context, and `decode` makes text of tokens.
     ///
     /// # Errors
     /// [`MatchError`], from a guard that was not asked.
@@ -229,14 +240,41 @@ impl Callers {
         decode: &dyn Fn(&[u32]) -> String,
     ) -> Result<Option<Written>, MatchError> {
         let Some(seat) = &self.seats[member] else { return Ok(None) };
-        let complete = seat.taken()?;
-        let (&Stage::Writing { tool, from }, true) = (stage, complete) else { return Ok(None) };
+        let whole = seat.taken()?;
+        let (Stage::Writing { from, most, .. } | Stage::Deciding { from, most }) = *stage else {
+            return Ok(None);
+        };
+        let said = &log[(from as usize).min(log.len())..];
+        let cut = (!whole).then_some(most);
+        if cut.is_some() && said.len() < most as usize {
+            return Ok(None);
+        }
+        let decides = matches!(stage, Stage::Deciding { .. });
+        // What does not open a call there is its answer, however long it is.
+        if decides && !decode(&said[..said.len().min(words::OPENS.len())]).starts_with(words::OPENS) {
+            return Ok(None);
+        }
+        let text = decode(said);
+        let written = match *stage {
+            Stage::Writing { tool: Some(tool), .. } => Some(Written { tool, arguments: text, cut }),
+            _ => {
+                self.named(member, text.strip_prefix(words::OPENS).filter(|_| decides).unwrap_or(&text), cut)
+            }
+        };
         self.seats[member] = None;
-        let text = decode(&log[(from as usize).min(log.len())..]);
-        Ok(match tool {
-            Some(tool) => Some(Written { tool, arguments: text }),
-            None => self.named(member, &text),
-        })
+        Ok(written)
+    }
+
+    /// What has become of what an agent has said in a form, in the stage in which it ends.
+    pub fn form(&self, member: usize, stage: &Stage) -> Option<Form> {
+        match stage {
+            Stage::Writing { .. } => Some(Form::Unfinished),
+            Stage::Deciding { .. } | Stage::Answering { .. } => {
+                let whole = self.seats[member].as_ref().is_some_and(|seat| seat.taken() == Ok(true));
+                Some(if whole { Form::Whole } else { Form::Unfinished })
+            }
+            Stage::Free | Stage::Calling(_) | Stage::Done => None,
+        }
     }
 
     /// Has the crew find out what those may say next who have said something: the last first, as the run itself comes
@@ -259,12 +297,19 @@ impl Callers {
         }
     }
 
-    /// The call of `{"name": …, "arguments": …}`.
-    fn named(&self, member: usize, text: &str) -> Option<Written> {
-        let call: Value = serde_json::from_str(text).ok()?;
+    /// The call of `{"name": …, "arguments": …}`; of one that was cut within the name, the first that it may be.
+    fn named(&self, member: usize, text: &str, cut: Option<u32>) -> Option<Written> {
         let names = &self.forms[member].as_ref()?.names;
+        if cut.is_some() {
+            let begins: Vec<String> =
+                names.iter().map(|name| Callable { name, arguments: &Value::Null }.begin()).collect();
+            let tool = begins.iter().position(|begin| text.starts_with(begin) || begin.starts_with(text))?;
+            let arguments = text.strip_prefix(&begins[tool]).unwrap_or_default().to_owned();
+            return Some(Written { tool, arguments, cut });
+        }
+        let call: Value = serde_json::from_str(text).ok()?;
         let tool = names.iter().position(|name| call["name"] == **name)?;
-        Some(Written { tool, arguments: call["arguments"].to_string() })
+        Some(Written { tool, arguments: call["arguments"].to_string(), cut })
     }
 }
 

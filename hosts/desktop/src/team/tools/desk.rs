@@ -1,9 +1,10 @@
 //! The tools of all agents, behind the kernel's bus.
 //!
 //! The desk knows what was asked for under a number before the kernel names it, and keeps what came of it
-//! until it is taken. Where a person has to agree, the call waits for that first: to the kernel it is under
-//! way.
+//! until it is taken. Where a person has to agree, the call waits for that first: to the kernel it has not begun.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -20,6 +21,8 @@ use super::kit::Errands;
 use super::ledger::{Consent, Held, Shared, outcome_of};
 use super::reception::{Matter, Reception};
 use super::recording::{Mismatch, Played, Recording};
+use super::use_::Choose;
+use crate::team::checkpoint::journal::{Journal, Note, RunId};
 use crate::team::people::Asking;
 
 /// A call that was asked for.
@@ -37,8 +40,19 @@ pub struct Asked {
     pub arguments: String,
     /// What a person is asked who has to agree; `None` where nobody has to.
     pub question: Option<Asking>,
+    /// Calls that its agent had made before.
+    pub nth: u32,
+    /// Why its tool is not asked, where it is not.
+    pub refusal: Option<String>,
     /// What its result is aligned for.
     pub terms: Terms,
+}
+
+impl Asked {
+    /// What is noted of it before it is begun.
+    pub(super) fn note(&self) -> Note {
+        Note::of(self.member, self.nth, &self.terms.tool.descriptor.name, &self.arguments)
+    }
 }
 
 /// Tokens of a result that is rehearsed: few enough for it to be cut.
@@ -108,7 +122,17 @@ impl Desk {
         tools.dedup_by_key(|tool| Arc::as_ptr(tool));
         for tool in tools {
             let (aligner, tool, about) = (aligner.clone(), tool.clone(), String::new());
-            let terms = Terms { aligner, tool, about, room: REHEARSED_TOKENS, repairable: true };
+            let (reminder, caller, room) = (String::new(), Choose::Likeness, REHEARSED_TOKENS);
+            let terms = Terms {
+                aligner,
+                tool,
+                source: String::new(),
+                about,
+                reminder,
+                caller,
+                room,
+                repairable: true,
+            };
             self.crew.give(move || {
                 // What comes of them nobody reads.
                 for output in [&b"0"[..], b"{\"0\": [0]}", b"It is so."] {
@@ -154,6 +178,8 @@ impl Desk {
             None => begin(held.align(outcome), &self.crew),
         };
         drop(ledger);
+        // It may have been given up before anybody has agreed.
+        self.reception.withdraw(Matter::Consent(number));
         coming.poll().map(|aligned| {
             let held = self.ledger.lock().remove(number)?;
             Some(Finished { asked: held.asked, aligned })
@@ -174,6 +200,20 @@ impl Desk {
     /// Answers a request to an agent's memory.
     pub fn answer_of_memory(&mut self, call: CallNumber, outcome: Outcome) {
         self.errands.memory.answer(call, outcome);
+    }
+
+    /// From now on calls that cannot be undone are noted here before they are begun. Those of `begun` were, and are
+    /// not begun again.
+    pub fn note_in(&mut self, journal: Journal, begun: Vec<Note>) {
+        self.ledger.lock().note_in(journal, begun);
+    }
+
+    /// A checkpoint of the run is on the disk that has all calls which were begun.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn cover(&mut self, checkpoint: &Path, run: RunId) -> io::Result<()> {
+        self.ledger.lock().cover(checkpoint, run)
     }
 
     /// Nobody asks any more for what an agent has called.
@@ -249,19 +289,7 @@ impl Desk {
         if ledger.get(number).is_none() {
             return Poll::Ready(Err(PeripheralError::NoCall));
         }
-        if let Some(looked) = ledger.look(number) {
-            return looked;
-        }
-        drop(ledger);
-        match self.consent(number) {
-            None => Poll::Pending,
-            Some(false) => Poll::Ready(Err(PeripheralError::Refused)),
-            Some(true) => match self.ledger.lock().begin(number) {
-                // A tool that is busy is asked again, as if the kernel had asked.
-                Ok(()) | Err(PeripheralError::Busy) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            },
-        }
+        ledger.look(number).unwrap_or(Poll::Ready(Err(PeripheralError::NoCall)))
     }
 
     /// Serves calls that ask a person.
@@ -281,12 +309,17 @@ fn begin(coming: Coming, crew: &Crew) -> Coming {
 
 impl Bus for Desk {
     fn start(&mut self, call: CallNumber) -> Result<(), PeripheralError> {
-        let mut ledger = self.ledger.lock();
-        match ledger.get(call.0) {
-            None => Err(PeripheralError::NoCall),
-            // To the kernel it is under way; the tool begins when somebody has agreed.
-            Some(held) if held.consent != Consent::Given => Ok(()),
-            Some(_) => ledger.begin(call.0),
+        let consent = self.ledger.lock().get(call.0).map(|held| held.consent);
+        let agreed = match consent {
+            None => return Err(PeripheralError::NoCall),
+            Some(Consent::Given) => Some(true),
+            Some(_) => self.consent(call.0),
+        };
+        match agreed {
+            // It has not begun: to the kernel the tool is busy until somebody has agreed.
+            None => Err(PeripheralError::Busy),
+            Some(false) => Err(PeripheralError::Refused),
+            Some(true) => self.ledger.lock().begin(call.0),
         }
     }
 

@@ -90,6 +90,10 @@ pub fn kit(
         let refuse = |error: &dyn std::fmt::Display| format!("the server {}: {error}", server.name);
         let offered = hub.connect(server.clone()).map_err(|error| refuse(&error))?.tools;
         let names: Vec<String> = offered.iter().map(|tool| tool.descriptor.name.clone()).collect();
+        let known = |tool: &str| names.iter().any(|name| *name == format!("{}.{tool}", server.name));
+        if let Some((tool, _)) = server.examples.iter().find(|(tool, _)| !known(tool)) {
+            return Err(refuse(&format!("examples name the tool {tool}; it has {}", names.join(", "))));
+        }
         if let Some(missing) = wanted.iter().find(|name| !names.contains(name)) {
             return Err(refuse(&format!("it has no tool {missing}; it has {}", names.join(", "))));
         }

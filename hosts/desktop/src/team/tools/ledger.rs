@@ -6,18 +6,22 @@
 //! its clock of alignment leaves nothing out.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use agentos_hal::{CallNumber, PeripheralError};
 use agentos_kernel::tool::CallOutcome;
-use agentos_tools::{Collected, Registry, ToolNumber};
+use agentos_tools::{Collected, Effect, Registry, ToolNumber};
 
 use super::align::Coming;
 use super::bell::Bell;
 use super::crew::Crew;
 use super::desk::Asked;
 use super::recording::Played;
+use super::words;
+use crate::team::checkpoint::journal::{Journal, Note, RunId};
 
 /// Calls by number, and the tools that they are for.
 pub(super) struct Ledger {
@@ -25,6 +29,10 @@ pub(super) struct Ledger {
     /// The registry of each agent, by the agent's index in the team.
     of: Vec<Option<usize>>,
     calls: HashMap<u64, Held>,
+    /// Where calls are noted that cannot be undone, if the run can be gone on with.
+    journal: Option<Journal>,
+    /// Those that were begun behind the checkpoint from which the run goes on, and were not asked for again yet.
+    begun: Vec<Note>,
 }
 
 /// A call that was asked for.
@@ -33,6 +41,8 @@ pub(super) struct Held {
     /// What the tool has written so far, or the reason why it was not asked.
     pub(super) output: Collected,
     pub(super) consent: Consent,
+    /// It is noted that the tool may have it.
+    noted: bool,
     /// The tool has it.
     begun: bool,
     /// How it ended.
@@ -65,7 +75,13 @@ impl Shared {
     /// Of registries, and which agent has which. When tools ring, what they have given is taken; a crew aligns what is
     /// long.
     pub(super) fn new(registries: Vec<Registry>, of: Vec<Option<usize>>, bell: &Bell, crew: &Crew) -> Shared {
-        let shared = Shared(Arc::new(Mutex::new(Ledger { registries, of, calls: HashMap::new() })));
+        let shared = Shared(Arc::new(Mutex::new(Ledger {
+            registries,
+            of,
+            calls: HashMap::new(),
+            journal: None,
+            begun: Vec::new(),
+        })));
         // The tools hold the bell: it does not hold them.
         let (ledger, crew) = (Arc::downgrade(&shared.0), crew.clone());
         bell.listen(move || {
@@ -93,7 +109,8 @@ impl Ledger {
         let wanted = asked.question.is_some() && played.is_none();
         let consent = if wanted { Consent::Wanted } else { Consent::Given };
         let output = room_for(&asked);
-        let held = Held { asked, output, consent, begun: false, over: None, coming: None, played };
+        let held =
+            Held { asked, output, consent, noted: false, begun: false, over: None, coming: None, played };
         self.calls.insert(number, held);
     }
 
@@ -114,9 +131,28 @@ impl Ledger {
         self.calls.retain(|_, held| held.asked.member != member);
     }
 
+    /// From now on calls that cannot be undone are noted here, and those that were begun are not begun again.
+    pub(super) fn note_in(&mut self, journal: Journal, begun: Vec<Note>) {
+        (self.journal, self.begun) = (Some(journal), begun);
+    }
+
+    /// A checkpoint is on the disk that has all calls which were begun.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn cover(&mut self, checkpoint: &Path, run: RunId) -> io::Result<()> {
+        if !self.journal.as_ref().is_some_and(|journal| journal.is_beside(checkpoint)) {
+            self.journal = Some(Journal::open(checkpoint, run)?.0);
+        }
+        let waits = |held: &&Held| held.noted && !held.begun && held.over.is_none();
+        let still = self.calls.values().filter(waits).map(|held| held.asked.note());
+        let still: Vec<Note> = still.chain(self.begun.iter().copied()).collect();
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.cover(&still))
+    }
+
     /// Has a tool begin a call.
     pub(super) fn begin(&mut self, number: u64) -> Result<(), PeripheralError> {
-        let Ledger { registries, of, calls } = self;
+        let Ledger { registries, of, calls, journal, begun } = self;
         let Some(held) = calls.get_mut(&number) else { return Err(PeripheralError::NoCall) };
         let registry = registry_of(registries, of, held).ok_or(PeripheralError::Gone)?;
         held.output.clear();
@@ -124,6 +160,12 @@ impl Ledger {
         if held.played.is_some() {
             held.begun = true;
             return Ok(());
+        }
+        if let Some(reason) = held.asked.refusal.clone() {
+            return held.fail(&reason, PeripheralError::Refused);
+        }
+        if held.asked.terms.tool.descriptor.effect == Effect::Irreversible {
+            held.may_begin(journal.as_mut(), begun)?;
         }
         let (tool, arguments) = (ToolNumber(held.asked.tool), held.asked.arguments.as_bytes());
         registry.start(CallNumber(number), tool, arguments, &mut held.output)?;
@@ -133,7 +175,7 @@ impl Ledger {
 
     /// What has come of a call that its tool has; `None` where the tool does not have it.
     pub(super) fn look(&mut self, number: u64) -> Option<Poll<Result<(), PeripheralError>>> {
-        let Ledger { registries, of, calls } = self;
+        let Ledger { registries, of, calls, .. } = self;
         let held = calls.get_mut(&number).filter(|held| held.begun || held.over.is_some())?;
         if held.over.is_none()
             && let Poll::Ready(result) = poll(registries, of, number, held)
@@ -145,7 +187,7 @@ impl Ledger {
 
     /// Takes what tools have given since somebody looked last.
     fn collect(&mut self) -> Vec<Coming> {
-        let Ledger { registries, of, calls } = self;
+        let Ledger { registries, of, calls, .. } = self;
         let mut all = Vec::new();
         for (&number, held) in calls.iter_mut().filter(|(_, held)| held.begun && held.over.is_none()) {
             if let Poll::Ready(result) = poll(registries, of, number, held) {
@@ -158,7 +200,7 @@ impl Ledger {
 
     /// Gives up a call: nothing is taken of it any more.
     pub(super) fn cancel(&mut self, number: u64) {
-        let Ledger { registries, of, calls } = self;
+        let Ledger { registries, of, calls, .. } = self;
         let Some(held) = calls.get_mut(&number) else { return };
         held.over.get_or_insert(Err(PeripheralError::Gone));
         if let Some(registry) = registry_of(registries, of, held) {
@@ -201,6 +243,42 @@ fn room_for(asked: &Asked) -> Collected {
 }
 
 impl Held {
+    /// A call that cannot be undone is begun once: not where it was begun before, and not where that cannot be noted.
+    fn may_begin(
+        &mut self,
+        journal: Option<&mut Journal>,
+        begun: &mut Vec<Note>,
+    ) -> Result<(), PeripheralError> {
+        if self.noted {
+            return Ok(());
+        }
+        let note = self.asked.note();
+        // What was answered otherwise this time may have changed how many calls it is.
+        let same = |other: &Note| (other.member, other.call) == (note.member, note.call);
+        if let Some(at) =
+            begun.iter().position(|other| *other == note).or_else(|| begun.iter().position(same))
+        {
+            begun.remove(at);
+            let reason = words::reason(CallOutcome::Unknown, &self.asked.terms.tool.descriptor);
+            return self.fail(&reason, PeripheralError::Gone);
+        }
+        match journal.map_or(Ok(()), |journal| journal.note(note)) {
+            Ok(()) => self.noted = true,
+            Err(error) => {
+                let reason = format!("that the call begins cannot be noted, so it was not made: {error}");
+                return self.fail(&reason, PeripheralError::Refused);
+            }
+        }
+        Ok(())
+    }
+
+    /// The call ends before its tool is asked.
+    fn fail(&mut self, reason: &str, error: PeripheralError) -> Result<(), PeripheralError> {
+        // There is room for a reason.
+        let _ = embedded_io::Write::write_all(&mut self.output, reason.as_bytes());
+        Err(error)
+    }
+
     /// What was collected, on its way to its agent.
     pub(super) fn align(&mut self, outcome: CallOutcome) -> Coming {
         if let Some(played) = self.played.clone().filter(|played| played.outcome == outcome) {

@@ -32,7 +32,7 @@ pub mod words;
 
 pub use align::{Aligned, Aligner, Known, Terms};
 pub use bell::Bell;
-pub use caller::{Caller, Open, Stage};
+pub use caller::{Caller, Form, Open, Stage, most_of_call};
 pub use callers::{Callers, FormError, Written};
 pub use choose::{Question, by_likeness};
 pub use crew::Crew;

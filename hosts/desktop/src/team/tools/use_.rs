@@ -50,8 +50,8 @@ impl ToolUse {
     }
 
     /// Tokens of a context that calls may take beyond what the agent says itself: results, and what stands
-    /// around them.
-    pub fn context_tokens(&self) -> u32 {
-        self.calls.saturating_mul(self.tokens.saturating_add(super::words::AROUND_TOKENS))
+    /// around each.
+    pub fn context_tokens(&self, around: u32) -> u32 {
+        self.calls.saturating_mul(self.tokens.saturating_add(around))
     }
 }

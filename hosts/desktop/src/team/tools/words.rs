@@ -2,14 +2,28 @@
 //! template as text: none of it can become a control token.
 
 use agentos_kernel::tool::CallOutcome;
-use agentos_tools::Descriptor;
+use agentos_tools::{Access, Descriptor};
 use serde_json::Value;
 
-/// Tokens that may stand around a result: its turn, and what the agent is asked to do with it.
-pub const AROUND_TOKENS: u32 = 160;
+use super::use_::Choose;
+use crate::text::{Special, Tokenizer};
+
+/// Tokens that may stand around what an agent is told next, where its template's are not known yet: those in use have
+/// a dozen.
+pub const FRAME_TOKENS: u32 = 32;
+
+/// Tokens of its request that an agent is told again with each result: of a longer one, its end. All of it stands in
+/// its context already.
+pub const REMINDED_TOKENS: usize = 128;
+
+/// Tokens by which a text may be longer between two others than alone.
+pub const JOINT_TOKENS: u32 = 8;
 
 /// Tokens of the line above a result that says where it is from.
 pub const HEADER_TOKENS: u32 = 64;
+
+/// Tokens that it may take to say, below that line, what is wrong with an output.
+pub const REASON_TOKENS: u32 = 32;
 
 /// Before and after a call that a model writes by itself (Hermes and Qwen write calls so).
 pub const OPENS: &str = "<tool_call>";
@@ -54,13 +68,60 @@ pub fn result(aligned: &str, request: &str) -> String {
     format!("The result is:\n{aligned}\n\nNow answer in plain words, with this result: {request}")
 }
 
-/// What it reads when the output broke the tool's own schema, and it may call once more.
-pub fn repair(tool: &Descriptor, reason: &str, request: &str) -> String {
-    format!(
-        "{reason}\n\nThe output of {} was not of its form. Call it once more.\n\n{}",
-        tool.name,
-        arguments_wanted(tool, request)
-    )
+/// What it reads when the output broke the tool's own schema, and it may call once more: how depends on who calls.
+pub fn repair(tool: &Descriptor, reason: &str, request: &str, caller: Choose) -> String {
+    let name = &tool.name;
+    let how = match caller {
+        Choose::Likeness => {
+            format!("Write the arguments of a call once more, as JSON.\n\nRequest: {request}\nArguments:")
+        }
+        Choose::Model => format!(
+            "Call it once more: write {OPENS}{{\"name\": {}, \"arguments\": ARGUMENTS}}{CLOSES} and nothing else.\n\n\
+             Request: {request}",
+            Value::from(name.as_str())
+        ),
+    };
+    format!("{reason}\n\nThe output of {name} was not of its form. {how}")
+}
+
+/// Where a call takes its result from: the path, the address or the command that its arguments name. Empty where they
+/// name none.
+pub fn source(tool: &Descriptor, arguments: &str) -> String {
+    let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
+    let text = |key: &str| arguments[key].as_str().unwrap_or_default().to_owned();
+    match tool.access {
+        Access::Files => text("path"),
+        Access::Network => text("url"),
+        Access::Commands => {
+            let given = arguments["arguments"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            given.fold(text("command"), |command, argument| command + " " + argument)
+        }
+        Access::None | Access::Clock | Access::Person | Access::Memory | Access::Sensor | Access::Server => {
+            String::new()
+        }
+    }
+}
+
+/// What it reads of a call that it did not write to its end.
+pub fn endless(most: u32) -> String {
+    format!("the call was not whole after {most} tokens, the most that it may take; it was not made")
+}
+
+/// What it reads where there is no room for a result.
+pub fn no_room(tokens: u32) -> String {
+    format!("the result does not fit: the context has {tokens} tokens left for it")
+}
+
+/// The end of what somebody was asked: so many tokens at most, or a few more.
+pub fn reminder(request: &str, tokenizer: &Tokenizer) -> String {
+    let tokens = tokenizer.encode(request, Special::AsText).unwrap_or_default();
+    if tokens.len() <= REMINDED_TOKENS {
+        return request.to_owned();
+    }
+    let end = tokenizer.decode(&tokens[tokens.len() - REMINDED_TOKENS..]);
+    // It begins with a whole word, where there is more than one.
+    let word = end.trim_end().find(char::is_whitespace).map_or(0, |at| at + 1);
+    format!("… {}", end[word..].trim_start())
 }
 
 /// What it reads where a call came to nothing and the tool itself gave no reason.
@@ -100,4 +161,45 @@ pub fn asks(agent: &str, question: &str) -> String {
 
 fn compact(value: &Value) -> String {
     value.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use agentos_tools::Effect;
+    use serde_json::json;
+
+    use super::*;
+
+    fn tool(access: Access) -> Descriptor {
+        Descriptor {
+            name: "tool".to_owned(),
+            description: String::new(),
+            arguments: json!({}),
+            output: None,
+            access,
+            effect: Effect::None,
+            timeout: Duration::from_secs(1),
+            attempts: 1,
+            output_bytes: 1,
+            output_tokens: 1,
+            examples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_call_says_where_its_result_is_from() {
+        for (access, arguments, from) in [
+            (Access::Files, r#"{"path": "docs/a.txt", "lines": 3}"#, "docs/a.txt"),
+            (Access::Files, r#"{"path": 3}"#, ""),
+            (Access::Network, r#"{"url": "https://example.org/"}"#, "https://example.org/"),
+            (Access::Commands, r#"{"command": "count", "arguments": ["-l", "a b"]}"#, "count -l a b"),
+            (Access::Commands, r#"{"command": "count"}"#, "count"),
+            (Access::None, r#"{"expression": "4"}"#, ""),
+            (Access::Files, r#"{"path": "do"#, ""),
+        ] {
+            assert_eq!(source(&tool(access), arguments), from, "{arguments}");
+        }
+    }
 }
