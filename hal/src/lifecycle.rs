@@ -70,7 +70,7 @@ fn check_length(found: usize, expected: usize) -> Result<(), PageError> {
 /// | `prepare` | [`clear`](Self::clear), [`Prepared::new`], the work, [`ready`](Self::ready) |
 /// | `submit` | [`submit`](Self::submit), the copy of the step |
 /// | `allow` | [`allow`](Self::allow), the copy of the mask |
-/// | `poll` | [`running`](Self::running) while it may take longer, [`finish`](Self::finish) with the report |
+/// | `poll` | [`running`](Self::running) while it may take longer or [`lacks_masks`](Self::lacks_masks), [`finish`](Self::finish) with the report |
 /// | `copy_out`, `copy_in` | [`image`](Self::image), the copy |
 /// | `copy_pages` | [`copies`](Self::copies), the copies |
 /// | `summarise` | [`summary`](Self::summary), the work |

@@ -83,6 +83,7 @@ impl TensorDevice for OpenClDevice {
             dtypes: &DType::ALL,
             threads: self.driver.units,
             inputs: Inputs::F32,
+            // A write waits for all that the queue has before it: it would be there no sooner than the step's end.
             late_masks: LateMasks::Refused,
         }
     }
