@@ -137,3 +137,36 @@ fn refusals_say_what_would_fit() {
     let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nknowledge = [\"island\"]\nfidelity = \"near\"\n";
     desk.team(team, &[]).refuses(1, &["team.toml:5:12", "\"exact\" or \"relocated\""]);
 }
+
+/// A library that is full refuses what is new, and gives nothing of what it has for it.
+#[test]
+fn a_full_library_keeps_what_it_has() {
+    let desk = desk();
+    let first = ingest(&desk, &[]);
+    let bytes = first.summary()["library_bytes"].as_u64().unwrap();
+    let text: String = (0..4000).map(|line| format!("The {line}th shell lies on the beach.\n")).collect();
+    desk.put("docs/shells.txt", text.as_bytes());
+    let arguments = ["ingest", "docs", "--collection", "island", "--json", "--limit", "0.01"];
+    let refused = agentos(&desk, &arguments);
+    assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
+    assert!(
+        refused.stderr.contains("the library is full") && refused.stderr.contains("--limit"),
+        "{}",
+        refused.stderr
+    );
+    // A run that opens it puts nothing away either, however small it wants the store.
+    let store = desk.path("library.redb");
+    let small = format!("[store]\npath = {:?}\nsize_mb = 1\n{HELLO}", store.to_str().unwrap());
+    let _ = desk.team(&small, &[]).printed();
+    let _ = desk.team(HELLO, &["--store", store.to_str().unwrap()]).printed();
+    let found = recall(&desk, "How tall is the tower?");
+    for passage in found["passages"].as_array().unwrap() {
+        let slices = passage["slices"].as_array().unwrap().len();
+        assert_eq!(passage["slices_stored"].as_u64().unwrap() as usize, slices, "{passage}");
+    }
+    let large = ingest(&desk, &["--limit", "1"]);
+    assert_eq!(counts(&large), [1, 3, 1, 0]);
+    assert!(large.summary()["library_bytes"].as_u64().unwrap() > bytes);
+}
+
+const HELLO: &str = "[[agent]]\nname = \"a\"\nprompt = \"Hello\"\nmax_tokens = 4\n";

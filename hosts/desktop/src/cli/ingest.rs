@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use agentos_documents::Limits;
+use agentos_store::Bound;
 use clap::Args;
 use serde::Serialize;
 
@@ -48,9 +49,9 @@ pub struct Ingest {
     /// Remove documents whose files are gone from these paths
     #[arg(long)]
     prune: bool,
-    /// Gigabytes that the library may take; beyond, what was least looked at goes
-    #[arg(long, value_name = "GB", default_value_t = 16.0, value_parser = gigabytes)]
-    limit: f64,
+    /// Gigabytes that the library may take; documents beyond are refused [default: 16, or what it has]
+    #[arg(long, value_name = "GB", value_parser = gigabytes)]
+    limit: Option<u64>,
     /// Print one JSON object per file, and a summary at the end
     #[arg(long)]
     json: bool,
@@ -89,7 +90,7 @@ impl Ingest {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let reading = Reading::new(&path, &file)?;
-        let access = Access::Write { max_bytes: (self.limit * 1e9) as u64 };
+        let access = Access::Write { max_bytes: self.limit.map_or(USUAL, Bound::Said) };
         let mut library = self.library.open(&file, self.kv.kv(), access)?;
         let settings = library.settings_or(&self.collection, || self.settings(&file, &reading))?;
         interrupt.hold();
@@ -139,6 +140,9 @@ impl Ingest {
         Ok(Settings { frame, relevance_layer: layers.relevance, topic_layer: layers.topic, usual_question })
     }
 }
+
+/// What a library may take where nobody says how much.
+const USUAL: Bound = Bound::Usual(16_000_000_000);
 
 /// Questions about anything: what they have in common says nothing about what one is about.
 const USUAL_QUESTIONS: [&str; 12] = [
@@ -322,9 +326,13 @@ fn interrupted(error: LibraryError) -> CliError {
     }
 }
 
-/// A size of a library.
-fn gigabytes(text: &str) -> Result<f64, String> {
+/// A size of a library, in bytes.
+fn gigabytes(text: &str) -> Result<u64, String> {
     let gigabytes: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     let fits = (0.01..=1e6).contains(&gigabytes);
-    if fits { Ok(gigabytes) } else { Err("a number from 0.01 to 1000000 would fit".to_owned()) }
+    if fits {
+        Ok((gigabytes * 1e9) as u64)
+    } else {
+        Err("a number from 0.01 to 1000000 would fit".to_owned())
+    }
 }

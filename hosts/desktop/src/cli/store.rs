@@ -4,7 +4,7 @@ use agentos_hal::{ColdStore, ModelShape, NoStore};
 use agentos_kernel::memory::SliceHash;
 use agentos_kernel::memory::pack::Packing;
 use agentos_kernel::system::Config;
-use agentos_store::{Kind, Options, Store};
+use agentos_store::{Bound, Kind, Options, Store};
 
 use super::error::CliError;
 use crate::team::StoreFile;
@@ -33,7 +33,7 @@ impl ColdFile {
         let identity = SliceHash::root(model, config.kv, config.slice_limits).0;
         let kind = Kind { identity, packing: Packing::of(shape, config.kv) };
         let usual = Options::default();
-        let max_bytes = size_mb.map_or(usual.max_bytes, |mb| u64::from(mb) << 20);
+        let max_bytes = size_mb.map_or(usual.max_bytes, |mb| Bound::Said(u64::from(mb) << 20));
         let store = Store::open(path, kind, Options { max_bytes, ..usual });
         let store = store.map_err(|error| CliError::Store { path: path.clone(), error })?;
         Ok(ColdFile::File(Box::new(store)))

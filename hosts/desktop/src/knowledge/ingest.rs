@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use agentos_documents::{Document, DocumentError, Limits, Place, apart};
 use agentos_hal::{ColdStore, Entry, StoreError, StoreKey};
 use agentos_kernel::memory::SliceHash;
-use agentos_store::{Draft, Modified, PassageSlice, Schema, Store};
+use agentos_store::{Draft, KnowledgeError, Modified, PassageSlice, Schema, Store};
 use sha2::{Digest, Sha256};
 
 use super::compute::{ComputeError, Computed, Computer};
@@ -160,6 +160,31 @@ impl Shelf<'_> {
     /// # Errors
     /// [`LibraryError`]; the document is not entered then.
     pub fn enter(
+        &mut self,
+        found: &Found,
+        read: &ReadFile,
+        passages: Vec<Passage>,
+        computes: &mut dyn Computes,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Entered, LibraryError> {
+        let entered = self.enter_computed(found, read, passages, computes, goes_on);
+        entered.map_err(|error| self.full(error))
+    }
+
+    /// An error, or that the library is full where it comes of that: a document that is too large for what is left takes
+    /// the room of its own first slices.
+    fn full(&self, error: LibraryError) -> LibraryError {
+        use KnowledgeError::{NoSlice, Store};
+        let LibraryError::Store(Store(StoreError::Full { .. } | StoreError::Held { .. }) | NoSlice { .. }) =
+            error
+        else {
+            return error;
+        };
+        let stats = self.library.store.stats();
+        LibraryError::Full { bytes: stats.bytes, most: stats.max_bytes }
+    }
+
+    fn enter_computed(
         &mut self,
         found: &Found,
         read: &ReadFile,
