@@ -135,7 +135,7 @@ fn refusals_say_what_would_fit() {
     let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nfidelity = \"relocated\"\n";
     desk.team(team, &[]).refuses(1, &["team.toml:4:12", "fidelity together with knowledge"]);
     let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nknowledge = [\"island\"]\nfidelity = \"near\"\n";
-    desk.team(team, &[]).refuses(1, &["team.toml:5:12", "\"exact\" or \"relocated\""]);
+    desk.team(team, &[]).refuses(1, &["team.toml:5:12", "\"exact\", \"relocated\" or \"decisive\""]);
 }
 
 /// A library that is full refuses what is new, and gives nothing of what it has for it.
