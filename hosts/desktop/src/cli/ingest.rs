@@ -61,7 +61,7 @@ pub struct Ingest {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum News<'a> {
-    Entered { path: &'a Path, passages: usize, tokens: usize, replaced: bool },
+    Entered { path: &'a Path, passages: usize, known: usize, tokens: usize, replaced: bool },
     Unchanged { path: &'a Path },
     Refused { path: &'a Path, reason: String },
     Removed { path: &'a Path },
@@ -69,16 +69,18 @@ enum News<'a> {
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 struct Summary {
     entered: usize,
     unchanged: usize,
     refused: usize,
     removed: usize,
     passages: usize,
+    known: usize,
     tokens: usize,
     compute_s: f64,
     library_bytes: u64,
+    library: PathBuf,
 }
 
 impl Ingest {
@@ -242,11 +244,12 @@ impl Work<'_> {
         let goes_on = || !interrupt.has_come();
         let entered = self.shelf.enter(found, &read, passages, computer, &goes_on);
         self.summary.compute_s += began.elapsed().as_secs_f64();
-        let Entered { passages, tokens, replaced } = entered.map_err(interrupted)?;
+        let Entered { passages, known, tokens, replaced } = entered.map_err(interrupted)?;
         self.summary.entered += 1;
         self.summary.passages += passages;
+        self.summary.known += known;
         self.summary.tokens += tokens;
-        self.tell(&News::Entered { path: &found.path, passages, tokens, replaced }, Some(progress))
+        self.tell(&News::Entered { path: &found.path, passages, known, tokens, replaced }, Some(progress))
     }
 
     /// Removes the documents that lie at or below the paths and were not found there.
@@ -269,25 +272,32 @@ impl Work<'_> {
 
     fn end(mut self) -> Result<(), CliError> {
         self.summary.library_bytes = self.shelf.library.store.stats().bytes;
+        self.summary.library.clone_from(&self.shelf.library.path);
         let summary = self.summary;
         if self.command.json {
             return output::write_json(&mut StdConsole(std::io::stdout().lock()), &News::Summary(summary));
         }
         let rate = summary.tokens as f64 / summary.compute_s.max(1e-9);
-        let computed = if summary.tokens > 0 {
-            format!("; {} passages, {} tokens at {rate:.0} a second", summary.passages, summary.tokens)
-        } else {
-            String::new()
-        };
+        let mut computed = String::new();
+        if summary.tokens > 0 {
+            computed =
+                format!("; {} passages, {} tokens at {rate:.0} a second", summary.passages, summary.tokens);
+        }
+        if summary.known > 0 {
+            computed += &format!("; {} passages were known", summary.known);
+        }
         let text = format!(
-            "{} documents entered, {} unchanged, {} refused, {} removed{computed}; the library has {}\n",
+            "{} documents entered, {} unchanged, {} refused, {} removed{computed}; the library {} has {}\n",
             summary.entered,
             summary.unchanged,
             summary.refused,
             summary.removed,
+            summary.library.display(),
             progress::megabytes(summary.library_bytes),
         );
-        output::write_all(&mut StdConsole(std::io::stdout().lock()), &text)
+        let mut harmless = String::new();
+        output::push_harmless(&text, &mut harmless);
+        output::write_all(&mut StdConsole(std::io::stdout().lock()), &harmless)
     }
 
     fn go_on(&self) -> Result<(), CliError> {

@@ -1,4 +1,4 @@
-//! The cold store of a command: a file, or none.
+//! The cold store of a command: a file, a library that is only read, or none.
 
 use agentos_hal::{ColdStore, ModelShape, NoStore};
 use agentos_kernel::memory::SliceHash;
@@ -7,6 +7,7 @@ use agentos_kernel::system::Config;
 use agentos_store::{Bound, Kind, Options, Store};
 
 use super::error::CliError;
+use crate::knowledge::library::Library;
 use crate::team::StoreFile;
 
 /// The store that a kernel of some sizes has.
@@ -15,6 +16,8 @@ pub enum ColdFile {
     None(NoStore),
     /// One in a file.
     File(Box<Store>),
+    /// The library that a team without a store of its own reads: nothing is put there.
+    Library(Box<Library>),
 }
 
 impl ColdFile {
@@ -44,6 +47,7 @@ impl ColdFile {
         match self {
             ColdFile::None(store) => store,
             ColdFile::File(store) => &mut **store,
+            ColdFile::Library(library) => &mut library.store,
         }
     }
 }

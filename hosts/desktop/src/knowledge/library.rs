@@ -181,6 +181,8 @@ pub enum Access {
 
 /// A model's store and what identifies its slices.
 pub struct Library {
+    /// Its file.
+    pub path: PathBuf,
     /// The store.
     pub store: Store,
     /// What the first slice of every context follows.
@@ -211,7 +213,7 @@ impl Library {
                 Store::open(path, kind, Options { max_bytes, ..Options::default() })
             }
         };
-        Ok(Library { store: store.map_err(failed)?, root })
+        Ok(Library { path: path.to_owned(), store: store.map_err(failed)?, root })
     }
 
     /// What is kept with a collection.

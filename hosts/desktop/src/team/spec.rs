@@ -107,6 +107,11 @@ pub struct Agent {
 }
 
 impl Team {
+    /// Whether an agent is granted a collection.
+    pub fn has_knowledge(&self) -> bool {
+        self.agents.iter().any(|agent| agent.knowledge.is_some())
+    }
+
     /// What the kernel is told of an agent whose opening has `prompt_tokens`, on a model whose contexts
     /// have at most `model_context` tokens. Its tag is its index. A person may have `spoken` tokens with it,
     /// as far as the model's context has room for them.
