@@ -50,8 +50,8 @@ pub trait ColdStore {
     /// * [`StoreError::Busy`]: as many slices are on their way as can be. The same call may be made later.
     /// * [`StoreError::Missing`]: the pages before it were not handed over, or were dropped.
     /// * [`StoreError::Length`]: the image is not as long as this store's are.
-    /// * [`StoreError::Full`], [`StoreError::Io`], [`StoreError::ReadOnly`], [`StoreError::Gone`]: the slice will not
-    ///   be stored, and what was handed over of it is dropped.
+    /// * [`StoreError::Full`], [`StoreError::Held`], [`StoreError::Io`], [`StoreError::ReadOnly`],
+    ///   [`StoreError::Gone`]: the slice will not be stored, and what was handed over of it is dropped.
     fn put(&mut self, key: &StoreKey, entry: Entry, page: u8, image: &[u8]) -> Poll<Result<(), StoreError>>;
 
     /// Fills one page image, checked against what was handed over. What is in `image` after an error has no
@@ -81,7 +81,8 @@ pub trait ColdStore {
     /// in any order; of one that was deleted meanwhile, maybe never.
     ///
     /// # Errors
-    /// Within the answer: [`StoreError::Full`], [`StoreError::Io`], [`StoreError::ReadOnly`], [`StoreError::Gone`].
+    /// Within the answer: [`StoreError::Full`], [`StoreError::Held`], [`StoreError::Io`], [`StoreError::ReadOnly`],
+    /// [`StoreError::Gone`].
     fn poll(&mut self) -> Option<(StoreKey, Result<(), StoreError>)>;
 }
 
@@ -99,6 +100,15 @@ pub enum StoreError {
         needed: u64,
         /// Bytes that the store may have.
         available: u64,
+    },
+    /// There is no room beside what the host said must stay.
+    Held {
+        /// Bytes that the slice needs.
+        needed: u64,
+        /// Bytes that must stay.
+        held: u64,
+        /// Bytes that the store may have.
+        most: u64,
     },
     /// What is there is not what was handed over.
     Corrupt,
@@ -127,6 +137,11 @@ impl core::fmt::Display for StoreError {
             StoreError::Full { needed, available } => {
                 write!(f, "the slice needs {needed} bytes; {available} would fit the store")
             }
+            StoreError::Held { needed, held, most } => write!(
+                f,
+                "the slice needs {needed} bytes; of the {most} that the store may have, {held} are held by documents of \
+                 collections, which do not go for others: a larger store, or fewer documents, would do"
+            ),
             StoreError::Corrupt => f.write_str("what the store has is not what was stored"),
             StoreError::Io => f.write_str("the store's medium failed"),
             StoreError::ReadOnly => f.write_str("the store is only read"),

@@ -135,5 +135,127 @@ fn refusals_say_what_would_fit() {
     let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nfidelity = \"relocated\"\n";
     desk.team(team, &[]).refuses(1, &["team.toml:4:12", "fidelity together with knowledge"]);
     let team = "[[agent]]\nname = \"a\"\nprompt = \"x\"\nknowledge = [\"island\"]\nfidelity = \"near\"\n";
-    desk.team(team, &[]).refuses(1, &["team.toml:5:12", "\"exact\" or \"relocated\""]);
+    desk.team(team, &[]).refuses(1, &["team.toml:5:12", "\"exact\", \"relocated\" or \"decisive\""]);
+}
+
+/// A library that is full refuses what is new, and gives nothing of what it has for it.
+#[test]
+fn a_full_library_keeps_what_it_has() {
+    let desk = desk();
+    let first = ingest(&desk, &[]);
+    let bytes = first.summary()["library_bytes"].as_u64().unwrap();
+    let text: String = (0..4000).map(|line| format!("The {line}th shell lies on the beach.\n")).collect();
+    desk.put("docs/shells.txt", text.as_bytes());
+    let arguments = ["ingest", "docs", "--collection", "island", "--json", "--limit", "0.01"];
+    let refused = agentos(&desk, &arguments);
+    assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
+    assert!(
+        refused.stderr.contains("the library is full") && refused.stderr.contains("--limit"),
+        "{}",
+        refused.stderr
+    );
+    // A run that opens it puts nothing away either, however small it wants the store.
+    let store = desk.path("library.redb");
+    let small = format!("[store]\npath = {:?}\nsize_mb = 1\n{HELLO}", store.to_str().unwrap());
+    let _ = desk.team(&small, &[]).printed();
+    let _ = desk.team(HELLO, &["--store", store.to_str().unwrap()]).printed();
+    let found = recall(&desk, "How tall is the tower?");
+    for passage in found["passages"].as_array().unwrap() {
+        let slices = passage["slices"].as_array().unwrap().len();
+        assert_eq!(passage["slices_stored"].as_u64().unwrap() as usize, slices, "{passage}");
+    }
+    let large = ingest(&desk, &["--limit", "1"]);
+    assert_eq!(counts(&large), [1, 3, 1, 0]);
+    assert!(large.summary()["library_bytes"].as_u64().unwrap() > bytes);
+}
+
+const HELLO: &str = "[[agent]]\nname = \"a\"\nprompt = \"Hello\"\nmax_tokens = 4\n";
+
+/// A team without a store of its own finds its passages in the library that they come from, and puts nothing there.
+#[test]
+fn a_team_computes_only_its_own_tokens() {
+    let desk = desk();
+    let home = desk.path("home");
+    let at_home =
+        |mut command: std::process::Command| cli_support::run(command.env("AGENTOS_HOME", &home), "");
+    let model = desk.model();
+    let arguments =
+        ["ingest", "docs", "--collection", "island", "--json", "--model", model.to_str().unwrap()];
+    let entered = Lines::of(&at_home(desk.command(arguments)));
+    let library = PathBuf::from(entered.summary()["library"].as_str().unwrap());
+    assert!(library.starts_with(&home) && library.is_file(), "{library:?}");
+    let question = "Is the lamp of the tower by the ferry or the mill by the river?";
+    for fidelity in ["relocated", "decisive", "exact"] {
+        let team = format!(
+            "[[agent]]\nname = \"asker\"\nmax_tokens = 4\nknowledge = [\"island\"]\nfidelity = \"{fidelity}\"\n\
+             prompt = \"{question}\"\n"
+        );
+        let before = std::fs::metadata(&library).unwrap().len();
+        let lines = Lines::of(&at_home(desk.team_command(&team, &["--json"])));
+        let passages = lines.events("knowledge")[0]["passages"].as_array().unwrap().clone();
+        assert_eq!(passages.len(), 3, "{passages:?}");
+        let tokens = |how: &str| -> u64 {
+            let taken = passages.iter().filter(|passage| passage["how"] == how);
+            taken.map(|passage| passage["tokens"].as_u64().unwrap()).sum()
+        };
+        let recalled: u64 =
+            lines.events("recalled").iter().map(|line| line["tokens"].as_u64().unwrap()).sum();
+        // Both are mapped from the library: what stands where it stood, and what is moved.
+        let mapped = tokens("exact") + tokens("relocated");
+        assert!(tokens("exact") > 0 && recalled >= mapped, "{fidelity}: {recalled} of {mapped}");
+        assert_eq!(lines.agent("asker")["relocated"].as_u64(), Some(tokens("relocated")));
+        assert_eq!(std::fs::metadata(&library).unwrap().len(), before);
+    }
+    // By a clock that only work moves nothing is loaded, and the run is still one.
+    let team = "[[agent]]\nname = \"asker\"\nmax_tokens = 4\nknowledge = [\"island\"]\nprompt = \"Who is the skipper?\"\n";
+    let lines = Lines::of(&at_home(desk.team_command(team, &["--json", "--replay", "1"])));
+    assert_eq!(lines.events("recalled").len(), 0);
+}
+
+/// A document that changed in one place is computed there.
+#[test]
+fn only_the_passages_that_changed_are_computed() {
+    let desk = desk();
+    let chapter = |number: usize, what: &str| {
+        let lines: String = (0..20).map(|line| format!("Line {line} of it tells of {what}.\n")).collect();
+        format!("# Chapter {number}\n\n{lines}\n")
+    };
+    let text = |last: &str| [chapter(1, "harbours"), chapter(2, "ropes"), chapter(3, last)].concat();
+    desk.put("docs/book.md", text("anchors").as_bytes());
+    let first = ingest(&desk, &[]);
+    let of = |lines: &Lines, key: &str| -> u64 {
+        let all = lines.events("entered");
+        let book = all.iter().find(|line| line["path"].as_str().unwrap().ends_with("book.md")).unwrap();
+        book[key].as_u64().unwrap()
+    };
+    assert_eq!(of(&first, "known"), 0);
+    desk.put("docs/book.md", text("rudders").as_bytes());
+    let again = ingest(&desk, &[]);
+    let (passages, known) = (of(&again, "passages"), of(&again, "known"));
+    assert!(known >= 2 && known < passages, "{known} of {passages}");
+    assert!(of(&again, "tokens") < of(&first, "tokens") / 2 + 200);
+    assert_eq!(again.summary()["known"], known);
+    // What was known is found as before, and what changed as it is now.
+    for (question, word) in [("What tells of harbours?", "harbours"), ("What tells of rudders?", "rudders")] {
+        let found = recall(&desk, question);
+        let passage = &found["passages"][0];
+        assert!(passage["text"].as_str().unwrap().contains(word), "{passage}");
+        let slices = passage["slices"].as_array().unwrap().len();
+        assert_eq!(passage["slices_stored"].as_u64().unwrap() as usize, slices);
+        assert!(passage["relevance"].as_f64().unwrap() != 0.0, "{passage}");
+    }
+    let other = desk_of_one(&text("rudders"));
+    let fresh = ingest(&other, &[]);
+    assert_eq!(of(&fresh, "known"), 0);
+    let (one, two) = (recall(&desk, "What tells of ropes?"), recall(&other, "What tells of ropes?"));
+    for key in ["text", "slices", "relevance", "place"] {
+        assert_eq!(one["passages"][0][key], two["passages"][0][key]);
+    }
+}
+
+/// The usual documents, and a book that was never another.
+fn desk_of_one(book: &str) -> Desk {
+    let desk = desk();
+    desk.put("docs/book.md", book.as_bytes());
+    desk
 }

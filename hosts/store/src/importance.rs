@@ -5,8 +5,6 @@ use std::cmp::Ordering;
 /// What is known of a slice's worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
-    /// A pinned collection holds it.
-    pub pinned: bool,
     /// Attention mass that it drew, as the host was told.
     pub mass: f32,
     /// How often it was read, or handed over again.
@@ -25,9 +23,9 @@ impl Standing {
         (1.0 + mass) * (1.0 + f64::from(self.uses)) / age
     }
 
-    /// Those that go first come first: pinned ones last, then by value.
+    /// Those that go first come first.
     fn order(&self, other: &Standing, now: u64) -> Ordering {
-        self.pinned.cmp(&other.pinned).then(self.value(now).total_cmp(&other.value(now)))
+        self.value(now).total_cmp(&other.value(now))
     }
 }
 
@@ -50,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Standing = Standing { pinned: false, mass: 0.0, uses: 0, used: 50, bytes: 10 };
+    const PLAIN: Standing = Standing { mass: 0.0, uses: 0, used: 50, bytes: 10 };
 
     fn order(slices: &[Standing]) -> Vec<usize> {
         let slices: Vec<_> = slices.iter().copied().enumerate().collect();
@@ -63,10 +61,6 @@ mod tests {
         assert_eq!(order(&[PLAIN, old]), [1, 0]);
         assert_eq!(order(&[PLAIN, Standing { uses: 3, ..old }]), [0, 1]);
         assert_eq!(order(&[PLAIN, Standing { mass: 2.0, ..old }]), [0, 1]);
-        assert_eq!(
-            order(&[Standing { mass: 2.0, uses: 9, ..PLAIN }, Standing { pinned: true, ..old }]),
-            [0, 1]
-        );
         // A mass that is no number is none.
         assert_eq!(order(&[PLAIN, Standing { mass: f32::NAN, ..old }]), [1, 0]);
     }
@@ -74,12 +68,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_more_go_than_must(
-            slices in proptest::collection::vec((any::<bool>(), 0..9u32, 0..100u64, 1..50u64), 0..40),
+            slices in proptest::collection::vec((0..9u32, 0..100u64, 1..50u64), 0..40),
             bytes in 0..800u64
         ) {
-            let standing = |&(pinned, uses, used, bytes): &(bool, u32, u64, u64)| {
-                Standing { pinned, uses, used, bytes, mass: 0.0 }
-            };
+            let standing = |&(uses, used, bytes): &(u32, u64, u64)| Standing { uses, used, bytes, mass: 0.0 };
             let slices: Vec<_> = slices.iter().map(standing).enumerate().collect();
             let gone = victims(slices.clone(), 100, bytes);
             let size = |keys: &[usize]| keys.iter().map(|&key| slices[key].1.bytes).sum::<u64>();
@@ -87,10 +79,6 @@ mod tests {
             prop_assert!(size(&gone) >= bytes.min(all));
             if let Some((_, before)) = gone.split_last() {
                 prop_assert!(size(before) < bytes);
-            }
-            let kept = |key: &usize| !gone.contains(key);
-            if slices.iter().any(|(key, standing)| kept(key) && !standing.pinned) {
-                prop_assert!(gone.iter().all(|&key| !slices[key].1.pinned));
             }
         }
     }

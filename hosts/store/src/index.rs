@@ -77,6 +77,8 @@ pub struct Index {
     slices: HashMap<StoreKey, SliceRecord>,
     /// Bytes that they take up.
     bytes: u64,
+    /// Bytes that those take up which pinned collections name.
+    pinned_bytes: u64,
     /// Uses of any slice.
     clock: u64,
     /// Slices whose record is not what the file says.
@@ -106,6 +108,11 @@ impl Index {
         self.bytes
     }
 
+    /// Bytes that the slices of pinned collections take up.
+    pub fn pinned_bytes(&self) -> u64 {
+        self.pinned_bytes
+    }
+
     /// How many slices there are.
     pub fn len(&self) -> usize {
         self.slices.len()
@@ -114,17 +121,21 @@ impl Index {
     /// Adds a slice, or replaces it.
     pub fn insert(&mut self, key: StoreKey, record: SliceRecord) {
         self.clock = self.clock.max(record.used + 1);
+        self.remove(&key);
         self.bytes += record.allocated();
-        if let Some(old) = self.slices.insert(key, record) {
-            self.bytes -= old.allocated();
+        if self.pins.contains_key(&key) {
+            self.pinned_bytes += record.allocated();
         }
-        self.dirty.remove(&key);
+        self.slices.insert(key, record);
     }
 
     /// Takes a slice out.
     pub fn remove(&mut self, key: &StoreKey) {
         if let Some(record) = self.slices.remove(key) {
             self.bytes -= record.allocated();
+            if self.pins.contains_key(key) {
+                self.pinned_bytes -= record.allocated();
+            }
             self.dirty.remove(key);
         }
     }
@@ -168,21 +179,29 @@ impl Index {
 
     /// Adds or takes off passages of pinned collections that name a slice.
     pub fn pin(&mut self, key: StoreKey, by: i32) {
-        let pins = self.pins.entry(key).or_default();
-        *pins = pins.saturating_add_signed(by);
-        if *pins == 0 {
+        let before = self.pins.get(&key).copied().unwrap_or(0);
+        let pins = before.saturating_add_signed(by);
+        let bytes = self.slices.get(&key).map_or(0, SliceRecord::allocated);
+        if pins > 0 {
+            self.pins.insert(key, pins);
+        } else {
             self.pins.remove(&key);
+        }
+        match (before, pins) {
+            (0, 1..) => self.pinned_bytes += bytes,
+            (1.., 0) => self.pinned_bytes -= bytes,
+            _ => {}
         }
     }
 
-    /// What every slice is worth, but for those that `spared` names.
+    /// What every slice is worth that may go for others, but for those that `spared` names.
     pub fn standings(&self, spared: impl Fn(&StoreKey) -> bool) -> Vec<(StoreKey, Standing)> {
         let standing = |(key, record): (&StoreKey, &SliceRecord)| {
             let SliceRecord { mass, uses, used, .. } = *record;
-            let pinned = self.pins.contains_key(key);
-            (*key, Standing { pinned, mass, uses, used, bytes: record.allocated() })
+            (*key, Standing { mass, uses, used, bytes: record.allocated() })
         };
-        self.slices.iter().filter(|(key, _)| !spared(key)).map(standing).collect()
+        let may_go = |key: &StoreKey| !self.pins.contains_key(key) && !spared(key);
+        self.slices.iter().filter(|(key, _)| may_go(key)).map(standing).collect()
     }
 
     /// Notes that job number `job` deletes a slice. Until it has, no job before it brings the slice back.

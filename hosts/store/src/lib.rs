@@ -36,7 +36,7 @@ mod writer;
 pub use encoding::Encoding;
 pub use error::{KnowledgeError, OpenError};
 pub use knowledge::{Collection, Document, Draft, Modified, Passage, PassageId, PassageSlice, Schema};
-pub use options::{Kind, Options};
+pub use options::{Bound, Kind, Options};
 pub use scan::{Hit, VectorIndex};
 pub use stats::Stats;
 pub use store::Store;

@@ -19,8 +19,9 @@ pub struct Kind {
 /// How a store behaves. Nothing of it is written into the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes that slices may take up, counted as the file allocates them. Beyond, the least important go.
-    pub max_bytes: u64,
+    /// Bytes that slices may take up, counted as the file allocates them. Beyond, the least important go, but for
+    /// those of pinned collections, beside which others are refused.
+    pub max_bytes: Bound,
     /// How slices are kept that need not come back bit for bit.
     pub encoding: Encoding,
     /// Bytes of slices that are written together at most.
@@ -33,10 +34,34 @@ pub struct Options {
     pub verify: bool,
 }
 
+/// How many bytes slices may take up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// So many, as somebody has said: of a store that has more, slices go.
+    Said(u64),
+    /// So many, or as many as there are when the store is opened: nothing goes for having been opened.
+    Usual(u64),
+}
+
+impl Options {
+    /// Bytes that slices may take up in a store that has so many now.
+    pub(crate) fn most_bytes(&self, there: u64) -> u64 {
+        match self.max_bytes {
+            Bound::Said(bytes) => bytes,
+            Bound::Usual(bytes) => bytes.max(there.saturating_add(self.turnover_bytes())),
+        }
+    }
+
+    /// Bytes that transactions let go and cannot use again yet.
+    pub(crate) fn turnover_bytes(&self) -> u64 {
+        2 * self.batch_bytes as u64
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {
-            max_bytes: 4 << 30,
+            max_bytes: Bound::Usual(4 << 30),
             encoding: Encoding::Lossless,
             batch_bytes: 16 << 20,
             batch_wait: Duration::from_millis(20),

@@ -38,6 +38,8 @@ const AHEAD: usize = 2;
 pub struct Store {
     kind: Kind,
     options: Options,
+    /// Bytes that slices may take up.
+    max_bytes: u64,
     pub(crate) engine: Arc<Engine>,
     shared: Arc<Shared>,
     reader: Reader,
@@ -111,13 +113,19 @@ impl Store {
     fn start(engine: Engine, kind: Kind, options: Options, access: Access) -> Result<Store, OpenError> {
         let engine = Arc::new(engine);
         let index = engine.read(|transaction| knowledge::load(transaction, &kind.packing));
-        let shared = Arc::new(Shared::new(index.map_err(failed_index)?));
+        let index = index.map_err(failed_index)?;
+        let max_bytes = options.most_bytes(index.bytes());
+        let shared = Arc::new(Shared::new(index));
         let reader =
             Reader::start(Arc::clone(&engine), Arc::clone(&shared), kind.packing).map_err(OpenError::Io)?;
         let writer = match access {
             Access::Read => None,
             Access::Write => {
-                let writer = Writer::new(Arc::clone(&engine), Arc::clone(&shared), kind.packing, options);
+                let writer = Writer::new(
+                    (Arc::clone(&engine), Arc::clone(&shared)),
+                    kind.packing,
+                    (options, max_bytes),
+                );
                 let (jobs, waiting) = sync_channel(QUEUE);
                 let thread = std::thread::Builder::new().name("store writer".to_owned());
                 Some((jobs, thread.spawn(move || writer.run(&waiting)).map_err(OpenError::Io)?))
@@ -126,6 +134,7 @@ impl Store {
         Ok(Store {
             kind,
             options,
+            max_bytes,
             engine,
             shared,
             reader,
@@ -151,7 +160,7 @@ impl Store {
         Stats {
             slices: index.len() as u64,
             bytes: index.bytes(),
-            max_bytes: self.options.max_bytes,
+            max_bytes: self.max_bytes,
             reopened: self.engine.opened() - 1,
             ..index.stats
         }

@@ -61,6 +61,8 @@ pub struct Writer {
     pub packing: Packing,
     /// How the store behaves.
     pub options: Options,
+    /// Bytes that slices may take up.
+    max_bytes: u64,
     /// Bytes of slices with which the medium was full.
     ceiling: Option<u64>,
 }
@@ -78,8 +80,12 @@ type Outcome = (StoreKey, Result<(), StoreError>);
 
 impl Writer {
     /// One that has written nothing yet.
-    pub fn new(engine: Arc<Engine>, shared: Arc<Shared>, packing: Packing, options: Options) -> Writer {
-        Writer { engine, shared, packing, options, ceiling: None }
+    pub fn new(
+        (engine, shared): (Arc<Engine>, Arc<Shared>),
+        packing: Packing,
+        (options, max_bytes): (Options, u64),
+    ) -> Writer {
+        Writer { engine, shared, packing, options, max_bytes, ceiling: None }
     }
 
     /// Works until nobody can ask for anything any more.
@@ -226,20 +232,26 @@ impl Writer {
 
     /// Writes what is new, deletes what has to go, and says what became of it.
     fn store(&mut self, puts: Vec<Encoded>, deletes: &[(StoreKey, u64)]) -> Vec<Outcome> {
-        if self.engine.available().is_none_or(|bytes| bytes > 2 * self.options.batch_bytes as u64) {
+        if self.engine.available().is_none_or(|bytes| bytes > self.options.turnover_bytes()) {
             self.ceiling = None;
         }
         self.shared.index().doomed.extend(deletes.iter().map(|(key, _)| key));
-        let room = self.room();
+        let (room, held) = (self.room(), self.shared.index().pinned_bytes());
+        let beside = room.saturating_sub(held);
         let (fitting, large): (Vec<_>, Vec<_>) =
-            puts.into_iter().partition(|put| put.record.allocated() <= room);
+            puts.into_iter().partition(|put| put.record.allocated() <= beside);
         let mut results: Vec<Outcome> = Vec::new();
         for put in large {
             self.shared.index().stats.refused += 1;
-            let full = StoreError::Full { needed: put.record.allocated(), available: room };
-            results.push((put.key, Err(full)));
+            let needed = put.record.allocated();
+            let refusal = if needed > room {
+                StoreError::Full { needed, available: room }
+            } else {
+                StoreError::Held { needed, held, most: room }
+            };
+            results.push((put.key, Err(refusal)));
         }
-        for part in parts(fitting, self.spare() / 2) {
+        for part in parts(fitting, beside.min(self.spare() / 2)) {
             let told = self.write_part(&part);
             results.extend(part.iter().map(|put| (put.key, told)));
         }
@@ -250,12 +262,12 @@ impl Writer {
 
     /// Bytes that are kept free: what a transaction lets go can be used only after the next.
     fn spare(&self) -> u64 {
-        (2 * self.options.batch_bytes as u64).min(self.options.max_bytes / 4)
+        self.options.turnover_bytes().min(self.max_bytes / 4)
     }
 
     /// Bytes that slices may take up now.
     fn room(&self) -> u64 {
-        let room = self.options.max_bytes - self.spare();
+        let room = self.max_bytes - self.spare();
         self.ceiling.map_or(room, |ceiling| ceiling.min(room))
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::asking::{Asked, Asking, Looking, Sizes, Way};
+use super::asking::{Asked, Asking, DEFAULT_BUDGET, DEFAULT_TOP, Looking, Sizes, Way};
 use super::error::CliError;
 use super::interrupt::Interrupt;
 use super::knowledge::{LibraryOptions, Reading};
@@ -28,10 +28,10 @@ pub struct Ask {
     /// The question
     question: String,
     /// Passages that go into the prompt at most
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "K", default_value_t = DEFAULT_TOP, value_parser = clap::value_parser!(u16).range(1..=64))]
     top: u16,
     /// Tokens of passages that go into the prompt at most
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BUDGET, value_parser = clap::value_parser!(u32).range(64..))]
     budget: u32,
     /// How passages behind the first come into the prompt
     #[arg(long, value_enum, default_value = "relocated")]
@@ -131,8 +131,12 @@ impl Ask {
     fn tell(&self, text: &str, asked: &Asked<'_>, ready_ms: f64) -> Result<(), CliError> {
         let (recall_ms, first_ms) = (asked.recall_us as f64 / 1e3, asked.first_us as f64 / 1e3);
         if self.json {
-            let sources: Vec<Value> =
-                asked.hits.iter().enumerate().map(|(number, hit)| self.source(number, hit)).collect();
+            let sources: Vec<Value> = asked
+                .hits
+                .iter()
+                .enumerate()
+                .map(|(number, hit)| self.source(number, asked.hits.len(), hit))
+                .collect();
             let value = json!({
                 "collection": self.collection,
                 "question": self.question,
@@ -148,7 +152,7 @@ impl Ask {
         }
         let mut lines = String::from("\n");
         for (number, hit) in asked.hits.iter().enumerate() {
-            let how = self.way().of_passage(number);
+            let how = self.way().of_passage(number, asked.hits.len());
             lines += &format!("  {} {} ({how})\n", hit.passage.path, hit.passage.place);
         }
         lines += &format!(
@@ -164,14 +168,14 @@ impl Ask {
         Ok(())
     }
 
-    fn source(&self, number: usize, hit: &Hit<'_>) -> Value {
+    fn source(&self, number: usize, passages: usize, hit: &Hit<'_>) -> Value {
         json!({
             "path": hit.passage.path,
             "place": hit.passage.place,
             "bytes": [hit.passage.bytes.start, hit.passage.bytes.end],
             "tokens": hit.passage.tokens.len(),
             "score": hit.score.total,
-            "how": self.way().of_passage(number),
+            "how": self.way().of_passage(number, passages),
         })
     }
 }

@@ -24,6 +24,11 @@ use crate::text::Special;
 /// What stands before a question behind its passages.
 const QUESTION: &str = "\nQuestion: ";
 
+/// Passages of a prompt where nobody says how many.
+pub const DEFAULT_TOP: u16 = 3;
+/// Tokens of them.
+pub const DEFAULT_BUDGET: u32 = 1024;
+
 /// How large a question and its answer may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
@@ -52,12 +57,11 @@ impl Way {
         }
     }
 
-    /// How the passage at this place of the prompt comes into it.
-    pub fn of_passage(self, number: usize) -> &'static str {
-        match (self, number) {
-            (Way::Computed, _) | (Way::Library(Fidelity::Exact), 1..) => "computed",
-            (Way::Library(_), 0) => "exact",
-            (Way::Library(Fidelity::Relocated), _) => "relocated",
+    /// How the passage at a place of a prompt with so many comes into it.
+    pub fn of_passage(self, number: usize, passages: usize) -> &'static str {
+        match self {
+            Way::Computed => "computed",
+            Way::Library(fidelity) => fidelity.how(number, passages),
         }
     }
 }

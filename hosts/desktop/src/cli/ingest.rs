@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use agentos_documents::Limits;
+use agentos_store::Bound;
 use clap::Args;
 use serde::Serialize;
 
@@ -48,9 +49,9 @@ pub struct Ingest {
     /// Remove documents whose files are gone from these paths
     #[arg(long)]
     prune: bool,
-    /// Gigabytes that the library may take; beyond, what was least looked at goes
-    #[arg(long, value_name = "GB", default_value_t = 16.0, value_parser = gigabytes)]
-    limit: f64,
+    /// Gigabytes that the library may take; documents beyond are refused [default: 16, or what it has]
+    #[arg(long, value_name = "GB", value_parser = gigabytes)]
+    limit: Option<u64>,
     /// Print one JSON object per file, and a summary at the end
     #[arg(long)]
     json: bool,
@@ -60,7 +61,7 @@ pub struct Ingest {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum News<'a> {
-    Entered { path: &'a Path, passages: usize, tokens: usize, replaced: bool },
+    Entered { path: &'a Path, passages: usize, known: usize, tokens: usize, replaced: bool },
     Unchanged { path: &'a Path },
     Refused { path: &'a Path, reason: String },
     Removed { path: &'a Path },
@@ -68,16 +69,18 @@ enum News<'a> {
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 struct Summary {
     entered: usize,
     unchanged: usize,
     refused: usize,
     removed: usize,
     passages: usize,
+    known: usize,
     tokens: usize,
     compute_s: f64,
     library_bytes: u64,
+    library: PathBuf,
 }
 
 impl Ingest {
@@ -89,7 +92,7 @@ impl Ingest {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let reading = Reading::new(&path, &file)?;
-        let access = Access::Write { max_bytes: (self.limit * 1e9) as u64 };
+        let access = Access::Write { max_bytes: self.limit.map_or(USUAL, Bound::Said) };
         let mut library = self.library.open(&file, self.kv.kv(), access)?;
         let settings = library.settings_or(&self.collection, || self.settings(&file, &reading))?;
         interrupt.hold();
@@ -139,6 +142,9 @@ impl Ingest {
         Ok(Settings { frame, relevance_layer: layers.relevance, topic_layer: layers.topic, usual_question })
     }
 }
+
+/// What a library may take where nobody says how much.
+const USUAL: Bound = Bound::Usual(16_000_000_000);
 
 /// Questions about anything: what they have in common says nothing about what one is about.
 const USUAL_QUESTIONS: [&str; 12] = [
@@ -238,11 +244,12 @@ impl Work<'_> {
         let goes_on = || !interrupt.has_come();
         let entered = self.shelf.enter(found, &read, passages, computer, &goes_on);
         self.summary.compute_s += began.elapsed().as_secs_f64();
-        let Entered { passages, tokens, replaced } = entered.map_err(interrupted)?;
+        let Entered { passages, known, tokens, replaced } = entered.map_err(interrupted)?;
         self.summary.entered += 1;
         self.summary.passages += passages;
+        self.summary.known += known;
         self.summary.tokens += tokens;
-        self.tell(&News::Entered { path: &found.path, passages, tokens, replaced }, Some(progress))
+        self.tell(&News::Entered { path: &found.path, passages, known, tokens, replaced }, Some(progress))
     }
 
     /// Removes the documents that lie at or below the paths and were not found there.
@@ -265,25 +272,32 @@ impl Work<'_> {
 
     fn end(mut self) -> Result<(), CliError> {
         self.summary.library_bytes = self.shelf.library.store.stats().bytes;
+        self.summary.library.clone_from(&self.shelf.library.path);
         let summary = self.summary;
         if self.command.json {
             return output::write_json(&mut StdConsole(std::io::stdout().lock()), &News::Summary(summary));
         }
         let rate = summary.tokens as f64 / summary.compute_s.max(1e-9);
-        let computed = if summary.tokens > 0 {
-            format!("; {} passages, {} tokens at {rate:.0} a second", summary.passages, summary.tokens)
-        } else {
-            String::new()
-        };
+        let mut computed = String::new();
+        if summary.tokens > 0 {
+            computed =
+                format!("; {} passages, {} tokens at {rate:.0} a second", summary.passages, summary.tokens);
+        }
+        if summary.known > 0 {
+            computed += &format!("; {} passages were known", summary.known);
+        }
         let text = format!(
-            "{} documents entered, {} unchanged, {} refused, {} removed{computed}; the library has {}\n",
+            "{} documents entered, {} unchanged, {} refused, {} removed{computed}; the library {} has {}\n",
             summary.entered,
             summary.unchanged,
             summary.refused,
             summary.removed,
+            summary.library.display(),
             progress::megabytes(summary.library_bytes),
         );
-        output::write_all(&mut StdConsole(std::io::stdout().lock()), &text)
+        let mut harmless = String::new();
+        output::push_harmless(&text, &mut harmless);
+        output::write_all(&mut StdConsole(std::io::stdout().lock()), &harmless)
     }
 
     fn go_on(&self) -> Result<(), CliError> {
@@ -322,9 +336,13 @@ fn interrupted(error: LibraryError) -> CliError {
     }
 }
 
-/// A size of a library.
-fn gigabytes(text: &str) -> Result<f64, String> {
+/// A size of a library, in bytes.
+fn gigabytes(text: &str) -> Result<u64, String> {
     let gigabytes: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     let fits = (0.01..=1e6).contains(&gigabytes);
-    if fits { Ok(gigabytes) } else { Err("a number from 0.01 to 1000000 would fit".to_owned()) }
+    if fits {
+        Ok((gigabytes * 1e9) as u64)
+    } else {
+        Err("a number from 0.01 to 1000000 would fit".to_owned())
+    }
 }

@@ -1,9 +1,10 @@
-//! `agentos recall`: what would be mapped for a question, and why.
+//! `agentos recall`: what `ask` would map for a question, in which order, and why.
 
 use agentos_hal::ColdStore;
 use clap::Args;
 use serde_json::json;
 
+use super::asking::{DEFAULT_BUDGET, DEFAULT_TOP};
 use super::error::CliError;
 use super::knowledge::{LibraryOptions, Reading, relevance};
 use super::load;
@@ -11,10 +12,11 @@ use super::options::{ComputeOptions, KvOptions, ModelOptions};
 use super::output;
 use crate::context::Tables;
 use crate::host::StdConsole;
+use crate::knowledge::ask::Fidelity;
 use crate::knowledge::catalogue::{Catalogue, Hit};
 use crate::knowledge::compute;
 use crate::knowledge::library::{Access, Library, Settings};
-use crate::knowledge::recall::{QUESTION_TOKENS, RELEVANCE_WEIGHT};
+use crate::knowledge::recall::{QUESTION_TOKENS, RELEVANCE_WEIGHT, within};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 
@@ -25,9 +27,15 @@ pub struct Recall {
     collection: String,
     /// What is asked
     query: String,
-    /// Passages to show at most
-    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Passages to look at for the prompt, as for `ask`
+    #[arg(long, value_name = "K", default_value_t = DEFAULT_TOP, value_parser = clap::value_parser!(u16).range(1..=1000))]
     top: u16,
+    /// Tokens of passages that would go into the prompt at most, as for `ask`
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BUDGET, value_parser = clap::value_parser!(u32).range(64..))]
+    budget: u32,
+    /// How passages behind the first would come into the prompt, as for `ask`
+    #[arg(long, value_enum, default_value = "relocated")]
+    fidelity: Fidelity,
     #[command(flatten)]
     library: LibraryOptions,
     #[command(flatten)]
@@ -70,6 +78,13 @@ impl Recall {
         output::write_all(&mut StdConsole(std::io::stdout().lock()), &harmless)
     }
 
+    /// Which of the passages that were found `ask` would take, in the order of its prompt.
+    fn prompt(&self, hits: &[Hit<'_>]) -> Vec<usize> {
+        let sizes: Vec<(usize, f64)> =
+            hits.iter().map(|hit| (hit.passage.tokens.len(), hit.score.total)).collect();
+        within(&sizes, self.budget as usize)
+    }
+
     fn as_json(
         &self,
         catalogue: &Catalogue,
@@ -82,7 +97,9 @@ impl Recall {
             .into_iter()
             .map(|word| json!({ "word": word.word, "weight": word.weight }))
             .collect();
-        let passages: Vec<_> = hits.iter().map(|hit| passage(hit, library)).collect();
+        let prompt = self.prompt(hits);
+        let passage = |(rank, hit)| passage(hit, library, place(&prompt, rank, self.fidelity));
+        let passages: Vec<_> = hits.iter().enumerate().map(passage).collect();
         json!({
             "collection": self.collection,
             "query": self.query,
@@ -109,11 +126,16 @@ impl Recall {
             settings.frame.before.len(),
             if words.is_empty() { "none".to_owned() } else { words.join(" ") }
         );
+        let prompt = self.prompt(hits);
         for (rank, hit) in hits.iter().enumerate() {
+            let taken = match place(&prompt, rank, self.fidelity) {
+                Some((number, how)) => format!("{} of {} in the prompt, {how}", number + 1, prompt.len()),
+                None => "not in the prompt".to_owned(),
+            };
             let stored = stored(hit, library);
             text += &format!(
                 "\n{}. {:.3} = words {:.3} + {RELEVANCE_WEIGHT} of relevance {:.3}   {} {}\n   {} tokens in {} slices, {stored} of them in the \
-                 library\n",
+                 library; {taken}\n",
                 rank + 1,
                 hit.score.total,
                 hit.score.words,
@@ -139,7 +161,13 @@ fn stored(hit: &Hit<'_>, library: &Library) -> usize {
     hit.passage.keys.iter().filter(|key| library.store.find(key).is_some()).count()
 }
 
-fn passage(hit: &Hit<'_>, library: &Library) -> serde_json::Value {
+/// Where the passage of a rank stands among those of a prompt, counted from 0, and how it comes there.
+fn place(prompt: &[usize], rank: usize, fidelity: Fidelity) -> Option<(usize, &'static str)> {
+    let number = prompt.iter().position(|&taken| taken == rank)?;
+    Some((number, fidelity.how(number, prompt.len())))
+}
+
+fn passage(hit: &Hit<'_>, library: &Library, place: Option<(usize, &str)>) -> serde_json::Value {
     let known = hit.passage;
     json!({
         "path": known.path,
@@ -152,6 +180,8 @@ fn passage(hit: &Hit<'_>, library: &Library) -> serde_json::Value {
         "tokens": known.tokens.len(),
         "slices": known.slices,
         "slices_stored": stored(hit, library),
+        "prompt_place": place.map(|(number, _)| number),
+        "how": place.map(|(_, how)| how),
         "text": known.text,
     })
 }

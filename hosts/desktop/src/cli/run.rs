@@ -29,6 +29,7 @@ use crate::fetch::Environment;
 use crate::fetch::progress::megabytes;
 use crate::heap;
 use crate::host::{self, SystemClock};
+use crate::knowledge::library::Access;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::checkpoint::journal::RunId;
@@ -128,7 +129,7 @@ impl Run {
         }
         let prepared = self.prepare(&team, &path, &file, now_s, &toolset)?;
         let identity = model::identity(&file);
-        let mut store = ColdFile::open(team.store.as_ref(), &identity, &prepared.config, &file.model.shape)?;
+        let mut store = self.cold_file(&team, &file, &identity, &prepared.config)?;
         heap::trim();
         let (mut device, memory) = self.open(&file, &prepared.config)?;
         // From here on an interruption ends the run in good order, and its trace with it.
@@ -266,6 +267,23 @@ impl Run {
             }
         }
         Ok(kits)
+    }
+
+    /// What agents compute is kept in the team's store, if it has one. If not, what its passages were computed to is
+    /// found in the library that they come from.
+    fn cold_file(
+        &self,
+        team: &Team,
+        file: &ModelFile<'_>,
+        identity: &[u8; 32],
+        config: &Config,
+    ) -> Result<ColdFile, CliError> {
+        let is_read = team.store.is_none() && team.has_knowledge() && self.replay.is_none();
+        if is_read {
+            let library = LibraryOptions::at(None).open(file, self.kv.kv(), Access::Read)?;
+            return Ok(ColdFile::Library(Box::new(library)));
+        }
+        ColdFile::open(team.store.as_ref(), identity, config, &file.model.shape)
     }
 
     /// Opens the device, unless the team's memory is more than the machine has.

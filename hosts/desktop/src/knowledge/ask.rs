@@ -4,7 +4,9 @@
 //! cold store under their own hashes, and come from there to the bit. Of further ones there is a choice
 //! ([`Fidelity`]). Computed here, they are what the model makes of them behind the first. Or each is mapped as it
 //! is: an agent that says nothing, whose context is the beginning and that passage, sends its slices to the one that
-//! answers.
+//! answers. Or that is done for all but the last, which decides the answer.
+
+use std::ops::Range;
 
 use agentos_hal::{Clock, ColdStore, KvType, TensorDevice};
 use agentos_kernel::agent::{
@@ -31,6 +33,30 @@ pub enum Fidelity {
     /// As they were computed behind the collection's beginning alone: nothing is computed, and the answer may differ.
     #[default]
     Relocated,
+    /// As relocated ones, but for the last, which fits best: that is computed behind all others.
+    Decisive,
+}
+
+impl Fidelity {
+    /// Which of so many passages are mapped as they are. Those before come in exactly, those behind are computed.
+    pub fn mapped(self, passages: usize) -> Range<usize> {
+        let first = passages.min(1);
+        let end = match self {
+            Fidelity::Exact => first,
+            Fidelity::Relocated => passages,
+            Fidelity::Decisive => passages.saturating_sub(1),
+        };
+        first..end.max(first)
+    }
+
+    /// How the passage at a place of a prompt with so many comes into it.
+    pub fn how(self, number: usize, passages: usize) -> &'static str {
+        match number {
+            0 => "exact",
+            _ if self.mapped(passages).contains(&number) => "relocated",
+            _ => "computed",
+        }
+    }
 }
 
 /// A question with its passages.
@@ -164,10 +190,13 @@ impl Question<'_> {
 
     /// The passages that other agents send.
     fn sent(&self) -> &[&[u32]] {
-        match self.fidelity {
-            Fidelity::Exact => &[],
-            Fidelity::Relocated => self.passages.get(1..).unwrap_or_default(),
-        }
+        &self.passages[self.fidelity.mapped(self.passages.len())]
+    }
+
+    /// What is computed behind those: passages, then what is asked.
+    fn behind(&self) -> Vec<u32> {
+        let computed = &self.passages[self.fidelity.mapped(self.passages.len()).end..];
+        [computed, &[self.after]].concat().concat()
     }
 
     fn sender_context(&self, passage: &[u32]) -> u32 {
@@ -254,8 +283,8 @@ impl Answerer<'_, '_> {
         // Nobody says anything before the question is there.
         let budget = Budget { turn_tokens: question.max_tokens, ..Budget::UNBOUNDED };
         self.call(&Call::SetBudget(agent, budget))?;
-        let asked = bytes_of(question.after);
-        // All in one go: they are mapped one behind another, and then the question is computed.
+        let asked = bytes_of(&question.behind());
+        // All in one go: they are mapped one behind another, and then what is behind them is computed.
         for (number, (sender, passage)) in senders.iter().zip(question.sent()).enumerate() {
             let is_last = number + 1 == senders.len();
             let forward = Forward {
@@ -356,4 +385,41 @@ impl Answerer<'_, '_> {
 
 fn bytes_of(tokens: &[u32]) -> Vec<u8> {
     tokens.iter().flat_map(|token| token.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_passages_behind_the_first_are_mapped_and_the_decisive_one_is_computed() {
+        use Fidelity::{Decisive, Exact, Relocated};
+        let how = |fidelity: Fidelity| [0, 1, 2].map(|number| fidelity.how(number, 3));
+        assert_eq!(how(Exact), ["exact", "computed", "computed"]);
+        assert_eq!(how(Relocated), ["exact", "relocated", "relocated"]);
+        assert_eq!(how(Decisive), ["exact", "relocated", "computed"]);
+        assert_eq!([Decisive.how(0, 2), Decisive.how(1, 2)], ["exact", "computed"]);
+        for fidelity in [Exact, Relocated, Decisive] {
+            assert!((0..2).all(|passages| fidelity.mapped(passages).is_empty()));
+        }
+    }
+
+    #[test]
+    fn what_is_mapped_and_what_is_computed_make_the_prompt() {
+        let passages: [&[u32]; 3] = [&[3], &[4, 5], &[6]];
+        for fidelity in [Fidelity::Exact, Fidelity::Relocated, Fidelity::Decisive] {
+            let question = Question {
+                before: &[1, 2],
+                passages: &passages,
+                after: &[7, 9],
+                fidelity,
+                max_tokens: 1,
+                sampling: Sampling::GREEDY,
+            };
+            let mapped = fidelity.mapped(3);
+            let own = passages[..mapped.start].concat();
+            let parts = [&[1, 2], &own[..], &question.sent().concat(), &question.behind()].concat();
+            assert_eq!(parts, question.prompt(), "{fidelity:?}");
+        }
+    }
 }

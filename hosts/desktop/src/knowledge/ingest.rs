@@ -1,8 +1,10 @@
 //! Entering documents into a collection: read, cut, computed once, stored.
 //!
 //! A document is entered whole or not at all, so a run that is ended in the middle is gone on with by the next
-//! one. A file that looks as it did is not read; one whose content is the same is not computed.
+//! one. A file that looks as it did is not read; one whose content is the same is not computed. Of one that changed, the
+//! passages that it had before are not.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -12,7 +14,7 @@ use std::time::UNIX_EPOCH;
 use agentos_documents::{Document, DocumentError, Limits, Place, apart};
 use agentos_hal::{ColdStore, Entry, StoreError, StoreKey};
 use agentos_kernel::memory::SliceHash;
-use agentos_store::{Draft, Modified, PassageSlice, Schema, Store};
+use agentos_store::{Draft, KnowledgeError, Modified, PassageSlice, Schema, Store};
 use sha2::{Digest, Sha256};
 
 use super::compute::{ComputeError, Computed, Computer};
@@ -75,10 +77,18 @@ pub struct ReadFile {
 pub struct Entered {
     /// Passages of it.
     pub passages: usize,
+    /// Those of them that the document had before, and that were not computed.
+    pub known: usize,
     /// Tokens that were computed.
     pub tokens: usize,
     /// An older one of its path went for it.
     pub replaced: bool,
+}
+
+/// What a passage of a document is kept as.
+struct Kept {
+    slices: Vec<PassageSlice>,
+    schemas: Vec<Schema>,
 }
 
 /// A collection that documents are entered into.
@@ -167,12 +177,45 @@ impl Shelf<'_> {
         computes: &mut dyn Computes,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Entered, LibraryError> {
+        let entered = self.enter_computed(found, read, passages, computes, goes_on);
+        entered.map_err(|error| self.full(error))
+    }
+
+    /// An error, or that the library is full where it comes of that: a document that is too large for what is left takes
+    /// the room of its own first slices.
+    fn full(&self, error: LibraryError) -> LibraryError {
+        use KnowledgeError::{NoSlice, Store};
+        let LibraryError::Store(Store(StoreError::Full { .. } | StoreError::Held { .. }) | NoSlice { .. }) =
+            error
+        else {
+            return error;
+        };
+        let stats = self.library.store.stats();
+        LibraryError::Full { bytes: stats.bytes, most: stats.max_bytes }
+    }
+
+    fn enter_computed(
+        &mut self,
+        found: &Found,
+        read: &ReadFile,
+        passages: Vec<Passage>,
+        computes: &mut dyn Computes,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Entered, LibraryError> {
         let before = self.beginning(computes)?;
-        let mut entered = Entered { passages: passages.len(), tokens: 0, replaced: false };
+        let known = self.known(found)?;
+        let mut entered = Entered { passages: passages.len(), known: 0, tokens: 0, replaced: false };
         let mut drafts = Vec::with_capacity(passages.len());
         for passage in passages {
             if !goes_on() {
                 return Err(LibraryError::Interrupted);
+            }
+            if let Some(Kept { slices, schemas }) = known.get(&passage.tokens)
+                && slices.iter().all(|slice| self.library.store.find(&slice.key).is_some())
+            {
+                entered.known += 1;
+                drafts.push((stored(passage, slices.clone()), schemas.clone()));
+                continue;
             }
             let computed = computes.behind(&passage.tokens)?;
             let keys = chain(before, &passage.tokens, computed.iter().map(|slice| slice.tokens));
@@ -186,6 +229,24 @@ impl Shelf<'_> {
         let draft = Draft { path, content: read.content, modified: read.modified, passages: drafts };
         entered.replaced = self.library.store.enter(self.collection, draft)?.replaced;
         Ok(entered)
+    }
+
+    /// The passages that a document has now, by their tokens: what they are kept as.
+    fn known(&self, found: &Found) -> Result<HashMap<Vec<u32>, Kept>, LibraryError> {
+        let store = &self.library.store;
+        let Some(document) = store.document(self.collection, &found.path.to_string_lossy())? else {
+            return Ok(HashMap::new());
+        };
+        let mut schemas = store.schemas_of(document.number)?.into_iter().peekable();
+        let mut known = HashMap::new();
+        for (number, passage) in (0..).zip(store.passages(document.number)?) {
+            let own = std::iter::from_fn(|| schemas.next_if(|(place, _)| place.passage.passage == number));
+            let own: Vec<Schema> = own.map(|(_, schema)| schema).collect();
+            if own.len() == passage.slices.len() {
+                known.insert(passage.tokens, Kept { slices: passage.slices, schemas: own });
+            }
+        }
+        Ok(known)
     }
 
     /// What stands behind the collection's beginning, whose slices are stored if they are not there.
@@ -218,10 +279,6 @@ fn draft(
     keys: &[StoreKey],
     computed: Vec<Computed>,
 ) -> (agentos_store::Passage, Vec<Schema>) {
-    let bytes = match &passage.place {
-        Place::Characters { bytes, .. } => bytes.clone(),
-        Place::Page(_) => 0..0,
-    };
     let slice = |(key, slice): (&StoreKey, &Computed)| PassageSlice {
         key: *key,
         tokens: slice.tokens as u8,
@@ -229,9 +286,18 @@ fn draft(
     };
     let slices = keys.iter().zip(&computed).map(slice).collect();
     let schemas = computed.into_iter().map(|slice| Schema { mean_key: slice.mean_key, hidden: slice.pooled });
+    (stored(passage, slices), schemas.collect())
+}
+
+/// A passage as it is kept.
+fn stored(passage: Passage, slices: Vec<PassageSlice>) -> agentos_store::Passage {
+    let bytes = match &passage.place {
+        Place::Characters { bytes, .. } => bytes.clone(),
+        Place::Page(_) => 0..0,
+    };
     let content = SliceHash::content(&passage.tokens).0;
     let place = passage.place.to_string();
-    (agentos_store::Passage { tokens: passage.tokens, bytes, place, content, slices }, schemas.collect())
+    agentos_store::Passage { tokens: passage.tokens, bytes, place, content, slices }
 }
 
 /// Hands over the slices that the store does not have.

@@ -6,7 +6,7 @@ use agentos_hal::{KvType, ModelShape, StoreError, StoreKey};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::SliceHash;
 use agentos_kernel::memory::pack::Packing;
-use agentos_store::{Collection, Kind, KnowledgeError, OpenError, Options, Store};
+use agentos_store::{Bound, Collection, Kind, KnowledgeError, OpenError, Options, Store};
 use serde::{Deserialize, Serialize};
 
 use super::compute::{ComputeError, Layers};
@@ -48,6 +48,13 @@ pub enum LibraryError {
     Encode(TokenizerError),
     /// A passage cannot be computed.
     Compute(ComputeError),
+    /// A document does not fit beside those that are there.
+    Full {
+        /// Bytes that the library has.
+        bytes: u64,
+        /// Bytes that it may have.
+        most: u64,
+    },
     /// It was interrupted. What was entered is there.
     Interrupted,
 }
@@ -75,6 +82,13 @@ impl std::fmt::Display for LibraryError {
             LibraryError::Context(error) => error.fmt(f),
             LibraryError::Encode(error) => error.fmt(f),
             LibraryError::Compute(error) => error.fmt(f),
+            LibraryError::Full { bytes, most } => write!(
+                f,
+                "the library is full: the document does not fit beside what it has, {:.2} of {:.2} GB; room on its disk, a larger --limit \
+                 or fewer documents would do. What was entered is there",
+                *bytes as f64 / 1e9,
+                *most as f64 / 1e9
+            ),
             LibraryError::Interrupted => f.write_str("interrupted; what was entered is there"),
         }
     }
@@ -159,7 +173,7 @@ pub enum Access {
     /// Somebody who enters and removes: nobody else may meanwhile.
     Write {
         /// Bytes that its slices may take.
-        max_bytes: u64,
+        max_bytes: Bound,
     },
     /// Somebody who only reads, also while another writes.
     Read,
@@ -167,6 +181,8 @@ pub enum Access {
 
 /// A model's store and what identifies its slices.
 pub struct Library {
+    /// Its file.
+    pub path: PathBuf,
     /// The store.
     pub store: Store,
     /// What the first slice of every context follows.
@@ -197,7 +213,7 @@ impl Library {
                 Store::open(path, kind, Options { max_bytes, ..Options::default() })
             }
         };
-        Ok(Library { store: store.map_err(failed)?, root })
+        Ok(Library { path: path.to_owned(), store: store.map_err(failed)?, root })
     }
 
     /// What is kept with a collection.

@@ -238,8 +238,9 @@ fn knowledge(section: &Section<'_>) -> Result<Option<KnowledgeUse>, TeamError> {
         return Err(section.refuse("knowledge", Setting { value: "an empty name", at: empty.at }, ACCEPTED));
     }
     let tokens = section.whole_u32("knowledge_tokens", KnowledgeUse::TOKENS)?;
-    let fidelities = [("exact", Fidelity::Exact), ("relocated", Fidelity::Relocated)];
-    let fidelity = section.choice("fidelity", &fidelities, "\"exact\" or \"relocated\"")?;
+    let fidelities =
+        [("exact", Fidelity::Exact), ("relocated", Fidelity::Relocated), ("decisive", Fidelity::Decisive)];
+    let fidelity = section.choice("fidelity", &fidelities, "\"exact\", \"relocated\" or \"decisive\"")?;
     if names.is_empty() {
         let alone = |key, at, accepted| {
             Err(section.error(at, Problem::Conflict { key, with: "no knowledge", accepted }))

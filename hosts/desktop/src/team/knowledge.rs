@@ -2,7 +2,7 @@
 //! before the team starts.
 //!
 //! The first passage stands where it stood when it was computed, behind the collection's beginning. Further ones come
-//! as [`Fidelity`] says: computed behind those before them, or mapped as they are.
+//! as [`Fidelity`] says: computed behind those before them, mapped as they are, or so but for the last.
 
 use std::ops::RangeInclusive;
 
@@ -101,21 +101,9 @@ impl Opening {
 }
 
 impl Given {
-    /// The passages that are mapped as they are.
-    fn mapped(&self) -> &[GivenPassage] {
-        match self.fidelity {
-            Fidelity::Exact => &[],
-            Fidelity::Relocated => self.passages.get(1..).unwrap_or_default(),
-        }
-    }
-
     /// How the passage at this place of the prompt comes into the context.
     pub fn how(&self, number: usize) -> &'static str {
-        match (number, self.fidelity) {
-            (0, _) => "exact",
-            (1.., Fidelity::Exact) => "computed",
-            (1.., Fidelity::Relocated) => "relocated",
-        }
+        self.fidelity.how(number, self.passages.len())
     }
 
     /// The tokens of a conversation behind the passages: the collection's beginning, each passage as it was computed
@@ -125,54 +113,29 @@ impl Given {
     /// [`ChatError::Tokenizer`].
     pub fn open(&self, messages: &[Message], chat: &Chat<'_>) -> Result<Opening, ChatError> {
         let said: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
-        let mut asked = chat.text(&format!("\n{}", said.join("\n\n"))).map_err(ChatError::Tokenizer)?;
-        asked.extend_from_slice(&self.frame.after);
+        let asked = chat.text(&format!("\n{}", said.join("\n\n"))).map_err(ChatError::Tokenizer)?;
         let before = &self.frame.before;
-        let mapped = self.mapped();
-        let own = &self.passages[..self.passages.len() - mapped.len()];
-        let own = own.iter().flat_map(|passage| &passage.tokens);
-        let mut tokens: Vec<u32> = before.iter().chain(own).copied().collect();
+        let mapped = self.fidelity.mapped(self.passages.len());
+        let tokens_of = |passages: &[GivenPassage]| -> Vec<u32> {
+            passages.iter().flat_map(|passage| &passage.tokens).copied().collect()
+        };
+        let tokens = [&before[..], &tokens_of(&self.passages[..mapped.start])].concat();
+        let after = [tokens_of(&self.passages[mapped.end..]), asked, self.frame.after.clone()].concat();
+        let mapped = &self.passages[mapped];
         if mapped.is_empty() {
-            tokens.extend(asked);
-            return Ok(Opening { tokens, ..Opening::default() });
+            return Ok(Opening { tokens: [tokens, after].concat(), ..Opening::default() });
         }
         let sent = |passage: &GivenPassage| SentPassage {
             context: [&before[..], &passage.tokens].concat(),
             start: before.len(),
         };
-        Ok(Opening { tokens, sent: mapped.iter().map(sent).collect(), after: asked })
+        Ok(Opening { tokens, sent: mapped.iter().map(sent).collect(), after })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn given(fidelity: Fidelity) -> Given {
-        let passage = |tokens: &[u32]| GivenPassage {
-            collection: String::new(),
-            path: String::new(),
-            place: String::new(),
-            tokens: tokens.to_vec(),
-            score: 1.0,
-        };
-        Given {
-            frame: Frame { before: vec![1, 2], after: vec![9] },
-            passages: vec![passage(&[3]), passage(&[4, 5]), passage(&[6])],
-            fidelity,
-        }
-    }
-
-    #[test]
-    fn only_passages_behind_the_first_are_mapped() {
-        let how = |fidelity| [0, 1, 2].map(|number| given(fidelity).how(number));
-        assert_eq!(how(Fidelity::Exact), ["exact", "computed", "computed"]);
-        assert_eq!(how(Fidelity::Relocated), ["exact", "relocated", "relocated"]);
-        assert!(given(Fidelity::Exact).mapped().is_empty());
-        assert_eq!(given(Fidelity::Relocated).mapped().len(), 2);
-        let one = Given { passages: Vec::new(), ..given(Fidelity::Relocated) };
-        assert!(one.mapped().is_empty());
-    }
 
     #[test]
     fn an_opening_in_parts_reads_as_a_whole() {

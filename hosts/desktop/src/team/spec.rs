@@ -116,6 +116,11 @@ pub struct Results {
 }
 
 impl Team {
+    /// Whether an agent is granted a collection.
+    pub fn has_knowledge(&self) -> bool {
+        self.agents.iter().any(|agent| agent.knowledge.is_some())
+    }
+
     /// What the kernel is told of an agent whose opening has `prompt_tokens`, on a model whose contexts
     /// have at most `model_context` tokens. Its tag is its index. Results of its calls take `results.sure` tokens at
     /// most. As far as the model's context has room for them, one that it has to ask for again may take

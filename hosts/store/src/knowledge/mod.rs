@@ -43,7 +43,7 @@ pub struct Collection {
     pub name: String,
     /// The hash of the prefix's tokens, or of its last slice.
     pub prefix: [u8; 32],
-    /// When the store is full, slices of pinned collections are the last to go.
+    /// When the store is full, slices of pinned collections do not go for others.
     pub pinned: bool,
     /// What else the host wants to know of it.
     pub settings: Vec<u8>,

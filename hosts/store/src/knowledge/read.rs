@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::keys;
 use super::records::{CollectionRecord, DocumentRecord, PassageRecord, SchemaRecord};
-use super::{Collection, Document, Passage, PassageId};
+use super::{Collection, Document, Passage, PassageId, Schema};
 use crate::engine::{COLLECTIONS, DOCUMENTS, Failure, PASSAGES, SCHEMAS};
 use crate::error::KnowledgeError;
 use crate::record::{self, Sort};
@@ -132,6 +132,17 @@ impl Store {
         found.ok_or_else(|| no_collection(name))
     }
 
+    /// The schemas of all slices of a document, in order; none where there is no such document.
+    ///
+    /// # Errors
+    /// [`KnowledgeError::Store`].
+    pub fn schemas_of(&self, document: u64) -> Result<Vec<(SlicePlace, Schema)>, KnowledgeError> {
+        self.consult(|transaction| {
+            let schemas = schemas(transaction, document)?;
+            Ok(schemas.into_iter().map(|(place, record)| (place, record.told())).collect())
+        })
+    }
+
     /// Reads of one snapshot. A record that is not what was written is [`StoreError::Corrupt`].
     pub(crate) fn consult<T>(
         &self,
@@ -143,17 +154,12 @@ impl Store {
 
 impl Schemas {
     fn read(&mut self, transaction: &ReadTransaction, document: u64) -> Result<(), Failure> {
-        let all = keys::schemas(document);
-        for schema in transaction.open_table(SCHEMAS)?.range::<&[u8; 13]>(all.start()..=all.end())? {
-            let (key, bytes) = schema?;
-            let key = key.value();
-            let record: SchemaRecord = unsealed(Sort::Schema, key, bytes.value())?;
+        for (place, record) in schemas(transaction, document)? {
             let fits = self.mean_keys.push(&record.mean_key.0) && self.hidden.push(&record.hidden.0);
             if !fits {
                 return Err(Failure::Corrupt);
             }
-            let [passage @ .., slice] = key;
-            self.places.push(SlicePlace { passage: keys::passage_id(passage), slice: *slice });
+            self.places.push(place);
         }
         Ok(())
     }
@@ -215,6 +221,19 @@ pub fn passages(
         passages.push((keys::passage_id(key.value()), unsealed(Sort::Passage, key.value(), bytes.value())?));
     }
     Ok(passages)
+}
+
+/// The records of all schemas of a document, in order.
+fn schemas(transaction: &ReadTransaction, document: u64) -> Result<Vec<(SlicePlace, SchemaRecord)>, Failure> {
+    let all = keys::schemas(document);
+    let mut schemas = Vec::new();
+    for schema in transaction.open_table(SCHEMAS)?.range::<&[u8; 13]>(all.start()..=all.end())? {
+        let (key, bytes) = schema?;
+        let [passage @ .., slice] = key.value();
+        let place = SlicePlace { passage: keys::passage_id(passage), slice: *slice };
+        schemas.push((place, unsealed(Sort::Schema, key.value(), bytes.value())?));
+    }
+    Ok(schemas)
 }
 
 /// What to say where there is no such collection.

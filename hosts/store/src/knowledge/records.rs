@@ -87,6 +87,10 @@ impl SchemaRecord {
     pub fn of(schema: &Schema) -> SchemaRecord {
         SchemaRecord { mean_key: Halves::of(&schema.mean_key), hidden: Halves::of(&schema.hidden) }
     }
+
+    pub fn told(self) -> Schema {
+        Schema { mean_key: self.mean_key.told(), hidden: self.hidden.told() }
+    }
 }
 
 /// Numbers in half precision. In a record they are bytes, which are read at once.
@@ -98,6 +102,10 @@ impl Halves {
         let mut halves = vec![f16::ZERO; numbers.len()];
         halves.convert_from_f32_slice(numbers);
         Halves(halves)
+    }
+
+    fn told(&self) -> Vec<f32> {
+        self.0.iter().map(|half| half.to_f32()).collect()
     }
 }
 

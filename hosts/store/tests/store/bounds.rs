@@ -4,14 +4,14 @@ use crate::common::documents::{collection, draft};
 use crate::common::faults::{Faults, FaultyMedium};
 use crate::common::{KIND, get, is_whole, key, options, place, put, put_as};
 use agentos_hal::{ColdStore, Entry, StoreError};
-use agentos_store::{Collection, Options, Store};
+use agentos_store::{Bound, Collection, Options, Store};
 
 /// A slice takes one piece: 8 pages of 4 KiB, and what the file adds.
 const WHOLE: Entry = Entry { pages: 8, tokens: 64, exact: true };
 const MOST: u64 = 2 << 20;
 
 fn small() -> Options {
-    Options { max_bytes: MOST, batch_bytes: 128 << 10, ..options() }
+    Options { max_bytes: Bound::Said(MOST), batch_bytes: 128 << 10, ..options() }
 }
 
 fn there(store: &Store, numbers: std::ops::Range<u64>) -> Vec<u64> {
@@ -55,8 +55,49 @@ fn a_store_stays_within_its_bytes_and_keeps_what_is_used() {
     assert_eq!(there(&store, 0..3), [0, 1]);
 }
 
+/// Somebody who opens a store and says nothing of its size takes nothing away, and nobody takes away what a pinned
+/// collection names.
 #[test]
-fn pinned_collections_go_last_and_go_when_they_must() {
+fn whoever_only_opens_a_store_takes_nothing_away() {
+    let (_folder, path) = place();
+    let mut store = Store::open(&path, KIND, small()).unwrap();
+    for number in 0..20 {
+        put_as(&mut store, number, WHOLE).unwrap();
+    }
+    store.create_collection(&Collection { pinned: true, ..collection("pinned") }).unwrap();
+    store.enter("pinned", draft("x", &(0..16).collect::<Vec<_>>())).unwrap();
+    drop(store);
+    // As usual, this one would be smaller.
+    let usual = Options { max_bytes: Bound::Usual(16 << 10), ..small() };
+    for _ in 0..2 {
+        let mut store = Store::open(&path, KIND, usual).unwrap();
+        assert_eq!(get(&mut store, 3, 0), Ok(crate::common::image(3, 0)));
+        drop(store);
+    }
+    let mut store = Store::open(&path, KIND, usual).unwrap();
+    assert_eq!(there(&store, 0..20).len(), 20);
+    // What is new takes the place of what nobody names.
+    put_as(&mut store, 30, WHOLE).unwrap();
+    assert_eq!(there(&store, 0..16).len(), 16);
+    assert!(store.find(&key(30)).is_some() && store.stats().evicted > 0);
+    drop(store);
+    let said = Options { max_bytes: Bound::Said(256 << 10), ..small() };
+    let mut store = Store::open(&path, KIND, said).unwrap();
+    let error = put_as(&mut store, 40, WHOLE).unwrap_err();
+    assert!(matches!(error, StoreError::Held { needed: 65_536, held: 1_048_576, most: 196_608 }), "{error}");
+    drop(store);
+    let mut store = Store::open(&path, KIND, said).unwrap();
+    assert_eq!(there(&store, 0..50), (0..16).collect::<Vec<_>>());
+    for number in 0..16 {
+        assert_eq!(get(&mut store, number, 5), Ok(crate::common::image(number, 5)));
+    }
+    // A removed document's slices are nobody's.
+    store.remove_document("pinned", "x").unwrap();
+    assert_eq!(put_as(&mut store, 40, WHOLE), Ok(()));
+}
+
+#[test]
+fn slices_of_pinned_collections_stay_until_they_are_unpinned() {
     let (_folder, path) = place();
     let mut store = Store::open(&path, KIND, small()).unwrap();
     for number in 0..4 {
@@ -86,7 +127,7 @@ fn pinned_collections_go_last_and_go_when_they_must() {
 #[test]
 fn a_slice_larger_than_the_store_is_refused_with_what_would_fit() {
     let (_folder, path) = place();
-    let options = Options { max_bytes: 16 << 10, ..small() };
+    let options = Options { max_bytes: Bound::Said(16 << 10), ..small() };
     let mut store = Store::open(&path, KIND, options).unwrap();
     let error = put_as(&mut store, 1, WHOLE).unwrap_err();
     assert!(matches!(error, StoreError::Full { needed: 65_536, available: 12_288 }), "{error}");

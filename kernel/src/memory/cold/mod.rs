@@ -64,7 +64,7 @@ impl StoreFault {
         Some(match error {
             StoreError::Busy => return None,
             StoreError::Missing => StoreFault::Missing,
-            StoreError::Full { .. } => StoreFault::Full,
+            StoreError::Full { .. } | StoreError::Held { .. } => StoreFault::Full,
             StoreError::Corrupt => StoreFault::Corrupt,
             StoreError::Io => StoreFault::Io,
             StoreError::ReadOnly => StoreFault::ReadOnly,

@@ -55,8 +55,9 @@ pub struct KnowledgeEval {
 }
 
 /// Where a prompt's passages come from, the one that all are compared with last.
-const WAYS: [(&str, Way); 3] = [
+const WAYS: [(&str, Way); 4] = [
     ("relocated", Way::Library(Fidelity::Relocated)),
+    ("decisive", Way::Library(Fidelity::Decisive)),
     ("exact", Way::Library(Fidelity::Exact)),
     ("computed", Way::Computed),
 ];

@@ -68,7 +68,7 @@ pub fn config(
     Ok(Config {
         // One that is beyond the budget is opened too, to be answered.
         calls: plan.agents.iter().map(|agent| open(agent) + u32::from(agent.spec.guarded)).sum(),
-        cold_slices: if team.store.is_some() { COLD_SLICES } else { 0 },
+        cold_slices: if team.store.is_some() || team.has_knowledge() { COLD_SLICES } else { 0 },
         inbox,
         masks,
         mask_words: if masks > 0 { shape.mask_words() as u32 } else { 0 },
