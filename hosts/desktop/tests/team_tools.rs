@@ -247,6 +247,12 @@ fn tools_that_cannot_be_had_are_refused_with_the_place() {
         ),
         ("[[server]]\nname = \"clock\"\nurl = \"http://127.0.0.1:1/\"", "no tool's own name"),
         ("[[server]]\nname = \"x\"", "command or url"),
+        ("[[server]]\nname = \"x\"\ncommand = [\"y\"]\ntoken_env = \"Z\"", "token_env"),
+        (
+            "tools = { use = [\"x.tool\"] }\n\
+             [[server]]\nname = \"x\"\nurl = \"http://127.0.0.1:1/\"\ntoken_env = \"NO_SUCH_TOKEN\"",
+            "its token is to be in the variable NO_SUCH_TOKEN, which is not set",
+        ),
         ("[[server]]\nname = \"x\"\nurl = \"http://127.0.0.1:1/\"\nexamples = [{ tool = \"a\" }]", "request"),
         (
             "[[server]]\nname = \"x\"\nurl = \"http://127.0.0.1:1/\"\n\

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agentos_hal::PeripheralError;
 use agentos_tools::Tool;
-use agentos_tools::mcp::{Declaration, Hub, McpError, Reach, Server};
+use agentos_tools::mcp::{Declaration, Hub, McpError, Reach, Server, Token};
 use serde_json::{Value, json};
 
 use mcp_rig::declaration;
@@ -104,7 +104,7 @@ fn answer(mut stream: TcpStream, manner: Manner, heard: &Heard) -> Option<()> {
 }
 
 fn at(url: &str) -> Declaration {
-    declaration(Reach::Http { url: url.to_owned(), token: Some("secret".to_owned()) })
+    declaration(Reach::Http { url: url.to_owned(), token: Some(Token::Text("secret".to_owned())) })
 }
 
 fn tool<'s>(server: &'s mut Server, name: &str) -> &'s mut Tool {

@@ -4,6 +4,7 @@
 //! [[server]]
 //! name = "files"
 //! command = ["mcp-server-files", "docs"]   # or url = "http://127.0.0.1:8000/mcp"
+//! # token_env = "FILES_TOKEN"              # with a url: the variable that has the token to send
 //! environment = ["HOME"]                   # variables that it gets
 //! trusted = true                           # believe what it says its tools do to the world
 //! timeout_seconds = 30
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agentos_tools::Example;
-use agentos_tools::mcp::{Declaration, Reach};
+use agentos_tools::mcp::{Declaration, Reach, Token};
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
@@ -26,7 +27,7 @@ use super::source::Source;
 use super::tools::TOOL_NAMES;
 
 const SERVER_KEYS: &[&str] =
-    &["name", "command", "url", "environment", "trusted", "timeout_seconds", "examples"];
+    &["name", "command", "url", "environment", "trusted", "timeout_seconds", "examples", "token_env"];
 const EXAMPLE_KEYS: &[&str] = &["tool", "request", "arguments"];
 
 /// How long a server may take to start and to tell its tools.
@@ -125,14 +126,23 @@ fn reach(section: &Section<'_>) -> Result<Reach, TeamError> {
         Ok(texts.into_iter().map(|text| text.value.to_owned()).collect())
     };
     let mut command = texts("command")?.into_iter();
+    let token = section.words("token_env")?;
     match (command.next(), section.words("url")?) {
+        (Some(_), None) if token.is_some() => {
+            let at = token.map_or(section.at, |token| token.at);
+            let accepted = "token_env with url, and environment with command";
+            Err(section.error(at, Problem::Conflict { key: "token_env", with: "command", accepted }))
+        }
         (Some(program), None) => Ok(Reach::Command {
             program: PathBuf::from(program),
             arguments: command.collect(),
             environment: texts("environment")?,
             folder: None,
         }),
-        (None, Some(url)) => Ok(Reach::Http { url: url.value.to_owned(), token: None }),
+        (None, Some(url)) => Ok(Reach::Http {
+            url: url.value.to_owned(),
+            token: token.map(|name| Token::Variable(name.value.to_owned())),
+        }),
         (None, None) => Err(section.missing("command or url")),
         (Some(_), Some(url)) => {
             let accepted = "one of the two";

@@ -52,8 +52,30 @@ pub enum Reach {
         /// The address.
         url: String,
         /// Sent as `Authorization: Bearer …`.
-        token: Option<String>,
+        token: Option<Token>,
     },
+}
+
+/// What tells a server who asks. It is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Token {
+    /// This text.
+    Text(String),
+    /// The value of this variable of the environment, when the server is asked for its tools.
+    Variable(String),
+}
+
+impl Token {
+    /// The token itself, with the variables of an environment.
+    ///
+    /// # Errors
+    /// The name of the variable that there is not, or that is no text.
+    pub(super) fn text(&self, variable: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
+        match self {
+            Token::Text(text) => Ok(text.clone()),
+            Token::Variable(name) => variable(name).filter(|value| !value.is_empty()).ok_or(name),
+        }
+    }
 }
 
 impl fmt::Debug for Reach {
@@ -132,3 +154,22 @@ fn said(f: &mut fmt::Formatter<'_>, last_words: &str) -> fmt::Result {
 }
 
 impl std::error::Error for McpError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_a_text_or_what_a_variable_says() {
+        let variable = |name: &str| match name {
+            "SET" => Some("secret".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        let of = |name: &str| Token::Variable(name.to_owned());
+        assert_eq!(Token::Text("plain".to_owned()).text(variable), Ok("plain".to_owned()));
+        assert_eq!(of("SET").text(variable), Ok("secret".to_owned()));
+        assert_eq!(of("EMPTY").text(variable), Err("EMPTY"));
+        assert_eq!(of("GONE").text(variable), Err("GONE"));
+    }
+}

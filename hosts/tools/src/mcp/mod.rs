@@ -19,6 +19,6 @@ mod peripheral;
 mod session;
 mod shared;
 
-pub use declaration::{Declaration, McpError, Reach};
+pub use declaration::{Declaration, McpError, Reach, Token};
 pub use hub::{Hub, Server};
 pub use offer::{LeftOut, Why};

@@ -56,6 +56,11 @@ impl Session {
                 Session::begin(declaration, transport, Some(program), too_long).await
             }
             Reach::Http { url, token } => {
+                let said = token.as_ref().map(|token| token.text(|name| std::env::var(name).ok()));
+                let token = said.transpose().map_err(|name| McpError::Address {
+                    url: url.clone(),
+                    why: format!("its token is to be in the variable {name}, which is not set"),
+                })?;
                 let transport = http(declaration, url, token.as_deref())?;
                 Session::begin(declaration, transport, None, too_long).await
             }
