@@ -40,6 +40,7 @@ fn follow(
     (crew, late): (Crew, LateMasks),
     said: &[u8],
 ) -> (Vec<Vec<u32>>, bool, Written) {
+    let has_crew = crew.has_processors();
     let mut callers = Callers::new(1, vocabulary.clone(), crew);
     callers.enrol(0, [descriptor()].iter(), None).unwrap();
     callers.settle(AGENT, 0);
@@ -52,10 +53,12 @@ fn follow(
             Allowed::Later => {
                 any_later = true;
                 assert_eq!(callers.next(AGENT, &mut mask, LateMasks::Refused), Allowed::Masked);
-                // In a step that is laid out once more it is there at once.
+                // In a step that is laid out once more it is there at once, unless the crew is looking whether it is.
                 let mut again = vec![0; vocabulary.mask_words()];
-                assert_eq!(callers.next(AGENT, &mut again, late), Allowed::Masked);
-                assert_eq!(again, mask);
+                match callers.next(AGENT, &mut again, late) {
+                    Allowed::Later => assert!(has_crew),
+                    allowed => assert_eq!((allowed, &again), (Allowed::Masked, &mask)),
+                }
             }
             allowed => assert_eq!(allowed, Allowed::Masked),
         }
