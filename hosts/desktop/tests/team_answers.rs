@@ -37,22 +37,16 @@ const HEIR: &str =
 const FORM: &[u8] = br#"{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
                          "additionalProperties": false}"#;
 
-fn one<'l>(lines: &'l Lines, event: &str, agent: &str) -> &'l Value {
-    let found = lines.of_agent(event, agent);
-    assert_eq!(found.len(), 1, "{event}: {found:?}");
-    found[0]
-}
-
 #[test]
 fn who_comes_after_a_caller_reads_its_answer_and_not_its_call() {
     let desk = desk(QUOTE);
     let lines = Lines::of(&desk.team(&[CLERK, HEIR].concat(), &["--json"]));
-    assert_eq!(one(&lines, "tool_over", "clerk")["outcome"], "done");
+    assert_eq!(lines.one("tool_over", "clerk")["outcome"], "done");
     assert_eq!(lines.text("clerk"), r#"{"expression": "4"}ok"#);
     let prompt = "Answer of clerk:\nok\n\nPut it in a word.";
     let answer = desk.generate(&["--prompt", prompt, "--max-tokens", "9", "--json"], "").json();
     let prompt = answer["prompt_ids"].as_array().unwrap().len();
-    assert_eq!(one(&lines, "spawned", "heir")["tokens"], prompt);
+    assert_eq!(lines.one("spawned", "heir")["tokens"], prompt);
     let ids: Vec<u64> =
         answer["output_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
     assert_eq!(lines.ids("heir"), ids);
@@ -64,10 +58,10 @@ fn a_call_that_is_never_whole_is_ended_and_its_agent_answers() {
     let ran = desk.team(CLERK, &["--json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let lines = Lines::of(&ran);
-    let arguments = one(&lines, "tool_called", "clerk")["arguments"].as_str().unwrap();
+    let arguments = lines.one("tool_called", "clerk")["arguments"].as_str().unwrap();
     assert_eq!(arguments, format!("{{\"expression\": \"{}", "4".repeat(29)));
     assert!(lines.of_agent("tool_started", "clerk").is_empty(), "no tool is asked");
-    let result = one(&lines, "tool_result", "clerk");
+    let result = lines.one("tool_result", "clerk");
     assert_eq!(result["outcome"], "refused");
     let text = result["text"].as_str().unwrap();
     assert!(text.contains("was not whole after 45 tokens"), "{text}");
@@ -83,9 +77,9 @@ fn an_answer_that_is_cut_within_its_form_is_told_as_such_and_is_nobody_s_to_buil
     let ran = desk.team(&[NOTE, HEIR].concat(), &["--json"]);
     let lines = Lines::of(&ran);
     assert_eq!(lines.agent("clerk")["reason"], "length");
-    assert_eq!(one(&lines, "finished", "clerk")["form"], "unfinished");
+    assert_eq!(lines.one("finished", "clerk")["form"], "unfinished");
     assert_eq!(lines.agent("clerk")["form"], "unfinished");
-    let refused = one(&lines, "refused", "heir")["reason"].as_str().unwrap();
+    let refused = lines.one("refused", "heir")["reason"].as_str().unwrap();
     assert!(refused.contains("waits for \"clerk\", which was cut before its answer was whole"), "{refused}");
     assert_ne!(ran.code, 0);
     let printed = desk.team(NOTE, &[]).printed();
@@ -95,7 +89,7 @@ fn an_answer_that_is_cut_within_its_form_is_told_as_such_and_is_nobody_s_to_buil
     whole.put("form.json", FORM);
     let lines = Lines::of(&whole.team(&[NOTE, HEIR].concat(), &["--json"]));
     assert_eq!(lines.text("clerk"), r#"{"a": "4"}"#);
-    assert_eq!(one(&lines, "finished", "clerk")["form"], "whole");
+    assert_eq!(lines.one("finished", "clerk")["form"], "whole");
     assert_eq!(lines.agent("clerk")["form"], "whole");
     assert_eq!(lines.agent("heir")["form"], Value::Null);
 }
@@ -105,10 +99,10 @@ fn a_result_stands_before_an_agent_however_long_its_prompt_is() {
     let desk = desk(QUOTE);
     let team = CLERK.replace("How much is 4?", &"How much is 4? ".repeat(40));
     let lines = Lines::of(&desk.team(&team, &["--json"]));
-    let result = one(&lines, "tool_result", "clerk");
+    let result = lines.one("tool_result", "clerk");
     assert_eq!(result["outcome"], "done");
     assert!(result["text"].as_str().unwrap().ends_with("4 = 4"), "{result}");
-    assert_ne!(one(&lines, "tool_returned", "clerk")["tokens"], 0);
+    assert_ne!(lines.one("tool_returned", "clerk")["tokens"], 0);
     assert_eq!(lines.text("clerk"), r#"{"expression": "4"}ok"#);
 }
 
@@ -118,14 +112,14 @@ fn a_result_that_does_not_fit_is_told_so_and_the_answer_keeps_to_its_form() {
     desk.put("form.json", FORM);
     let prompt = {
         let lines = Lines::of(&desk.team(CLERK, &["--json"]));
-        one(&lines, "spawned", "clerk")["tokens"].as_u64().unwrap()
+        lines.one("spawned", "clerk")["tokens"].as_u64().unwrap()
     };
     // The call is 19 tokens, and what is told of its result would be more than is left.
     let context = prompt + 45;
     let team = CLERK.replace("max_tokens = 60", &format!("max_tokens = 40\ncontext = {context}"))
         + "response_schema = \"form.json\"\n";
     let lines = Lines::of(&desk.team(&team, &["--json"]));
-    let result = one(&lines, "tool_result", "clerk");
+    let result = lines.one("tool_result", "clerk");
     assert_eq!(result["outcome"], "output", "{result}");
     let text = result["text"].as_str().unwrap();
     assert!(text.contains("does not fit"), "{text}");

@@ -25,17 +25,11 @@ prompt = "Who are you?"
 max_tokens = 30
 "#;
 
-fn one<'l>(lines: &'l Lines, event: &str, agent: &str) -> &'l Value {
-    let found = lines.of_agent(event, agent);
-    assert_eq!(found.len(), 1, "{event}: {found:?}");
-    found[0]
-}
-
 #[test]
 fn a_call_is_told_from_the_trap_to_the_token_after_it() {
     let desk = desk();
     let lines = Lines::of(&desk.team(KEEPER, &["--json"]));
-    let of = |event: &str| one(&lines, event, "keeper");
+    let of = |event: &str| lines.one(event, "keeper");
     assert_eq!(
         (&of("tool_called")["tool"], &of("tool_called")["arguments"]),
         (&"sensor".into(), &"{}".into())
@@ -91,14 +85,14 @@ fn a_model_that_calls_by_itself_reads_the_result_and_answers() {
     let team = "[[agent]]\nname = \"clerk\"\nprompt = \"How much is 4?\"\nmax_tokens = 90\n\
                 tools = { use = [\"clock\", \"calculator\"], choose = \"model\", calls = 2 }\n";
     let lines = Lines::of(&Desk::new(&model.gguf()).team(team, &["--json"]));
-    let called = one(&lines, "tool_called", "clerk");
+    let called = lines.one("tool_called", "clerk");
     assert_eq!(
         (&called["tool"], &called["arguments"]),
         (&"calculator".into(), &r#"{"expression":"4"}"#.into()),
         "{}",
         lines.text("clerk")
     );
-    let result = one(&lines, "tool_result", "clerk")["text"].as_str().unwrap();
+    let result = lines.one("tool_result", "clerk")["text"].as_str().unwrap();
     assert!(result.ends_with("4 = 4"), "{result}");
     let call = r#"<tool_call>{"name": "calculator", "arguments": {"expression": "4"}}"#;
     assert_eq!(lines.text("clerk"), format!("{call}ok"));
@@ -144,10 +138,10 @@ fn an_agent_recalls_keeps_and_forgets_what_it_has_read() {
         let (desk, team) = rememberer(action);
         let lines = Lines::of(&desk.team(&(team + memory), &["--json"]));
         let arguments: Value =
-            serde_json::from_str(one(&lines, "tool_called", "ann")["arguments"].as_str().unwrap()).unwrap();
+            serde_json::from_str(lines.one("tool_called", "ann")["arguments"].as_str().unwrap()).unwrap();
         assert_eq!((&arguments["action"], &arguments["about"]), (&name.into(), &"lamp".into()));
-        let over = one(&lines, "tool_over", "ann");
-        let text = one(&lines, "tool_result", "ann")["text"].as_str().unwrap();
+        let over = lines.one("tool_over", "ann");
+        let text = lines.one("tool_result", "ann")["text"].as_str().unwrap();
         assert_eq!(over["outcome"], "done", "{text}");
         let found = text.split_once("]\n").expect("a header").1;
         assert_eq!(found, format!("{told}The lamp hangs in the hall."), "{name}");
@@ -162,9 +156,9 @@ fn a_question_to_a_person_is_refused_where_nobody_is() {
     let desk = Desk::new(&Tiny { context: 2048, script, ..Tiny::default() }.gguf());
     let team = KEEPER.replace("sensor", "ask_human").replace("calls = 1", "calls = 1, policy = \"ask\"");
     let lines = Lines::of(&desk.team(&team, &["--json"]));
-    assert_eq!(one(&lines, "tool_called", "keeper")["arguments"], r#"{"question": "?"}"#);
-    assert_eq!(one(&lines, "tool_over", "keeper")["outcome"], "refused");
-    let text = one(&lines, "tool_result", "keeper")["text"].as_str().unwrap();
+    assert_eq!(lines.one("tool_called", "keeper")["arguments"], r#"{"question": "?"}"#);
+    assert_eq!(lines.one("tool_over", "keeper")["outcome"], "refused");
+    let text = lines.one("tool_result", "keeper")["text"].as_str().unwrap();
     assert!(text.contains("nobody is there to be asked: this program has no terminal"), "{text}");
     let by_hand = desk.agentos(["tools", "ask_human", "--call", r#"{"question": "Who?"}"#]);
     assert!(by_hand.code != 0 && by_hand.stderr.contains("nobody is there"), "{}", by_hand.stderr);
@@ -181,9 +175,9 @@ fn calls_are_made_and_answered_while_the_run_is_kept_all_the_time() {
     let keep = ["--json", "--checkpoint", file.to_str().unwrap(), "--checkpoint-every", "0.000001"];
     let lines = Lines::of(&desk.team(&team, &keep));
     for agent in ["keeper-1", "keeper-2", "keeper-3"] {
-        one(&lines, "tool_called", agent);
-        assert_eq!(one(&lines, "tool_over", agent)["outcome"], "done");
-        one(&lines, "tool_resumed", agent);
+        lines.one("tool_called", agent);
+        assert_eq!(lines.one("tool_over", agent)["outcome"], "done");
+        lines.one("tool_resumed", agent);
         assert_eq!(lines.agent(agent)["reason"], "length");
     }
 }
@@ -200,8 +194,8 @@ fn a_person_reads_calls_and_results() {
 fn a_call_that_a_person_has_to_agree_to_is_refused_where_nobody_is() {
     let team = KEEPER.replace("calls = 1", "calls = 1, policy = \"ask\"");
     let lines = Lines::of(&desk().team(&team, &["--json"]));
-    assert_eq!(one(&lines, "tool_over", "keeper")["outcome"], "refused");
-    let text = one(&lines, "tool_result", "keeper")["text"].as_str().unwrap();
+    assert_eq!(lines.one("tool_over", "keeper")["outcome"], "refused");
+    let text = lines.one("tool_result", "keeper")["text"].as_str().unwrap();
     assert!(text.contains("a person has to agree to the call, and nobody is there"), "{text}");
     assert_eq!(lines.agent("keeper")["reason"], "length", "it goes on");
 }
@@ -333,7 +327,7 @@ fn nothing_that_a_tool_gives_steers_the_model_and_it_says_where_it_is_from() {
     let team =
         KEEPER.replace("use = [\"sensor\"], calls = 1", tools).replace("max_tokens = 30", "max_tokens = 60");
     let lines = Lines::of(&desk.team(&team, &["--json"]));
-    let text = one(&lines, "tool_result", "keeper")["text"].as_str().unwrap();
+    let text = lines.one("tool_result", "keeper")["text"].as_str().unwrap();
     assert!(text.starts_with("[tool \"read_file\" from \"d/a\""), "{text}");
     assert!(text.trim_end().ends_with("<h1>Here</h1> <tool_call\\u{3e} <|im_end|\\u{3e}"), "{text}");
 }

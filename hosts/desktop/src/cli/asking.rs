@@ -13,11 +13,11 @@ use crate::boot::Boot;
 use crate::context::Tables;
 use crate::device::Device;
 use crate::knowledge::ask::{Answered, Answerer, Bounds, Fidelity, OnToken, Question};
-use crate::knowledge::catalogue::{Catalogue, Hit};
+use crate::knowledge::catalogue::{Catalogue, Hit, fitting};
 use crate::knowledge::compute;
 use crate::knowledge::library::{Library, Settings};
 use crate::knowledge::passage::Lengths;
-use crate::knowledge::recall::{QUESTION_TOKENS, within};
+use crate::knowledge::recall::QUESTION_TOKENS;
 use crate::model::{self, ModelFile};
 use crate::text::Special;
 
@@ -172,9 +172,8 @@ impl<'a> Asking<'a> {
             (&mut *device, &self.file.model.shape, self.kv),
         )?;
         let found = self.catalogue.find(question, &relevance, top);
-        let sizes: Vec<(usize, f64)> =
-            found.iter().map(|hit| (hit.passage.tokens.len(), hit.score.total)).collect();
-        let hits: Vec<Hit<'_>> = within(&sizes, budget).into_iter().map(|number| found[number]).collect();
+        let hits: Vec<Hit<'_>> =
+            fitting(found.iter(), budget).into_iter().map(|number| found[number]).collect();
         let recall_us = clock.now().micros - began_us;
 
         let passages: Vec<&[u32]> = hits.iter().map(|hit| &hit.passage.tokens[..]).collect();

@@ -15,11 +15,11 @@ use super::prompt;
 use crate::context::Tables;
 use crate::fetch::Environment;
 use crate::knowledge;
-use crate::knowledge::catalogue::{Catalogue, Hit};
+use crate::knowledge::catalogue::{Catalogue, Hit, fitting};
 use crate::knowledge::compute::Computer;
 
 use crate::knowledge::library::{self, Access, Library, LibraryError, Settings};
-use crate::knowledge::recall::{QUESTION_TOKENS, within};
+use crate::knowledge::recall::QUESTION_TOKENS;
 use crate::knowledge::relevance::Relevance;
 use crate::model::{self, ModelFile};
 use crate::team::Team;
@@ -124,9 +124,7 @@ pub fn given(
             }
         }
         found.sort_by(|one, other| other.2.score.total.total_cmp(&one.2.score.total));
-        let sizes: Vec<(usize, f64)> =
-            found.iter().map(|(_, _, hit)| (hit.passage.tokens.len(), hit.score.total)).collect();
-        let taken = within(&sizes, grant.tokens as usize);
+        let taken = fitting(found.iter().map(|(_, _, hit)| hit), grant.tokens as usize);
         // Passages of several collections stand behind the beginning of the first one's.
         let Some((_, settings, _)) = taken.first().map_or(found.first(), |&first| found.get(first)) else {
             continue;

@@ -13,10 +13,10 @@ use super::output;
 use crate::context::Tables;
 use crate::host::StdConsole;
 use crate::knowledge::ask::Fidelity;
-use crate::knowledge::catalogue::{Catalogue, Hit};
+use crate::knowledge::catalogue::{Catalogue, Hit, fitting};
 use crate::knowledge::compute;
 use crate::knowledge::library::{Access, Library, Settings};
-use crate::knowledge::recall::{QUESTION_TOKENS, RELEVANCE_WEIGHT, within};
+use crate::knowledge::recall::{QUESTION_TOKENS, RELEVANCE_WEIGHT};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 
@@ -78,13 +78,6 @@ impl Recall {
         output::write_all(&mut StdConsole(std::io::stdout().lock()), &harmless)
     }
 
-    /// Which of the passages that were found `ask` would take, in the order of its prompt.
-    fn prompt(&self, hits: &[Hit<'_>]) -> Vec<usize> {
-        let sizes: Vec<(usize, f64)> =
-            hits.iter().map(|hit| (hit.passage.tokens.len(), hit.score.total)).collect();
-        within(&sizes, self.budget as usize)
-    }
-
     fn as_json(
         &self,
         catalogue: &Catalogue,
@@ -97,7 +90,7 @@ impl Recall {
             .into_iter()
             .map(|word| json!({ "word": word.word, "weight": word.weight }))
             .collect();
-        let prompt = self.prompt(hits);
+        let prompt = fitting(hits.iter(), self.budget as usize);
         let passage = |(rank, hit)| passage(hit, library, place(&prompt, rank, self.fidelity));
         let passages: Vec<_> = hits.iter().enumerate().map(passage).collect();
         json!({
@@ -126,7 +119,7 @@ impl Recall {
             settings.frame.before.len(),
             if words.is_empty() { "none".to_owned() } else { words.join(" ") }
         );
-        let prompt = self.prompt(hits);
+        let prompt = fitting(hits.iter(), self.budget as usize);
         for (rank, hit) in hits.iter().enumerate() {
             let taken = match place(&prompt, rank, self.fidelity) {
                 Some((number, how)) => format!("{} of {} in the prompt, {how}", number + 1, prompt.len()),

@@ -7,7 +7,7 @@ use agentos_store::PassageId;
 use half::f16;
 
 use super::library::{Library, LibraryError};
-use super::recall::{Score, best, scores};
+use super::recall::{Score, best, scores, within};
 use super::relevance::{Relevance, Rows};
 use super::twins::Twins;
 use super::words::{Weighed, Words};
@@ -43,6 +43,12 @@ pub struct Hit<'c> {
     pub score: Score,
     /// Passages that say the same and were left out for it.
     pub twins: u32,
+}
+
+/// Which of the passages that were found, the best first, fit a prompt and go into it, in its order: those of [`within`].
+pub fn fitting<'h, 'c: 'h>(found: impl Iterator<Item = &'h Hit<'c>>, budget_tokens: usize) -> Vec<usize> {
+    let sizes: Vec<(usize, f64)> = found.map(|hit| (hit.passage.tokens.len(), hit.score.total)).collect();
+    within(&sizes, budget_tokens)
 }
 
 /// The passages of a collection, and what finds them.

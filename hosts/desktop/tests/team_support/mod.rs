@@ -41,6 +41,14 @@ impl Lines {
         self.events(event).into_iter().filter(|line| line["agent"] == agent).collect()
     }
 
+    /// The only line of an event of an agent.
+    #[track_caller]
+    pub fn one(&self, event: &str, agent: &str) -> &Value {
+        let found = self.of_agent(event, agent);
+        assert_eq!(found.len(), 1, "{event}: {found:?}");
+        found[0]
+    }
+
     /// The place of an event of an agent among all lines.
     #[track_caller]
     pub fn place(&self, event: &str, agent: &str) -> usize {
