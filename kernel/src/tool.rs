@@ -12,6 +12,7 @@ use agentos_hal::PeripheralError;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentId;
+use crate::interrupt::Urgency;
 
 /// A tool, by its number in the host's registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub struct Request {
     pub timeout_us: u64,
     /// Attempts in all; one that is irreversible is made once whatever this says.
     pub attempts: u8,
+    /// How urgent its end is: of calls that are over in the same tick, the more urgent interrupts first.
+    pub urgency: Urgency,
 }
 
 impl Request {
@@ -291,7 +294,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_undone_is_tried_once() {
-        let request = |effect, attempts| Request { tool: ToolId(1), effect, timeout_us: 1, attempts };
+        let request = |effect, attempts| Request {
+            tool: ToolId(1),
+            effect,
+            timeout_us: 1,
+            attempts,
+            urgency: Urgency::High,
+        };
         assert_eq!(request(Effect::Irreversible, 5).most_attempts(), 1);
         assert_eq!(request(Effect::Repeatable, 5).most_attempts(), 5);
         assert_eq!(request(Effect::Repeatable, 0).most_attempts(), 1);

@@ -17,7 +17,7 @@ use agentos_desktop::team::tools::{
 use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
 use agentos_kernel::tool::{Bus, CallOutcome};
 use agentos_perception::ControlStrings;
-use agentos_tools::{Access, Descriptor, Effect, Registry, Tool};
+use agentos_tools::{Access, Descriptor, Effect, Registry, Tool, Urgency};
 use serde_json::json;
 
 /// A tool that is busy so many times, and then does it.
@@ -91,6 +91,7 @@ fn desk(
         output: None,
         access: Access::None,
         effect: Effect::Irreversible,
+        urgency: Urgency::High,
         timeout: Duration::from_secs(60),
         attempts: 1,
         output_bytes: 1000,

@@ -128,6 +128,45 @@ fn an_agent_calls_a_tool_of_a_server() {
     assert_eq!((books(&desk), &lines.agent("keeper")["reason"]), (1, &"length".into()));
 }
 
+/// What agents are granted is listed with what servers say of it, and can be tried by hand.
+#[test]
+fn tools_of_a_team_are_listed_shown_and_tried_by_hand() {
+    let (desk, text) = rig("lamp");
+    let more = "tools = { use = [\"clock\", \"rig.lamp\"], limits = { seconds = 3 } }";
+    let text = format!("{text}{more}\n");
+    desk.put("team.toml", text.as_bytes());
+    let team = desk.path("team.toml");
+    let tools = |arguments: &[&str]| {
+        let mut command = desk.command([&["tools", "--team", team.to_str().unwrap()], arguments].concat());
+        cli_support::run(command.env(FOLDER, desk.path("books")), "")
+    };
+    let listed = tools(&[]).printed();
+    assert!(listed.starts_with("keeper\n  rig.lamp") && listed.contains("other\n  clock"), "{listed}");
+    let all = tools(&["--json"]).json();
+    assert_eq!(all["keeper"][0]["effect"], "none");
+    let names: Vec<&Value> = all["other"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+    assert_eq!(names, ["clock", "rig.lamp"]);
+    assert_eq!(all["other"][1]["timeout_s"], 3.0);
+    assert_eq!(all["keeper"][0]["timeout_s"], 30.0);
+    let shown = tools(&["rig.lamp", "--agent", "other"]).printed();
+    assert!(shown.contains("Says whether the lamp burns.") && shown.contains("limits       3 s"), "{shown}");
+    assert_eq!(books(&desk), 0, "nothing was called");
+    assert_eq!(tools(&["rig.lamp", "--agent", "keeper", "--call", "{}"]).printed(), "It burns.\n");
+    assert_eq!(books(&desk), 1);
+    assert!(tools(&["clock", "--call", r#"{"time_zone": "Asia/Tokyo"}"#]).printed().contains("Asia/Tokyo"));
+    for (arguments, reason) in [
+        (&["rig.lamp"][..], "keeper, other are granted rig.lamp; --agent NAME says for whom"),
+        (&["calculator"], "no agent of the team is granted the tool calculator"),
+        (&["clock", "--agent", "keeper"], "there is no tool `clock`"),
+        (&["--agent", "nobody"], "those with tools: keeper, other"),
+        (&["clock", "--root", "a=b"], "cannot be used with"),
+    ] {
+        let refused = tools(arguments);
+        assert_ne!(refused.code, 0, "{arguments:?}");
+        assert!(refused.stderr.contains(reason), "{arguments:?}: {}", refused.stderr);
+    }
+}
+
 /// Runs the team until the server has its call and the run was kept after that, and kills it.
 fn killed_amid_a_call(desk: &Desk, text: &str, checkpoint: &Path) {
     std::fs::write(desk.path("books").join("closed"), "").unwrap();

@@ -234,6 +234,17 @@ fn tools_that_cannot_be_had_are_refused_with_the_place() {
         ("tools = { use = [\"read_file\"], roots = [{ name = \"d\", folder = \"gone\" }] }", "gone"),
         ("tools = { use = [\"clock\"], tokens = 3 }", "a whole number from 32"),
         ("tools = { use = [\"clock\"], colour = 3 }", "colour"),
+        ("tools = { use = [\"clock\"], limits = { seconds = 0 } }", "a number above 0"),
+        ("tools = { use = [\"clock\"], limits = { bytes = 12 } }", "a whole number from 4096"),
+        ("tools = { use = [\"clock\"], limits = { all_tokens = 3 } }", "a whole number from 32"),
+        ("tools = { use = [\"clock\"], limits = { memory = 3 } }", "memory_mb"),
+        ("tools = { use = [\"sensor\"] }\n[sensor]\naddress = 0x76", "bus"),
+        ("tools = { use = [\"sensor\"] }\n[sensor]\nbus = \"/dev/none\"\naddress = 3", "from 8 to 119"),
+        ("tools = { use = [\"sensor\"] }\n[sensor]\nbus = \"/dev/no-such-bus\"", "/dev/no-such-bus"),
+        (
+            "[[server]]\nname = \"x\"\nurl = \"http://127.0.0.1:1/\"\nurgency = \"soon\"",
+            "\"critical\", \"high\"",
+        ),
         ("response_schema = \"none.json\"", "none.json"),
         (
             "tools = { use = [\"gone.tool\"] }\n[[server]]\nname = \"gone\"\ncommand = [\"./no-such-server\"]",
@@ -294,6 +305,23 @@ fn tools_are_listed_shown_and_tried_by_hand() {
         assert_ne!(refused.code, 0, "{arguments:?}");
         assert!(refused.stderr.contains(reason), "{arguments:?}: {}", refused.stderr);
     }
+}
+
+/// All results together take no more tokens of a context than the team file says: what is beyond is told in fewer
+/// words, or in none.
+#[test]
+fn results_take_no_more_tokens_than_all_may() {
+    let team = |more: &str| {
+        let team = KEEPER.replace("calls = 1", &format!("calls = 1{more}"));
+        let lines = Lines::of(&desk().team(&team, &["--json"]));
+        let returned = lines.one("tool_returned", "keeper")["tokens"].as_u64().unwrap();
+        (returned, lines.one("tool_result", "keeper")["text"].as_str().unwrap().to_owned())
+    };
+    let (free, text) = team("");
+    assert!(free > 100 && text.contains("temperature_c"), "{free} tokens: {text}");
+    let (held, text) = team(", limits = { all_tokens = 64 }");
+    assert!(held <= 64, "{held} tokens: {text}");
+    assert!(!text.contains("humidity"), "{text}");
 }
 
 /// A token beside the control tokens that the template writes between turns steers the model as they do.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::{Value, json};
 
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::failure::ToolFailure;
 use crate::pool::Pool;
 use crate::schema::SchemaError;
@@ -76,6 +76,7 @@ fn descriptor() -> Descriptor {
         })),
         access: Access::Clock,
         effect: Effect::None,
+        urgency: Urgency::High,
         timeout: Duration::from_secs(5),
         attempts: 1,
         output_bytes: 1 << 10,

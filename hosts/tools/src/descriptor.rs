@@ -39,6 +39,19 @@ pub enum Access {
     Server,
 }
 
+/// How urgent the end of a call is: of calls that are over at the same time, the more urgent interrupts first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Before all others.
+    Critical,
+    /// Somebody waits: a person has answered, or it took no time at all.
+    High,
+    /// What was read or run may be told a little later.
+    Medium,
+    /// After all others.
+    Low,
+}
+
 /// A request for which a tool is the right one: how tools are chosen by likeness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
@@ -63,6 +76,8 @@ pub struct Descriptor {
     pub access: Access,
     /// What a call does to the world.
     pub effect: Effect,
+    /// How urgent the end of a call is.
+    pub urgency: Urgency,
     /// How long a call may take.
     pub timeout: Duration,
     /// Times that a call that failed is made in all. An irreversible one is made once whatever this says.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::schema::SchemaError;
 use crate::served::{Requests, served};
 
@@ -79,6 +79,7 @@ fn descriptor() -> Descriptor {
         output: None,
         access: Access::Memory,
         effect: Effect::Idempotent,
+        urgency: Urgency::High,
         timeout: Duration::from_secs(10),
         attempts: 1,
         output_bytes: 1 << 14,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::schema::SchemaError;
 use crate::served::{Requests, served};
 
@@ -48,6 +48,7 @@ fn descriptor() -> Descriptor {
         output: None,
         access: Access::Person,
         effect: Effect::Idempotent,
+        urgency: Urgency::High,
         timeout: PATIENCE,
         attempts: 1,
         output_bytes: 1 << 12,

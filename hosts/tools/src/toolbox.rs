@@ -70,7 +70,8 @@ pub fn toolbox(grant: &Grant, means: &Means) -> Result<Registry, ToolboxError> {
     let roots = Roots::open(grant).map_err(ToolboxError::Root)?;
     for name in &grant.tools {
         if let Some(tool) = build(name, grant, &roots, means) {
-            registry.add(tool.map_err(ToolboxError::Schema)?).map_err(ToolboxError::Registry)?;
+            let tool = grant.limits.hold(tool.map_err(ToolboxError::Schema)?);
+            registry.add(tool).map_err(ToolboxError::Registry)?;
         }
     }
     Ok(registry)
@@ -84,9 +85,9 @@ fn build(name: &str, grant: &Grant, roots: &Roots, means: &Means) -> Option<Resu
         "list_files" => list_files(roots.clone(), pool),
         "read_file" => read_file(roots.clone(), pool),
         "search_text" => search_text(roots.clone(), pool),
-        "http_get" => http_get(grant.clone(), means.http, pool),
+        "http_get" => http_get(grant.clone(), grant.limits.of_request(means.http), pool),
         #[cfg(unix)]
-        "run" => run(grant.clone(), means.run, means.warden.clone(), pool),
+        "run" => run(grant.clone(), grant.limits.of_command(means.run), means.warden.clone(), pool),
         _ => return None,
     })
 }

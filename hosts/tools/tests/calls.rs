@@ -12,7 +12,7 @@ use agentos_hal::{CallNumber, PeripheralError};
 use agentos_tools::worker::tool;
 use agentos_tools::{
     Access, Collected, Descriptor, Effect, Example, Function, Pool, PoolLimits, Registry, RegistryError,
-    Stop, Tool, ToolFailure, ToolNumber,
+    Stop, Tool, ToolFailure, ToolNumber, Urgency,
 };
 use rig::{LONG, call, pool, until, wait};
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ fn descriptor(name: &str) -> Descriptor {
         output: None,
         access: Access::None,
         effect: Effect::None,
+        urgency: Urgency::High,
         timeout: LONG,
         attempts: 1,
         output_bytes: 64,

@@ -5,14 +5,17 @@
 mod rig;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
 
+use agentos_hal::{CallNumber, PeripheralError};
 use agentos_tools::grant::{Arguments, CommandGrant, Grant, GrantError, RootGrant};
 use agentos_tools::http::HttpLimits;
 use agentos_tools::run::{RunLimits, Warden};
 use agentos_tools::toolbox::{Means, NAMES, ToolboxError, toolbox};
-use agentos_tools::{Effect, Registry};
-use rig::pool;
+use agentos_tools::{CallLimits, Collected, Effect, Registry};
+use rig::{pool, until};
+use serde_json::{Value, json};
 
 fn means() -> Means {
     Means {
@@ -42,6 +45,7 @@ fn every_tool_is_sound() {
             folder: folder.path().to_owned(),
         }],
         hosts: vec!["example.org".parse().unwrap()],
+        ..Grant::default()
     };
     let registry = toolbox(&grant, &means()).unwrap();
     assert_eq!(names(&registry), NAMES);
@@ -65,6 +69,66 @@ fn only_what_is_granted_is_built() {
     let root = RootGrant { name: "docs".to_owned(), folder: "/nowhere/at/all".into() };
     let nowhere = Grant { roots: vec![root], ..Grant::default() };
     assert!(matches!(toolbox(&nowhere, &means()), Err(ToolboxError::Root(_))));
+}
+
+/// What an agent's calls may take is the less of what its grant says and what the tool would take by itself.
+#[test]
+fn calls_are_held_to_the_limits_of_their_grant() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("long"), "0123456789abcde\n".repeat(1 << 10)).unwrap();
+    let shell = CommandGrant {
+        name: "sh".to_owned(),
+        program: "/bin/sh".into(),
+        before: vec!["-c".to_owned()],
+        arguments: Arguments::Any,
+        folder: folder.path().to_owned(),
+    };
+    let limited = |limits| {
+        let grant = Grant {
+            tools: ["clock", "http_get", "read_file", "run"].map(str::to_owned).to_vec(),
+            roots: vec![RootGrant { name: "docs".to_owned(), folder: folder.path().to_owned() }],
+            commands: vec![shell.clone()],
+            hosts: vec!["example.org".parse().unwrap()],
+            limits,
+        };
+        toolbox(&grant, &means()).unwrap()
+    };
+    let own = limited(CallLimits::NONE);
+    let time = Duration::from_secs(2);
+    let limits = CallLimits { time, output_bytes: 1 << 12, processes: 3, ..CallLimits::NONE };
+    let mut held = limited(limits);
+    for (own, held) in own.descriptors().zip(held.descriptors()) {
+        assert_eq!(held.output_bytes, own.output_bytes.min(limits.output_bytes), "{}", held.name);
+        // A command has this time, and its warden a while longer.
+        assert!(held.timeout < own.timeout || held.name == "clock", "{}", held.name);
+        assert!(held.timeout <= time || held.name == "run", "{}", held.name);
+    }
+    let mut call = |tool: &str, arguments: Value| {
+        let number = held.find(tool).unwrap();
+        let mut output = Collected::new(held.descriptor(number).unwrap().output_bytes);
+        held.start(CallNumber(1), number, arguments.to_string().as_bytes(), &mut output).unwrap();
+        let mut over = None;
+        until(tool, || {
+            over = match held.poll(CallNumber(1), &mut output) {
+                Poll::Ready(result) => Some(result),
+                Poll::Pending => None,
+            };
+            over.is_some()
+        });
+        (over.unwrap(), output.text())
+    };
+    let (result, text) = call("read_file", json!({ "path": "docs/long" }));
+    assert_eq!((result, text.len()), (Err(PeripheralError::Output), 1 << 12));
+    let mut script = |script: &str| {
+        let (result, text) = call("run", json!({ "command": "sh", "arguments": [script] }));
+        assert_eq!(result, Err(PeripheralError::Failed), "{text}");
+        text
+    };
+    assert!(script("sleep 60").starts_with("sh took longer than 2s"));
+    assert!(script("cat long").starts_with("sh wrote more than 4096 bytes"));
+    assert!(
+        script("for n in 1 2 3 4 5 6; do sleep 60 & done; wait").starts_with("sh had more than 3 processes")
+    );
 }
 
 #[test]

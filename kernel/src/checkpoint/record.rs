@@ -203,6 +203,7 @@ mod tests {
     use super::*;
     use crate::agent::{Admission, Budget, Capabilities};
     use crate::agent::{AgentId, BlockedOn, MemoryMode, OnEnd, Priority, Receive, Resume, Watchdog};
+    use crate::interrupt::Urgency;
     use crate::layout::Layout;
     use crate::memory::SliceHash;
     use crate::sample::Sampling;
@@ -218,6 +219,7 @@ mod tests {
             effect: Effect::Irreversible,
             timeout_us: u64::MAX,
             attempts: u8::MAX,
+            urgency: Urgency::Low,
         };
         let call = CallRecord { number: u64::MAX, request, begun: true };
         let layout = Layout { tokens: u32::MAX, slices: u32::MAX, pages: u32::MAX, open: u32::MAX };

@@ -39,6 +39,11 @@ pub enum VectorId {
     Shutdown = 0x0F,
 }
 
+impl Urgency {
+    /// All, the most urgent first.
+    pub const ALL: [Urgency; 4] = [Urgency::Critical, Urgency::High, Urgency::Medium, Urgency::Low];
+}
+
 impl VectorId {
     /// Number of vectors.
     pub const COUNT: usize = 15;
@@ -75,7 +80,7 @@ impl VectorId {
 
 /// How urgent a vector is, the most urgent first. Of two that are equally urgent, the one with the
 /// lower number is delivered first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Urgency {
     /// What is wrong gets worse while it waits. It never gets lost without a delivery that says so.

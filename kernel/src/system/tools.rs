@@ -12,7 +12,7 @@ use crate::agent::{AgentId, BlockedOn, MOST_CALLS, Resume, Resuming, State};
 use crate::call::{CallError, Tokens};
 use crate::checkpoint::CallRecord;
 use crate::event::Event;
-use crate::interrupt::{Posted, VectorId};
+use crate::interrupt::{Posted, Urgency, VectorId};
 use crate::tool::{self, Bus, CallNumber, CallOutcome, CallTimes, Effect, Look, OpenCall, Progress, Request};
 
 impl Kernel<'_> {
@@ -168,8 +168,22 @@ impl Kernel<'_> {
                 Look::Again => self.call_again(place),
                 Look::Over(outcome) => self.call_over(place, outcome),
             }
-            if !call.posted {
-                self.post_call(place);
+        }
+        self.post_calls();
+    }
+
+    /// Posts the interrupts of calls that have come further, the most urgent first; again in the next tick where the
+    /// queue is full.
+    fn post_calls(&mut self) {
+        let waits = |call: &Option<OpenCall>| call.is_some_and(|call| !call.posted);
+        if !self.calls.iter().any(waits) {
+            return;
+        }
+        for urgency in Urgency::ALL {
+            for place in 0..self.calls.len() {
+                if self.calls[place].is_some_and(|call| !call.posted && call.request.urgency == urgency) {
+                    self.post_call(place);
+                }
             }
         }
     }
@@ -211,10 +225,10 @@ impl Kernel<'_> {
         }
         call.since_us = now_us;
         call.progress = Progress::Over { outcome, at_us: now_us };
-        self.post_call(place);
+        call.posted = false;
     }
 
-    /// Posts the interrupt of a call's progress; again in the next tick where the queue is full.
+    /// Posts the interrupt of a call's progress, if it has one and the queue has room.
     fn post_call(&mut self, place: usize) {
         let at_us = self.now_us;
         let call = self.calls[place].as_mut().expect("it is open");

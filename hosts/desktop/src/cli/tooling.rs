@@ -9,7 +9,7 @@ use agentos_tools::{Descriptor, Registry};
 use crate::constraint;
 use crate::team::people::Board;
 use crate::team::runner::{Kit, Tooling};
-use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Reception, kit, means, person};
+use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Outside, Reception, kit, means, person};
 use crate::team::{Problem, Team, TeamError};
 use crate::text::{Template, Tokenizer, time_of_day};
 
@@ -55,8 +55,9 @@ impl Toolset {
                 None => {
                     let refuse =
                         |error| team.error(agent.place, Problem::Tools { name: agent.name.clone(), error });
-                    registries
-                        .push(kit(tools, means, &team.servers, hub.as_ref(), &errands).map_err(refuse)?);
+                    let outside =
+                        Outside { servers: &team.servers, hub: hub.as_ref(), sensor: team.sensor.as_ref() };
+                    registries.push(kit(tools, means, outside, &errands).map_err(refuse)?);
                     Some(registries.len() - 1)
                 }
             };
@@ -80,6 +81,11 @@ impl Toolset {
     pub fn descriptors(&self, member: usize) -> Option<Vec<Descriptor>> {
         let registry = &self.registries[self.of[member]?];
         Some(registry.descriptors().cloned().collect())
+    }
+
+    /// An agent's tools, and what those of this program's own loop want of it.
+    pub fn by_hand(&mut self, member: usize) -> Option<(&mut Registry, &Errands)> {
+        Some((&mut self.registries[self.of[member]?], &self.errands))
     }
 
     /// The tools at a desk, and the forms of all who call them or answer in a form. Results say that they were

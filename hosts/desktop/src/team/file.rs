@@ -20,10 +20,10 @@ use super::knowledge::KnowledgeUse;
 use super::section::{Section, Setting, shown};
 use super::source::{Source, read_team_file};
 use super::spec::{Agent, Memory, Schedule, StoreFile, Team};
-use super::{server_section, tool_section};
+use super::{sensor_section, server_section, tool_section};
 use crate::knowledge::ask::Fidelity;
 
-const TEAM_KEYS: &[&str] = &["model", "document", "memory", "store", "schedule", "server", "agent"];
+const TEAM_KEYS: &[&str] = &["model", "document", "memory", "store", "schedule", "server", "sensor", "agent"];
 const DOCUMENT_KEYS: &[&str] = &["text"];
 const MEMORY_KEYS: &[&str] = &["l1_tokens", "l2_mb"];
 const STORE_KEYS: &[&str] = &["path", "size_mb"];
@@ -61,9 +61,6 @@ const TOKENS: RangeInclusive<u32> = 1..=1 << 24;
 /// Fewer tokens of page memory hold no agent.
 const PAGED_TOKENS: RangeInclusive<u32> = LEAST_BOUNDED * PAGE_TOKENS as u32..=*TOKENS.end();
 
-/// Seconds: a year.
-const MOST_SECONDS: f64 = 365.0 * 86_400.0;
-
 /// Candidates that sampling may look at.
 const TOP_K: RangeInclusive<u32> = 0..=256;
 
@@ -95,9 +92,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Team, TeamError> {
     let store = store(path, &team)?;
     let schedule = schedule(&team)?;
     let servers = server_section::servers(&source, &team)?;
+    let sensor = sensor_section::sensor(&team)?;
     let declared = declared(&source, &team, &servers)?;
     let agents = check::agents(&source, declared)?;
-    Ok(Team { path: path.to_owned(), model, document, memory, store, schedule, servers, agents })
+    Ok(Team { path: path.to_owned(), model, document, memory, store, schedule, servers, sensor, agents })
 }
 
 fn beside(path: &Path, name: &str) -> std::path::PathBuf {
@@ -192,7 +190,7 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
         persist: persist(section, memory)?,
         max_tokens: section.whole_u32("max_tokens", TOKENS)?.map_or(MAX_TOKENS, |tokens| tokens.value),
         context: context.map(|context| context.value),
-        max_time_us: max_time_us(section)?,
+        max_time_us: section.seconds("max_seconds")?,
         admission: admission.map_or(Admission::Wait, |admission| admission.value),
         sampling: sampling(section)?,
         tools: tool_section::tools(source, section, servers)?,
@@ -302,17 +300,6 @@ fn persist(section: &Section<'_>, memory: MemoryMode) -> Result<bool, TeamError>
         return Err(section.error(persist.at, Problem::Conflict { key, with, accepted }));
     }
     Ok(persist.value)
-}
-
-fn max_time_us(section: &Section<'_>) -> Result<Option<u64>, TeamError> {
-    let Some(seconds) = section.number("max_seconds")? else { return Ok(None) };
-    let time_us = (seconds.value * 1e6).round();
-    if !(time_us >= 1.0 && seconds.value <= MOST_SECONDS) {
-        let found = seconds.value.to_string();
-        let accepted = format!("a number above 0 and at most {MOST_SECONDS}");
-        return Err(section.refuse("max_seconds", Setting { value: &found, at: seconds.at }, &accepted));
-    }
-    Ok(Some(time_us as u64))
 }
 
 fn sampling(agent: &Section<'_>) -> Result<Sampling, TeamError> {

@@ -28,6 +28,7 @@ pub mod people;
 pub mod prompt;
 pub mod runner;
 mod section;
+mod sensor_section;
 mod server_section;
 pub mod sink;
 mod source;

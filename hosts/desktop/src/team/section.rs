@@ -10,6 +10,9 @@ use super::error::{Problem, TeamError, quoted};
 use super::name::nearest;
 use super::source::Source;
 
+/// Seconds: a year.
+const MOST_SECONDS: f64 = 365.0 * 86_400.0;
+
 /// A value and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Setting<T> {
@@ -158,6 +161,18 @@ impl<'a> Section<'a> {
             _ => None,
         };
         self.typed(key, "a number", number)
+    }
+
+    /// A number of seconds, whole or not, as microseconds.
+    pub fn seconds(&self, key: &'static str) -> Result<Option<u64>, TeamError> {
+        let Some(seconds) = self.number(key)? else { return Ok(None) };
+        let time_us = (seconds.value * 1e6).round();
+        if !(time_us >= 1.0 && seconds.value <= MOST_SECONDS) {
+            let found = seconds.value.to_string();
+            let accepted = format!("a number above 0 and at most {MOST_SECONDS}");
+            return Err(self.refuse(key, Setting { value: &found, at: seconds.at }, &accepted));
+        }
+        Ok(Some(time_us as u64))
     }
 
     /// A table under a key.

@@ -8,6 +8,7 @@
 //! environment = ["HOME"]                   # variables that it gets
 //! trusted = true                           # believe what it says its tools do to the world
 //! timeout_seconds = 30
+//! urgency = "medium"                       # of results that come together, who is told first
 //! examples = [{ tool = "read", request = "What do the notes say?", arguments = { path = "notes.txt" } }]
 //! ```
 //!
@@ -16,8 +17,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentos_tools::Example;
 use agentos_tools::mcp::{Declaration, Reach, Token};
+use agentos_tools::{Example, Urgency};
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
@@ -26,8 +27,17 @@ use super::section::{Section, Setting, shown};
 use super::source::Source;
 use super::tools::TOOL_NAMES;
 
-const SERVER_KEYS: &[&str] =
-    &["name", "command", "url", "environment", "trusted", "timeout_seconds", "examples", "token_env"];
+const SERVER_KEYS: &[&str] = &[
+    "name",
+    "command",
+    "url",
+    "environment",
+    "trusted",
+    "timeout_seconds",
+    "urgency",
+    "examples",
+    "token_env",
+];
 const EXAMPLE_KEYS: &[&str] = &["tool", "request", "arguments"];
 
 /// How long a server may take to start and to tell its tools.
@@ -63,11 +73,19 @@ fn server(source: &Source<'_>, table: Setting<&DeTable<'_>>) -> Result<Declarati
     }
     let timeout_s =
         section.whole_u32("timeout_seconds", 1..=3600)?.map_or(TIMEOUT_S, |seconds| seconds.value);
+    let urgencies = [
+        ("critical", Urgency::Critical),
+        ("high", Urgency::High),
+        ("medium", Urgency::Medium),
+        ("low", Urgency::Low),
+    ];
+    let urgency = section.choice("urgency", &urgencies, "\"critical\", \"high\", \"medium\" or \"low\"")?;
     Ok(Declaration {
         name: name.value.to_owned(),
         reach: reach(&section)?,
         start: START,
         timeout: Duration::from_secs(u64::from(timeout_s)),
+        urgency: urgency.map_or(Urgency::Medium, |urgency| urgency.value),
         message_bytes: 8 << 20,
         calls: 16,
         output_bytes: 1 << 20,

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::error::{Place, Problem, TeamError};
 use super::knowledge::KnowledgeUse;
-use super::tools::ToolUse;
+use super::tools::{SensorBus, ToolUse};
 
 /// Most tokens of a bounded agent's context, which may be longer than its model was trained for.
 pub const LONGEST_BOUNDED: u32 = 1 << 18;
@@ -36,6 +36,8 @@ pub struct Team {
     pub schedule: Schedule,
     /// Servers of tools.
     pub servers: Vec<Declaration>,
+    /// The sensor that the tool `sensor` reads; one in software where there is none.
+    pub sensor: Option<SensorBus>,
     /// The agents; at least one.
     pub agents: Vec<Agent>,
 }
@@ -167,6 +169,7 @@ impl Team {
                 turn_tokens: agent.max_tokens,
                 time_us: agent.max_time_us.unwrap_or(u64::MAX),
                 calls: tools.map_or(0, |tools| tools.calls),
+                tool_tokens: tools.map_or(u32::MAX, |tools| tools.all_tokens),
                 pinned_pages: tools.map_or(0, ToolUse::pinned_pages),
                 ..Budget::UNBOUNDED
             },

@@ -9,14 +9,16 @@
 //! tokens = 192
 //! roots = [{ name = "docs", folder = "docs" }]
 //! hosts = ["127.0.0.1:8080"]
+//! limits = { seconds = 10, bytes = 65536, all_tokens = 600, memory_mb = 64, processor_seconds = 5, processes = 4 }
 //! commands = [{ name = "count", program = "/usr/bin/wc", options = ["-l"], folder = "docs" }]
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use agentos_tools::Grant;
 use agentos_tools::grant::{Arguments, CommandGrant, HostGrant, RootGrant};
 use agentos_tools::mcp::Declaration;
+use agentos_tools::{CallLimits, Grant};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Problem, TeamError, quoted};
@@ -25,9 +27,16 @@ use super::section::{Section, Setting};
 use super::source::Source;
 use super::tools::{Choose, Policy, TOOL_NAMES, ToolUse};
 
-const TOOL_KEYS: &[&str] = &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands"];
+const TOOL_KEYS: &[&str] =
+    &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands", "limits"];
 const ROOT_KEYS: &[&str] = &["name", "folder"];
 const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arguments", "folder"];
+
+const LIMIT_KEYS: &[&str] =
+    &["seconds", "bytes", "all_tokens", "memory_mb", "processor_seconds", "processes"];
+
+/// Bytes of a result: fewer hold no reason why there is none.
+const RESULT_BYTES: std::ops::RangeInclusive<u32> = 4096..=1 << 30;
 
 /// Tokens of a result: a header and a little more at the least.
 const RESULT_TOKENS: std::ops::RangeInclusive<u32> = 32..=1 << 16;
@@ -47,11 +56,13 @@ pub(super) fn tools(
     let policy = section.choice("policy", &policies, "\"granted\" or \"ask\"")?;
     let calls = section.whole_u32("calls", 1..=1024)?;
     let tokens = section.whole_u32("tokens", RESULT_TOKENS)?;
+    let (limits, all_tokens) = limits(&section)?;
     let grant = Grant {
         tools,
         roots: roots(source, &section)?,
         commands: commands(source, &section)?,
         hosts: hosts(&section)?,
+        limits,
     };
     grant.check().map_err(|error| section.error(at, Problem::Grant { error: error.to_string() }))?;
     Ok(Some(ToolUse {
@@ -60,7 +71,31 @@ pub(super) fn tools(
         policy: policy.map_or(Policy::Granted, |policy| policy.value),
         calls: calls.map_or(ToolUse::CALLS, |calls| calls.value),
         tokens: tokens.map_or(ToolUse::TOKENS, |tokens| tokens.value),
+        all_tokens,
     }))
+}
+
+/// What calls may take, and tokens of all results together.
+fn limits(section: &Section<'_>) -> Result<(CallLimits, u32), TeamError> {
+    let Some(limits) = section.section("limits", "limits", LIMIT_KEYS)? else {
+        return Ok((CallLimits::NONE, u32::MAX));
+    };
+    let none = CallLimits::NONE;
+    let whole = |key, range| Ok(limits.whole_u32(key, range)?.map(|whole| whole.value));
+    let seconds = limits.seconds("seconds")?.map(Duration::from_micros);
+    let bytes = whole("bytes", RESULT_BYTES)?.map(|bytes| bytes as usize);
+    let memory = whole("memory_mb", 1..=1 << 20)?.map(|mb| u64::from(mb) << 20);
+    let processor = whole("processor_seconds", 1..=86_400)?.map(u64::from);
+    let processes = whole("processes", 1..=1024)?.map(|count| count as usize);
+    let all_tokens = whole("all_tokens", RESULT_TOKENS)?;
+    let calls = CallLimits {
+        time: seconds.unwrap_or(none.time),
+        output_bytes: bytes.unwrap_or(none.output_bytes),
+        processor_s: processor.unwrap_or(none.processor_s),
+        memory_bytes: memory.unwrap_or(none.memory_bytes),
+        processes: processes.unwrap_or(none.processes),
+    };
+    Ok((calls, all_tokens.unwrap_or(u32::MAX)))
 }
 
 fn names(section: &Section<'_>, servers: &[Declaration]) -> Result<Vec<String>, TeamError> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::failure::ToolFailure;
 use crate::pool::Pool;
 use crate::schema::SchemaError;
@@ -82,6 +82,7 @@ fn descriptor() -> Descriptor {
         output: None,
         access: Access::None,
         effect: Effect::None,
+        urgency: Urgency::High,
         timeout: Duration::from_secs(10),
         attempts: 1,
         output_bytes: 16 << 10,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::roots::Roots;
 use super::{first, path_schema};
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::failure::ToolFailure;
 use crate::grant::RootPath;
 use crate::pool::Pool;
@@ -113,6 +113,7 @@ fn descriptor(roots: &Roots) -> Descriptor {
         output: None,
         access: Access::Files,
         effect: Effect::None,
+        urgency: Urgency::Medium,
         timeout: Duration::from_secs(10),
         attempts: 2,
         output_bytes: OUTPUT_BYTES,

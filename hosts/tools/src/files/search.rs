@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::roots::{Roots, open_file};
 use super::text::Lines;
 use super::{first, path_schema};
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::failure::ToolFailure;
 use crate::grant::RootPath;
 use crate::pool::Pool;
@@ -198,6 +198,7 @@ fn descriptor(roots: &Roots) -> Descriptor {
         output: None,
         access: Access::Files,
         effect: Effect::None,
+        urgency: Urgency::Medium,
         timeout: Duration::from_secs(20),
         attempts: 2,
         output_bytes: OUTPUT_BYTES,

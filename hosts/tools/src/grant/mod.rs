@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::limits::CallLimits;
 pub use command::{Arguments, CommandGrant, CommandRefusal};
 pub use host::{Host, HostGrant, HostRefusal, NoHost};
 pub use root::{PathFault, PathRefusal, RootGrant, RootPath};
@@ -26,6 +27,8 @@ pub struct Grant {
     pub commands: Vec<CommandGrant>,
     /// Hosts that it may get things from.
     pub hosts: Vec<HostGrant>,
+    /// What its calls may take.
+    pub limits: CallLimits,
 }
 
 /// A tool that an agent was not granted.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::failure::ToolFailure;
 use crate::grant::Grant;
 use crate::pool::Pool;
@@ -81,6 +81,7 @@ fn descriptor(grant: &Grant, limits: &HttpLimits) -> Descriptor {
         output: None,
         access: Access::Network,
         effect: Effect::Idempotent,
+        urgency: Urgency::Medium,
         timeout: limits.time + Duration::from_secs(1),
         attempts: 2,
         output_bytes: limits.body_bytes.saturating_mul(UTF8_GROWTH),

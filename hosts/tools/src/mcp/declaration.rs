@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::descriptor::Example;
+use crate::descriptor::{Example, Urgency};
 
 /// What is declared of a server of tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Declaration {
     pub start: Duration,
     /// How long a call may take.
     pub timeout: Duration,
+    /// How urgent the end of a call is.
+    pub urgency: Urgency,
     /// Bytes that it may send as one message.
     pub message_bytes: usize,
     /// Calls that may be under way at once.

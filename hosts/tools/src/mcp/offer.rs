@@ -98,6 +98,7 @@ fn describe(declaration: &Declaration, offered: Offered) -> Result<Taken, Why> {
         output,
         access: Access::Server,
         effect,
+        urgency: declaration.urgency,
         timeout: declaration.timeout,
         attempts: if effect == Effect::Irreversible { 1 } else { ATTEMPTS },
         output_bytes: declaration.output_bytes,

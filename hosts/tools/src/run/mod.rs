@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::failure::ToolFailure;
 use crate::grant::{CommandGrant, Grant};
 use crate::pool::Pool;
@@ -229,6 +229,7 @@ fn descriptor(grant: &Grant, limits: &RunLimits) -> Descriptor {
         access: Access::Commands,
         // What a command does, nobody here knows.
         effect: Effect::Irreversible,
+        urgency: Urgency::Medium,
         timeout: limits.wall + 2 * ENDING,
         attempts: 1,
         output_bytes: 2 * limits.output_bytes + 1024,

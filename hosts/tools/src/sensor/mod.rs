@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 pub use linux::on_bus;
 pub use stand_in::{Absent, StandIn};
 
-use crate::descriptor::{Access, Descriptor, Effect, Example, Tool};
+use crate::descriptor::{Access, Descriptor, Effect, Example, Tool, Urgency};
 use crate::failure::ToolFailure;
 use crate::pool::Pool;
 use crate::schema::SchemaError;
@@ -136,6 +136,7 @@ fn descriptor() -> Descriptor {
         })),
         access: Access::Sensor,
         effect: Effect::None,
+        urgency: Urgency::High,
         timeout: Duration::from_secs(5),
         attempts: 3,
         output_bytes: 1 << 10,

@@ -6,6 +6,7 @@
 use std::io::{BufRead, Write};
 use std::time::Duration;
 
+use agentos_tools::Urgency;
 use agentos_tools::mcp::{Declaration, Reach};
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ pub fn declaration(reach: Reach) -> Declaration {
         reach,
         start: Duration::from_secs(60),
         timeout: Duration::from_secs(60),
+        urgency: Urgency::High,
         message_bytes: 1 << 20,
         calls: 8,
         output_bytes: 1 << 16,

@@ -6,6 +6,7 @@ use agentos_hal::PeripheralError;
 
 use super::*;
 use crate::checkpoint::Contents;
+use crate::interrupt::Urgency;
 use crate::tool::{Bus, CallNumber, CallOutcome, Effect, Request, ToolId, ToolSet};
 
 /// What one attempt comes to, and after how many looks.
@@ -61,8 +62,13 @@ impl Bus for Bench {
 
 pub const TOOLS: Config = Config { calls: 40, masks: 3, mask_words: VOCAB.div_ceil(32), ..CONFIG }.checked();
 
-const REQUEST: Request =
-    Request { tool: ToolId(2), effect: Effect::Repeatable, timeout_us: 1_000_000, attempts: 1 };
+const REQUEST: Request = Request {
+    tool: ToolId(2),
+    effect: Effect::Repeatable,
+    timeout_us: 1_000_000,
+    attempts: 1,
+    urgency: Urgency::High,
+};
 
 impl Rig {
     fn invoke(&mut self, agent: AgentId, request: Request) -> Result<u64, CallError> {
@@ -200,6 +206,35 @@ fn a_tool_that_takes_too_long_is_given_up() {
     rig.bench_plan(busy, &[Attempt { refused: Some(PeripheralError::Busy), ..AT_ONCE }]);
     assert_eq!(rig.outcome_of(busy), CallOutcome::TimedOut);
     rig.give_back(busy, &[]).unwrap();
+    rig.run();
+}
+
+/// Of calls that are over in the same tick, the one whose tool is the more urgent interrupts first, whichever was made
+/// first.
+#[test]
+fn the_end_of_an_urgent_call_is_told_first() {
+    let urgencies = [Urgency::Low, Urgency::High, Urgency::Critical, Urgency::Medium];
+    let mut rig = Rig::new(TOOLS);
+    let agents: Vec<AgentId> = (1..=4).map(|tag| rig.talking(tag, 5)).collect();
+    let calls: Vec<u64> = agents
+        .iter()
+        .zip(urgencies)
+        .map(|(&agent, urgency)| rig.invoke(agent, Request { urgency, ..REQUEST }).unwrap())
+        .collect();
+    for &call in &calls {
+        rig.bench_plan(call, &[Attempt { looks: 5, ..AT_ONCE }]);
+    }
+    let from = rig.events.len();
+    let over = |event: &Event| match *event {
+        Event::ToolOver { number, .. } => Some(number),
+        _ => None,
+    };
+    rig.until(over);
+    let told: Vec<u64> = rig.events[from..].iter().filter_map(over).collect();
+    assert_eq!(told, [calls[2], calls[1], calls[3], calls[0]]);
+    for &call in &calls {
+        rig.give_back(call, &[4]).unwrap();
+    }
     rig.run();
 }
 

@@ -5,9 +5,10 @@ use agentos_hal::Clock;
 use agentos_kernel::agent::{AgentId, Budget, Rcb};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
+use agentos_kernel::interrupt::Urgency as KernelUrgency;
 use agentos_kernel::system::Kernel;
 use agentos_kernel::tool::{CallOutcome, Effect as KernelEffect, Request, ToolId};
-use agentos_tools::{Access, Descriptor, Effect};
+use agentos_tools::{Access, Descriptor, Effect, Urgency};
 
 use super::error::RunError;
 use super::run::{Runner, is_over};
@@ -434,7 +435,10 @@ impl Runner<'_> {
             }
             false => 0,
         };
-        let left = rcb(&self.kernel, agent).map_or(0, |rcb| rcb.context.saturating_sub(rcb.tokens));
+        let left = rcb(&self.kernel, agent).map_or(0, |rcb| {
+            let all = u64::from(rcb.budget.tool_tokens).saturating_sub(rcb.metrics.tool_tokens);
+            rcb.context.saturating_sub(rcb.tokens).min(u32::try_from(all).unwrap_or(u32::MAX))
+        });
         left.saturating_sub(caller.around.max(repair))
     }
 
@@ -485,5 +489,11 @@ fn request(tool: usize, descriptor: &Descriptor, asks: bool) -> Request {
         },
         timeout_us: timeout_us.saturating_add(if asks { PERSON_US } else { 0 }),
         attempts: descriptor.attempts,
+        urgency: match descriptor.urgency {
+            Urgency::Critical => KernelUrgency::Critical,
+            Urgency::High => KernelUrgency::High,
+            Urgency::Medium => KernelUrgency::Medium,
+            Urgency::Low => KernelUrgency::Low,
+        },
     }
 }

@@ -155,7 +155,7 @@ fn spoken(name: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use agentos_tools::{Access, Effect, Example};
+    use agentos_tools::{Access, Effect, Example, Urgency};
     use serde_json::json;
 
     use super::*;
@@ -169,6 +169,7 @@ mod tests {
             output: None,
             access: Access::Server,
             effect: Effect::None,
+            urgency: Urgency::High,
             timeout: Duration::from_secs(1),
             attempts: 1,
             output_bytes: 1,

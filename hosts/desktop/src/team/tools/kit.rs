@@ -11,11 +11,11 @@ use agentos_tools::mcp::{Declaration, Hub};
 use agentos_tools::memory::memory;
 use agentos_tools::person::ask_human;
 use agentos_tools::run::{RunLimits, Warden};
-use agentos_tools::sensor::{StandIn, sensor};
 use agentos_tools::toolbox::{Means, toolbox};
 use agentos_tools::{Pool, PoolLimits, Registry, Requests, Tool};
 
 use super::bell::Bell;
+use super::sensor::{SensorBus, sensor_tool};
 use super::use_::ToolUse;
 
 /// Names of the tools that a team file may name.
@@ -66,6 +66,17 @@ fn warden() -> Warden {
     Warden { program, arguments: vec![OsString::from(WARDEN)] }
 }
 
+/// What tools reach that a team declares once for all its agents.
+#[derive(Clone, Copy, Default)]
+pub struct Outside<'a> {
+    /// Servers of tools.
+    pub servers: &'a [Declaration],
+    /// What talks to them.
+    pub hub: Option<&'a Hub>,
+    /// The sensor.
+    pub sensor: Option<&'a SensorBus>,
+}
+
 /// The tools that an agent is granted, in the order in which its grant names them.
 ///
 /// # Errors
@@ -73,20 +84,19 @@ fn warden() -> Warden {
 pub fn kit(
     tools: &ToolUse,
     means: &Means,
-    servers: &[Declaration],
-    hub: Option<&Hub>,
+    outside: Outside<'_>,
     errands: &Errands,
 ) -> Result<Registry, String> {
     let mut registry = toolbox(&tools.grant, means).map_err(|error| error.to_string())?;
     for name in &tools.grant.tools {
-        if let Some(tool) = own(name, means, errands) {
-            registry.add(tool?).map_err(|error| error.to_string())?;
+        if let Some(tool) = own(name, means, outside.sensor, errands) {
+            registry.add(tools.grant.limits.hold(tool?)).map_err(|error| error.to_string())?;
         }
     }
-    for server in servers {
+    for server in outside.servers {
         let mine = |name: &str| name.split_once('.').is_some_and(|(of, _)| of == server.name);
         let wanted: Vec<&String> = tools.grant.tools.iter().filter(|name| mine(name)).collect();
-        let (Some(hub), false) = (hub, wanted.is_empty()) else { continue };
+        let (Some(hub), false) = (outside.hub, wanted.is_empty()) else { continue };
         let refuse = |error: &dyn std::fmt::Display| format!("the server {}: {error}", server.name);
         let offered = hub.connect(server.clone()).map_err(|error| refuse(&error))?.tools;
         let names: Vec<String> = offered.iter().map(|tool| tool.descriptor.name.clone()).collect();
@@ -98,19 +108,18 @@ pub fn kit(
             return Err(refuse(&format!("it has no tool {missing}; it has {}", names.join(", "))));
         }
         for tool in offered.into_iter().filter(|tool| wanted.contains(&&tool.descriptor.name)) {
-            registry.add(tool).map_err(|error| refuse(&error))?;
+            registry.add(tools.grant.limits.hold(tool)).map_err(|error| refuse(&error))?;
         }
     }
     Ok(registry)
 }
 
 /// The tools that this program adds to those of the toolbox.
-fn own(name: &str, means: &Means, errands: &Errands) -> Option<Result<Tool, String>> {
+fn own(name: &str, means: &Means, on: Option<&SensorBus>, errands: &Errands) -> Option<Result<Tool, String>> {
     let tool = match name {
         "ask_human" => ask_human(&errands.person),
         "memory" => memory(&errands.memory),
-        // No sensor is at hand on most desktops; this one says that it stands in for one.
-        "sensor" => sensor(StandIn::sensor(), &means.pool),
+        "sensor" => return Some(sensor_tool(on, &means.pool)),
         _ => return None,
     };
     Some(tool.map_err(|error| error.to_string()))

@@ -27,6 +27,7 @@ mod person;
 mod reception;
 mod recording;
 mod seat;
+mod sensor;
 mod use_;
 pub mod words;
 
@@ -37,8 +38,9 @@ pub use callers::{Callers, FormError, Written};
 pub use choose::{Question, by_likeness};
 pub use crew::Crew;
 pub use desk::{Asked, Desk, Finished};
-pub use kit::{Errands, TOOL_NAMES, WARDEN, kit, means};
+pub use kit::{Errands, Outside, TOOL_NAMES, WARDEN, kit, means};
 pub use person::{Nobody, Person, Terminal, person};
 pub use reception::Reception;
 pub use recording::{Mismatch, Played, Recording, RecordingError};
+pub use sensor::SensorBus;
 pub use use_::{Choose, Policy, ToolUse};

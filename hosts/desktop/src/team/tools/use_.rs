@@ -36,6 +36,8 @@ pub struct ToolUse {
     pub calls: u32,
     /// Tokens that one result may take.
     pub tokens: u32,
+    /// Tokens that all results together may take, with what stands around each.
+    pub all_tokens: u32,
 }
 
 impl ToolUse {
@@ -52,6 +54,6 @@ impl ToolUse {
     /// Tokens of a context that calls may take beyond what the agent says itself: results, and what stands
     /// around each.
     pub fn context_tokens(&self, around: u32) -> u32 {
-        self.calls.saturating_mul(self.tokens.saturating_add(around))
+        self.calls.saturating_mul(self.tokens.saturating_add(around)).min(self.all_tokens)
     }
 }

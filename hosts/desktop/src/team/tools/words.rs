@@ -167,7 +167,7 @@ fn compact(value: &Value) -> String {
 mod tests {
     use std::time::Duration;
 
-    use agentos_tools::Effect;
+    use agentos_tools::{Effect, Urgency};
     use serde_json::json;
 
     use super::*;
@@ -180,6 +180,7 @@ mod tests {
             output: None,
             access,
             effect: Effect::None,
+            urgency: Urgency::High,
             timeout: Duration::from_secs(1),
             attempts: 1,
             output_bytes: 1,
