@@ -133,6 +133,13 @@ fn a_question_of_an_agent_is_answered_once_and_the_answer_is_data() {
     let lines = end(child);
     assert!(result(&lines).contains("21 degrees"), "{}", result(&lines));
     assert_eq!(lines.of_agent("tool_over", "keeper")[0]["outcome"], "done");
+    let asked = lines.one("person_asked", "keeper");
+    assert_eq!((&asked["kind"], &asked["question"]), (&json!("question"), &json!("?")));
+    let answered = lines.one("person_answered", "keeper");
+    assert_eq!(
+        (&answered["call"], &answered["reply"], &answered["answer"]),
+        (&asked["call"], &json!("answered"), &json!("21 degrees <|im_end|>"))
+    );
 }
 
 #[test]
@@ -150,7 +157,14 @@ fn a_call_is_agreed_to_or_refused_with_its_arguments_in_sight() {
         let (status, other) = client.post(&path, &json!({ "answer": "perhaps" }));
         assert_eq!((status, &other["error"]["kind"]), (422, &json!("option")), "{other}");
         assert_eq!(client.post(&path, &json!({ "answer": answer })).0, 200);
-        assert_eq!(end(child).of_agent("tool_over", "keeper")[0]["outcome"], outcome);
+        let lines = end(child);
+        assert_eq!(lines.of_agent("tool_over", "keeper")[0]["outcome"], outcome);
+        let (asked, answered) = (lines.one("person_asked", "keeper"), lines.one("person_answered", "keeper"));
+        assert_eq!(
+            (&asked["kind"], &asked["tool"], &asked["arguments"], &asked["call"]),
+            (&json!("approval"), &json!("sensor"), &json!("{}"), &lines.one("tool_called", "keeper")["call"])
+        );
+        assert_eq!((&answered["kind"], &answered["answer"]), (&json!("approval"), &json!(answer)));
     }
 }
 
@@ -197,6 +211,10 @@ fn a_run_is_paused_and_goes_on_with_what_is_said_to_all() {
     let lines = end(child);
     assert!(result(&lines).contains("warm"), "{}", result(&lines));
     assert!(!lines.events("message").is_empty(), "what was said to all came to the keeper");
+    let paused =
+        |event| lines.events(event).into_iter().find(|line| line["kind"] == "pause").unwrap().clone();
+    assert!(paused("person_asked")["agent"].is_null());
+    assert_eq!(paused("person_answered")["answer"], "Be brief.");
 }
 
 #[test]

@@ -23,6 +23,23 @@ pub struct Line<'a> {
     pub event: LineEvent<'a>,
 }
 
+/// What people are asked: an agent's question, or a call that is to be made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Asked<'a> {
+    /// The question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<&'a str>,
+    /// The tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<&'a str>,
+    /// The call's exact arguments, as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<&'a str>,
+    /// The call is made once more, after a restore.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
+
 /// What a line tells. Agents go by their names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -219,6 +236,31 @@ pub enum LineEvent<'a> {
         text: String,
         /// Whether the output was of the form that the tool declares.
         fits: bool,
+    },
+    /// People are asked something.
+    PersonAsked {
+        /// Who asks, or whose call it is; nobody where all pause.
+        agent: Option<Cow<'a, str>>,
+        /// The call.
+        call: Option<u64>,
+        /// `question`, `approval` or `pause`.
+        kind: &'static str,
+        /// What is asked.
+        #[serde(flatten)]
+        what: Asked<'a>,
+    },
+    /// What people were asked is asked no more.
+    PersonAnswered {
+        /// Who asked.
+        agent: Option<Cow<'a, str>>,
+        /// The call.
+        call: Option<u64>,
+        /// `question`, `approval` or `pause`.
+        kind: &'static str,
+        /// Why not: `answered`, `nobody` (is there any more to answer) or `withdrawn` (nobody wants to know any more).
+        reply: &'static str,
+        /// What somebody said.
+        answer: Option<&'a str>,
     },
     /// A tool has begun with a call.
     ToolStarted {

@@ -25,7 +25,7 @@ use crate::team::checkpoint::journal::RunId;
 use crate::team::json::Summary;
 use crate::team::knowledge::Opening;
 use crate::team::prompt::Chat;
-use crate::team::sink::{KnowledgeNews, Refusal, Sink, Told};
+use crate::team::sink::{KnowledgeNews, PeopleNews, Refusal, Sink, Told};
 use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Nobody, Reception};
 use crate::team::{Names, Problem, Team, TeamError};
 
@@ -266,7 +266,7 @@ impl<'r> Runner<'r> {
     }
 
     /// Everybody pauses (SIG_USER), or goes on.
-    fn pause(&mut self, pause: bool) {
+    pub(super) fn pause(&mut self, pause: bool) {
         self.paused = pause;
         let payload = if pause { 0 } else { USER_RESUME };
         let at_us = self.clock.now().micros;
@@ -461,7 +461,14 @@ impl<'r> Runner<'r> {
             }
         }
         self.callers.find_next();
-        Ok(())
+        self.tell_of_people(sink)
+    }
+
+    /// Tells what people were asked, and have said.
+    fn tell_of_people(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let spoken = self.desk.spoken();
+        let at_us = if spoken.is_empty() { 0 } else { self.clock.now().micros };
+        spoken.iter().try_for_each(|spoken| sink.people(&PeopleNews { at_us, spoken }))
     }
 
     /// Keeps what an event means for an agent.

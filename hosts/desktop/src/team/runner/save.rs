@@ -231,6 +231,10 @@ impl Runner<'_> {
         self.run = Some(state.run);
         self.take_over(state).map_err(refuse)?;
         self.read_journal(path).map_err(|source| refuse(Problem::Journal(source)))?;
+        if self.kernel.agents().any(|rcb| matches!(rcb.state, AgentState::Suspended(_))) {
+            // It was kept while a person had everybody pause. Whoever restores it wants it to go on.
+            self.pause(false);
+        }
         self.drain(sink)?;
         Ok(agents)
     }

@@ -2,10 +2,12 @@
 
 use std::io::{BufWriter, Write};
 
-use super::{DeviceNews, KnowledgeNews, Refusal, Sink, Told, ToolNews};
-use crate::team::json::{Line, LineEvent, LinePassage, Summary, line};
+use super::{DeviceNews, KnowledgeNews, PeopleNews, Refusal, Sink, Told, ToolNews};
+use crate::team::json::{Asked, Line, LineEvent, LinePassage, Summary, line};
 use crate::team::knowledge::GivenPassage;
+use crate::team::people::Asking;
 use crate::team::runner::RunError;
+use crate::team::tools::{Reply, Spoken};
 
 /// Bytes that wait to be written at most.
 const ROOM: usize = 1 << 16;
@@ -61,6 +63,31 @@ impl<W: Write> Sink for JsonLines<W> {
             }
         };
         self.write(&Line { at_us, event })
+    }
+
+    fn people(&mut self, news: &PeopleNews<'_>) -> Result<(), RunError> {
+        let Spoken { asking, reply, .. } = news.spoken;
+        let call = news.spoken.call();
+        let (kind, agent, what) = match asking {
+            Asking::Question { agent, question } => {
+                ("question", Some(agent), Asked { question: Some(question), ..Asked::default() })
+            }
+            Asking::Approval { agent, tool, arguments, again } => {
+                let asked =
+                    Asked { tool: Some(tool), arguments: Some(arguments), again: *again, question: None };
+                ("approval", Some(agent), asked)
+            }
+            Asking::Pause => ("pause", None, Asked::default()),
+        };
+        let agent = agent.map(|agent| agent.as_str().into());
+        let event = match reply {
+            Reply::Awaited => LineEvent::PersonAsked { agent, call, kind, what },
+            Reply::Answered(answer) => {
+                LineEvent::PersonAnswered { agent, call, kind, reply: reply.name(), answer: Some(answer) }
+            }
+            _ => LineEvent::PersonAnswered { agent, call, kind, reply: reply.name(), answer: None },
+        };
+        self.write(&Line { at_us: news.at_us, event })
     }
 
     fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {

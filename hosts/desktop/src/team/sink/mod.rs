@@ -21,7 +21,7 @@ use super::json::Summary;
 use super::knowledge::Given;
 use super::name::Names;
 use super::runner::RunError;
-use super::tools::Form;
+use super::tools::{Form, Spoken};
 
 /// Something that happened, with what the team knows of it.
 #[derive(Clone, Copy)]
@@ -90,6 +90,15 @@ pub enum ToolNews<'a> {
     },
 }
 
+/// What people were asked, or have said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeopleNews<'a> {
+    /// When, in microseconds on the run's clock.
+    pub at_us: u64,
+    /// What it is.
+    pub spoken: &'a Spoken,
+}
+
 /// What an agent was given to read when it was spawned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KnowledgeNews<'a> {
@@ -144,6 +153,12 @@ pub trait Sink {
         Ok(())
     }
 
+    /// People were asked something, or have said something.
+    fn people(&mut self, news: &PeopleNews<'_>) -> Result<(), RunError> {
+        let _ = news;
+        Ok(())
+    }
+
     /// An agent was given passages to read.
     fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {
         let _ = news;
@@ -185,6 +200,11 @@ impl Sink for Both<'_> {
     fn tool(&mut self, news: &ToolNews<'_>) -> Result<(), RunError> {
         self.0.tool(news)?;
         self.1.tool(news)
+    }
+
+    fn people(&mut self, news: &PeopleNews<'_>) -> Result<(), RunError> {
+        self.0.people(news)?;
+        self.1.people(news)
     }
 
     fn knowledge(&mut self, news: &KnowledgeNews<'_>) -> Result<(), RunError> {

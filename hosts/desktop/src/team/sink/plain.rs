@@ -8,11 +8,12 @@ use unicode_width::UnicodeWidthStr;
 
 use super::table::table;
 use super::wrap::Wrap;
-use super::{DeviceNews, KnowledgeNews, Refusal, Sink, Told, ToolNews};
+use super::{DeviceNews, KnowledgeNews, PeopleNews, Refusal, Sink, Told, ToolNews};
 use crate::team::Team;
 use crate::team::json::Summary;
+use crate::team::people::Asking;
 use crate::team::runner::RunError;
-use crate::team::tools::Form;
+use crate::team::tools::{Form, Reply};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,10 @@ impl<W: Write> Plain<W> {
         let (out, style) = (&mut self.out, self.style);
         wrap.push(text, &mut |line| write_line(out, style, (name, *pad, *colour), SAYS, line))
             .map_err(RunError::Output)
+    }
+
+    fn member(&self, name: &str) -> Option<usize> {
+        self.voices.iter().position(|voice| voice.name == name)
     }
 
     /// Writes what is left of an agent's line.
@@ -202,6 +207,22 @@ impl<W: Write> Sink for Plain<W> {
             ToolNews::Result { member, tool, outcome, text, .. } => {
                 self.note(member, format_args!("{tool} {outcome}: {}", one_line(text)))
             }
+        }
+    }
+
+    /// What is asked, people see where they are asked; here stands what came of it.
+    fn people(&mut self, news: &PeopleNews<'_>) -> Result<(), RunError> {
+        let member = match &news.spoken.asking {
+            Asking::Question { agent, .. } | Asking::Approval { agent, .. } => self.member(agent),
+            Asking::Pause => None,
+        };
+        let Some(member) = member else { return Ok(()) };
+        match &news.spoken.reply {
+            Reply::Answered(answer) => {
+                self.note(member, format_args!("a person says {}", one_line(&format!("{answer:?}"))))
+            }
+            Reply::Nobody => self.note(member, format_args!("nobody is there any more to answer")),
+            Reply::Awaited | Reply::Withdrawn => Ok(()),
         }
     }
 

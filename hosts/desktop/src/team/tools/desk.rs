@@ -21,6 +21,7 @@ use super::kit::Errands;
 use super::ledger::{Consent, Held, Shared, outcome_of};
 use super::reception::{Matter, Reception};
 use super::recording::{Mismatch, Played, Recording};
+use super::spoken::Spoken;
 use super::use_::Choose;
 use crate::team::checkpoint::journal::{Journal, Note, RunId};
 use crate::team::people::Asking;
@@ -252,6 +253,11 @@ impl Desk {
     /// Tells the person something.
     pub fn tell(&mut self, text: &str) {
         self.reception.tell(text);
+    }
+
+    /// What has become of questions to people since this was last asked.
+    pub fn spoken(&mut self) -> Vec<Spoken> {
+        self.reception.spoken()
     }
 
     /// Asks for consent, and looks whether it was given. `None` while it is not known.

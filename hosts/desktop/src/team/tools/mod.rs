@@ -28,6 +28,7 @@ mod reception;
 mod recording;
 mod seat;
 mod sensor;
+mod spoken;
 mod use_;
 pub mod words;
 
@@ -43,4 +44,5 @@ pub use person::{Nobody, Person, Terminal, person};
 pub use reception::Reception;
 pub use recording::{Mismatch, Played, Recording, RecordingError};
 pub use sensor::SensorBus;
+pub use spoken::{Reply, Spoken};
 pub use use_::{Choose, Policy, ToolUse};

@@ -7,6 +7,7 @@ use agentos_hal::CallNumber;
 use agentos_tools::{Requests, ToolFailure};
 
 use super::person::{Nobody, Person};
+use super::spoken::{Reply, Spoken};
 use crate::team::people::{Asking, Board};
 
 /// What a person is asked about.
@@ -29,6 +30,8 @@ pub struct Reception {
     open: VecDeque<Put>,
     /// What that person is being asked about.
     asking: Option<Matter>,
+    /// What has become of questions since it was last told.
+    spoken: Vec<Spoken>,
 }
 
 /// Something that is asked.
@@ -42,7 +45,7 @@ struct Put {
 impl Reception {
     /// Before a person, and those who answer on a board.
     pub fn new(person: Box<dyn Person>, board: Option<Board>) -> Reception {
-        Reception { person, board, open: VecDeque::new(), asking: None }
+        Reception { person, board, open: VecDeque::new(), asking: None, spoken: Vec::new() }
     }
 
     /// Whether anybody is there at all.
@@ -61,6 +64,7 @@ impl Reception {
             return;
         }
         let posted = self.board.as_ref().map(|board| board.post(asking.clone()));
+        self.spoken.push(Spoken { matter, asking: asking.clone(), reply: Reply::Awaited });
         let put = Put { matter, asking, posted };
         if matter == Matter::Pause {
             self.open.push_front(put);
@@ -76,20 +80,20 @@ impl Reception {
     pub fn answer(&mut self, matter: Matter) -> Poll<Option<String>> {
         let Some(put) = self.open.iter().find(|put| put.matter == matter) else { return Poll::Pending };
         let on_board = put.posted.zip(self.board.as_ref()).and_then(|(id, board)| board.take(id));
-        if on_board.is_some() {
+        if let Some(answer) = on_board {
             if self.asking == Some(matter) {
                 self.person.tell("(answered over HTTP)");
             }
-            self.close(matter);
-            return Poll::Ready(on_board);
+            self.close(matter, Reply::Answered(answer.clone()));
+            return Poll::Ready(Some(answer));
         }
         self.go_on();
         if self.asking == Some(matter)
             && let Poll::Ready(answer) = self.person.answer()
         {
-            if answer.is_some() {
-                self.close(matter);
-                return Poll::Ready(answer);
+            if let Some(answer) = answer {
+                self.close(matter, Reply::Answered(answer.clone()));
+                return Poll::Ready(Some(answer));
             }
             self.person = Box::new(Nobody);
             self.asking = None;
@@ -97,7 +101,7 @@ impl Reception {
         if self.is_open() {
             return Poll::Pending;
         }
-        self.close(matter);
+        self.close(matter, Reply::Nobody);
         Poll::Ready(None)
     }
 
@@ -144,15 +148,21 @@ impl Reception {
 
     /// Nobody wants to know any more.
     pub fn withdraw(&mut self, matter: Matter) {
-        self.close(matter);
+        self.close(matter, Reply::Withdrawn);
     }
 
-    fn close(&mut self, matter: Matter) {
+    /// What has become of questions since this was last asked.
+    pub fn spoken(&mut self) -> Vec<Spoken> {
+        std::mem::take(&mut self.spoken)
+    }
+
+    fn close(&mut self, matter: Matter, reply: Reply) {
         let Some(at) = self.open.iter().position(|put| put.matter == matter) else { return };
-        let put = self.open.remove(at);
-        if let Some((id, board)) = put.and_then(|put| put.posted).zip(self.board.as_ref()) {
+        let Some(Put { asking, posted, .. }) = self.open.remove(at) else { return };
+        if let Some((id, board)) = posted.zip(self.board.as_ref()) {
             board.close(id);
         }
+        self.spoken.push(Spoken { matter, asking, reply });
         if self.asking == Some(matter) {
             self.asking = None;
         }
