@@ -1,6 +1,8 @@
 //! `cargo xtask eval`: how well the default model does by public suites.
 
+mod debian;
 mod knowledge;
+mod memory;
 mod slicing;
 mod wheel;
 
@@ -12,6 +14,7 @@ use clap::{Args, Subcommand};
 use crate::Outcome;
 use crate::process::{Failure, Repository, succeed};
 use knowledge::Knowledge;
+use memory::Memory;
 use slicing::Slicing;
 use wheel::Wheel;
 
@@ -22,6 +25,8 @@ pub enum Suite {
     Tools(Tools),
     /// How soon and how well questions about Debian's manuals are answered from what was entered before.
     Knowledge(Knowledge),
+    /// What bounded memory costs: facts found, loss, passages moved, pages packed, topics; beside other policies.
+    Memory(Memory),
     /// Where topics end: joined news items, against the boundaries that are known.
     Slicing(Slicing),
 }
@@ -46,6 +51,7 @@ pub fn eval(repository: &Repository, suite: &Suite) -> Outcome {
     match suite {
         Suite::Tools(options) => tools(repository, options),
         Suite::Knowledge(options) => knowledge::run(repository, options),
+        Suite::Memory(options) => memory::run(repository, options),
         Suite::Slicing(options) => slicing::run(repository, options),
     }
 }

@@ -10,7 +10,7 @@ use agentos_desktop::calibration::{Calibration, file, known};
 use agentos_desktop::fetch::Environment;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
-use cli_support::{Desk, Ran, run};
+use cli_support::{Desk, Ran, Tiny, run};
 use knowledge_support::{desk, library};
 use serde_json::Value;
 
@@ -82,4 +82,40 @@ fn bounded_agents_are_paged_by_the_calibrated_layer() {
     let ran = run_team(false, ["--restore", kept]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("layer by which slices are relevant"), "{}", ran.stderr);
+}
+
+/// What is measured of a model is kept by its identity, and is what every command uses from then on.
+#[test]
+fn a_model_is_measured_once_and_known_from_then_on() {
+    let desk = Desk::new(&Tiny { context: 1 << 14, ..Tiny::default() }.gguf());
+    let home = desk.path("home");
+    let agentos = |arguments: &[&str]| {
+        let mut command = desk.command(arguments);
+        run(command.arg("--model").arg(desk.model()).env("AGENTOS_HOME", &home), "")
+    };
+    let before = agentos(&["inspect"]).printed();
+    assert!(before.contains("not measured: what is usual"), "{before}");
+    let sheet = agentos(&["calibrate", "--json"]).json();
+    let kept = Path::new(sheet["path"].as_str().unwrap());
+    assert!(kept.starts_with(&home) && kept.is_file(), "{}", kept.display());
+    let calibration = &sheet["calibration"];
+    let layers = 0..2;
+    for layer in ["slicing_layer", "density_layer", "relevance_layer"] {
+        assert!(calibration[layer].as_u64().is_some_and(|layer| layers.contains(&layer)), "{layer}: {sheet}");
+    }
+    let share = |name: &str| calibration["measured"][name].as_f64().unwrap_or_else(|| panic!("{name}: {sheet}"));
+    for name in ["sink_share", "slicing_f1", "relevance_found", "confident_same", "drift_auc", "packing_same"] {
+        assert!((0.0..=1.0).contains(&share(name)), "{name}: {}", share(name));
+    }
+    assert!(share("packing_kl") >= 0.0);
+    let after = agentos(&["inspect"]).printed();
+    assert!(after.contains("measured on this machine"), "{after}");
+    // Elsewhere it is measured again, and found to be the same.
+    let again = agentos(&["calibrate", "--json", "--out", desk.path("again").to_str().unwrap()]).json();
+    assert_eq!(again["calibration"], *calibration);
+    assert_eq!(std::fs::read(desk.path("again")).unwrap(), std::fs::read(kept).unwrap());
+    // What is damaged is not believed, and told.
+    std::fs::write(kept, &std::fs::read(kept).unwrap()[..20]).unwrap();
+    let damaged = agentos(&["inspect"]);
+    assert!(damaged.stdout.contains("not measured") && damaged.stderr.contains("home"), "{}", damaged.stderr);
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use clap::Args;
 use serde_json::Value;
 
+use super::debian;
 use crate::bench::peer::Peer;
 use crate::process::{Failure, Repository, output_of, succeed};
 use crate::{Outcome, agentos, model};
@@ -153,47 +154,18 @@ fn table(lines: &[Line]) -> String {
 
 /// The folder of the manuals.
 fn manuals(folder: &Path) -> Result<PathBuf, Failure> {
-    let texts = folder.join("manuals");
-    if texts.is_dir() {
-        return Ok(texts);
-    }
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Failure::File { path, source }
-    };
-    // Under another name until all are there.
-    let part = folder.join("manuals.part");
-    if part.exists() {
-        std::fs::remove_dir_all(&part).map_err(failed(&part))?;
-    }
-    std::fs::create_dir_all(&part).map_err(failed(&part))?;
-    let got =
-        succeed(Command::new("apt-get").args(["download", "--quiet"]).args(PACKAGES).current_dir(&part));
-    got.map_err(|why| {
-        Failure::Found(format!(
-            "Debian's packages {} are wanted ({why}); a machine with Debian or Ubuntu would do, after `apt-get update`",
-            PACKAGES.join(", ")
-        ))
-    })?;
-    let packages = std::fs::read_dir(&part).map_err(failed(&part))?;
-    for package in packages.flatten().map(|entry| entry.path()) {
-        if package.extension().is_some_and(|ending| ending == "deb") {
-            succeed(Command::new("dpkg-deb").arg("-x").arg(&package).arg(part.join("all")))?;
-        }
-    }
-    let wanted = part.join("wanted");
-    for (place, name, ending) in FOLDERS {
-        let (from, to) = (part.join("all").join(place), wanted.join(name));
-        std::fs::create_dir_all(&to).map_err(failed(&to))?;
-        for file in std::fs::read_dir(&from).map_err(failed(&from))?.flatten().map(|entry| entry.path()) {
-            if let Some(name) = file.file_name().filter(|name| name.to_string_lossy().ends_with(ending)) {
-                std::fs::rename(&file, to.join(name)).map_err(failed(&file))?;
+    debian::arranged(&folder.join("manuals"), &PACKAGES, |all, wanted| {
+        for (place, name, ending) in FOLDERS {
+            let to = wanted.join(name);
+            debian::make(&to)?;
+            for file in debian::files(&all.join(place))? {
+                if let Some(name) = file.file_name().filter(|name| name.to_string_lossy().ends_with(ending)) {
+                    debian::rename(&file, &to.join(name))?;
+                }
             }
         }
-    }
-    std::fs::rename(&wanted, &texts).map_err(failed(&texts))?;
-    std::fs::remove_dir_all(&part).map_err(failed(&part))?;
-    Ok(texts)
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ const GENSIM: Wheel = Wheel {
 };
 
 /// Items by which the constants of the rules were chosen; they are not asked again.
-const SEEN: usize = 64;
+pub const SEEN: usize = 64;
 
 const ITEMS: &str = "gensim/test/test_data/lee_background.cor";
 
@@ -57,8 +57,11 @@ pub fn run(repository: &Repository, options: &Slicing) -> Outcome {
     std::fs::write(out, json).map_err(|source| Failure::File { path: out.clone(), source })
 }
 
-/// A file for each item.
-fn items(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// A file for each item, in order.
+///
+/// # Errors
+/// Those of [`Wheel::fetch`]; [`Failure::Start`] and [`Failure::Exit`] of Python; [`Failure::Found`]; [`Failure::File`].
+pub fn items(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let texts = folder.join("news");
     let failed = |path: &Path| {
         let path = path.to_owned();

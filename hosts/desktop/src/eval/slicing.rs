@@ -5,6 +5,8 @@ use serde::Serialize;
 use crate::calibration::Calibration;
 use crate::calibration::measure::{CalibrateError, Fit, Joined, Judged, TOLERANCE};
 use crate::calibration::texts::{Document, Form, paragraphs};
+use crate::chart::{Bars, bars};
+use crate::eval::memory::report::{page, unique};
 use crate::slicing::agreement::Agreement;
 use crate::slicing::policy::DEVIATIONS;
 use crate::slicing::{Policy, Runner, slice};
@@ -186,9 +188,35 @@ pub fn table(lines: &[Line]) -> String {
     text + &format!("the paper's rule as it stands: {DEVIATIONS} standard deviations above the mean\n")
 }
 
+/// F1 of each policy in both forms, as a chart.
+pub fn draw(lines: &[Line]) -> String {
+    let policies = unique(lines.iter().map(|line| line.policy));
+    let forms = unique(lines.iter().map(|line| line.form));
+    let find = |form: &str, policy: &str| {
+        lines.iter().find(|line| (line.form, line.policy) == (form, policy)).map(|line| line.f1)
+    };
+    let group =
+        |&form: &&'static str| (form.to_owned(), policies.iter().map(|policy| find(form, policy)).collect());
+    let series = policies.iter().map(|&policy| policy.to_owned()).collect();
+    let label = "F1 of boundaries between documents, within 8 tokens".to_owned();
+    let (body, end) = bars(&Bars { label, series, groups: forms.iter().map(group).collect() }, 24.0);
+    page("Topics of joined documents", &body, end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chart_has_a_bar_for_each_policy_in_each_form() {
+        let count = Agreement { found: 2, known: 4, ..Agreement::default() };
+        let line = |form, policy| line(form, policy, count, None);
+        let lines =
+            [line(Form::Flat, "hidden"), line(Form::Flat, "density"), line(Form::Paragraphs, "hidden")];
+        let svg = draw(&lines);
+        assert_eq!(svg.matches("<title>").count(), 3, "{svg}");
+        assert!(svg.contains("paragraphs") && svg.contains("density"));
+    }
 
     #[test]
     fn a_document_without_paragraphs_gets_some() {

@@ -10,7 +10,7 @@ use crate::cli::load;
 use crate::cli::options::{self, ComputeOptions, KvOptions, ModelOptions};
 use crate::cli::output;
 use crate::context::{self, CHUNK, DEFAULT_CONTEXT, Purpose, Tables};
-use crate::eval::slicing::{Plan, evaluate, table};
+use crate::eval::slicing::{Plan, draw, evaluate, table};
 use crate::fetch::Environment;
 use crate::host::StdConsole;
 use crate::map::ModelMap;
@@ -35,6 +35,9 @@ pub struct Slicing {
     /// Print one JSON array instead of a table
     #[arg(long)]
     json: bool,
+    /// Draw the figures into a file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 impl Slicing {
@@ -69,6 +72,10 @@ impl Slicing {
             delimiters: &delimiters,
         };
         let lines = evaluate(&mut runner, &plan, &mut |what| eprintln!("evaluating: {what}"))?;
+        if let Some(path) = &self.svg {
+            let failed = |source| CliError::Write { path: path.clone(), source };
+            std::fs::write(path, draw(&lines)).map_err(failed)?;
+        }
         let mut console = StdConsole(std::io::stdout().lock());
         if self.json {
             output::write_json(&mut console, &lines)

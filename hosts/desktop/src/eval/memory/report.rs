@@ -197,7 +197,7 @@ fn of_distance(distance: &Distance) -> [String; 3] {
 }
 
 /// A page for charts that end at `y`.
-fn page(title: &str, body: &str, y: f64) -> String {
+pub fn page(title: &str, body: &str, y: f64) -> String {
     document(title, LEFT + WIDTH + 16.0, y + 16.0, LEFT, body)
 }
 
