@@ -103,8 +103,10 @@ fn a_model_is_measured_once_and_known_from_then_on() {
     for layer in ["slicing_layer", "density_layer", "relevance_layer"] {
         assert!(calibration[layer].as_u64().is_some_and(|layer| layers.contains(&layer)), "{layer}: {sheet}");
     }
-    let share = |name: &str| calibration["measured"][name].as_f64().unwrap_or_else(|| panic!("{name}: {sheet}"));
-    for name in ["sink_share", "slicing_f1", "relevance_found", "confident_same", "drift_auc", "packing_same"] {
+    let share =
+        |name: &str| calibration["measured"][name].as_f64().unwrap_or_else(|| panic!("{name}: {sheet}"));
+    for name in ["sink_share", "slicing_f1", "relevance_found", "confident_same", "drift_auc", "packing_same"]
+    {
         assert!((0.0..=1.0).contains(&share(name)), "{name}: {}", share(name));
     }
     assert!(share("packing_kl") >= 0.0);

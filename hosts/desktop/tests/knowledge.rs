@@ -119,6 +119,29 @@ fn a_team_maps_passages_as_they_are_where_it_may() {
     assert!(plain.contains(", relocated)") && plain.contains(" relocated "), "{plain}");
 }
 
+/// In the midst of a run passages are found by their words, under the line that says where each is from.
+#[test]
+fn an_agent_looks_things_up_while_it_runs() {
+    let likes = |from: u8, to: u8, how_much: f32| (u32::from(from), u32::from(to), how_much);
+    let mut script: Vec<_> = b"\"boat\"".windows(2).map(|pair| likes(pair[0], pair[1], 9.0)).collect();
+    script.push(likes(b'"', b'}', 5.0));
+    let model = Tiny { context: 4096, script, ..Tiny::default() };
+    let desk = knowledge_support::desk_with(&model);
+    let _ = ingest(&desk, &[]);
+    let team = "[[agent]]\nname = \"asker\"\nprompt = \"What do the documents say?\"\nmax_tokens = 80\n\
+                knowledge = [\"island\"]\ntools = { use = [\"look_up\"], calls = 1, tokens = 400 }\n";
+    let store = desk.path("library.redb");
+    let lines = Lines::of(&desk.team(team, &["--json", "--store", store.to_str().unwrap()]));
+    let called = lines.one("tool_called", "asker");
+    let result = lines.one("tool_result", "asker");
+    assert_eq!(result["outcome"], "done", "{called} {result}");
+    let text = result["text"].as_str().unwrap();
+    assert!(text.contains("boat.html") && text.contains("Quillon"), "{called} {text}");
+    assert!(!text.contains("whale"), "{text}");
+    let nowhere = team.replace("knowledge = [\"island\"]\n", "");
+    desk.team(&nowhere, &[]).refuses(1, &["look_up together with knowledge"]);
+}
+
 #[test]
 fn refusals_say_what_would_fit() {
     let desk = desk();

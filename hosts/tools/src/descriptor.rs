@@ -33,6 +33,8 @@ pub enum Access {
     Person,
     /// The agent's own memory.
     Memory,
+    /// Granted collections of documents.
+    Knowledge,
     /// A sensor.
     Sensor,
     /// A server of tools.

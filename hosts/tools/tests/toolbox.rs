@@ -90,6 +90,7 @@ fn calls_are_held_to_the_limits_of_their_grant() {
             commands: vec![shell.clone()],
             hosts: vec!["example.org".parse().unwrap()],
             limits,
+            ..Grant::default()
         };
         toolbox(&grant, &means()).unwrap()
     };

@@ -25,6 +25,7 @@ use crate::model::{self, ModelFile};
 use crate::team::Team;
 use crate::team::knowledge::{Given, GivenPassage, KnowledgeUse};
 use crate::team::prompt::Chat;
+use crate::team::tools::Shelves;
 use crate::text::{Special, Template, Tokenizer};
 
 /// Where the library is.
@@ -81,9 +82,10 @@ impl Reading {
 const CANDIDATES: usize = 32;
 
 /// What each agent of a team is given to read, found by its prompt. Nothing is opened where nobody is granted anything.
+/// Collections that agents may look things up in are put on the shelves.
 pub fn given(
     team: &Team,
-    options: &LibraryOptions,
+    (options, lasting): (&LibraryOptions, &Shelves),
     file: &ModelFile<'_>,
     (tokenizer, delimiters): (&Tokenizer, &[Delimiter]),
     (compute, kv): (&ComputeOptions, KvType),
@@ -143,6 +145,10 @@ pub fn given(
         let (frame, fidelity) = (settings.frame.clone(), grant.fidelity);
         given[index] = Some(Given { frame, passages, fidelity });
     }
+    let tools = || team.agents.iter().filter_map(|agent| agent.tools.as_ref());
+    let is_kept = |name: &str| tools().any(|tools| tools.grant.collections.iter().any(|kept| kept == name));
+    let kept = shelves.into_iter().filter(|(name, ..)| is_kept(name));
+    lasting.fill(kept.map(|(name, _, catalogue)| (name.to_owned(), catalogue)).collect());
     Ok(given)
 }
 

@@ -217,7 +217,8 @@ impl Run {
         let delimiters = tokenizer.delimiter_classes();
         let compute = (&self.compute, self.kv.kv());
         let library = LibraryOptions::at(team.store.as_ref().map(|store| store.path.as_path()));
-        let given = knowledge::given(team, &library, file, (&tokenizer, &delimiters), compute)?;
+        let given =
+            knowledge::given(team, (&library, toolset.shelves()), file, (&tokenizer, &delimiters), compute)?;
         let (seed, kv) = (self.replay.unwrap_or(0), self.kv.kv());
         let calibration = Known::told(file, &Environment::from_process()).calibration;
         let planned = |spoken| -> Result<(Plan, Config), TeamError> {

@@ -9,7 +9,9 @@ use agentos_tools::{Descriptor, Registry};
 use crate::constraint;
 use crate::team::people::Board;
 use crate::team::runner::{Kit, Tooling};
-use crate::team::tools::{Aligner, Callers, Crew, Desk, Errands, Outside, Reception, kit, means, person};
+use crate::team::tools::{
+    Aligner, Callers, Crew, Desk, Errands, Outside, Reception, Shelves, kit, means, person,
+};
 use crate::team::{Problem, Team, TeamError};
 use crate::text::{Template, Tokenizer, time_of_day};
 
@@ -81,6 +83,11 @@ impl Toolset {
     pub fn descriptors(&self, member: usize) -> Option<Vec<Descriptor>> {
         let registry = &self.registries[self.of[member]?];
         Some(registry.descriptors().cloned().collect())
+    }
+
+    /// Where collections are put that agents may look things up in.
+    pub fn shelves(&self) -> &Shelves {
+        &self.errands.shelves
     }
 
     /// An agent's tools, and what those of this program's own loop want of it.

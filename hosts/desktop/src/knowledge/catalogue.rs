@@ -137,6 +137,18 @@ impl Catalogue {
         taken.into_iter().map(hit).collect()
     }
 
+    /// The passages that have the rare words of a question, the best first: at most so many, none of which has less than
+    /// half of what the best one has.
+    pub fn find_by_words(&self, question: &str, most: usize) -> Vec<Hit<'_>> {
+        let score = |words| Score { words, total: words, ..Score::default() };
+        let scores: Vec<Score> = self.words.overlap(question).into_iter().map(score).collect();
+        let found = best(&scores, most);
+        let least = found.first().map_or(0.0, |&first| scores[first].total / 2.0);
+        let fits = |&passage: &usize| scores[passage].total > 0.0 && scores[passage].total >= least;
+        let hit = |passage: usize| Hit { passage: &self.passages[passage], score: scores[passage], twins: 0 };
+        found.into_iter().filter(fits).map(hit).collect()
+    }
+
     /// The words of a question by which passages are told apart, the rarest first.
     pub fn weigh(&self, question: &str) -> Vec<Weighed> {
         self.words.weigh(question)

@@ -178,6 +178,7 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
     let copies = section.whole_u32("copies", 1..=MOST_AGENTS as u32)?;
     let after = section.list("after", "a list of names of agents", DeValue::as_str)?;
     let memory = memory_mode(section)?;
+    let knowledge = knowledge(section)?;
     let agent = Agent {
         name: name.value.to_owned(),
         system: system.map(|text| Arc::from(text.value)),
@@ -193,8 +194,8 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
         max_time_us: section.seconds("max_seconds")?,
         admission: admission.map_or(Admission::Wait, |admission| admission.value),
         sampling: sampling(section)?,
-        tools: tool_section::tools(source, section, servers)?,
-        knowledge: knowledge(section)?,
+        tools: tool_section::tools(source, section, servers, knowledge.as_ref())?,
+        knowledge,
         response_schema: response_schema(source, section)?,
         place,
         context_place: context.map_or(place, |context| source.place(context.at)),

@@ -22,10 +22,11 @@ use agentos_tools::{CallLimits, Grant};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Problem, TeamError, quoted};
+use super::knowledge::KnowledgeUse;
 use super::name::nearest;
 use super::section::{Section, Setting};
 use super::source::Source;
-use super::tools::{Choose, Policy, TOOL_NAMES, ToolUse};
+use super::tools::{Choose, LOOK_UP, Policy, TOOL_NAMES, ToolUse};
 
 const TOOL_KEYS: &[&str] =
     &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands", "limits"];
@@ -46,10 +47,21 @@ pub(super) fn tools(
     source: &Source<'_>,
     agent: &Section<'_>,
     servers: &[Declaration],
+    knowledge: Option<&KnowledgeUse>,
 ) -> Result<Option<ToolUse>, TeamError> {
     let Some(section) = agent.section("tools", "[agent.tools]", TOOL_KEYS)? else { return Ok(None) };
     let at = section.at;
     let tools = names(&section, servers)?;
+    // What it may look up is what it is granted to read.
+    let looks_up = tools.iter().any(|tool| tool == LOOK_UP);
+    let collections = match knowledge {
+        Some(knowledge) if looks_up => knowledge.collections.clone(),
+        None if looks_up => {
+            let accepted = "look_up together with knowledge";
+            return Err(section.error(at, Problem::Conflict { key: LOOK_UP, with: "no knowledge", accepted }));
+        }
+        _ => Vec::new(),
+    };
     let chooses = [("likeness", Choose::Likeness), ("model", Choose::Model)];
     let choose = section.choice("choose", &chooses, "\"likeness\" or \"model\"")?;
     let policies = [("granted", Policy::Granted), ("ask", Policy::Ask)];
@@ -62,6 +74,7 @@ pub(super) fn tools(
         roots: roots(source, &section)?,
         commands: commands(source, &section)?,
         hosts: hosts(&section)?,
+        collections,
         limits,
     };
     grant.check().map_err(|error| section.error(at, Problem::Grant { error: error.to_string() }))?;

@@ -8,7 +8,12 @@ use super::team_support::Lines;
 
 /// A small model with room for passages, and a folder of documents.
 pub fn desk() -> Desk {
-    let desk = Desk::new(&Tiny { context: 4096, ..Tiny::default() }.gguf());
+    desk_with(&Tiny { context: 4096, ..Tiny::default() })
+}
+
+/// The same with another model.
+pub fn desk_with(model: &Tiny) -> Desk {
+    let desk = Desk::new(&model.gguf());
     std::fs::create_dir_all(desk.path("docs/deep")).unwrap();
     desk.put(
         "docs/light.md",

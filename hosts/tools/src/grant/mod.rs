@@ -27,6 +27,8 @@ pub struct Grant {
     pub commands: Vec<CommandGrant>,
     /// Hosts that it may get things from.
     pub hosts: Vec<HostGrant>,
+    /// Names of collections of documents that it may look things up in.
+    pub collections: Vec<String>,
     /// What its calls may take.
     pub limits: CallLimits,
 }

@@ -49,6 +49,7 @@ const fn access(access: Access) -> &'static str {
         Access::Network => "granted hosts",
         Access::Person => "a person",
         Access::Memory => "the agent's own memory",
+        Access::Knowledge => "granted collections",
         Access::Sensor => "a sensor",
         Access::Server => "a server of tools",
     }

@@ -12,19 +12,21 @@ use agentos_tools::memory::memory;
 use agentos_tools::person::ask_human;
 use agentos_tools::run::{RunLimits, Warden};
 use agentos_tools::toolbox::{Means, toolbox};
-use agentos_tools::{Pool, PoolLimits, Registry, Requests, Tool};
+use agentos_tools::{Grant, Pool, PoolLimits, Registry, Requests, Tool};
 
 use super::bell::Bell;
+use super::look_up::{LOOK_UP, Shelves, look_up};
 use super::sensor::{SensorBus, sensor_tool};
 use super::use_::ToolUse;
 
 /// Names of the tools that a team file may name.
-pub const TOOL_NAMES: [&str; 10] = [
+pub const TOOL_NAMES: [&str; 11] = [
     "ask_human",
     "calculator",
     "clock",
     "http_get",
     "list_files",
+    LOOK_UP,
     "memory",
     "read_file",
     "run",
@@ -41,6 +43,8 @@ pub struct Errands {
     pub person: Requests,
     /// Those of `memory`.
     pub memory: Requests,
+    /// What `look_up` finds passages in.
+    pub shelves: Shelves,
 }
 
 /// The word by which this program starts itself as the warden of a command.
@@ -89,7 +93,7 @@ pub fn kit(
 ) -> Result<Registry, String> {
     let mut registry = toolbox(&tools.grant, means).map_err(|error| error.to_string())?;
     for name in &tools.grant.tools {
-        if let Some(tool) = own(name, means, outside.sensor, errands) {
+        if let Some(tool) = own(name, (&tools.grant, means), outside.sensor, errands) {
             registry.add(tools.grant.limits.hold(tool?)).map_err(|error| error.to_string())?;
         }
     }
@@ -115,10 +119,18 @@ pub fn kit(
 }
 
 /// The tools that this program adds to those of the toolbox.
-fn own(name: &str, means: &Means, on: Option<&SensorBus>, errands: &Errands) -> Option<Result<Tool, String>> {
+fn own(
+    name: &str,
+    (grant, means): (&Grant, &Means),
+    on: Option<&SensorBus>,
+    errands: &Errands,
+) -> Option<Result<Tool, String>> {
     let tool = match name {
         "ask_human" => ask_human(&errands.person),
         "memory" => memory(&errands.memory),
+        LOOK_UP => {
+            return Some(look_up(grant.collections.clone(), errands.shelves.clone(), &means.pool));
+        }
         "sensor" => return Some(sensor_tool(on, &means.pool)),
         _ => return None,
     };

@@ -96,9 +96,13 @@ pub fn source(tool: &Descriptor, arguments: &str) -> String {
             let given = arguments["arguments"].as_array().into_iter().flatten().filter_map(Value::as_str);
             given.fold(text("command"), |command, argument| command + " " + argument)
         }
-        Access::None | Access::Clock | Access::Person | Access::Memory | Access::Sensor | Access::Server => {
-            String::new()
-        }
+        Access::None
+        | Access::Clock
+        | Access::Person
+        | Access::Memory
+        | Access::Knowledge
+        | Access::Sensor
+        | Access::Server => String::new(),
     }
 }
 
