@@ -111,6 +111,7 @@ fn desk(
         caller: Choose::Likeness,
         room: 200,
         repairable: false,
+        format: None,
     };
     desk.take_in(
         1,

@@ -13,7 +13,9 @@ use serde_json::json;
 use super::error::CliError;
 use super::output;
 use crate::host::StdConsole;
-use crate::team::tools::{Choose, Errands, Policy, Reception, TOOL_NAMES, ToolUse, kit, means, person};
+use crate::team::tools::{
+    Choose, Errands, Manner, Policy, Reception, TOOL_NAMES, ToolUse, kit, means, person,
+};
 
 /// `agentos tools`.
 #[derive(Args, Debug)]
@@ -51,6 +53,7 @@ impl Tools {
         let granted = ToolUse {
             grant,
             choose: Choose::Model,
+            template: Manner::Plain,
             policy: Policy::Granted,
             calls: 1,
             tokens: ToolUse::TOKENS,

@@ -4,6 +4,7 @@
 //! [agent.tools]
 //! use = ["calculator", "read_file", "run"]
 //! choose = "likeness"            # or "model"
+//! template = "own"               # or "plain": how a model that chooses is told of tools and calls them
 //! policy = "granted"             # or "ask"
 //! calls = 2
 //! tokens = 192
@@ -23,9 +24,10 @@ use super::error::{Problem, TeamError, quoted};
 use super::name::nearest;
 use super::section::{Section, Setting};
 use super::source::Source;
-use super::tools::{Choose, Policy, TOOL_NAMES, ToolUse};
+use super::tools::{Choose, Manner, Policy, TOOL_NAMES, ToolUse};
 
-const TOOL_KEYS: &[&str] = &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands"];
+const TOOL_KEYS: &[&str] =
+    &["use", "choose", "template", "policy", "calls", "tokens", "roots", "hosts", "commands"];
 const ROOT_KEYS: &[&str] = &["name", "folder"];
 const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arguments", "folder"];
 
@@ -43,6 +45,8 @@ pub(super) fn tools(
     let tools = names(&section, servers)?;
     let chooses = [("likeness", Choose::Likeness), ("model", Choose::Model)];
     let choose = section.choice("choose", &chooses, "\"likeness\" or \"model\"")?;
+    let manners = [("own", Manner::Own), ("plain", Manner::Plain)];
+    let template = section.choice("template", &manners, "\"own\" or \"plain\"")?;
     let policies = [("granted", Policy::Granted), ("ask", Policy::Ask)];
     let policy = section.choice("policy", &policies, "\"granted\" or \"ask\"")?;
     let calls = section.whole_u32("calls", 1..=1024)?;
@@ -57,6 +61,7 @@ pub(super) fn tools(
     Ok(Some(ToolUse {
         grant,
         choose: choose.map_or(Choose::Likeness, |choose| choose.value),
+        template: template.map_or(Manner::Own, |template| template.value),
         policy: policy.map_or(Policy::Granted, |policy| policy.value),
         calls: calls.map_or(ToolUse::CALLS, |calls| calls.value),
         tokens: tokens.map_or(ToolUse::TOKENS, |tokens| tokens.value),

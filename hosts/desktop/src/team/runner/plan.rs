@@ -7,13 +7,14 @@ use agentos_kernel::agent::Spec;
 use agentos_kernel::layout::SliceLimits;
 
 use agentos_tools::{Descriptor, Effect};
+use serde_json::Value;
 
 use crate::team::knowledge::{Given, Opening, SentPassage};
 use crate::team::prompt::{Answer, Chat, opening};
 
 use crate::team::tools::{Choose, words};
 use crate::team::{Problem, Results, Team, TeamError};
-use crate::text::{Message, Role};
+use crate::text::{CallFormat, Message, Role};
 
 /// A team with what its agents open with.
 pub struct Plan {
@@ -38,6 +39,8 @@ pub struct Kit {
     pub tools: Vec<Descriptor>,
     /// The one that was chosen for it; `None` where it chooses itself.
     pub chosen: Option<usize>,
+    /// How the model's own template writes calls, where the agent chooses itself and calls so.
+    pub format: Option<Arc<CallFormat>>,
 }
 
 /// What an agent will need.
@@ -139,7 +142,10 @@ impl Plan {
         let unknown =
             if agent.after.is_empty() { 0 } else { words::REMINDED_TOKENS as u32 + words::JOINT_TOKENS };
         let closes = if tools.choose == Choose::Model { words::CLOSES.len() as u32 } else { 0 };
-        let around = |text: &str| chat.around(text, None).saturating_add(unknown).saturating_add(closes);
+        let around = |text: &str| match &kit.format {
+            Some(format) => chat.around_own(text, format).saturating_add(unknown),
+            None => chat.around(text, None).saturating_add(unknown).saturating_add(closes),
+        };
         let mine = kit.tools.iter().enumerate();
         let mine = mine.filter(|(number, _)| kit.chosen.is_none_or(|chosen| chosen == *number));
         let repair = mine.filter(|(_, tool)| tool.output.is_some() && tool.effect != Effect::Irreversible);
@@ -188,14 +194,26 @@ impl Plan {
         let request = messages.last().map_or(String::new(), |message| message.content.clone());
         match &self.kits[index] {
             None => (),
-            Some(Kit { tools, chosen: Some(chosen) }) => {
+            Some(Kit { tools, chosen: Some(chosen), .. }) => {
                 if let Some(message) = messages.last_mut() {
                     message.content = words::arguments_wanted(&tools[*chosen], &request);
                 }
             }
-            Some(Kit { tools, chosen: None }) => offer(&mut messages, words::tools_offered(tools.iter())),
+            // Its template tells it.
+            Some(Kit { format: Some(_), .. }) => (),
+            Some(Kit { tools, chosen: None, format: None }) => {
+                offer(&mut messages, words::tools_offered(tools.iter()))
+            }
         }
         (messages, request)
+    }
+
+    /// The tools that the model's template tells an agent of.
+    fn offered(&self, index: usize) -> Vec<Value> {
+        match &self.kits[index] {
+            Some(Kit { tools, format: Some(_), .. }) => tools.iter().map(words::offered).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The tokens of [`Plan::conversation`], behind what the agent is given to read.
@@ -212,7 +230,10 @@ impl Plan {
         let agent = &team.agents[index];
         let messages = self.conversation(team, index, said).0;
         let opening = match &self.knowledge[index] {
-            None => chat.encode(&messages).map(|tokens| Opening { tokens, ..Opening::default() }),
+            None => {
+                let tokens = chat.encode_offering(&messages, &self.offered(index));
+                tokens.map(|tokens| Opening { tokens, ..Opening::default() })
+            }
             Some(given) => given.open(&messages, chat),
         };
         opening.map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))

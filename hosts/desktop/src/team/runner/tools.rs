@@ -1,6 +1,8 @@
 //! What tool calls mean to a run: calls that agents have written are made, and what comes of them goes into
 //! their contexts.
 
+use std::sync::Arc;
+
 use agentos_hal::Clock;
 use agentos_kernel::agent::{AgentId, Budget, Rcb};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
@@ -17,7 +19,7 @@ use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{
     Aligned, Asked, Caller, Choose, Finished, Form, Open, Policy, Stage, Terms, Written, most_of_call, words,
 };
-use crate::text::{Message, Role};
+use crate::text::{CallFormat, Message, Role};
 
 /// How long a person may think about a call, in microseconds.
 const PERSON_US: u64 = 600_000_000;
@@ -126,13 +128,17 @@ impl Runner<'_> {
             .map(|&other| self.roster.members[other].answer.as_deref().unwrap_or_default())
             .collect();
         let (said, request) = self.plan.conversation(self.team, index, &said);
+        let own = self.own_format(index).cloned();
         // Found now, so that a result that comes later waits for no template.
-        let frame = self.chat.frame(&said).unwrap_or_default();
+        let frame = if own.is_some() { None } else { self.chat.frame(&said).unwrap_or_default() };
         let held = self.callers.hold(index, &stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
         let reminder = words::reminder(&request, self.chat.tokenizer);
         let closes = if self.writes_calls_itself(index) { words::CLOSES.len() as u32 } else { 0 };
-        let around = self.chat.around(&words::result("", &reminder), frame.as_ref()).saturating_add(closes);
+        let around = match &own {
+            Some(format) => self.chat.around_own("", format),
+            None => self.chat.around(&words::result("", &reminder), frame.as_ref()).saturating_add(closes),
+        };
         let caller = Caller { reminder, around, ..Caller::new(stage, said, frame, &request) };
         self.roster.members[index].caller = Some(caller);
     }
@@ -140,6 +146,11 @@ impl Runner<'_> {
     /// Whether an agent decides by itself that it calls, and what.
     fn writes_calls_itself(&self, index: usize) -> bool {
         self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model)
+    }
+
+    /// How the model's own template writes calls, where an agent calls so.
+    fn own_format(&self, index: usize) -> Option<&Arc<CallFormat>> {
+        self.plan.kits[index].as_ref()?.format.as_ref()
     }
 
     /// An agent of a checkpoint goes on in the form in which it spoke.
@@ -153,7 +164,8 @@ impl Runner<'_> {
         };
         let log = self.kernel.tokens(agent);
         let said = &log[(from as usize).min(log.len())..];
-        match self.callers.hold(index, &caller.stage, said) {
+        let begun = if matches!(caller.stage, Stage::Writing { .. }) { caller.tail.as_str() } else { "" };
+        match self.callers.hold_behind(index, &caller.stage, begun, said) {
             // A call may have been whole when it was kept, and not made.
             Ok(()) => self.traffic.heard.push((index, agent)),
             // The checkpoint says what no agent said: it goes on without the form.
@@ -168,7 +180,8 @@ impl Runner<'_> {
         let decode = |tokens: &[u32]| tokenizer.decode(tokens);
         let log = self.kernel.tokens(agent);
         // What is not of the form goes on as words: it ends by the agent's budget.
-        self.callers.settled(index, &caller.stage, log, &decode).unwrap_or_else(|_| {
+        let begun = if matches!(caller.stage, Stage::Writing { .. }) { caller.tail.as_str() } else { "" };
+        self.callers.settled(index, (&caller.stage, begun), log, &decode).unwrap_or_else(|_| {
             caller.stage = Stage::Done;
             None
         })
@@ -245,6 +258,7 @@ impl Runner<'_> {
             Some(_) => u32::MAX,
         };
         let repairable = caller.repairs == 0 && known.is_repairable();
+        let format = self.own_format(index);
         let terms = Terms {
             aligner: self.aligner.clone()?,
             tool: known.clone(),
@@ -253,10 +267,16 @@ impl Runner<'_> {
             reminder: caller.reminder.clone(),
             caller: tools.choose,
             room: self
-                .room(agent, caller, (&known.descriptor, tools.choose), repairable)
+                .room(
+                    agent,
+                    caller,
+                    (&known.descriptor, tools.choose),
+                    (repairable, format.map(|own| &**own)),
+                )
                 .min(most)
                 .min(tools.tokens),
             repairable,
+            format: format.cloned(),
         };
         let here = self.kernel.tokens(agent).len() as u32;
         let (from, nth) = match &caller.stage {
@@ -327,6 +347,7 @@ impl Runner<'_> {
         let assistant = Message { role: Role::Assistant, content: asked.arguments.clone() };
         caller.said.extend([assistant, Message { role: Role::User, content: aligned.next.clone() }]);
         caller.repairs += u8::from(aligned.again);
+        caller.tail.clear();
         if aligned.again {
             self.grant_another(agent);
         }
@@ -346,6 +367,9 @@ impl Runner<'_> {
     /// leaves it without a turn of its own: the agent reads it all the same.
     fn told(&self, index: usize, caller: &Caller, aligned: &Aligned) -> Vec<u32> {
         let Aligned { next, tokens, .. } = aligned;
+        if self.own_format(index).is_some() {
+            return tokens.clone();
+        }
         let mut told = match self.writes_calls_itself(index) {
             true => self.chat.text(words::CLOSES).unwrap_or_default(),
             false => Vec::new(),
@@ -405,6 +429,7 @@ impl Runner<'_> {
     fn answer_again(&mut self, index: usize, agent: AgentId) {
         let stage = self.next_stage(index, agent);
         let Some(caller) = &mut self.roster.members[index].caller else { return };
+        caller.tail.clear();
         let answers = matches!(stage, Stage::Answering { .. } | Stage::Deciding { .. });
         if answers && !matches!(caller.stage, Stage::Calling(_)) {
             caller.stage = stage;
@@ -426,13 +451,16 @@ impl Runner<'_> {
         agent: AgentId,
         caller: &Caller,
         (tool, choose): (&Descriptor, Choose),
-        repairable: bool,
+        (repairable, format): (bool, Option<&CallFormat>),
     ) -> u32 {
-        let repair = match repairable {
-            true => {
+        let repair = match (repairable, format) {
+            (true, Some(format)) => {
+                self.chat.around_own(&words::repair_as_before(tool, "", &caller.reminder), format)
+            }
+            (true, None) => {
                 self.chat.around(&words::repair(tool, "", &caller.reminder, choose), caller.frame.as_ref())
             }
-            false => 0,
+            (false, _) => 0,
         };
         let left = rcb(&self.kernel, agent).map_or(0, |rcb| rcb.context.saturating_sub(rcb.tokens));
         left.saturating_sub(caller.around.max(repair))

@@ -12,7 +12,7 @@ use agentos_tools::{Descriptor, Effect};
 use super::recording::Played;
 use super::use_::Choose;
 use super::words;
-use crate::text::{Special, Tokenizer};
+use crate::text::{CallFormat, Special, Tokenizer};
 
 /// What all results are aligned with.
 pub struct Aligner {
@@ -64,6 +64,8 @@ pub struct Terms {
     pub room: u32,
     /// The agent may be asked to call once more when the output breaks its form.
     pub repairable: bool,
+    /// How the model's own template writes calls and results, where this agent calls so.
+    pub format: Option<Arc<CallFormat>>,
 }
 
 /// A result as its agent reads it.
@@ -79,7 +81,7 @@ pub struct Aligned {
     pub lost: bool,
     /// All that the agent is told.
     pub next: String,
-    /// The tokens of that, as text.
+    /// The tokens of that, as text; in the model's own format with all that stands around it.
     pub tokens: Vec<u32>,
 }
 
@@ -116,11 +118,15 @@ impl Terms {
     pub fn told(&self, text: String, fits: bool) -> Aligned {
         let tool = &self.tool.descriptor;
         let again = !fits && self.repairable;
-        let next = match again {
-            true => words::repair(tool, &text, &self.reminder, self.caller),
-            false => words::result(&text, &self.reminder),
+        let next = match (again, &self.format) {
+            (true, None) => words::repair(tool, &text, &self.reminder, self.caller),
+            (true, Some(_)) => words::repair_as_before(tool, &text, &self.reminder),
+            (false, None) => words::result(&text, &self.reminder),
+            (false, Some(_)) => text.clone(),
         };
-        let tokens = self.aligner.tokenizer.encode(&next, Special::AsText).unwrap_or_default();
+        let tokenizer = &self.aligner.tokenizer;
+        let own = self.format.as_ref().and_then(|format| format.result(tokenizer, &next).ok());
+        let tokens = own.unwrap_or_else(|| tokenizer.encode(&next, Special::AsText).unwrap_or_default());
         Aligned { text, fits, again, lost: false, next, tokens }
     }
 
@@ -154,7 +160,10 @@ impl Terms {
             limit_bytes: tool.output_bytes,
             budget_tokens: room,
         };
-        let count = |text: &str| most_tokens(text, room, tokenizer);
+        let count = |text: &str| match &self.format {
+            Some(format) => most_tokens(&format.written(text), room, tokenizer),
+            None => most_tokens(text, room, tokenizer),
+        };
         let measures = Measures { count: &count, score: None };
         perception::align(output, &request, measures).map(|aligned| aligned.text)
     }

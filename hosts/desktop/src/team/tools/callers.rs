@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Vocabulary};
+use agentos_grammar::{Callable, Calls, Grammar, GrammarError, MatchError, Vocabulary};
 use agentos_hal::LateMasks;
 use agentos_kernel::agent::AgentId;
 use agentos_kernel::guard::{Allowed, Guard};
@@ -16,8 +16,9 @@ use serde_json::Value;
 
 use super::caller::{Caller, Form, Stage};
 use super::crew::Crew;
+use super::opening::begun;
 use super::seat::Seat;
-use super::words;
+use crate::text::CallShape;
 
 /// The forms that an agent's words may be held to.
 struct Forms {
@@ -31,12 +32,14 @@ struct Forms {
     answer: Option<Grammar>,
     /// The names of its tools.
     names: Vec<String>,
+    /// How it writes calls.
+    shape: CallShape,
 }
 
 impl Forms {
     fn new(
         vocabulary: &Vocabulary,
-        tools: &[Descriptor],
+        (tools, shape): (&[Descriptor], &CallShape),
         answer: Option<&Value>,
     ) -> Result<Forms, FormError> {
         let ready = |tool: Option<String>, grammar: Result<Grammar, GrammarError>| match grammar {
@@ -55,10 +58,14 @@ impl Forms {
         let (call, either) = match &callables[..] {
             [] => (None, None),
             callables => {
-                let call = ready(Some(names.join(", ")), Grammar::call(vocabulary, callables))?;
-                let calls = (words::OPENS, callables);
-                let either = |answer| ready(None, Grammar::call_or_answer(vocabulary, calls, answer));
-                (Some(call), answer.map(either).transpose()?)
+                let calls = calls(shape, callables);
+                let call = ready(Some(names.join(", ")), Grammar::call(vocabulary, &calls))?;
+                // A control token is in no grammar: such a call is not written where an answer is held to a form.
+                let opens = shape.opens.text();
+                let either = |(answer, opens)| {
+                    ready(None, Grammar::call_or_answer(vocabulary, (opens, &calls), answer))
+                };
+                (Some(call), answer.zip(opens).map(either).transpose()?)
             }
         };
         Ok(Forms {
@@ -67,8 +74,33 @@ impl Forms {
             either,
             answer: answer.map(|schema| ready(None, Grammar::json_schema(vocabulary, schema))).transpose()?,
             names,
+            shape: shape.clone(),
         })
     }
+
+    /// The call that a text is; of one that was cut within the name, the first that it may be.
+    fn named(&self, text: &str, cut: Option<u32>) -> Option<Written> {
+        let calls = calls(&self.shape, &[]);
+        let text = text.trim_start();
+        let begins: Vec<String> =
+            self.names.iter().map(|name| calls.begin(name).trim_start().to_owned()).collect();
+        if cut.is_some() {
+            let tool = begins.iter().position(|begin| text.starts_with(begin) || begin.starts_with(text))?;
+            let arguments = text.strip_prefix(&begins[tool]).unwrap_or_default().to_owned();
+            return Some(Written { tool, arguments, cut });
+        }
+        let written = |(tool, begin): (usize, &String)| {
+            let arguments = text.strip_prefix(begin)?.strip_suffix(calls.after)?;
+            let arguments: Value = serde_json::from_str(arguments).ok()?;
+            Some(Written { tool, arguments: arguments.to_string(), cut })
+        };
+        begins.iter().enumerate().find_map(written)
+    }
+}
+
+/// Calls of these in a shape, as grammars have it.
+fn calls<'a>(shape: &'a CallShape, of: &'a [Callable<'a>]) -> Calls<'a> {
+    Calls { before: &shape.before, between: &shape.between, after: &shape.after, of }
 }
 
 /// A form that cannot be had.
@@ -136,25 +168,25 @@ impl Callers {
         }
     }
 
-    /// Makes the forms of an agent ready: of its tools, and of its answer.
+    /// Makes the forms of an agent ready: of its tools, which it calls in this shape, and of its answer.
     ///
     /// # Errors
     /// [`FormError`].
     pub fn enrol<'d>(
         &mut self,
         member: usize,
-        tools: impl Iterator<Item = &'d Descriptor>,
+        (tools, shape): (impl Iterator<Item = &'d Descriptor>, &CallShape),
         answer: Option<&Value>,
     ) -> Result<(), FormError> {
         let Some(vocabulary) = &self.vocabulary else { return Ok(()) };
         let tools: Vec<Descriptor> = tools.cloned().collect();
-        let same = |(of, form, _): &&(Vec<Descriptor>, Option<Value>, Arc<Forms>)| {
-            *of == tools && form.as_ref() == answer
+        let same = |(of, form, forms): &&(Vec<Descriptor>, Option<Value>, Arc<Forms>)| {
+            *of == tools && forms.shape == *shape && form.as_ref() == answer
         };
         let forms = match self.made.iter().find(same) {
             Some((.., forms)) => Arc::clone(forms),
             None => {
-                let forms = Arc::new(Forms::new(vocabulary, &tools, answer)?);
+                let forms = Arc::new(Forms::new(vocabulary, (&tools, shape), answer)?);
                 self.made.push((tools, answer.cloned(), Arc::clone(&forms)));
                 forms
             }
@@ -177,6 +209,20 @@ impl Callers {
     /// # Errors
     /// [`MatchError`]: what it has said is not of the form.
     pub fn hold(&mut self, member: usize, stage: &Stage, said: &[u32]) -> Result<(), MatchError> {
+        self.hold_behind(member, stage, "", said)
+    }
+
+    /// [`Callers::hold`], where the token before has the beginning of the form in it.
+    ///
+    /// # Errors
+    /// As [`Callers::hold`].
+    pub fn hold_behind(
+        &mut self,
+        member: usize,
+        stage: &Stage,
+        begun: &str,
+        said: &[u32],
+    ) -> Result<(), MatchError> {
         let forms = self.forms[member].as_ref();
         let grammar = match stage {
             Stage::Writing { tool: Some(tool), .. } => forms.and_then(|forms| forms.arguments.get(*tool)),
@@ -188,6 +234,7 @@ impl Callers {
         self.seats[member] = None;
         let Some(grammar) = grammar else { return Ok(()) };
         let mut matcher = grammar.matcher();
+        matcher.accept_text(begun)?;
         said.iter().try_for_each(|&token| matcher.accept(token))?;
         self.seats[member] = Some(Seat::begin(matcher, &self.crew));
         Ok(())
@@ -214,13 +261,17 @@ impl Callers {
                 Ok(())
             }
             Stage::Free => {
-                caller.tail.push_str(text);
-                if caller.tail.contains(words::OPENS) {
-                    caller.tail.clear();
-                    caller.stage = Stage::Writing { tool: None, from, most };
-                    return self.hold(member, &caller.stage, &[]);
+                let Some(forms) = self.forms[member].as_ref().map(Arc::clone) else { return Ok(()) };
+                let Some(begun) = begun(&forms.shape.opens, &mut caller.tail, (token, text)) else {
+                    return Ok(());
+                };
+                let stage = Stage::Writing { tool: None, from, most };
+                match self.hold_behind(member, &stage, &begun, &[]) {
+                    // What only begins like a call is said freely.
+                    Err(MatchError::Token { .. }) => caller.tail = begun,
+                    Err(error) => return Err(error),
+                    Ok(()) => (caller.stage, caller.tail) = (stage, begun),
                 }
-                keep_end(&mut caller.tail, words::OPENS.len());
                 Ok(())
             }
             Stage::Calling(_) | Stage::Done => Ok(()),
@@ -228,14 +279,15 @@ impl Callers {
     }
 
     /// The call that is whole with the token that an agent has said last, or with those that it is held with, or that
-    /// has all the tokens that it may take; `log` is its context, and `decode` makes text of tokens.
+    /// has all the tokens that it may take; `begun` is what of the call the token before it has, `log` is its context,
+    /// and `decode` makes text of tokens.
     ///
     /// # Errors
     /// [`MatchError`], from a guard that was not asked.
     pub fn settled(
         &mut self,
         member: usize,
-        stage: &Stage,
+        (stage, begun): (&Stage, &str),
         log: &[u32],
         decode: &dyn Fn(&[u32]) -> String,
     ) -> Result<Option<Written>, MatchError> {
@@ -250,16 +302,16 @@ impl Callers {
             return Ok(None);
         }
         let decides = matches!(stage, Stage::Deciding { .. });
+        let Some(forms) = &self.forms[member] else { return Ok(None) };
+        let opens = forms.shape.opens.text().filter(|_| decides).unwrap_or_default();
         // What does not open a call there is its answer, however long it is.
-        if decides && !decode(&said[..said.len().min(words::OPENS.len())]).starts_with(words::OPENS) {
+        if !decode(&said[..said.len().min(opens.len())]).starts_with(opens) {
             return Ok(None);
         }
-        let text = decode(said);
+        let text = [begun, &decode(said)].concat();
         let written = match *stage {
             Stage::Writing { tool: Some(tool), .. } => Some(Written { tool, arguments: text, cut }),
-            _ => {
-                self.named(member, text.strip_prefix(words::OPENS).filter(|_| decides).unwrap_or(&text), cut)
-            }
+            _ => forms.named(text.strip_prefix(opens).unwrap_or(&text), cut),
         };
         self.seats[member] = None;
         Ok(written)
@@ -296,30 +348,6 @@ impl Callers {
             LateMasks::Beside => true,
         }
     }
-
-    /// The call of `{"name": …, "arguments": …}`; of one that was cut within the name, the first that it may be.
-    fn named(&self, member: usize, text: &str, cut: Option<u32>) -> Option<Written> {
-        let names = &self.forms[member].as_ref()?.names;
-        if cut.is_some() {
-            let begins: Vec<String> =
-                names.iter().map(|name| Callable { name, arguments: &Value::Null }.begin()).collect();
-            let tool = begins.iter().position(|begin| text.starts_with(begin) || begin.starts_with(text))?;
-            let arguments = text.strip_prefix(&begins[tool]).unwrap_or_default().to_owned();
-            return Some(Written { tool, arguments, cut });
-        }
-        let call: Value = serde_json::from_str(text).ok()?;
-        let tool = names.iter().position(|name| call["name"] == **name)?;
-        Some(Written { tool, arguments: call["arguments"].to_string(), cut })
-    }
-}
-
-/// Keeps the last characters of a text: at least so many bytes, where there are.
-fn keep_end(text: &mut String, bytes: usize) {
-    let mut from = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(from) {
-        from -= 1;
-    }
-    text.drain(..from);
 }
 
 impl Guard for Callers {
@@ -338,19 +366,5 @@ impl Guard for Callers {
             // What fails here fails again with the next token, where it is told.
             Some(Err(_)) => Allowed::Anything,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::keep_end;
-
-    #[test]
-    fn the_end_of_a_text_is_kept_in_whole_characters() {
-        let mut text = "a→→b".to_owned();
-        keep_end(&mut text, 3);
-        assert_eq!(text, "→b");
-        keep_end(&mut text, 99);
-        assert_eq!(text, "→b");
     }
 }

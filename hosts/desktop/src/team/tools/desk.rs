@@ -132,6 +132,7 @@ impl Desk {
                 caller,
                 room,
                 repairable: true,
+                format: None,
             };
             self.crew.give(move || {
                 // What comes of them nobody reads.

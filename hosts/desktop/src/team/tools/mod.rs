@@ -12,7 +12,8 @@
 //! A small model does not decide well by itself that it needs a tool, and which: by default the tool whose
 //! example requests are most like the agent's prompt is called, once, with arguments that the model writes
 //! within the tool's schema; then it answers with the result before it. An agent may also be left to call
-//! tools itself, in the form that most models are trained on.
+//! tools itself: as the model's own chat template writes calls ([`CallFormat`](crate::text::CallFormat)), or where that
+//! takes no tools in the form that most models are trained on.
 
 mod align;
 mod bell;
@@ -23,6 +24,7 @@ mod crew;
 mod desk;
 mod kit;
 mod ledger;
+mod opening;
 mod person;
 mod reception;
 mod recording;
@@ -41,4 +43,4 @@ pub use kit::{Errands, TOOL_NAMES, WARDEN, kit, means};
 pub use person::{Nobody, Person, Terminal, person};
 pub use reception::Reception;
 pub use recording::{Mismatch, Played, Recording, RecordingError};
-pub use use_::{Choose, Policy, ToolUse};
+pub use use_::{Choose, Manner, Policy, ToolUse};

@@ -6,7 +6,7 @@ use agentos_tools::{Access, Descriptor};
 use serde_json::Value;
 
 use super::use_::Choose;
-use crate::text::{Special, Tokenizer};
+use crate::text::{CallShape, Opens, Special, Tokenizer, definition};
 
 /// Tokens that may stand around what an agent is told next, where its template's are not known yet: those in use have
 /// a dozen.
@@ -25,10 +25,18 @@ pub const HEADER_TOKENS: u32 = 64;
 /// Tokens that it may take to say, below that line, what is wrong with an output.
 pub const REASON_TOKENS: u32 = 32;
 
-/// Before and after a call that a model writes by itself (Hermes and Qwen write calls so).
+/// Before and after a call that a model writes by itself, where its template says nothing of calls (Hermes and Qwen write
+/// calls so).
 pub const OPENS: &str = "<tool_call>";
 /// Behind such a call.
 pub const CLOSES: &str = "</tool_call>";
+
+/// The shape of such a call, which [`tools_offered`] asks for.
+pub fn plain_shape() -> CallShape {
+    let [opens, before, between, after] =
+        [OPENS, "{\"name\": \"", "\", \"arguments\": ", "}"].map(str::to_owned);
+    CallShape { opens: Opens::Text(opens), before, between, after }
+}
 
 /// What an agent is asked for whom the tool was chosen: the arguments of the call, by example.
 pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
@@ -52,7 +60,7 @@ pub fn tools_offered<'d>(tools: impl Iterator<Item = &'d Descriptor>) -> String 
             ": ",
             &tool.description,
             " Arguments: ",
-            &compact(&tool.arguments),
+            &compact(&shown(&tool.arguments)),
             "\n",
         ]);
     }
@@ -61,6 +69,34 @@ pub fn tools_offered<'d>(tools: impl Iterator<Item = &'d Descriptor>) -> String 
         + "{\"name\": NAME, \"arguments\": ARGUMENTS}"
         + CLOSES
         + " and nothing else."
+}
+
+/// A tool as the model's template is told of it.
+pub fn offered(tool: &Descriptor) -> Value {
+    definition(&tool.name, &tool.description, &shown(&tool.arguments))
+}
+
+/// What of a schema is words, for a reader: a stranger has written it.
+const PROSE: [&str; 4] = ["title", "description", "$comment", "default"];
+
+/// A schema with nothing hidden in its words. What arguments are held to stays as it is.
+fn shown(schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Object(object) => {
+            let member = |(name, value): (&String, &Value)| {
+                let value = match value {
+                    Value::String(words) if PROSE.contains(&name.as_str()) => {
+                        Value::from(agentos_perception::text::visible(words).0)
+                    }
+                    value => shown(value),
+                };
+                (name.clone(), value)
+            };
+            Value::Object(object.iter().map(member).collect())
+        }
+        value => value.clone(),
+    }
 }
 
 /// What an agent reads when a call is over: the result, aligned, and what it was asked.
@@ -82,6 +118,14 @@ pub fn repair(tool: &Descriptor, reason: &str, request: &str, caller: Choose) ->
         ),
     };
     format!("{reason}\n\nThe output of {name} was not of its form. {how}")
+}
+
+/// [`repair`] for who writes calls as the model's own template does, and needs not be told how.
+pub fn repair_as_before(tool: &Descriptor, reason: &str, request: &str) -> String {
+    format!(
+        "{reason}\n\nThe output of {} was not of its form. Call it once more.\n\nRequest: {request}",
+        tool.name
+    )
 }
 
 /// Where a call takes its result from: the path, the address or the command that its arguments name. Empty where they
