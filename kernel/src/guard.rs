@@ -36,10 +36,7 @@ pub trait Guard {
     /// Whether a token that ends answers, if it comes next, ends the agent's answer here. Where it does not, the agent
     /// goes on behind it as behind any other: the host has it call what it has written first. A function of the
     /// agent's context alone.
-    fn ends(&self, agent: AgentId) -> bool {
-        let _ = agent;
-        true
-    }
+    fn ends(&self, agent: AgentId) -> bool;
 }
 
 /// Allows everything.
@@ -49,5 +46,9 @@ pub struct Unguarded;
 impl Guard for Unguarded {
     fn next(&mut self, _: AgentId, _: &mut [u32], _: LateMasks) -> Allowed {
         Allowed::Anything
+    }
+
+    fn ends(&self, _: AgentId) -> bool {
+        true
     }
 }

@@ -51,6 +51,7 @@ impl Tools {
         let granted = ToolUse {
             grant,
             choose: Choose::Model,
+            chain: Vec::new(),
             policy: Policy::Granted,
             calls: 1,
             tokens: ToolUse::TOKENS,

@@ -30,6 +30,8 @@ pub struct ToolUse {
     pub grant: Grant,
     /// Who decides that a tool is called, and which.
     pub choose: Choose,
+    /// The tools that are called one after the other, if that is said; then nobody chooses.
+    pub chain: Vec<String>,
     /// Who decides that a call is made.
     pub policy: Policy,
     /// Calls in all.
