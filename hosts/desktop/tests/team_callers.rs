@@ -7,7 +7,7 @@ use std::sync::Arc;
 use agentos_desktop::constraint;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
-use agentos_desktop::team::tools::{Caller, Callers, Crew, Stage, Written, words};
+use agentos_desktop::team::tools::{Caller, Callers, Crew, Settled, Stage, Written, words};
 use agentos_desktop::text::Tokenizer;
 use agentos_grammar::{Grammar, Vocabulary};
 use agentos_hal::LateMasks;
@@ -69,6 +69,7 @@ fn follow(
         let written =
             callers.settled(0, (&caller.stage, ""), &log, &|tokens| tokenizer.decode(tokens)).unwrap();
         if let Some(written) = written {
+            let Settled::Call(written) = written else { panic!("{written:?}") };
             let mut mask = vec![0; vocabulary.mask_words()];
             assert_eq!(callers.next(AGENT, &mut mask, late), Allowed::Anything);
             return (masks, any_later, written);
@@ -108,7 +109,7 @@ fn masks_are_those_of_the_grammar_whoever_makes_them() {
         assert!(comes_later.is_none_or(|comes| comes == later), "{late:?}");
         assert_eq!(
             written,
-            Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap(), cut: None }
+            Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap(), cut: None, from: 2 }
         );
     }
 }

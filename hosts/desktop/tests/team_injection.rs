@@ -13,7 +13,7 @@ use agentos_desktop::knowledge::passage::{Cutter, Lengths};
 use agentos_desktop::knowledge::prefix;
 use agentos_desktop::team::knowledge::{Given, GivenPassage};
 use agentos_desktop::team::prompt::{Chat, Frame};
-use agentos_desktop::team::tools::{Aligned, Aligner, Choose, Known, Terms, words};
+use agentos_desktop::team::tools::{Aligned, Aligner, Choose, Known, Place, Terms, words};
 use agentos_desktop::text::{Message, Role};
 use agentos_documents::Limits;
 use agentos_kernel::tool::CallOutcome;
@@ -157,6 +157,8 @@ impl<'r> Desk<'r> {
             caller: Choose::Model,
             room: ROOM,
             repairable: true,
+            place: Place::Only,
+            then: None,
             format: self.ready.format.clone().filter(|_| own),
         }
     }

@@ -256,13 +256,21 @@ impl Run {
         };
         let kit = |(index, agent): (usize, &team::Agent)| {
             let tools = toolset.descriptors(index)?;
-            let chosen = (agent.tools.as_ref()?.choose == Choose::Likeness).then_some(0);
-            Some(Kit { tools, chosen, format: own(agent) })
+            let tool_use = agent.tools.as_ref()?;
+            let named = |name: &String| tools.iter().position(|tool| tool.name == *name);
+            let mut chain = tool_use.chain.iter().filter_map(named);
+            let chosen = chain.next().or((tool_use.choose == Choose::Likeness).then_some(0));
+            let then = chain.collect();
+            let format = if chosen.is_none() { own(agent) } else { None };
+            Some(Kit { tools, chosen, then, format })
         };
         let mut kits: Vec<Option<Kit>> = team.agents.iter().enumerate().map(kit).collect();
         let several =
             |kit: &Option<Kit>| kit.as_ref().is_some_and(|kit| kit.chosen.is_some() && kit.tools.len() > 1);
-        let undecided: Vec<usize> = (0..kits.len()).filter(|&index| several(&kits[index])).collect();
+        let said =
+            |index: usize| team.agents[index].tools.as_ref().is_some_and(|tools| !tools.chain.is_empty());
+        let undecided: Vec<usize> =
+            (0..kits.len()).filter(|&index| several(&kits[index]) && !said(index)).collect();
         if undecided.is_empty() {
             return Ok(kits);
         }

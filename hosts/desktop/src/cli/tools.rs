@@ -53,6 +53,7 @@ impl Tools {
         let granted = ToolUse {
             grant,
             choose: Choose::Model,
+            chain: Vec::new(),
             template: Manner::Plain,
             policy: Policy::Granted,
             calls: 1,

@@ -213,6 +213,12 @@ impl Chat<'_> {
         }
     }
 
+    /// What of a turn comes behind the token that ends the answer before it, where the context has that one already.
+    pub fn behind_end<'t>(&self, turn: &'t [u32]) -> &'t [u32] {
+        let end = turn.iter().copied().find(|&token| self.tokenizer.is_end_of_generation(token));
+        self.behind(turn, end)
+    }
+
     /// The text of tokens, control tokens by their names.
     fn spelled(&self, tokens: &[u32]) -> String {
         let bytes: Vec<u8> = tokens.iter().flat_map(|&token| self.tokenizer.piece(token)).copied().collect();

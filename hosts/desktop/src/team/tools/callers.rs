@@ -14,10 +14,11 @@ use agentos_kernel::guard::{Allowed, Guard};
 use agentos_tools::Descriptor;
 use serde_json::Value;
 
-use super::caller::{Caller, Form, Stage};
+use super::caller::{Caller, Form, Stage, Written};
 use super::crew::Crew;
 use super::opening::begun;
 use super::seat::Seat;
+use super::words;
 use crate::text::CallShape;
 
 /// The forms that an agent's words may be held to.
@@ -79,7 +80,7 @@ impl Forms {
     }
 
     /// The call that a text is; of one that was cut within the name, the first that it may be.
-    fn named(&self, text: &str, cut: Option<u32>) -> Option<Written> {
+    fn named(&self, text: &str, (from, cut): (u32, Option<u32>)) -> Option<Written> {
         let calls = calls(&self.shape, &[]);
         let text = text.trim_start();
         let begins: Vec<String> =
@@ -87,12 +88,12 @@ impl Forms {
         if cut.is_some() {
             let tool = begins.iter().position(|begin| text.starts_with(begin) || begin.starts_with(text))?;
             let arguments = text.strip_prefix(&begins[tool]).unwrap_or_default().to_owned();
-            return Some(Written { tool, arguments, cut });
+            return Some(Written { tool, arguments, cut, from });
         }
         let written = |(tool, begin): (usize, &String)| {
             let arguments = text.strip_prefix(begin)?.strip_suffix(calls.after)?;
             let arguments: Value = serde_json::from_str(arguments).ok()?;
-            Some(Written { tool, arguments: arguments.to_string(), cut })
+            Some(Written { tool, arguments: arguments.to_string(), cut, from })
         };
         begins.iter().enumerate().find_map(written)
     }
@@ -127,15 +128,15 @@ impl std::error::Error for FormError {
     }
 }
 
-/// A call that an agent has written.
+/// What an agent has come to with what it has said in a form.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Written {
-    /// The tool, by its number at the desk.
-    pub tool: usize,
-    /// Its arguments, as JSON; not to their end where it was cut.
-    pub arguments: String,
-    /// It was not whole when it had all the tokens that it may take: so many.
-    pub cut: Option<u32>,
+pub enum Settled {
+    /// A call is whole, or was cut.
+    Call(Written),
+    /// Behind a call, another one begins.
+    Another,
+    /// Behind a call, it has ended.
+    Closed,
 }
 
 /// All agents that call tools or answer in a form.
@@ -145,8 +146,12 @@ pub struct Callers {
     forms: Vec<Option<Arc<Forms>>>,
     /// All forms, with what they were made of: agents with the same tools and the same answers share theirs.
     made: Vec<(Vec<Descriptor>, Option<Value>, Arc<Forms>)>,
+    /// What comes behind a call: its end, and maybe the beginning of another one. `None` where nobody calls.
+    closing: Option<Grammar>,
     /// The answers that are held to a form.
     seats: Vec<Option<Seat>>,
+    /// Who has written a call, and closes it.
+    closes: Vec<bool>,
     /// Who has said something since it was last found out what may come next.
     due: Vec<usize>,
     crew: Crew,
@@ -161,7 +166,9 @@ impl Callers {
             vocabulary: Some(vocabulary),
             forms: (0..agents).map(|_| None).collect(),
             made: Vec::new(),
+            closing: None,
             seats: (0..agents).map(|_| None).collect(),
+            closes: vec![false; agents],
             due: Vec::with_capacity(agents),
             crew,
             members: Vec::new(),
@@ -180,6 +187,9 @@ impl Callers {
     ) -> Result<(), FormError> {
         let Some(vocabulary) = &self.vocabulary else { return Ok(()) };
         let tools: Vec<Descriptor> = tools.cloned().collect();
+        if !tools.is_empty() && self.closing.is_none() {
+            self.closing = Some(closing(vocabulary)?);
+        }
         let same = |(of, form, forms): &&(Vec<Descriptor>, Option<Value>, Arc<Forms>)| {
             *of == tools && forms.shape == *shape && form.as_ref() == answer
         };
@@ -229,8 +239,10 @@ impl Callers {
             Stage::Writing { tool: None, .. } => forms.and_then(|forms| forms.call.as_ref()),
             Stage::Deciding { .. } => forms.and_then(|forms| forms.either.as_ref()),
             Stage::Answering { .. } => forms.and_then(|forms| forms.answer.as_ref()),
-            _ => None,
+            Stage::Closing { .. } => self.closing.as_ref(),
+            Stage::Free | Stage::Calling(_) | Stage::Done => None,
         };
+        self.closes[member] = matches!(stage, Stage::Closing { .. });
         self.seats[member] = None;
         let Some(grammar) = grammar else { return Ok(()) };
         let mut matcher = grammar.matcher();
@@ -253,7 +265,10 @@ impl Callers {
         (from, most): (u32, u32),
     ) -> Result<(), MatchError> {
         match caller.stage {
-            Stage::Writing { .. } | Stage::Deciding { .. } | Stage::Answering { .. } => {
+            Stage::Writing { .. }
+            | Stage::Deciding { .. }
+            | Stage::Closing { .. }
+            | Stage::Answering { .. } => {
                 if let Some(seat) = &mut self.seats[member] {
                     seat.say(token);
                     self.due.push(member);
@@ -278,9 +293,9 @@ impl Callers {
         }
     }
 
-    /// The call that is whole with the token that an agent has said last, or with those that it is held with, or that
-    /// has all the tokens that it may take; `begun` is what of the call the token before it has, `log` is its context,
-    /// and `decode` makes text of tokens.
+    /// What an agent has come to with the token that it has said last, or with those that it is held with: a call that
+    /// is whole, or has all the tokens that it may take; or what comes behind one. `begun` is what of the call the token
+    /// before it has, `log` is its context, and `decode` makes text of tokens.
     ///
     /// # Errors
     /// [`MatchError`], from a guard that was not asked.
@@ -290,9 +305,17 @@ impl Callers {
         (stage, begun): (&Stage, &str),
         log: &[u32],
         decode: &dyn Fn(&[u32]) -> String,
-    ) -> Result<Option<Written>, MatchError> {
+    ) -> Result<Option<Settled>, MatchError> {
         let Some(seat) = &self.seats[member] else { return Ok(None) };
         let whole = seat.taken()?;
+        if let Stage::Closing { from } = *stage {
+            if !seat.is_over() {
+                return Ok(None);
+            }
+            self.seats[member] = None;
+            let said = decode(&log[(from as usize).min(log.len())..]);
+            return Ok(Some(if said.contains(words::OPENS) { Settled::Another } else { Settled::Closed }));
+        }
         let (Stage::Writing { from, most, .. } | Stage::Deciding { from, most }) = *stage else {
             return Ok(None);
         };
@@ -310,17 +333,17 @@ impl Callers {
         }
         let text = [begun, &decode(said)].concat();
         let written = match *stage {
-            Stage::Writing { tool: Some(tool), .. } => Some(Written { tool, arguments: text, cut }),
-            _ => forms.named(text.strip_prefix(opens).unwrap_or(&text), cut),
+            Stage::Writing { tool: Some(tool), .. } => Some(Written { tool, arguments: text, cut, from }),
+            _ => forms.named(text.strip_prefix(opens).unwrap_or(&text), (from, cut)),
         };
         self.seats[member] = None;
-        Ok(written)
+        Ok(written.map(Settled::Call))
     }
 
     /// What has become of what an agent has said in a form, in the stage in which it ends.
     pub fn form(&self, member: usize, stage: &Stage) -> Option<Form> {
         match stage {
-            Stage::Writing { .. } => Some(Form::Unfinished),
+            Stage::Writing { .. } | Stage::Closing { .. } => Some(Form::Unfinished),
             Stage::Deciding { .. } | Stage::Answering { .. } => {
                 let whole = self.seats[member].as_ref().is_some_and(|seat| seat.taken() == Ok(true));
                 Some(if whole { Form::Whole } else { Form::Unfinished })
@@ -350,15 +373,32 @@ impl Callers {
     }
 }
 
+/// What comes behind a call in words. A model that wants no other one ends there.
+fn closing(vocabulary: &Vocabulary) -> Result<Grammar, FormError> {
+    let another = ["", "\n"].map(|between| [words::CLOSES, between, words::OPENS].concat());
+    let choices = [words::CLOSES, &another[0], &another[1]];
+    let mut grammar =
+        Grammar::choice(vocabulary, &choices).map_err(|error| FormError { tool: None, error })?;
+    grammar.rehearse();
+    Ok(grammar)
+}
+
+impl Callers {
+    /// The form that an agent of the kernel is held to, and whose it is.
+    fn seat(&self, agent: AgentId) -> Option<(usize, &Seat)> {
+        let (id, member) = (*self.members.get(usize::from(agent.index))?)?;
+        self.seats[member].as_ref().filter(|_| id == agent).map(|seat| (member, seat))
+    }
+}
+
 impl Guard for Callers {
+    fn ends(&self, agent: AgentId) -> bool {
+        // Behind a call, the token that ends what it says is taken as such by who makes the call.
+        !self.seat(agent).is_some_and(|(member, _)| self.closes[member])
+    }
+
     fn next(&mut self, agent: AgentId, mask: &mut [u32], late: LateMasks) -> Allowed {
-        let Some(Some((id, member))) = self.members.get(usize::from(agent.index)) else {
-            return Allowed::Anything;
-        };
-        if *id != agent {
-            return Allowed::Anything;
-        }
-        let Some(seat) = &self.seats[*member] else { return Allowed::Anything };
+        let Some((_, seat)) = self.seat(agent) else { return Allowed::Anything };
         let found = if self.can_find(late) { seat.found(mask) } else { Some(seat.mask(mask)) };
         match found {
             None => Allowed::Later,

@@ -34,8 +34,8 @@ pub mod words;
 
 pub use align::{Aligned, Aligner, Known, Terms};
 pub use bell::Bell;
-pub use caller::{Caller, Form, Open, Stage, most_of_call};
-pub use callers::{Callers, FormError, Written};
+pub use caller::{ANOTHER_TOKENS, Caller, Form, Open, Place, Stage, Written, most_of_call};
+pub use callers::{Callers, FormError, Settled};
 pub use choose::{Question, by_likeness};
 pub use crew::Crew;
 pub use desk::{Asked, Desk, Finished};

@@ -39,6 +39,8 @@ pub struct ToolUse {
     pub grant: Grant,
     /// Who decides that a tool is called, and which.
     pub choose: Choose,
+    /// The tools that are called one after the other, if that is said; then nobody chooses.
+    pub chain: Vec<String>,
     /// How the model is told of them and writes calls, where it decides.
     pub template: Manner,
     /// Who decides that a call is made.

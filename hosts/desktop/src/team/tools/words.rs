@@ -5,6 +5,7 @@ use agentos_kernel::tool::CallOutcome;
 use agentos_tools::{Access, Descriptor};
 use serde_json::Value;
 
+use super::caller::Place;
 use super::use_::Choose;
 use crate::text::{CallShape, Opens, Special, Tokenizer, definition};
 
@@ -103,6 +104,29 @@ fn shown(schema: &Value) -> Value {
 pub fn result(aligned: &str, request: &str) -> String {
     format!("The result is:\n{aligned}\n\nNow answer in plain words, with this result: {request}")
 }
+
+/// Which result is read where there are several, all of which come before the question is asked again.
+const NEXT: &str = "\n\nThe next result is:\n";
+
+/// What an agent reads of one of the results of several calls.
+pub fn result_among(aligned: &str, request: &str, place: Place) -> String {
+    match place {
+        Place::Only => result(aligned, request),
+        Place::First => format!("The result is:\n{aligned}"),
+        Place::Between => format!("{NEXT}{aligned}"),
+        Place::Last => {
+            format!("{NEXT}{aligned}\n\nNow answer in plain words, with these results: {request}")
+        }
+    }
+}
+
+/// What it reads with a result behind which another call is to be made: the arguments of that, with this before it.
+pub fn result_and_next(aligned: &str, next: &Descriptor, request: &str) -> String {
+    format!("The result is:\n{aligned}\n\n{}", arguments_wanted(next, request))
+}
+
+/// What a system message says of several calls.
+pub const SEVERAL: &str = " Several calls may follow each other: all of them are made before you answer.";
 
 /// What it reads when the output broke the tool's own schema, and it may call once more: how depends on who calls.
 pub fn repair(tool: &Descriptor, reason: &str, request: &str, caller: Choose) -> String {
