@@ -32,6 +32,11 @@ pub trait Guard {
     /// takes none, and of any once a step lacks only this: then it is time to find out, however long that takes.
     /// [`Allowed::Later`] and [`Allowed::NotYet`] keep the whole step waiting then.
     fn next(&mut self, agent: AgentId, mask: &mut [u32], late: LateMasks) -> Allowed;
+
+    /// Whether a token that ends answers, if it comes next, ends the agent's answer here. Where it does not, the agent
+    /// goes on behind it as behind any other: the host has it call what it has written first. A function of the
+    /// agent's context alone.
+    fn ends(&self, agent: AgentId) -> bool;
 }
 
 /// Allows everything.
@@ -41,5 +46,9 @@ pub struct Unguarded;
 impl Guard for Unguarded {
     fn next(&mut self, _: AgentId, _: &mut [u32], _: LateMasks) -> Allowed {
         Allowed::Anything
+    }
+
+    fn ends(&self, _: AgentId) -> bool {
+        true
     }
 }

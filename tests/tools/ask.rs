@@ -4,7 +4,7 @@ use agentos_desktop::generate::GenerateError;
 use agentos_desktop::text::{Message, Role};
 use agentos_desktop::tools::hidden::Pooled;
 use agentos_desktop::tools::likeness::{Frame, Known, Scale, best};
-use agentos_grammar::{Callable, Grammar};
+use agentos_grammar::{Callable, Calls, Grammar};
 use serde_json::Value;
 
 use crate::cases::{Case, Function};
@@ -71,7 +71,7 @@ impl Tally {
 fn arguments(model: &mut Ready, case: &Case, shots: Shots<'_>) -> Result<String, String> {
     let function = &case.functions[case.right];
     let only = [Callable { name: &function.name, arguments: &function.arguments }];
-    let grammar = Grammar::call(&model.vocabulary, &only).map_err(|error| error.to_string())?;
+    let grammar = Grammar::call(&model.vocabulary, &Calls::json(&only)).map_err(|error| error.to_string())?;
     let mut messages = Vec::new();
     for shot in shots.0 {
         messages.push(question(&shot.request, &shot.functions[shot.right]));

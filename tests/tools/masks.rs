@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use agentos_desktop::text::Special;
-use agentos_grammar::{Callable, Grammar};
+use agentos_grammar::{Callable, Calls, Grammar};
 
 use crate::cases::Case;
 use crate::ready::Ready;
@@ -23,7 +23,7 @@ impl Times {
         for (case, text) in calls {
             let function = &case.functions[case.right];
             let only = [Callable { name: &function.name, arguments: &function.arguments }];
-            let Ok(grammar) = Grammar::call(&model.vocabulary, &only) else { continue };
+            let Ok(grammar) = Grammar::call(&model.vocabulary, &Calls::json(&only)) else { continue };
             let mut matcher = grammar.matcher();
             for token in model.tokenizer.encode(text, Special::AsText).unwrap() {
                 let begin = Instant::now();

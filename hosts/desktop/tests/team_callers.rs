@@ -7,7 +7,7 @@ use std::sync::Arc;
 use agentos_desktop::constraint;
 use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
-use agentos_desktop::team::tools::{Caller, Callers, Crew, Stage, Written};
+use agentos_desktop::team::tools::{Caller, Callers, Crew, Settled, Stage, Written, words};
 use agentos_desktop::text::Tokenizer;
 use agentos_grammar::{Grammar, Vocabulary};
 use agentos_hal::LateMasks;
@@ -42,7 +42,7 @@ fn follow(
 ) -> (Vec<Vec<u32>>, bool, Written) {
     let has_crew = crew.has_processors();
     let mut callers = Callers::new(1, vocabulary.clone(), crew);
-    callers.enrol(0, [descriptor()].iter(), None).unwrap();
+    callers.enrol(0, ([descriptor()].iter(), &words::plain_shape()), None).unwrap();
     callers.settle(AGENT, 0);
     let mut caller = Caller::new(Stage::Writing { tool: Some(0), from: 2, most: 99 }, Vec::new(), None, "x");
     callers.hold(0, &caller.stage, &[]).unwrap();
@@ -66,8 +66,10 @@ fn follow(
         log.push(u32::from(byte));
         callers.said(0, &mut caller, (u32::from(byte), ""), (log.len() as u32, 99)).unwrap();
         callers.find_next();
-        let written = callers.settled(0, &caller.stage, &log, &|tokens| tokenizer.decode(tokens)).unwrap();
+        let written =
+            callers.settled(0, (&caller.stage, ""), &log, &|tokens| tokenizer.decode(tokens)).unwrap();
         if let Some(written) = written {
+            let Settled::Call(written) = written else { panic!("{written:?}") };
             let mut mask = vec![0; vocabulary.mask_words()];
             assert_eq!(callers.next(AGENT, &mut mask, late), Allowed::Anything);
             return (masks, any_later, written);
@@ -107,7 +109,7 @@ fn masks_are_those_of_the_grammar_whoever_makes_them() {
         assert!(comes_later.is_none_or(|comes| comes == later), "{late:?}");
         assert_eq!(
             written,
-            Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap(), cut: None }
+            Written { tool: 0, arguments: String::from_utf8(said.to_vec()).unwrap(), cut: None, from: 2 }
         );
     }
 }
@@ -118,12 +120,12 @@ fn a_token_that_is_not_of_the_form_is_told() {
     let vocabulary = constraint::vocabulary(&tokenizer).unwrap();
     for crew in [Crew::of(2), Crew::of(4), Crew::default()] {
         let mut callers = Callers::new(1, vocabulary.clone(), crew);
-        callers.enrol(0, [descriptor()].iter(), None).unwrap();
+        callers.enrol(0, ([descriptor()].iter(), &words::plain_shape()), None).unwrap();
         let mut caller =
             Caller::new(Stage::Writing { tool: Some(0), from: 0, most: 99 }, Vec::new(), None, "x");
         callers.hold(0, &caller.stage, &[]).unwrap();
         callers.said(0, &mut caller, (u32::from(b'x'), "x"), (1, 99)).unwrap();
         callers.find_next();
-        assert!(callers.settled(0, &caller.stage, &[u32::from(b'x')], &|_| String::new()).is_err());
+        assert!(callers.settled(0, (&caller.stage, ""), &[u32::from(b'x')], &|_| String::new()).is_err());
     }
 }

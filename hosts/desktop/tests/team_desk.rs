@@ -12,7 +12,7 @@ use agentos_desktop::map::ModelMap;
 use agentos_desktop::model::{self, ModelFile};
 use agentos_desktop::team::people::Asking;
 use agentos_desktop::team::tools::{
-    Aligner, Asked, Choose, Crew, Desk, Errands, Finished, Person, Reception, Terms,
+    Aligner, Asked, Choose, Crew, Desk, Errands, Finished, Person, Place, Reception, Terms,
 };
 use agentos_hal::{CallNumber, Output, Peripheral, PeripheralError};
 use agentos_kernel::tool::{Bus, CallOutcome};
@@ -112,6 +112,9 @@ fn desk(
         caller: Choose::Likeness,
         room: 200,
         repairable: false,
+        place: Place::Only,
+        then: None,
+        format: None,
     };
     desk.take_in(
         1,

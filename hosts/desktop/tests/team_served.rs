@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use cli_support::tiny::IM_END;
 use cli_support::{Desk, Tiny};
 use serde_json::{Value, json};
 use team_support::Lines;
@@ -24,13 +25,26 @@ fn serves() {
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { return };
         let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
-        let Some(answer) = answer(&message, folder) else { continue };
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{answer}").and_then(|()| out.flush()).expect("a pipe");
+        let folder = folder.to_owned();
+        let number = message["params"]["name"].as_str().map_or(0, |name| enter(&folder, name));
+        let answers = move || {
+            let Some(answer) = answer(&message, number, &folder) else { return };
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{answer}").and_then(|()| out.flush()).expect("a pipe");
+        };
+        // Calls are answered whenever each is ready.
+        std::thread::spawn(answers);
     }
 }
 
-fn answer(message: &Value, folder: &Path) -> Option<Value> {
+/// Enters a call. Returns how many there are with it.
+fn enter(folder: &Path, name: &str) -> usize {
+    let books = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("books"));
+    writeln!(books.expect("a folder"), "{name}").expect("a file");
+    std::fs::read_to_string(folder.join("books")).expect("a file").lines().count()
+}
+
+fn answer(message: &Value, number: usize, folder: &Path) -> Option<Value> {
     let id = message.get("id")?;
     let result = match message["method"].as_str()? {
         "initialize" => json!({
@@ -52,14 +66,12 @@ fn answer(message: &Value, folder: &Path) -> Option<Value> {
         }
         "tools/call" => {
             let name = message["params"]["name"].as_str()?;
-            let books = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("books"));
-            writeln!(books.expect("a folder"), "{name}").expect("a file");
-            while folder.join("closed").exists() {
+            let closed = ["closed".to_owned(), format!("closed-{number}")];
+            while closed.iter().any(|closed| folder.join(closed).exists()) {
                 std::thread::sleep(Duration::from_millis(5));
             }
             // The gauge sticks once.
-            let stuck =
-                std::fs::read_to_string(folder.join("books")).is_ok_and(|books| books.lines().count() < 2);
+            let stuck = number < 2;
             match name {
                 "gauge" => {
                     let feet = if stuck { json!("many") } else { json!(7) };
@@ -167,16 +179,17 @@ fn tools_of_a_team_are_listed_shown_and_tried_by_hand() {
     }
 }
 
-/// Runs the team until the server has its call and the run was kept after that, and kills it.
-fn killed_amid_a_call(desk: &Desk, text: &str, checkpoint: &Path) {
-    std::fs::write(desk.path("books").join("closed"), "").unwrap();
+/// Runs the team until the server has so many calls, of which those that `closed` names are not answered, and the run
+/// was kept after that; and kills it.
+fn killed_amid(desk: &Desk, text: &str, checkpoint: &Path, (calls, closed): (usize, &str)) {
+    std::fs::write(desk.path("books").join(closed), "").unwrap();
     let file = checkpoint.to_str().unwrap();
     let mut command =
         desk.team_command(text, &["--json", "--checkpoint", file, "--checkpoint-every", "0.02"]);
     command.env(FOLDER, desk.path("books")).stdin(Stdio::null()).stdout(Stdio::null());
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let begin = Instant::now();
-    while books(desk) == 0 {
+    while books(desk) < calls {
         assert!(begin.elapsed() < Duration::from_secs(120), "the server is never called");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -188,7 +201,7 @@ fn killed_amid_a_call(desk: &Desk, text: &str, checkpoint: &Path) {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    std::fs::remove_file(desk.path("books").join("closed")).unwrap();
+    std::fs::remove_file(desk.path("books").join(closed)).unwrap();
 }
 
 #[test]
@@ -199,7 +212,7 @@ fn a_call_that_was_open_when_the_run_was_kept_is_made_again_if_it_may_be() {
         assert_eq!(books(&desk), 1);
         std::fs::remove_file(desk.path("books").join("books")).unwrap();
         let checkpoint = desk.path("kept");
-        killed_amid_a_call(&desk, &text, &checkpoint);
+        killed_amid(&desk, &text, &checkpoint, (1, "closed"));
         let rest = team(&desk, &text, &["--restore", checkpoint.to_str().unwrap()]);
         let restored = rest.of_agent("tool_restored", "keeper");
         assert_eq!(restored.len(), 1, "{tool}");
@@ -253,6 +266,104 @@ fn an_output_of_a_wrong_form_is_asked_for_once_more_whoever_calls() {
     let over = ("budget".to_owned(), true);
     assert_eq!(results(&lines)[..3], [wrong, done, over], "{}", lines.text("keeper"));
     assert_eq!(books(&desk), 2);
+}
+
+/// A keeper that writes three calls of this tool one behind another.
+fn thrice(tool: &str) -> (Desk, String) {
+    let (desk, text) = rig_with(&caller(), tool);
+    let text = text.replace("calls = 1", "calls = 3, choose = \"model\"");
+    (desk, text.replacen("max_tokens = 30", "max_tokens = 300", 1))
+}
+
+/// The numbers of the keeper's first three calls in the order of an event.
+fn numbers(lines: &Lines, event: &str) -> Vec<u64> {
+    lines.of_agent(event, "keeper").iter().take(3).map(|line| line["call"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn the_calls_of_a_turn_are_all_made_before_one_is_answered_and_read_in_their_order() {
+    let (desk, text) = thrice("lamp");
+    // The first is answered when the others have been.
+    std::fs::write(desk.path("books").join("closed-1"), "").unwrap();
+    let lines = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let begin = Instant::now();
+            while books(&desk) < 3 && begin.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            std::fs::remove_file(desk.path("books").join("closed-1")).unwrap();
+        });
+        team(&desk, &text, &[])
+    });
+    assert_eq!(books(&desk), 3, "{}", lines.text("keeper"));
+    let called = numbers(&lines, "tool_called");
+    assert_eq!(numbers(&lines, "tool_result"), called, "they are read in the order of the calls");
+    assert_eq!(numbers(&lines, "tool_over").last(), called.first(), "the first was over last");
+    let place = |event| lines.place(event, "keeper");
+    let third = lines.0.iter().position(|line| line["event"] == "tool_called" && line["call"] == called[2]);
+    assert!(third.unwrap() < place("tool_over"), "all of them were made before one was answered");
+    let call = r#"{"name": "rig.lamp", "arguments": {}}"#;
+    let turn = [call; 3].join("</tool_call>\n<tool_call>");
+    let said = lines.text("keeper");
+    assert!(said.starts_with(&format!("<tool_call>{turn}")), "{said}");
+    // The run of which this was told is made again, and no tool is asked.
+    let told: Vec<String> = lines.0.iter().map(Value::to_string).collect();
+    desk.put("run.jsonl", told.join("\n").as_bytes());
+    let again = team(&desk, &text, &["--replay", "0", "--results", "run.jsonl"]);
+    assert_eq!((again.ids("keeper"), books(&desk)), (lines.ids("keeper"), 3));
+    assert_eq!(results(&again), results(&lines));
+}
+
+#[test]
+fn calls_of_a_turn_that_were_open_when_the_run_was_kept_are_answered_once_each() {
+    for (tool, outcome) in [("lamp", "done"), ("ring", "unknown")] {
+        // All are open; or two of them are over, and their results wait for that of the first.
+        for closed in ["closed", "closed-1"] {
+            let (desk, text) = thrice(tool);
+            let whole = team(&desk, &text, &[]);
+            assert_eq!(books(&desk), 3);
+            std::fs::remove_file(desk.path("books").join("books")).unwrap();
+            let checkpoint = desk.path("kept");
+            killed_amid(&desk, &text, &checkpoint, (3, closed));
+            let rest = team(&desk, &text, &["--restore", checkpoint.to_str().unwrap()]);
+            assert_eq!(rest.of_agent("tool_restored", "keeper").len(), 3);
+            assert_eq!(books(&desk), if tool == "lamp" { 6 } else { 3 }, "{tool} {closed}");
+            let results = results(&rest);
+            assert_eq!(&results[..3], [(); 3].map(|()| (outcome.to_owned(), true)), "{tool} {closed}");
+            assert_eq!(numbers(&rest, "tool_result"), numbers(&rest, "tool_restored"), "in their order");
+            if tool == "lamp" {
+                assert!(whole.ids("keeper").ends_with(&rest.ids("keeper")) && !rest.ids("keeper").is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn who_calls_by_itself_calls_again_with_what_it_has_read() {
+    // It ends behind each call, and a turn of its own begins with the next.
+    let mut model = caller();
+    model.script.push((u32::from(b'>'), IM_END as u32, 9.0));
+    let (desk, text) = rig_with(&model, "lamp");
+    let text = text.replace("calls = 1", "calls = 2, choose = \"model\"").replacen(
+        "max_tokens = 30",
+        "max_tokens = 120",
+        1,
+    );
+    let lines = team(&desk, &text, &[]);
+    let of_calls = |line: &&Value| {
+        let event = line["event"].as_str().unwrap_or_default();
+        (line["agent"] == "keeper" && ["tool_called", "tool_result"].contains(&event))
+            .then(|| event.to_owned())
+    };
+    let order: Vec<String> = lines.0.iter().filter_map(|line| of_calls(&line)).take(4).collect();
+    assert_eq!(order, ["tool_called", "tool_result", "tool_called", "tool_result"]);
+    assert_eq!(books(&desk), 2);
+    let call = r#"{"name": "rig.lamp", "arguments": {}}"#;
+    let said = lines.text("keeper");
+    assert!(said.starts_with(&format!("<tool_call>{call}</tool_call><tool_call>{call}")), "{said}");
+    assert_eq!(lines.ids("keeper").iter().filter(|&&id| id == IM_END).count(), 1, "behind the first");
+    assert_eq!(lines.of_agent("finished", "keeper").len(), 1);
 }
 
 #[test]

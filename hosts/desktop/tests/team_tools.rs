@@ -81,8 +81,9 @@ fn a_model_that_calls_by_itself_reads_the_result_and_answers() {
         (byte(b':'), byte(b'o'), 9.0),
         (byte(b'o'), byte(b'k'), 9.0),
         (byte(b'k'), ends, 9.0),
+        (byte(b'>'), ends, 9.0),
     ];
-    let team = "[[agent]]\nname = \"clerk\"\nprompt = \"How much is 4?\"\nmax_tokens = 90\n\
+    let team = "[[agent]]\nname = \"clerk\"\nprompt = \"How much is 4?\"\nmax_tokens = 180\n\
                 tools = { use = [\"clock\", \"calculator\"], choose = \"model\", calls = 2 }\n";
     let lines = Lines::of(&Desk::new(&model.gguf()).team(team, &["--json"]));
     let called = lines.one("tool_called", "clerk");
@@ -95,7 +96,7 @@ fn a_model_that_calls_by_itself_reads_the_result_and_answers() {
     let result = lines.one("tool_result", "clerk")["text"].as_str().unwrap();
     assert!(result.ends_with("4 = 4"), "{result}");
     let call = r#"<tool_call>{"name": "calculator", "arguments": {"expression": "4"}}"#;
-    assert_eq!(lines.text("clerk"), format!("{call}ok"));
+    assert_eq!(lines.text("clerk"), format!("{call}</tool_call>ok"));
     assert_eq!(lines.agent("clerk")["reason"], "stop");
 }
 
@@ -182,6 +183,51 @@ fn calls_are_made_and_answered_while_the_run_is_kept_all_the_time() {
     }
 }
 
+/// What an agent has called and read, in that order.
+fn traffic(lines: &Lines, agent: &str) -> Vec<(String, String)> {
+    let of_calls = |line: &&Value| {
+        line["agent"] == agent && (line["event"] == "tool_called" || line["event"] == "tool_result")
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    lines.0.iter().filter(of_calls).map(|line| (text(&line["event"]), text(&line["tool"]))).collect()
+}
+
+#[test]
+fn a_chain_calls_one_tool_after_the_other_and_ends_where_one_gives_nothing() {
+    let desk = desk();
+    std::fs::create_dir(desk.path("docs")).unwrap();
+    let roots = "roots = [{ name = \"d\", folder = \"docs\" }]";
+    for (chain, called) in [
+        (&["sensor", "sensor"][..], 2),
+        (&["sensor", "clock", "sensor"], 3),
+        // What it reads is not there: it answers with that.
+        (&["read_file", "sensor"], 1),
+    ] {
+        let team = KEEPER
+            .replace(
+                "use = [\"sensor\"], calls = 1",
+                &format!("use = [\"read_file\", \"clock\", \"sensor\"], chain = {chain:?}, {roots}"),
+            )
+            .replace("max_tokens = 30", "max_tokens = 400");
+        let lines = Lines::of(&desk.team(&team, &["--json"]));
+        let expected: Vec<(String, String)> = chain[..called]
+            .iter()
+            .flat_map(|tool| {
+                ["tool_called", "tool_result"].map(|event| (event.to_owned(), (*tool).to_owned()))
+            })
+            .collect();
+        assert_eq!(traffic(&lines, "keeper"), expected);
+        assert_eq!(lines.agent("keeper")["reason"], "length", "it answers");
+    }
+    // Checkpoints in the midst of it change nothing.
+    let file = desk.path("kept");
+    let keep = ["--json", "--checkpoint", file.to_str().unwrap(), "--checkpoint-every", "0.000001"];
+    let team = KEEPER.replace("calls = 1", "chain = [\"sensor\", \"sensor\"]");
+    let kept = traffic(&Lines::of(&desk.team(&team, &keep)), "keeper");
+    assert_eq!(kept, traffic(&Lines::of(&desk.team(&team, &["--json"])), "keeper"));
+    assert_eq!(kept.len(), 4);
+}
+
 #[test]
 fn a_person_reads_calls_and_results() {
     let ran = desk().team(KEEPER, &[]);
@@ -245,6 +291,12 @@ fn tools_that_cannot_be_had_are_refused_with_the_place() {
             "[[server]]\nname = \"x\"\nurl = \"http://127.0.0.1:1/\"\nurgency = \"soon\"",
             "\"critical\", \"high\"",
         ),
+        (
+            "tools = { use = [\"clock\"], chain = [\"sensor\"] }",
+            "chain is \"sensor\"; accepted is one of those in use: clock",
+        ),
+        ("tools = { use = [\"clock\"], chain = [\"clock\", \"clock\"], calls = 1 }", "calls"),
+        ("tools = { use = [\"clock\"], chain = [\"clock\"], choose = \"model\" }", "chain"),
         ("response_schema = \"none.json\"", "none.json"),
         (
             "tools = { use = [\"gone.tool\"] }\n[[server]]\nname = \"gone\"\ncommand = [\"./no-such-server\"]",

@@ -29,10 +29,29 @@ pub struct Callable<'a> {
     pub arguments: &'a Value,
 }
 
-impl Callable<'_> {
-    /// What a call of it begins with: all before its arguments.
-    pub fn begin(&self) -> String {
-        format!("{{\"name\": {}, \"arguments\": ", literal(self.name))
+/// What calls look like, and what may be called.
+#[derive(Clone, Copy, Debug)]
+pub struct Calls<'a> {
+    /// What stands before the name, which is written as in a JSON string.
+    pub before: &'a str,
+    /// Between the name and the arguments.
+    pub between: &'a str,
+    /// Behind the arguments.
+    pub after: &'a str,
+    /// What may be called.
+    pub of: &'a [Callable<'a>],
+}
+
+impl<'a> Calls<'a> {
+    /// As JSON: `{"name": …, "arguments": …}`.
+    pub fn json(of: &'a [Callable<'a>]) -> Calls<'a> {
+        Calls { before: "{\"name\": \"", between: "\", \"arguments\": ", after: "}", of }
+    }
+
+    /// What a call begins with: all before its arguments.
+    pub fn begin(&self, name: &str) -> String {
+        let name = literal(name);
+        [self.before, &name[1..name.len() - 1], self.between].concat()
     }
 }
 
@@ -65,13 +84,13 @@ impl Grammar {
         Ok(Grammar::of(vocabulary, parser, true))
     }
 
-    /// A call of one of these, as JSON: `{"name": …, "arguments": …}`.
+    /// A call of one of these.
     ///
     /// # Errors
     /// As [`Grammar::json_schema`], and [`GrammarError::NoChoice`]. Places are counted within the schema at
     /// fault.
-    pub fn call(vocabulary: &Vocabulary, callables: &[Callable<'_>]) -> Result<Grammar, GrammarError> {
-        Grammar::of_calls(vocabulary, callables, String::new(), Vec::new())
+    pub fn call(vocabulary: &Vocabulary, calls: &Calls<'_>) -> Result<Grammar, GrammarError> {
+        Grammar::of_calls(vocabulary, calls, String::new(), Vec::new())
     }
 
     /// A call as [`Grammar::call`] has it, behind a text that opens it; or else JSON that keeps to a schema.
@@ -80,12 +99,12 @@ impl Grammar {
     /// As [`Grammar::call`].
     pub fn call_or_answer(
         vocabulary: &Vocabulary,
-        (opens, callables): (&str, &[Callable<'_>]),
+        (opens, calls): (&str, &Calls<'_>),
         answer: &Value,
     ) -> Result<Grammar, GrammarError> {
         let start = format!("start: {} calls | @answer\n", literal(opens));
         let part = schema_part("answer".to_owned(), answer)?;
-        Grammar::of_calls(vocabulary, callables, start, vec![part]).map_err(|error| {
+        Grammar::of_calls(vocabulary, calls, start, vec![part]).map_err(|error| {
             let alone = Grammar::json_schema(vocabulary, answer).err();
             alone.unwrap_or(error)
         })
@@ -94,15 +113,18 @@ impl Grammar {
     /// Calls, under a start that names them `calls`; without one, they are all that there is.
     fn of_calls(
         vocabulary: &Vocabulary,
-        callables: &[Callable<'_>],
+        calls: &Calls<'_>,
         start: String,
         others: Vec<GrammarWithLexer>,
     ) -> Result<Grammar, GrammarError> {
+        let callables = calls.of;
         if callables.is_empty() {
             return Err(GrammarError::NoChoice);
         }
+        // A grammar has no text of no characters.
+        let after = if calls.after.is_empty() { String::new() } else { literal(calls.after) };
         let call = |(index, callable): (usize, &Callable<'_>)| {
-            format!("call{index}: {} @arguments{index} \"}}\"\n", literal(&callable.begin()))
+            format!("call{index}: {} @arguments{index} {after}\n", literal(&calls.begin(callable.name)))
         };
         let names: Vec<String> = (0..callables.len()).map(|index| format!("call{index}")).collect();
         let rules: String = callables.iter().enumerate().map(call).collect();

@@ -24,7 +24,7 @@ mod schema;
 mod vocabulary;
 
 pub use error::{GrammarError, MatchError, VocabularyError};
-pub use grammar::{Callable, Grammar};
+pub use grammar::{Callable, Calls, Grammar};
 pub use matcher::Matcher;
 pub use schema::{MOST_DEPTH, MOST_REPEATS, MOST_SUBSCHEMAS, MOST_TEXT_BYTES, MOST_VALUES};
 pub use vocabulary::{Piece, Vocabulary};

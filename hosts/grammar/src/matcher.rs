@@ -141,6 +141,15 @@ impl Matcher {
         Ok(())
     }
 
+    /// Takes a text, of which a token that was chosen before has the beginning of the answer in it.
+    ///
+    /// # Errors
+    /// As [`Matcher::accept`].
+    pub fn accept_text(&mut self, text: &str) -> Result<(), MatchError> {
+        let tokens = self.vocabulary.tokens_of(text);
+        tokens.into_iter().try_for_each(|token| self.accept(token))
+    }
+
     /// Whether the answer keeps to the grammar as it is: it may end here.
     pub fn is_complete(&mut self) -> bool {
         if self.ended || self.is_finished() {

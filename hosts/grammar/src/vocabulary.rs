@@ -99,6 +99,11 @@ impl Vocabulary {
         if (token as usize) < self.size { self.trie().token(token) } else { &[] }
     }
 
+    /// Tokens that a text can be made of.
+    pub(crate) fn tokens_of(&self, text: &str) -> Vec<u32> {
+        self.factory.tok_env().tokenize_bytes(text.as_bytes())
+    }
+
     pub(crate) fn is_end(&self, token: u32) -> bool {
         self.trie().eos_tokens().contains(&token)
     }

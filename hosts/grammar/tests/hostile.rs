@@ -4,7 +4,9 @@ mod walk;
 
 use std::sync::LazyLock;
 
-use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Piece, Vocabulary, VocabularyError};
+use agentos_grammar::{
+    Callable, Calls, Grammar, GrammarError, MatchError, Piece, Vocabulary, VocabularyError,
+};
 use serde_json::{Map, Value, json};
 use walk::Chance;
 
@@ -138,12 +140,12 @@ fn large_schemas_end_soon() {
 
 #[test]
 fn calls_tell_whose_schema_is_at_fault() {
-    assert_eq!(Grammar::call(&VOCABULARY, &[]).err(), Some(GrammarError::NoChoice));
+    assert_eq!(Grammar::call(&VOCABULARY, &Calls::json(&[])).err(), Some(GrammarError::NoChoice));
     assert_eq!(Grammar::choice(&VOCABULARY, &[]).err(), Some(GrammarError::NoChoice));
     assert_eq!(Grammar::choice(&VOCABULARY, &["a", ""]).err(), Some(GrammarError::EmptyChoice { index: 1 }));
     let (right, wrong) = (json!({"type": "object"}), json!({"properties": {"x": {"not": {}}}}));
     let callables = [("a", &right), ("b", &wrong)].map(|(name, arguments)| Callable { name, arguments });
-    let error = Grammar::call(&VOCABULARY, &callables).err().unwrap();
+    let error = Grammar::call(&VOCABULARY, &Calls::json(&callables)).err().unwrap();
     assert_eq!(error, GrammarError::Unsupported { at: "/properties/x".into(), keyword: "not".into() });
     for text in ["", "start: x", "start: \"", &"(".repeat(60_000), &"x".repeat(70_000)] {
         assert!(Grammar::lark(&VOCABULARY, text).is_err(), "{text:.20}");

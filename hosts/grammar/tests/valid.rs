@@ -4,7 +4,7 @@ mod walk;
 
 use std::sync::LazyLock;
 
-use agentos_grammar::{Callable, Grammar, MatchError, Vocabulary};
+use agentos_grammar::{Callable, Calls, Grammar, MatchError, Vocabulary};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use walk::Chance;
@@ -155,7 +155,7 @@ fn calls_name_a_tool_and_keep_to_its_schema() {
     ];
     let names = ["read \"it\"", "count"];
     let callables = [0, 1].map(|index| Callable { name: names[index], arguments: &schemas[index] });
-    let grammar = Grammar::call(&VOCABULARY, &callables).unwrap();
+    let grammar = Grammar::call(&VOCABULARY, &Calls::json(&callables)).unwrap();
     let mut called = [0; 2];
     for seed in 0..60 {
         let Some(text) = answer(&grammar, seed) else { continue };
@@ -174,7 +174,8 @@ fn a_call_or_else_an_answer_is_one_of_the_two() {
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
                         "required": ["n"], "additionalProperties": false});
     let callables = [Callable { name: "ring", arguments: &none }];
-    let grammar = Grammar::call_or_answer(&VOCABULARY, ("<call>", &callables), &schema).unwrap();
+    let grammar =
+        Grammar::call_or_answer(&VOCABULARY, ("<call>", &Calls::json(&callables)), &schema).unwrap();
     let (mut calls, mut answers) = (0, 0);
     for seed in 0..60u64 {
         let Some(text) = answer(&grammar, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) else { continue };
@@ -191,7 +192,7 @@ fn a_call_or_else_an_answer_is_one_of_the_two() {
     }
     assert!(calls > 5 && answers > 5, "{calls} calls and {answers} answers");
     let wrong = json!({"not": {"type": "string"}});
-    assert!(Grammar::call_or_answer(&VOCABULARY, ("<call>", &callables), &wrong).is_err());
+    assert!(Grammar::call_or_answer(&VOCABULARY, ("<call>", &Calls::json(&callables)), &wrong).is_err());
 }
 
 #[test]

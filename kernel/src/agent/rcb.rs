@@ -197,6 +197,8 @@ pub struct Rcb {
     pub receive: Receive,
     /// The host's guard says what its next token may be.
     pub guarded: bool,
+    /// A token that ends answers, if it comes next, ends its answer: but for what a guard says, it does.
+    pub ends: bool,
     /// Its slices go to the cold store.
     pub persist: bool,
     /// The host's number.
@@ -307,6 +309,7 @@ impl Rcb {
             on_end: spec.on_end,
             receive: spec.receive,
             guarded: spec.guarded,
+            ends: true,
             persist: spec.persist,
             tag: spec.tag,
             reserved: 0,

@@ -232,13 +232,14 @@ impl Kernel<'_> {
             rcb.metrics.worst_latency_us = rcb.metrics.worst_latency_us.max(rcb.metrics.latency_us);
         }
         let (agent, watchdog, resuming) = (rcb.id, rcb.watchdog, rcb.resuming.take());
+        let may_end = rcb.ends;
         let exhausted = rcb.exhausted(now_us);
         self.emit(Event::Token { agent, address, token, logit, logprob });
         if let Some(Resuming { number, returned_us, times, .. }) = resuming {
             let encode_us = now_us.saturating_sub(returned_us);
             self.emit(Event::ToolResumed { agent, number: number.0, times, encode_us });
         }
-        if self.vocabulary.ends.contains(&token) {
+        if may_end && self.vocabulary.ends.contains(&token) {
             self.finish(index, Finish::Stop);
         } else if let Some(finish) = exhausted {
             self.finish(index, finish);

@@ -474,6 +474,7 @@ impl Kernel<'_> {
             return Some(None);
         }
         let id = rcb.id;
+        self.rcb_mut(index).ends = round.guard.ends(id);
         let (number, words) = (self.step.mask_count, self.step.mask_words);
         let mask = self.step.masks.get_mut(number * words..(number + 1) * words)?;
         match round.guard.next(id, mask, round.late) {

@@ -23,7 +23,7 @@ use crate::host::StdConsole;
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
 use crate::team::runner;
-use crate::text::Vocabulary;
+use crate::text::{CallFormat, Template, Tokenizer, Vocabulary};
 
 /// `agentos inspect`.
 #[derive(Args, Debug)]
@@ -79,6 +79,8 @@ struct VocabularySheet {
     kind: String,
     pre: Option<String>,
     chat_template: bool,
+    /// A call as the template writes it, if it takes tools.
+    tool_calls: Option<String>,
     end_tokens: Vec<String>,
 }
 
@@ -152,8 +154,6 @@ impl Inspect {
         let team = team_plan(&mut device, file, &limits)?;
         let vocabulary = file.vocabulary(path)?;
         let tokenizer = model::tokenizer(path, &vocabulary, shape.vocab)?;
-        let ends = (0..shape.vocab).filter(|&id| tokenizer.is_end_of_generation(id));
-        let end_tokens = ends.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned()).collect();
         let mut known = Known::told(file, &Environment::from_process());
         // As many numbers as a row has, that tell a reader nothing.
         known.calibration.centre.clear();
@@ -171,7 +171,7 @@ impl Inspect {
             trained_context: shape.context,
             tied_embedding: shape.tied_embedding,
             rope: rope(shape),
-            vocabulary: vocabulary_sheet(&vocabulary, shape.vocab, end_tokens),
+            vocabulary: vocabulary_sheet(&vocabulary, &tokenizer),
             quantisations: quantisations(file),
             kernels: kernels(&caps),
             memory: memory_plan(shape, &limits, &footprint),
@@ -189,12 +189,18 @@ fn rope(shape: &ModelShape) -> String {
     )
 }
 
-fn vocabulary_sheet(vocabulary: &Vocabulary<'_>, tokens: u32, end_tokens: Vec<String>) -> VocabularySheet {
+fn vocabulary_sheet(vocabulary: &Vocabulary<'_>, tokenizer: &Tokenizer) -> VocabularySheet {
+    let tokens = tokenizer.vocab_size();
+    let ends = (0..tokens).filter(|&id| tokenizer.is_end_of_generation(id));
+    let end_tokens = ends.map(|id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned()).collect();
+    let template = Template::of(vocabulary).ok();
+    let calls = template.and_then(|template| CallFormat::of(&template, tokenizer, 0));
     VocabularySheet {
         tokens,
         kind: vocabulary.model.to_owned(),
         pre: vocabulary.pre.map(str::to_owned),
         chat_template: vocabulary.chat_template.is_some(),
+        tool_calls: calls.map(|format| format.example(tokenizer)),
         end_tokens,
     }
 }
@@ -285,6 +291,9 @@ impl Sheet {
         );
         line("ends with", vocabulary.end_tokens.join(" "));
         line("chat template", if vocabulary.chat_template { "yes" } else { "no" }.to_owned());
+        if let Some(call) = &vocabulary.tool_calls {
+            line("calls tools", format!("{call:?}"));
+        }
         for one in &self.quantisations {
             line(
                 "weights",

@@ -1,5 +1,6 @@
 //! `agentos run`: a team of agents on one model.
 
+use std::cell::OnceCell;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,9 +40,9 @@ use crate::team::runner::{
     Ending, Kit, Machine, MemoryUse, Plan, RunClock, RunError, Runner, SPOKEN_TOKENS, Saving, Stop, config,
 };
 use crate::team::sink::{Both, JsonLines, Plain, Sink, Style, TraceFile};
-use crate::team::tools::{Choose, Question, Recording, by_likeness};
+use crate::team::tools::{Choose, Manner, Question, Recording, by_likeness};
 use crate::team::{self, StoreFile, Team, TeamError};
-use crate::text::{Template, Tokenizer};
+use crate::text::{CallFormat, Template, Tokenizer};
 
 /// `agentos run`.
 #[derive(Args, Debug)]
@@ -213,7 +214,7 @@ impl Run {
         let tokenizer = Arc::new(model::tokenizer(path, &vocabulary, shape.vocab)?);
         let template = Template::of(&vocabulary)?;
         let chat = Chat { template: &template, tokenizer: &tokenizer, now_s };
-        let kits = self.kits(team, toolset, file, &tokenizer)?;
+        let kits = self.kits(team, toolset, file, &chat)?;
         let delimiters = tokenizer.delimiter_classes();
         let compute = (&self.compute, self.kv.kv());
         let library = LibraryOptions::at(team.store.as_ref().map(|store| store.path.as_path()));
@@ -241,17 +242,36 @@ impl Run {
         team: &Team,
         toolset: &Toolset,
         file: &ModelFile<'_>,
-        tokenizer: &Tokenizer,
+        chat: &Chat<'_>,
     ) -> Result<Vec<Option<Kit>>, CliError> {
+        let tried = OnceCell::new();
+        let own = |agent: &team::Agent| {
+            let of = || CallFormat::of(chat.template, chat.tokenizer, chat.now_s).map(Arc::new);
+            let tools = agent.tools.as_ref()?;
+            // What it is given to read is computed without a system message in which tools could stand.
+            let may =
+                tools.choose == Choose::Model && tools.template == Manner::Own && agent.knowledge.is_none();
+            let format = if may { tried.get_or_init(of).clone() } else { None };
+            // An answer that is held to a form cannot be a control token instead.
+            format.filter(|format| agent.response_schema.is_none() || format.shape.opens.text().is_some())
+        };
         let kit = |(index, agent): (usize, &team::Agent)| {
             let tools = toolset.descriptors(index)?;
-            let chosen = (agent.tools.as_ref()?.choose == Choose::Likeness).then_some(0);
-            Some(Kit { tools, chosen })
+            let tool_use = agent.tools.as_ref()?;
+            let named = |name: &String| tools.iter().position(|tool| tool.name == *name);
+            let mut chain = tool_use.chain.iter().filter_map(named);
+            let chosen = chain.next().or((tool_use.choose == Choose::Likeness).then_some(0));
+            let then = chain.collect();
+            let format = if chosen.is_none() { own(agent) } else { None };
+            Some(Kit { tools, chosen, then, format })
         };
         let mut kits: Vec<Option<Kit>> = team.agents.iter().enumerate().map(kit).collect();
         let several =
             |kit: &Option<Kit>| kit.as_ref().is_some_and(|kit| kit.chosen.is_some() && kit.tools.len() > 1);
-        let undecided: Vec<usize> = (0..kits.len()).filter(|&index| several(&kits[index])).collect();
+        let said =
+            |index: usize| team.agents[index].tools.as_ref().is_some_and(|tools| !tools.chain.is_empty());
+        let undecided: Vec<usize> =
+            (0..kits.len()).filter(|&index| several(&kits[index]) && !said(index)).collect();
         if undecided.is_empty() {
             return Ok(kits);
         }
@@ -261,7 +281,7 @@ impl Run {
         };
         let questions: Vec<Question<'_>> = undecided.iter().map(question).collect();
         let mut device = Device::open(&self.compute.device())?;
-        let chosen = by_likeness(&questions, file, tokenizer, &mut device).map_err(CliError::Tools)?;
+        let chosen = by_likeness(&questions, file, chat.tokenizer, &mut device).map_err(CliError::Tools)?;
         for (index, tool) in undecided.into_iter().zip(chosen) {
             if let Some(kit) = &mut kits[index] {
                 kit.chosen = Some(tool);

@@ -10,7 +10,7 @@ use crate::constraint;
 use crate::team::people::Board;
 use crate::team::runner::{Kit, Tooling};
 use crate::team::tools::{
-    Aligner, Callers, Crew, Desk, Errands, Outside, Reception, Shelves, kit, means, person,
+    Aligner, Callers, Crew, Desk, Errands, Outside, Reception, Shelves, kit, means, person, words,
 };
 use crate::team::{Problem, Team, TeamError};
 use crate::text::{Template, Tokenizer, time_of_day};
@@ -124,8 +124,10 @@ impl Toolset {
         }
         for (index, agent) in team.agents.iter().enumerate().filter(|(_, agent)| held(agent)) {
             let tools = kits[index].as_ref().map_or(&[][..], |kit| &kit.tools[..]);
+            let own = kits[index].as_ref().and_then(|kit| kit.format.as_deref());
+            let shape = own.map_or_else(words::plain_shape, |format| format.shape.clone());
             callers
-                .enrol(index, tools.iter(), agent.response_schema.as_deref())
+                .enrol(index, (tools.iter(), &shape), agent.response_schema.as_deref())
                 .map_err(|error| wrong(agent.place, &agent.name, error.to_string()))?;
         }
         let desk = Desk::new(self.registries, self.of, self.reception, self.servers, self.errands, crew);

@@ -9,8 +9,11 @@ use super::spec::Team;
 use super::tools::words::{FRAME_TOKENS, JOINT_TOKENS};
 use serde::{Deserialize, Serialize};
 
+use serde_json::Value;
+
 use crate::text::{
-    ChatError, Message, RenderOptions, Role, Special, Template, Tokenizer, TokenizerError, encode_chat,
+    CallFormat, ChatError, Conversation, Message, RenderOptions, Role, Special, Template, Tokenizer,
+    TokenizerError, encode_chat,
 };
 
 /// A model's way of conversing.
@@ -113,8 +116,17 @@ impl Chat<'_> {
     /// # Errors
     /// Any [`ChatError`].
     pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, ChatError> {
+        self.encode_offering(messages, &[])
+    }
+
+    /// [`Chat::encode`] with tools that the template tells the model of.
+    ///
+    /// # Errors
+    /// Any [`ChatError`].
+    pub fn encode_offering(&self, messages: &[Message], tools: &[Value]) -> Result<Vec<u32>, ChatError> {
         let options = RenderOptions { add_generation_prompt: true, now_s: self.now_s };
-        encode_chat(self.template, self.tokenizer, messages, &options)
+        let conversation = Conversation { messages, tools, calls: &[] };
+        encode_chat(self.template, self.tokenizer, conversation, &options)
     }
 
     /// What is to be put behind a context in which the model has answered `said`, so that it answers
@@ -170,6 +182,12 @@ impl Chat<'_> {
         turn.saturating_add(JOINT_TOKENS).saturating_add(u32::try_from(said).unwrap_or(u32::MAX))
     }
 
+    /// Tokens that stand around the result of a call in the model's own format, and of one that says this.
+    pub fn around_own(&self, text: &str, format: &CallFormat) -> u32 {
+        let tokens = format.result(self.tokenizer, text).map_or(text.len(), |tokens| tokens.len());
+        u32::try_from(tokens).unwrap_or(u32::MAX).saturating_add(JOINT_TOKENS)
+    }
+
     /// The tokens of a text, none of which is a control token.
     ///
     /// # Errors
@@ -193,6 +211,12 @@ impl Chat<'_> {
             Some(at) if self.spelled(&rest[..at]).trim().is_empty() => &rest[at + 1..],
             _ => rest,
         }
+    }
+
+    /// What of a turn comes behind the token that ends the answer before it, where the context has that one already.
+    pub fn behind_end<'t>(&self, turn: &'t [u32]) -> &'t [u32] {
+        let end = turn.iter().copied().find(|&token| self.tokenizer.is_end_of_generation(token));
+        self.behind(turn, end)
     }
 
     /// The text of tokens, control tokens by their names.

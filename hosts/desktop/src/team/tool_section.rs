@@ -3,7 +3,8 @@
 //! ```toml
 //! [agent.tools]
 //! use = ["calculator", "read_file", "run"]
-//! choose = "likeness"            # or "model"
+//! choose = "likeness"            # or "model"; or chain = ["calculator", "run"] instead
+//! template = "own"               # or "plain": how a model that chooses is told of tools and calls them
 //! policy = "granted"             # or "ask"
 //! calls = 2
 //! tokens = 192
@@ -26,10 +27,11 @@ use super::knowledge::KnowledgeUse;
 use super::name::nearest;
 use super::section::{Section, Setting};
 use super::source::Source;
-use super::tools::{Choose, LOOK_UP, Policy, TOOL_NAMES, ToolUse};
+use super::tools::{Choose, LOOK_UP, Manner, Policy, TOOL_NAMES, ToolUse};
 
-const TOOL_KEYS: &[&str] =
-    &["use", "choose", "policy", "calls", "tokens", "roots", "hosts", "commands", "limits"];
+const TOOL_KEYS: &[&str] = &[
+    "use", "choose", "chain", "template", "policy", "calls", "tokens", "roots", "hosts", "commands", "limits",
+];
 const ROOT_KEYS: &[&str] = &["name", "folder"];
 const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arguments", "folder"];
 
@@ -64,9 +66,17 @@ pub(super) fn tools(
     };
     let chooses = [("likeness", Choose::Likeness), ("model", Choose::Model)];
     let choose = section.choice("choose", &chooses, "\"likeness\" or \"model\"")?;
+    let chain = chain(&section, &tools)?;
+    if let (Some(choose), false) = (&choose, chain.is_empty()) {
+        let accepted = "one of the two: a chain says which tools are called";
+        return Err(section.error(choose.at, Problem::Conflict { key: "choose", with: "chain", accepted }));
+    }
+    let manners = [("own", Manner::Own), ("plain", Manner::Plain)];
+    let template = section.choice("template", &manners, "\"own\" or \"plain\"")?;
     let policies = [("granted", Policy::Granted), ("ask", Policy::Ask)];
     let policy = section.choice("policy", &policies, "\"granted\" or \"ask\"")?;
-    let calls = section.whole_u32("calls", 1..=1024)?;
+    let least = u32::try_from(chain.len()).unwrap_or(u32::MAX).max(1);
+    let calls = section.whole_u32("calls", least..=1024)?;
     let tokens = section.whole_u32("tokens", RESULT_TOKENS)?;
     let (limits, all_tokens) = limits(&section)?;
     let grant = Grant {
@@ -81,8 +91,10 @@ pub(super) fn tools(
     Ok(Some(ToolUse {
         grant,
         choose: choose.map_or(Choose::Likeness, |choose| choose.value),
+        chain,
+        template: template.map_or(Manner::Own, |template| template.value),
         policy: policy.map_or(Policy::Granted, |policy| policy.value),
-        calls: calls.map_or(ToolUse::CALLS, |calls| calls.value),
+        calls: calls.map_or(ToolUse::CALLS.max(least), |calls| calls.value),
         tokens: tokens.map_or(ToolUse::TOKENS, |tokens| tokens.value),
         all_tokens,
     }))
@@ -128,6 +140,20 @@ fn names(section: &Section<'_>, servers: &[Declaration]) -> Result<Vec<String>, 
             let accepted = format!("one of {}, or SERVER.TOOL of a [[server]]{meant}", TOOL_NAMES.join(", "));
             let found = quoted(name.value);
             Err(section.refuse("use", Setting { value: &found, at: name.at }, &accepted))
+        }
+    };
+    names.into_iter().map(known).collect()
+}
+
+/// The tools that are called one after the other.
+fn chain(section: &Section<'_>, tools: &[String]) -> Result<Vec<String>, TeamError> {
+    let names = section.list("chain", "a list of names of tools", DeValue::as_str)?;
+    let known = |name: Setting<&str>| match tools.iter().any(|tool| tool == name.value) {
+        true => Ok(name.value.to_owned()),
+        false => {
+            let (found, accepted) =
+                (quoted(name.value), format!("one of those in use: {}", tools.join(", ")));
+            Err(section.refuse("chain", Setting { value: &found, at: name.at }, &accepted))
         }
     };
     names.into_iter().map(known).collect()

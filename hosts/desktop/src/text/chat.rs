@@ -1,9 +1,10 @@
 //! A conversation as the model was taught to read it, in tokens.
 
+use super::conversation::Conversation;
 use super::error::TokenizerError;
 use super::guard::Guard;
 use super::special::Allowed;
-use super::template::{Message, RenderOptions, Template, TemplateError};
+use super::template::{Marks, RenderOptions, Template, TemplateError};
 use super::tokenizer::Tokenizer;
 
 /// Why a conversation cannot be encoded.
@@ -31,27 +32,25 @@ impl std::fmt::Display for ChatError {
 
 impl std::error::Error for ChatError {}
 
-/// Renders the messages by the model's template and encodes the result, with the token that the model
+/// Renders the conversation by the model's template and encodes the result, with the token that the model
 /// wants before a text. Control tokens stand only where the template wrote them: the content of a
-/// message is text, whatever it says. Content and template are encoded as one text, so that the
-/// tokens are those of the rendered text.
+/// message is text, whatever it says, and so is what is known of a tool. Content and template are encoded as one text,
+/// so that the tokens are those of the rendered text.
 ///
 /// # Errors
 /// Any [`ChatError`].
-pub fn encode_chat(
+pub fn encode_chat<'c>(
     template: &Template,
     tokenizer: &Tokenizer,
-    messages: &[Message],
+    conversation: impl Into<Conversation<'c>>,
     options: &RenderOptions,
 ) -> Result<Vec<u32>, ChatError> {
-    let contents = messages.iter().map(|message| message.content.as_str());
-    let texts = contents.chain([template.source()]);
+    let conversation = conversation.into();
+    let texts = conversation.texts();
+    let texts = texts.into_iter().chain([template.source()]);
     let guard = Guard::new(tokenizer, texts).ok_or(ChatError::Unguarded)?;
-    let marked: Vec<Message> = messages
-        .iter()
-        .map(|message| Message { role: message.role, content: guard.mark(&message.content) })
-        .collect();
-    let rendered = template.render(&marked, options).map_err(ChatError::Template)?;
+    let marks = Marks { mark: &|text| guard.mark(text), in_json: guard.mark_in_json() };
+    let rendered = template.render_marked(&conversation, options, &marks).map_err(ChatError::Template)?;
     let guarded = guard.unmark(&rendered);
     let ids = tokenizer.encode_where(&guarded.text, Allowed::NotAcross(&guarded.places));
     let mut ids = ids.map_err(ChatError::Tokenizer)?;
@@ -61,4 +60,19 @@ pub fn encode_chat(
         ids.insert(0, bos);
     }
     Ok(ids)
+}
+
+/// The tokens of a text between two that a template wrote: control tokens stand only in those.
+///
+/// # Errors
+/// [`ChatError::Tokenizer`], [`ChatError::Unguarded`].
+pub(crate) fn encode_between(
+    tokenizer: &Tokenizer,
+    [before, after]: [&str; 2],
+    text: &str,
+) -> Result<Vec<u32>, ChatError> {
+    let guard = Guard::new(tokenizer, [before, text, after].into_iter()).ok_or(ChatError::Unguarded)?;
+    let guarded = guard.unmark(&[before, &guard.mark(text), after].concat());
+    let ids = tokenizer.encode_where(&guarded.text, Allowed::NotAcross(&guarded.places));
+    ids.map_err(ChatError::Tokenizer)
 }

@@ -11,7 +11,7 @@ use super::special::Specials;
 use super::tokenizer::Tokenizer;
 
 /// Characters that Unicode keeps out of texts.
-const NONCHARACTERS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdef}';
+pub(crate) const NONCHARACTERS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdef}';
 
 /// Marks contents, and takes marks out of texts.
 pub(crate) struct Guard<'t> {
@@ -41,6 +41,15 @@ impl<'t> Guard<'t> {
         let bytes = specials.guarded().map(|id| tokenizer.piece(id));
         let texts = bytes.filter_map(|bytes| std::str::from_utf8(bytes).ok()).collect();
         Some(Guard { specials, texts, mark })
+    }
+
+    /// The mark, where a control token could be made of characters that JSON writes for others: of a backslash, or of a
+    /// letter or digit behind one.
+    pub(crate) fn mark_in_json(&self) -> Option<char> {
+        let by_json = |text: &&str| {
+            text.contains('\\') || text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        };
+        self.texts.iter().any(by_json).then_some(self.mark)
     }
 
     /// The content with marks where it needs them, which is seldom.

@@ -4,13 +4,16 @@
 //! * [`Tokenizer`]: text to token ids as llama.cpp counts them, and the bytes of each token.
 //! * [`TokenStream`]: token ids to text while they come, never half a character.
 //! * [`Template`] and [`encode_chat`]: a conversation in the model's own format.
+//! * [`CallFormat`]: how that format writes calls of tools and what came of them, found by trying it.
 //!
 //! What must never happen here: that the text of a person or a tool becomes a control token. Only
 //! [`Special::Parse`] and a chat template's own text can make one. Model files are outside data: a
 //! vocabulary or a template that lies is refused with a typed error, and what it can cost is bounded.
 
 mod bpe;
+mod calls;
 mod chat;
+mod conversation;
 mod delimiter;
 mod eog;
 mod error;
@@ -25,10 +28,13 @@ mod spm;
 mod stream;
 mod strftime;
 mod template;
+mod tojson;
 mod tokenizer;
 mod vocabulary;
 
+pub use calls::{CallFormat, CallShape, Opens, definition};
 pub use chat::{ChatError, encode_chat};
+pub use conversation::{Conversation, ToolCall};
 pub use error::TokenizerError;
 pub use stream::{Partial, TokenStream};
 pub use strftime::time_of_day;

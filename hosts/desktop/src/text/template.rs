@@ -10,13 +10,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
-use minijinja::{Environment, Error, ErrorKind, context};
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Environment, Error, ErrorKind, State, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use serde::{Deserialize, Serialize};
 
+use super::conversation::Conversation;
 use super::strftime::strftime;
+use super::tojson::tojson;
 use super::vocabulary::Vocabulary;
 
 /// Who says something.
@@ -210,17 +212,35 @@ impl Template {
     /// # Errors
     /// [`TemplateError::Broken`], [`TemplateError::Refused`], [`TemplateError::OutOfFuel`],
     /// [`TemplateError::TooSlow`].
-    pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String, TemplateError> {
-        self.render_within(MAX_TIME, messages, options)
+    pub fn render<'c>(
+        &self,
+        conversation: impl Into<Conversation<'c>>,
+        options: &RenderOptions,
+    ) -> Result<String, TemplateError> {
+        self.render_within(MAX_TIME, &conversation.into(), options, &Marks::NONE)
+    }
+
+    /// [`Template::render`] of texts with marks in them.
+    ///
+    /// # Errors
+    /// As [`Template::render`].
+    pub(crate) fn render_marked(
+        &self,
+        conversation: &Conversation<'_>,
+        options: &RenderOptions,
+        marks: &Marks<'_>,
+    ) -> Result<String, TemplateError> {
+        self.render_within(MAX_TIME, conversation, options, marks)
     }
 
     fn render_within(
         &self,
         limit: Duration,
-        messages: &[Message],
+        conversation: &Conversation<'_>,
         options: &RenderOptions,
+        marks: &Marks<'_>,
     ) -> Result<String, TemplateError> {
-        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+        let bytes: usize = conversation.texts().iter().map(|text| text.len()).sum();
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(BASE_FUEL + bytes as u64));
         let now_s = options.now_s;
@@ -230,16 +250,16 @@ impl Template {
                 Error::new(ErrorKind::InvalidOperation, message)
             })
         });
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|message| context! { role => message.role.name(), content => message.content.as_str() })
-            .collect();
+        let in_json = marks.in_json;
+        environment.add_filter("tojson", move |state: &State<'_, '_>, value: &Value, options: Kwargs| {
+            tojson(state, value, options, in_json)
+        });
         let context = context! {
-            messages,
+            messages => conversation.turns(marks.mark),
             add_generation_prompt => options.add_generation_prompt,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
-            tools => Value::from(()),
+            tools => conversation.offered(marks.mark),
             documents => Value::from(()),
         };
         within(limit, move || {
@@ -247,6 +267,19 @@ impl Template {
             template.render(context).map_err(explain)
         })
     }
+}
+
+/// How texts are told from what the template writes.
+pub(crate) struct Marks<'m> {
+    /// A text with marks.
+    pub(crate) mark: &'m dyn Fn(&str) -> String,
+    /// The mark for what JSON writes for other characters, where it needs one.
+    pub(crate) in_json: Option<char>,
+}
+
+impl Marks<'_> {
+    /// They are not.
+    const NONE: Marks<'static> = Marks { mark: &str::to_owned, in_json: None };
 }
 
 /// Works on a thread of its own, which is left alone when the time is over: nothing can stop it.
@@ -316,8 +349,10 @@ mod tests {
         let template = Template::new(source, "", "").expect("a template");
         let options = RenderOptions { add_generation_prompt: true, now_s: 0 };
         let limit = Duration::from_millis(5);
-        assert_eq!(template.render_within(limit, &[], &options), Err(TemplateError::TooSlow { limit }));
-        let error = template.render_within(Duration::from_secs(600), &[], &options);
+        let nothing = Conversation::from(&[]);
+        let render = |limit| template.render_within(limit, &nothing, &options, &Marks::NONE);
+        assert_eq!(render(limit), Err(TemplateError::TooSlow { limit }));
+        let error = render(Duration::from_secs(600));
         assert_eq!(error, Err(TemplateError::OutOfFuel { line: Some(1) }));
     }
 }

@@ -1,6 +1,8 @@
 //! Vocabularies and texts for the tests of text handling.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod shapes;
+
 use std::path::{Path, PathBuf};
 
 use agentos_desktop::fetch::cache::Cache;

@@ -15,6 +15,8 @@ pub struct Form {
     pub puts_off: bool,
     /// Allows anything where a step waits for its mask.
     pub gives_up: bool,
+    /// Nothing but the token that ends answers may come: whether it does.
+    pub only_end: Option<bool>,
     /// What it was asked.
     pub questions: Vec<LateMasks>,
     asked: BTreeMap<(u16, u32), u32>,
@@ -35,8 +37,17 @@ impl Guard for Form {
         if self.gives_up && late == LateMasks::Refused {
             return Allowed::Anything;
         }
+        if self.only_end.is_some() {
+            mask.fill(0);
+            mask[END as usize / 32] = 1 << (END % 32);
+            return Allowed::Masked;
+        }
         mask.fill(0x5555_5555);
         Allowed::Masked
+    }
+
+    fn ends(&self, _: AgentId) -> bool {
+        self.only_end.unwrap_or(true)
     }
 }
 
@@ -206,6 +217,17 @@ fn a_form_that_fails_while_the_device_waits_allows_everything() {
     rig.run();
     for tag in 1..=5 {
         assert_eq!(rig.texts[&tag], alone(&spec(tag, 25), &prompt(tag as u32, 20)));
+    }
+}
+
+#[test]
+fn an_answer_goes_on_behind_a_token_that_ends_others_where_its_guard_says_so() {
+    for (ends, said, finish) in [(true, 1, Finish::Stop), (false, 25, Finish::Length)] {
+        let mut rig = Rig::new(TOOLS);
+        rig.guard.only_end = Some(ends);
+        rig.spawn(&guarded(1), &prompt(1, 20));
+        rig.run();
+        assert_eq!((&rig.texts[&1], rig.ends[&1]), (&vec![END; said], finish));
     }
 }
 

@@ -14,7 +14,7 @@ use super::error::CliError;
 use super::output;
 use super::tooling::Toolset;
 use crate::host::StdConsole;
-use crate::team::tools::{Choose, Errands, Outside, Policy, TOOL_NAMES, ToolUse, kit, means};
+use crate::team::tools::{Choose, Errands, Manner, Outside, Policy, TOOL_NAMES, ToolUse, kit, means};
 use crate::team::{self, Team};
 
 /// `agentos tools`.
@@ -65,6 +65,8 @@ impl Tools {
         let granted = ToolUse {
             grant,
             choose: Choose::Model,
+            chain: Vec::new(),
+            template: Manner::Plain,
             policy: Policy::Granted,
             calls: 1,
             tokens: ToolUse::TOKENS,

@@ -44,6 +44,10 @@ impl Guard for Timed<'_> {
         self.masks.take(allowed, late, self.clock.now().micros.saturating_sub(before_us));
         allowed
     }
+
+    fn ends(&self, agent: AgentId) -> bool {
+        self.callers.ends(agent)
+    }
 }
 
 impl Masks {

@@ -7,13 +7,14 @@ use agentos_kernel::agent::Spec;
 use agentos_kernel::layout::SliceLimits;
 
 use agentos_tools::{Descriptor, Effect};
+use serde_json::Value;
 
 use crate::team::knowledge::{Given, Opening, SentPassage};
 use crate::team::prompt::{Answer, Chat, opening};
 
 use crate::team::tools::{Choose, words};
 use crate::team::{Problem, Results, Team, TeamError};
-use crate::text::{Message, Role};
+use crate::text::{CallFormat, Message, Role};
 
 /// A team with what its agents open with.
 pub struct Plan {
@@ -38,6 +39,18 @@ pub struct Kit {
     pub tools: Vec<Descriptor>,
     /// The one that was chosen for it; `None` where it chooses itself.
     pub chosen: Option<usize>,
+    /// Those that it calls behind that one, each with what came of the one before.
+    pub then: Vec<usize>,
+    /// How the model's own template writes calls, where the agent chooses itself and calls so.
+    pub format: Option<Arc<CallFormat>>,
+}
+
+impl Kit {
+    /// The tools that are called one after the other; none where its agent chooses itself.
+    pub fn chain(&self) -> Vec<usize> {
+        let first = self.chosen.into_iter();
+        first.flat_map(|first| std::iter::once(first).chain(self.then.iter().copied())).collect()
+    }
 }
 
 /// What an agent will need.
@@ -50,8 +63,8 @@ pub struct Planned {
     pub spec: Spec,
     /// Most tokens of its answer.
     pub answer: u32,
-    /// The tool that it calls, by its number in its registry, where that was chosen for it.
-    pub tool: Option<usize>,
+    /// The tools that it calls one after the other, by their numbers in its registry, where they were chosen for it.
+    pub chain: Vec<usize>,
     /// Tokens that results of its calls may take of its context, with all that stands around them.
     pub results: Results,
     /// Tokens by which its opening may still be longer: an answer's text may come back from the tokenizer
@@ -120,7 +133,7 @@ impl Plan {
             opening: (agent.after.is_empty() && sent.is_none()).then_some(tokens),
             sent,
             answer: most_said(index),
-            tool: self.kits[index].as_ref().and_then(|kit| kit.chosen),
+            chain: self.kits[index].as_ref().map_or(Vec::new(), Kit::chain),
             results,
             slack,
             spec,
@@ -139,13 +152,21 @@ impl Plan {
         let unknown =
             if agent.after.is_empty() { 0 } else { words::REMINDED_TOKENS as u32 + words::JOINT_TOKENS };
         let closes = if tools.choose == Choose::Model { words::CLOSES.len() as u32 } else { 0 };
-        let around = |text: &str| chat.around(text, None).saturating_add(unknown).saturating_add(closes);
+        let around = |text: &str| match &kit.format {
+            Some(format) => chat.around_own(text, format).saturating_add(unknown),
+            None => chat.around(text, None).saturating_add(unknown).saturating_add(closes),
+        };
+        let chain = kit.chain();
         let mine = kit.tools.iter().enumerate();
-        let mine = mine.filter(|(number, _)| kit.chosen.is_none_or(|chosen| chosen == *number));
+        let mine = mine.filter(|(number, _)| chain.is_empty() || chain.contains(number));
         let repair = mine.filter(|(_, tool)| tool.output.is_some() && tool.effect != Effect::Irreversible);
         let repair = repair.map(|(_, tool)| around(&words::repair(tool, "", &reminder, tools.choose))).max();
+        // With a result, the next call of a chain is asked for.
+        let next = |&next: &usize| around(&words::result_and_next("", &kit.tools[next], &reminder));
+        let alone = around(&words::result("", &reminder));
+        let onward: u32 = kit.then.iter().map(next).map(|next| next.saturating_sub(alone)).sum();
         Results {
-            sure: tools.context_tokens(around(&words::result("", &reminder))),
+            sure: tools.context_tokens(alone).saturating_add(onward),
             again: repair.map_or(0, |around| around + words::HEADER_TOKENS + words::REASON_TOKENS),
         }
     }
@@ -188,14 +209,28 @@ impl Plan {
         let request = messages.last().map_or(String::new(), |message| message.content.clone());
         match &self.kits[index] {
             None => (),
-            Some(Kit { tools, chosen: Some(chosen) }) => {
+            Some(Kit { tools, chosen: Some(chosen), .. }) => {
                 if let Some(message) = messages.last_mut() {
                     message.content = words::arguments_wanted(&tools[*chosen], &request);
                 }
             }
-            Some(Kit { tools, chosen: None }) => offer(&mut messages, words::tools_offered(tools.iter())),
+            // Its template tells it.
+            Some(Kit { format: Some(_), .. }) => (),
+            Some(Kit { tools, chosen: None, .. }) => {
+                let several = agent.tools.as_ref().is_some_and(|tools| tools.calls > 1);
+                let offered = words::tools_offered(tools.iter()) + if several { words::SEVERAL } else { "" };
+                offer(&mut messages, offered);
+            }
         }
         (messages, request)
+    }
+
+    /// The tools that the model's template tells an agent of.
+    fn offered(&self, index: usize) -> Vec<Value> {
+        match &self.kits[index] {
+            Some(Kit { tools, format: Some(_), .. }) => tools.iter().map(words::offered).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The tokens of [`Plan::conversation`], behind what the agent is given to read.
@@ -212,7 +247,10 @@ impl Plan {
         let agent = &team.agents[index];
         let messages = self.conversation(team, index, said).0;
         let opening = match &self.knowledge[index] {
-            None => chat.encode(&messages).map(|tokens| Opening { tokens, ..Opening::default() }),
+            None => {
+                let tokens = chat.encode_offering(&messages, &self.offered(index));
+                tokens.map(|tokens| Opening { tokens, ..Opening::default() })
+            }
             Some(given) => given.open(&messages, chat),
         };
         opening.map_err(|error| team.error(agent.place, Problem::Opening { name: agent.name.clone(), error }))

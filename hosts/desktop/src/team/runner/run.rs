@@ -293,6 +293,11 @@ impl<'r> Runner<'r> {
         Ok(summary)
     }
 
+    /// The kernel that the team is on.
+    pub fn kernel(&self) -> &Kernel<'r> {
+        &self.kernel
+    }
+
     /// How far the team has come.
     pub fn roster(&self) -> &Roster {
         &self.roster

@@ -118,7 +118,7 @@ impl Runner<'_> {
     /// Writes the run to its file; anew, where the device is lost meanwhile.
     fn save_as(&mut self, saving: &mut Saving, sink: &mut dyn Sink) -> Result<(), RunError> {
         // A result that is known is kept with the agent that reads it, not asked for again.
-        while self.traffic.owes_results() {
+        while self.owes_results() {
             self.drain(sink)?;
             std::thread::yield_now();
         }
@@ -251,12 +251,14 @@ impl Runner<'_> {
     fn is_behind(&self, note: &Note) -> bool {
         let Some(member) = self.roster.members.get(note.member as usize) else { return false };
         let (Some(caller), Some(agent)) = (&member.caller, member.id()) else { return true };
-        match &caller.stage {
+        let Stage::Calling(open) = &caller.stage else { return note.nth >= caller.made };
+        match open.iter().position(|open| open.nth == note.nth) {
             // To the checkpoint it was open. Where it had begun, it is over already.
-            Stage::Calling(open) if open.nth == note.nth => {
-                self.kernel.open_calls(agent).any(|call| !matches!(call.progress, Progress::Over { .. }))
+            Some(at) => {
+                let call = self.kernel.open_calls(agent).nth(at);
+                call.is_some_and(|call| !matches!(call.progress, Progress::Over { .. }))
             }
-            _ => note.nth >= caller.made,
+            None => note.nth >= caller.made,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What tool calls mean to a run: calls that agents have written are made, and what comes of them goes into
 //! their contexts.
 
+use std::sync::Arc;
+
 use agentos_hal::Clock;
-use agentos_kernel::agent::{AgentId, Budget, Rcb};
+use agentos_kernel::agent::{AgentId, Budget, MOST_CALLS, Rcb};
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::event::{Event, Record};
 use agentos_kernel::interrupt::Urgency as KernelUrgency;
@@ -16,9 +18,10 @@ use crate::team::people::Asking;
 use crate::team::prompt::Frame;
 use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{
-    Aligned, Asked, Caller, Choose, Finished, Form, Open, Policy, Stage, Terms, Written, most_of_call, words,
+    ANOTHER_TOKENS, Aligned, Asked, Caller, Choose, Finished, Form, Known, Open, Place, Policy, Settled,
+    Stage, Terms, most_of_call, words,
 };
-use crate::text::{Message, Role};
+use crate::text::{CallFormat, Message, Role};
 
 /// How long a person may think about a call, in microseconds.
 const PERSON_US: u64 = 600_000_000;
@@ -28,10 +31,38 @@ const PERSON_US: u64 = 600_000_000;
 pub(super) struct Traffic {
     /// Agents that have said something in a form.
     heard: Vec<(usize, AgentId)>,
-    /// Calls that were written and not made yet.
-    written: Vec<(usize, AgentId, Written)>,
+    /// Agents whose calls were written and not made yet.
+    due: Vec<(usize, AgentId)>,
     /// Calls that are over and not returned yet.
     over: Vec<Over>,
+}
+
+/// A call that was written, on its way to its tool.
+struct Wanted<'w> {
+    /// The tool, by its number at the desk.
+    tool: usize,
+    /// Its arguments, as JSON.
+    arguments: &'w str,
+    /// The address of its agent's context at which it begins.
+    from: u32,
+    /// Calls that its agent had made before.
+    nth: u32,
+    /// Which result of its turn it will have, and of how many.
+    place: (Place, u32),
+    /// Why its tool is not asked, where it is not.
+    refusal: Option<String>,
+    /// It is made again, after a restore.
+    again: bool,
+}
+
+/// What became of a call that was to be made.
+enum Invoked {
+    /// It has this number.
+    Call(u64),
+    /// Its agent was over with this very token: what it has written stays as its answer.
+    Over,
+    /// A checkpoint is under way.
+    Held,
 }
 
 /// A call that is over.
@@ -47,16 +78,26 @@ struct Over {
 impl Traffic {
     /// Whether calls could not be made when they were written.
     pub(super) fn owes_calls(&self) -> bool {
-        !self.written.is_empty()
-    }
-
-    /// Whether results are waited for.
-    pub(super) fn owes_results(&self) -> bool {
-        !self.over.is_empty()
+        !self.due.is_empty()
     }
 }
 
 impl Runner<'_> {
+    /// Whether results are on their way to agents: one whose turn it is not waits for another call.
+    pub(super) fn owes_results(&self) -> bool {
+        self.traffic.over.iter().any(|over| self.is_next(over))
+    }
+
+    /// Whether the result of a call is the next that its agent reads.
+    fn is_next(&self, over: &Over) -> bool {
+        match &self.roster.members[over.index].caller {
+            Some(Caller { stage: Stage::Calling(open), .. }) => {
+                open.first().is_none_or(|open| open.number == over.number)
+            }
+            _ => true,
+        }
+    }
+
     /// Takes note of an event for the agent's calls.
     pub(super) fn note_for_tools(&mut self, index: usize, record: &Record) {
         let Some(caller) = &mut self.roster.members[index].caller else { return };
@@ -76,7 +117,10 @@ impl Runner<'_> {
             Event::ToolRestored { agent, number, before, .. } => self.renumber(index, agent, before, number),
             // It has read what a person said, and answers that in the same form.
             Event::Finished { agent, .. } if !is_over(&self.kernel, agent) => self.answer_again(index, agent),
-            Event::Finished { .. } | Event::Faulted { .. } | Event::Killed { .. } => self.desk.forget(index),
+            Event::Finished { agent, .. } | Event::Faulted { agent, .. } | Event::Killed { agent } => {
+                self.desk.forget(index);
+                self.traffic.over.retain(|over| over.agent != agent);
+            }
             _ => (),
         }
     }
@@ -86,21 +130,21 @@ impl Runner<'_> {
     pub(super) fn go_on_with_calls(&mut self, sink: &mut dyn Sink) -> Result<bool, RunError> {
         for at in 0..self.traffic.heard.len() {
             let (index, agent) = self.traffic.heard[at];
-            if let Some(written) = self.settle(index, agent) {
-                self.traffic.written.push((index, agent, written));
+            if let Some(settled) = self.settle(index, agent) {
+                self.go_on_from(index, agent, settled);
             }
         }
         self.traffic.heard.clear();
         let mut any = false;
         self.serve_memory();
-        for (index, agent, written) in std::mem::take(&mut self.traffic.written) {
-            match self.make(index, agent, written, sink)? {
-                Some(later) => self.traffic.written.push((index, agent, later)),
-                None => any = true,
+        for (index, agent) in std::mem::take(&mut self.traffic.due) {
+            match self.make(index, agent, sink)? {
+                true => any = true,
+                false => self.traffic.due.push((index, agent)),
             }
         }
         for mut over in std::mem::take(&mut self.traffic.over) {
-            match self.give_back(&mut over, sink)? {
+            match self.is_next(&over) && self.give_back(&mut over, sink)? {
                 true => any = true,
                 false => self.traffic.over.push(over),
             }
@@ -114,26 +158,31 @@ impl Runner<'_> {
         let team_agent = &self.team.agents[index];
         let context = rcb(&self.kernel, agent).map_or(0, |rcb| rcb.context);
         let most = most_of_call(team_agent.max_tokens.min(context.saturating_sub(opening)));
-        let stage = match (&team_agent.tools, self.plan.agents[index].tool, &team_agent.response_schema) {
-            (Some(_), Some(tool), _) => Stage::Writing { tool: Some(tool), from: opening, most },
-            (Some(_), None, Some(_)) => Stage::Deciding { from: opening, most },
-            (Some(_), None, None) => Stage::Free,
-            (None, _, Some(_)) => Stage::Answering { from: opening },
-            (None, _, None) => return,
-        };
+        let stage =
+            match (&team_agent.tools, self.plan.agents[index].chain.first(), &team_agent.response_schema) {
+                (Some(_), Some(&tool), _) => Stage::Writing { tool: Some(tool), from: opening, most },
+                (Some(_), None, Some(_)) => Stage::Deciding { from: opening, most },
+                (Some(_), None, None) => Stage::Free,
+                (None, _, Some(_)) => Stage::Answering { from: opening },
+                (None, _, None) => return,
+            };
         let said: Vec<&str> = team_agent
             .after
             .iter()
             .map(|&other| self.roster.members[other].answer.as_deref().unwrap_or_default())
             .collect();
         let (said, request) = self.plan.conversation(self.team, index, &said);
+        let own = self.own_format(index).cloned();
         // Found now, so that a result that comes later waits for no template.
-        let frame = self.chat.frame(&said).unwrap_or_default();
+        let frame = if own.is_some() { None } else { self.chat.frame(&said).unwrap_or_default() };
         let held = self.callers.hold(index, &stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
         let reminder = words::reminder(&request, self.chat.tokenizer);
         let closes = if self.writes_calls_itself(index) { words::CLOSES.len() as u32 } else { 0 };
-        let around = self.chat.around(&words::result("", &reminder), frame.as_ref()).saturating_add(closes);
+        let around = match &own {
+            Some(format) => self.chat.around_own("", format),
+            None => self.chat.around(&words::result("", &reminder), frame.as_ref()).saturating_add(closes),
+        };
         let caller = Caller { reminder, around, ..Caller::new(stage, said, frame, &request) };
         self.roster.members[index].caller = Some(caller);
     }
@@ -143,18 +192,29 @@ impl Runner<'_> {
         self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model)
     }
 
+    /// How the model's own template writes calls, where an agent calls so.
+    fn own_format(&self, index: usize) -> Option<&Arc<CallFormat>> {
+        self.plan.kits[index].as_ref()?.format.as_ref()
+    }
+
     /// An agent of a checkpoint goes on in the form in which it spoke.
     pub(super) fn resume_caller(&mut self, index: usize, agent: AgentId) {
         self.callers.settle(agent, index);
         let Some(caller) = &mut self.roster.members[index].caller else { return };
-        let (Stage::Writing { from, .. } | Stage::Deciding { from, .. } | Stage::Answering { from }) =
-            caller.stage
+        if matches!(caller.stage, Stage::Calling(_)) && !caller.written.is_empty() {
+            self.traffic.due.push((index, agent));
+        }
+        let (Stage::Writing { from, .. }
+        | Stage::Deciding { from, .. }
+        | Stage::Closing { from }
+        | Stage::Answering { from }) = caller.stage
         else {
             return;
         };
         let log = self.kernel.tokens(agent);
         let said = &log[(from as usize).min(log.len())..];
-        match self.callers.hold(index, &caller.stage, said) {
+        let begun = if matches!(caller.stage, Stage::Writing { .. }) { caller.tail.as_str() } else { "" };
+        match self.callers.hold_behind(index, &caller.stage, begun, said) {
             // A call may have been whole when it was kept, and not made.
             Ok(()) => self.traffic.heard.push((index, agent)),
             // The checkpoint says what no agent said: it goes on without the form.
@@ -162,40 +222,120 @@ impl Runner<'_> {
         }
     }
 
-    /// The call that is whole with what an agent has said.
-    fn settle(&mut self, index: usize, agent: AgentId) -> Option<Written> {
+    /// What an agent has come to with what it has said.
+    fn settle(&mut self, index: usize, agent: AgentId) -> Option<Settled> {
         let caller = self.roster.members[index].caller.as_mut()?;
         let tokenizer = self.chat.tokenizer;
         let decode = |tokens: &[u32]| tokenizer.decode(tokens);
         let log = self.kernel.tokens(agent);
         // What is not of the form goes on as words: it ends by the agent's budget.
-        self.callers.settled(index, &caller.stage, log, &decode).unwrap_or_else(|_| {
+        let begun = if matches!(caller.stage, Stage::Writing { .. }) { caller.tail.as_str() } else { "" };
+        self.callers.settled(index, (&caller.stage, begun), log, &decode).unwrap_or_else(|_| {
             caller.stage = Stage::Done;
             None
         })
     }
 
-    /// Makes a call that an agent has written; gives it back while a checkpoint is under way.
-    fn make(
+    /// An agent writes on, or its calls are due.
+    fn go_on_from(&mut self, index: usize, agent: AgentId, settled: Settled) {
+        let (from, most) = self.room_to_write(agent);
+        let another = self.may_write_another(index, agent);
+        let Some(caller) = &mut self.roster.members[index].caller else { return };
+        caller.closed = settled == Settled::Closed;
+        caller.tail.clear();
+        caller.stage = match settled {
+            Settled::Call(written) => {
+                let whole = written.cut.is_none();
+                caller.written.push(written);
+                if whole && another { Stage::Closing { from } } else { Stage::Calling(Vec::new()) }
+            }
+            Settled::Another => Stage::Writing { tool: None, from, most },
+            Settled::Closed => Stage::Calling(Vec::new()),
+        };
+        if matches!(caller.stage, Stage::Calling(_)) {
+            self.traffic.due.push((index, agent));
+        }
+        let held = self.callers.hold(index, &caller.stage, &[]);
+        debug_assert!(held.is_ok(), "nothing was said yet");
+    }
+
+    /// Whether an agent that has written a call may write another one behind it, before any is made.
+    fn may_write_another(&self, index: usize, agent: AgentId) -> bool {
+        let written = self.roster.members[index].caller.as_ref().map_or(0, |caller| caller.written.len() + 1);
+        let calls_left = rcb(&self.kernel, agent)
+            .map_or(0, |rcb| u64::from(rcb.budget.calls).saturating_sub(rcb.metrics.calls));
+        // What stands between two calls and two results only the words of this program say.
+        self.writes_calls_itself(index)
+            && self.own_format(index).is_none()
+            && (written as u64) < calls_left.min(MOST_CALLS as u64)
+            && left(&self.kernel, agent) >= ANOTHER_TOKENS
+    }
+
+    /// Makes the calls that an agent has written, all of them before any is answered. Returns whether they could be: not
+    /// while a checkpoint is under way.
+    fn make(&mut self, index: usize, agent: AgentId, sink: &mut dyn Sink) -> Result<bool, RunError> {
+        let Some(caller) = &mut self.roster.members[index].caller else { return Ok(true) };
+        let (written, before) = (std::mem::take(&mut caller.written), caller.made);
+        let count = written.len();
+        let mut open: Vec<Open> = Vec::with_capacity(count);
+        for (number, one) in written.iter().enumerate() {
+            let wanted = Wanted {
+                tool: one.tool,
+                arguments: &one.arguments,
+                from: one.from,
+                nth: before + number as u32,
+                place: (Place::of(number, count), count as u32),
+                refusal: one.cut.map(words::endless),
+                again: false,
+            };
+            match self.invoke(index, agent, &wanted, sink)? {
+                Invoked::Call(call) => open.push(Open {
+                    number: call,
+                    tool: one.tool,
+                    arguments: one.arguments.clone(),
+                    nth: wanted.nth,
+                    place: wanted.place.0,
+                }),
+                Invoked::Over => break,
+                Invoked::Held => {
+                    assert!(open.is_empty(), "no checkpoint begins between two calls of a turn");
+                    if let Some(caller) = &mut self.roster.members[index].caller {
+                        caller.written = written;
+                    }
+                    return Ok(false);
+                }
+            }
+        }
+        let member = &mut self.roster.members[index];
+        if let Some(answer) = &mut member.answer
+            && !open.is_empty()
+        {
+            // What it answers comes behind what comes of these.
+            answer.clear();
+        }
+        if let Some(caller) = &mut member.caller {
+            caller.made += open.len() as u32;
+            caller.stage = Stage::Calling(open);
+        }
+        Ok(true)
+    }
+
+    /// Has the kernel make a call.
+    fn invoke(
         &mut self,
         index: usize,
         agent: AgentId,
-        written: Written,
+        wanted: &Wanted<'_>,
         sink: &mut dyn Sink,
-    ) -> Result<Option<Written>, RunError> {
-        let Written { tool, arguments, cut } = &written;
-        let refusal = cut.map(words::endless);
-        let Some(asked) = self.asked(index, agent, (*tool, arguments), refusal, false) else {
-            return Ok(None);
-        };
+    ) -> Result<Invoked, RunError> {
+        let Some(asked) = self.asked(index, agent, wanted) else { return Ok(Invoked::Over) };
         let descriptor = &asked.terms.tool.descriptor;
-        let request = request(*tool, descriptor, asked.question.is_some());
+        let request = request(wanted.tool, descriptor, asked.question.is_some());
         let now_us = self.clock.now().micros;
         let number = match self.kernel.call(None, &Call::Invoke(agent, request), now_us) {
             Ok(Reply::Call(number)) => number,
-            Err(CallError::Held) => return Ok(Some(written)),
-            // It was over with this very token: what it has written stays as its answer.
-            Ok(_) | Err(_) => return Ok(None),
+            Err(CallError::Held) => return Ok(Invoked::Held),
+            Ok(_) | Err(_) => return Ok(Invoked::Over),
         };
         sink.tool(&ToolNews::Called {
             member: index,
@@ -203,31 +343,16 @@ impl Runner<'_> {
             at_us: now_us,
             call: number,
             tool: &descriptor.name,
-            arguments,
+            arguments: wanted.arguments,
         })?;
         let played = self.desk.play(&asked)?;
         self.desk.take_in(number, asked, played);
-        if let Some(answer) = &mut self.roster.members[index].answer {
-            // What it answers comes behind what comes of this.
-            answer.clear();
-        }
-        if let Some(caller) = &mut self.roster.members[index].caller {
-            let (Written { tool, arguments, .. }, nth) = (written, caller.made);
-            caller.made += 1;
-            caller.stage = Stage::Calling(Open { number, tool, arguments, nth });
-        }
-        Ok(None)
+        Ok(Invoked::Call(number))
     }
 
     /// What the desk is told of a call; `None` where the agent has no such tool.
-    fn asked(
-        &self,
-        index: usize,
-        agent: AgentId,
-        (tool, arguments): (usize, &str),
-        refusal: Option<String>,
-        again: bool,
-    ) -> Option<Asked> {
+    fn asked(&self, index: usize, agent: AgentId, wanted: &Wanted<'_>) -> Option<Asked> {
+        let &Wanted { tool, arguments, from, nth, place: (place, count), ref refusal, again } = wanted;
         let known = self.desk.known(index, tool)?;
         let tools = self.team.agents[index].tools.as_ref()?;
         let caller = self.roster.members[index].caller.as_ref()?;
@@ -245,7 +370,14 @@ impl Runner<'_> {
             None => known.descriptor.output_tokens.saturating_add(words::HEADER_TOKENS),
             Some(_) => u32::MAX,
         };
-        let repairable = caller.repairs == 0 && known.is_repairable();
+        // One among several is not asked for again.
+        let repairable = caller.repairs == 0 && place == Place::Only && known.is_repairable();
+        let then = self.then(index, caller).cloned();
+        let format = self.own_format(index).cloned();
+        let around = match &format {
+            Some(format) => self.around_own(caller, (&known.descriptor, format), repairable),
+            None => self.around(caller, (&known.descriptor, tools.choose), repairable, then.as_deref()),
+        };
         let terms = Terms {
             aligner: self.aligner.clone()?,
             tool: known.clone(),
@@ -253,20 +385,21 @@ impl Runner<'_> {
             about: caller.request.clone(),
             reminder: caller.reminder.clone(),
             caller: tools.choose,
-            room: self
-                .room(agent, caller, (&known.descriptor, tools.choose), repairable)
-                .min(most)
-                .min(tools.tokens),
+            room: self.share(agent, count).saturating_sub(around).min(most).min(tools.tokens),
             repairable,
-        };
-        let here = self.kernel.tokens(agent).len() as u32;
-        let (from, nth) = match &caller.stage {
-            Stage::Writing { from, .. } | Stage::Deciding { from, .. } => (*from, caller.made),
-            Stage::Calling(open) => (here, open.nth),
-            _ => (here, caller.made),
+            place,
+            then,
+            format,
         };
         let (name, arguments) = (self.team.agents[index].name.clone(), arguments.to_owned());
-        Some(Asked { member: index, name, from, tool, arguments, question, nth, refusal, terms })
+        let (member, refusal) = (index, refusal.clone());
+        Some(Asked { member, name, from, tool, arguments, question, nth, refusal, terms })
+    }
+
+    /// The tool that an agent calls behind the one that it calls now, where its tools are chosen for it.
+    fn then(&self, index: usize, caller: &Caller) -> Option<&Arc<Known>> {
+        let next = self.plan.agents[index].chain.get(caller.step as usize + 1)?;
+        self.desk.known(index, *next)
     }
 
     /// What came of a call that is over goes into its agent's context. Returns whether it was there, and could.
@@ -296,7 +429,7 @@ impl Runner<'_> {
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
         let &Over { index, agent, number, outcome, .. } = over;
-        let put = match self.put(number, &self.told(index, caller, aligned), aligned.fits) {
+        let put = match self.put(number, &self.told(index, caller, asked, aligned), aligned.fits) {
             // What stands around a result is more than there was room for.
             Err(CallError::TooLong { fits, .. }) => self.put_lost(index, number, asked, caller, fits),
             other => other.map(|_| aligned.clone()),
@@ -325,18 +458,29 @@ impl Runner<'_> {
             caller.stage = Stage::Done;
             return Ok(true);
         }
-        let assistant = Message { role: Role::Assistant, content: asked.arguments.clone() };
-        caller.said.extend([assistant, Message { role: Role::User, content: aligned.next.clone() }]);
+        // What stands around further results is found in what was said only where it is not always the same.
+        if caller.frame.is_none() && asked.terms.format.is_none() {
+            keep_said(&mut caller.said, asked, aligned);
+        }
         caller.repairs += u8::from(aligned.again);
+        caller.tail.clear();
         if aligned.again {
             self.grant_another(agent);
         }
-        caller.stage = match aligned.again && !self.writes_calls_itself(index) {
-            true => {
-                let (from, most) = self.room_to_write(agent);
-                Stage::Writing { tool: Some(asked.tool), from, most }
-            }
-            false => self.next_stage(index, agent),
+        if let Stage::Calling(open) = &mut caller.stage
+            && open.len() > 1
+        {
+            open.remove(0);
+            return Ok(true);
+        }
+        caller.step += u32::from(aligned.onward);
+        let (from, most) = self.room_to_write(agent);
+        let next =
+            if aligned.onward { self.plan.agents[index].chain.get(caller.step as usize) } else { None };
+        caller.stage = match (aligned.again && !self.writes_calls_itself(index), next) {
+            (true, _) => Stage::Writing { tool: Some(asked.tool), from, most },
+            (false, Some(&tool)) => Stage::Writing { tool: Some(tool), from, most },
+            (false, None) => self.next_stage(index, agent),
         };
         let held = self.callers.hold(index, &caller.stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
@@ -345,16 +489,24 @@ impl Runner<'_> {
 
     /// The tokens by which an agent is told something behind what it has said. A template that cannot go on
     /// leaves it without a turn of its own: the agent reads it all the same.
-    fn told(&self, index: usize, caller: &Caller, aligned: &Aligned) -> Vec<u32> {
+    fn told(&self, index: usize, caller: &Caller, asked: &Asked, aligned: &Aligned) -> Vec<u32> {
         let Aligned { next, tokens, .. } = aligned;
-        let mut told = match self.writes_calls_itself(index) {
-            true => self.chat.text(words::CLOSES).unwrap_or_default(),
-            false => Vec::new(),
-        };
-        told.extend(match &caller.frame {
-            Some(Frame { before, after }) => [&before[..], tokens, after].concat(),
+        if self.own_format(index).is_some() {
+            return tokens.clone();
+        }
+        let place = asked.terms.place;
+        let closes = self.writes_calls_itself(index) && !caller.closed && place.begins();
+        let mut told = if closes { self.chat.text(words::CLOSES).unwrap_or_default() } else { Vec::new() };
+        let follow_up = match &caller.frame {
+            Some(Frame { before, after }) => {
+                let before = if place.begins() { &before[..] } else { &[] };
+                let after = if place.ends() { &after[..] } else { &[] };
+                [before, tokens, after].concat()
+            }
             None => self.chat.follow_up(&caller.said, next, None).unwrap_or_else(|_| tokens.clone()),
-        });
+        };
+        let ended = caller.closed && place.begins();
+        told.extend_from_slice(if ended { self.chat.behind_end(&follow_up) } else { &follow_up });
         told
     }
 
@@ -370,7 +522,7 @@ impl Runner<'_> {
     ) -> Result<Aligned, CallError> {
         let lost = asked.terms.lost(u32::try_from(fits).unwrap_or(u32::MAX));
         let alone = self.chat.text(&lost.text).unwrap_or_default();
-        let tries = [self.told(index, caller, &lost), alone, Vec::new()];
+        let tries = [self.told(index, caller, asked, &lost), alone, Vec::new()];
         let tokens = tries.iter().find(|tokens| tokens.len() <= fits / 2).map_or(&[][..], |tokens| tokens);
         self.put(call, tokens, true).map(|_| lost)
     }
@@ -406,8 +558,12 @@ impl Runner<'_> {
     fn answer_again(&mut self, index: usize, agent: AgentId) {
         let stage = self.next_stage(index, agent);
         let Some(caller) = &mut self.roster.members[index].caller else { return };
+        caller.tail.clear();
         let answers = matches!(stage, Stage::Answering { .. } | Stage::Deciding { .. });
-        if answers && !matches!(caller.stage, Stage::Calling(_)) {
+        // What it has written last goes on behind what it reads now no more.
+        let closes = matches!(caller.stage, Stage::Closing { .. });
+        if (answers || closes) && !matches!(caller.stage, Stage::Calling(_)) {
+            caller.written.clear();
             caller.stage = stage;
             let held = self.callers.hold(index, &caller.stage, &[]);
             debug_assert!(held.is_ok(), "nothing was said yet");
@@ -420,26 +576,38 @@ impl Runner<'_> {
         self.kernel.call(None, &Call::Return { call, tokens: Tokens(&bytes), fits }, now_us)
     }
 
-    /// Tokens that a result may still take of an agent's context, beside what stands around it, whichever way it is
-    /// told.
-    fn room(
+    /// Tokens of an agent's context that each of so many results may take, with what stands around it.
+    fn share(&self, agent: AgentId, count: u32) -> u32 {
+        let left = rcb(&self.kernel, agent).map_or(0, |rcb| {
+            let of_all = u64::from(rcb.budget.tool_tokens).saturating_sub(rcb.metrics.tool_tokens);
+            rcb.context.saturating_sub(rcb.tokens).min(u32::try_from(of_all).unwrap_or(u32::MAX))
+        });
+        left / count.max(1)
+    }
+
+    /// Tokens that stand around a result, whichever way it is told.
+    fn around(
         &self,
-        agent: AgentId,
         caller: &Caller,
         (tool, choose): (&Descriptor, Choose),
         repairable: bool,
+        then: Option<&Known>,
     ) -> u32 {
-        let repair = match repairable {
-            true => {
-                self.chat.around(&words::repair(tool, "", &caller.reminder, choose), caller.frame.as_ref())
-            }
-            false => 0,
-        };
-        let left = rcb(&self.kernel, agent).map_or(0, |rcb| {
-            let all = u64::from(rcb.budget.tool_tokens).saturating_sub(rcb.metrics.tool_tokens);
-            rcb.context.saturating_sub(rcb.tokens).min(u32::try_from(all).unwrap_or(u32::MAX))
-        });
-        left.saturating_sub(caller.around.max(repair))
+        let around = |text: &str| self.chat.around(text, caller.frame.as_ref());
+        let repair = repairable.then(|| around(&words::repair(tool, "", &caller.reminder, choose)));
+        let next = then.map(|then| around(&words::result_and_next("", &then.descriptor, &caller.reminder)));
+        caller.around.max(repair.unwrap_or(0)).max(next.unwrap_or(0))
+    }
+
+    /// [`Runner::around`] in the model's own format.
+    fn around_own(
+        &self,
+        caller: &Caller,
+        (tool, format): (&Descriptor, &CallFormat),
+        repairable: bool,
+    ) -> u32 {
+        let around = || self.chat.around_own(&words::repair_as_before(tool, "", &caller.reminder), format);
+        caller.around.max(if repairable { around() } else { 0 })
     }
 
     /// What became of what an agent says, now that it ends.
@@ -455,14 +623,32 @@ impl Runner<'_> {
         let Some(Caller { stage: Stage::Calling(open), .. }) = &mut self.roster.members[index].caller else {
             return;
         };
-        if open.number != before {
-            return;
-        }
+        let count = open.len() as u32;
+        // Calls come in their order, and a new number may be an old one of a call before: the last is this one.
+        let Some(open) = open.iter_mut().rev().find(|open| open.number == before) else { return };
         open.number = number;
-        let (tool, arguments) = (open.tool, open.arguments.clone());
-        if let Some(asked) = self.asked(index, agent, (tool, &arguments), None, true) {
+        let Open { tool, arguments, nth, place, .. } = open.clone();
+        let from = self.kernel.tokens(agent).len() as u32;
+        let place = (place, count);
+        let wanted = Wanted { tool, arguments: &arguments, from, nth, place, refusal: None, again: true };
+        if let Some(asked) = self.asked(index, agent, &wanted) {
             self.desk.take_in(number, asked, None);
         }
+    }
+}
+
+/// What an agent has called and read belongs to what was said. Results of one turn are one message.
+fn keep_said(said: &mut Vec<Message>, asked: &Asked, aligned: &Aligned) {
+    let (called, read) = (asked.arguments.clone(), aligned.next.clone());
+    match &mut said[..] {
+        [.., assistant, user] if !asked.terms.place.begins() => {
+            assistant.content.extend(["\n", &called]);
+            user.content.push_str(&read);
+        }
+        _ => said.extend([
+            Message { role: Role::Assistant, content: called },
+            Message { role: Role::User, content: read },
+        ]),
     }
 }
 

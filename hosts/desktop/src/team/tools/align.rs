@@ -9,10 +9,11 @@ use agentos_kernel::tool::CallOutcome;
 use agentos_perception::{self as perception, ControlStrings, Measures, Misfit};
 use agentos_tools::{Descriptor, Effect};
 
+use super::caller::Place;
 use super::recording::Played;
 use super::use_::Choose;
 use super::words;
-use crate::text::{Special, Tokenizer};
+use crate::text::{CallFormat, Special, Tokenizer};
 
 /// What all results are aligned with.
 pub struct Aligner {
@@ -64,6 +65,12 @@ pub struct Terms {
     pub room: u32,
     /// The agent may be asked to call once more when the output breaks its form.
     pub repairable: bool,
+    /// Which of the results of its turn it is.
+    pub place: Place,
+    /// The tool that is called behind it, if it is a result to go on with.
+    pub then: Option<Arc<Known>>,
+    /// How the model's own template writes calls and results, where this agent calls so.
+    pub format: Option<Arc<CallFormat>>,
 }
 
 /// A result as its agent reads it.
@@ -75,11 +82,13 @@ pub struct Aligned {
     pub fits: bool,
     /// The agent is asked to call once more.
     pub again: bool,
+    /// The agent is asked for the next call of its chain.
+    pub onward: bool,
     /// There was no room for it: the text says so.
     pub lost: bool,
     /// All that the agent is told.
     pub next: String,
-    /// The tokens of that, as text.
+    /// The tokens of that, as text; in the model's own format with all that stands around it.
     pub tokens: Vec<u32>,
 }
 
@@ -87,7 +96,28 @@ impl Aligned {
     /// Of what gave nothing, not even a reason.
     fn nothing() -> Aligned {
         let (text, next) = (String::new(), String::new());
-        Aligned { text, fits: true, again: false, lost: false, next, tokens: Vec::new() }
+        Aligned { text, fits: true, again: false, onward: false, lost: false, next, tokens: Vec::new() }
+    }
+}
+
+/// What an agent is told with a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tells {
+    /// A result to go on with.
+    Result,
+    /// That its output was not of the form that the tool declares.
+    Misfit,
+    /// Why there is none.
+    Nothing,
+}
+
+impl Tells {
+    fn of(outcome: CallOutcome, fits: bool) -> Tells {
+        match (outcome, fits) {
+            (_, false) => Tells::Misfit,
+            (CallOutcome::Done, true) => Tells::Result,
+            (_, true) => Tells::Nothing,
+        }
     }
 }
 
@@ -95,11 +125,11 @@ impl Terms {
     /// Makes of an output what the agent reads.
     pub fn align(&self, outcome: CallOutcome, output: &[u8]) -> Aligned {
         match self.text(outcome, output) {
-            Ok(text) => self.told(text, true),
+            Ok(text) => self.told(text, Tells::of(outcome, true)),
             Err(Misfit::Schema(mismatch)) => {
                 let reason = Misfit::Schema(mismatch).to_string();
                 match self.within(reason.as_bytes(), true, None) {
-                    Ok(text) => self.told(text, false),
+                    Ok(text) => self.told(text, Tells::Misfit),
                     Err(_) => self.lost(self.room),
                 }
             }
@@ -109,19 +139,28 @@ impl Terms {
 
     /// What the agent is told where a result does not fit: there are so many tokens for it.
     pub fn lost(&self, tokens: u32) -> Aligned {
-        Aligned { lost: true, ..self.told(words::no_room(tokens), true) }
+        Aligned { lost: true, ..self.told(words::no_room(tokens), Tells::Nothing) }
     }
 
-    /// All that the agent is told with a result, and whether its output was of its form.
-    pub fn told(&self, text: String, fits: bool) -> Aligned {
+    /// All that the agent is told with a text.
+    fn told(&self, text: String, tells: Tells) -> Aligned {
         let tool = &self.tool.descriptor;
-        let again = !fits && self.repairable;
-        let next = match again {
-            true => words::repair(tool, &text, &self.reminder, self.caller),
-            false => words::result(&text, &self.reminder),
+        let again = tells == Tells::Misfit && self.repairable;
+        // What came to nothing is nothing to go on with.
+        let then = self.then.as_ref().filter(|_| tells == Tells::Result);
+        let own = self.format.as_ref();
+        let next = match (again, then) {
+            (true, _) if own.is_some() => words::repair_as_before(tool, &text, &self.reminder),
+            (true, _) => words::repair(tool, &text, &self.reminder, self.caller),
+            (false, Some(then)) => words::result_and_next(&text, &then.descriptor, &self.reminder),
+            (false, None) if own.is_some() => text.clone(),
+            (false, None) => words::result_among(&text, &self.reminder, self.place),
         };
-        let tokens = self.aligner.tokenizer.encode(&next, Special::AsText).unwrap_or_default();
-        Aligned { text, fits, again, lost: false, next, tokens }
+        let tokenizer = &self.aligner.tokenizer;
+        let tokens = own.and_then(|format| format.result(tokenizer, &next).ok());
+        let tokens = tokens.unwrap_or_else(|| tokenizer.encode(&next, Special::AsText).unwrap_or_default());
+        let (fits, onward) = (tells != Tells::Misfit, then.is_some());
+        Aligned { text, fits, again, onward, lost: false, next, tokens }
     }
 
     /// The text of an output.
@@ -154,7 +193,10 @@ impl Terms {
             limit_bytes: tool.output_bytes,
             budget_tokens: room,
         };
-        let count = |text: &str| most_tokens(text, room, tokenizer);
+        let count = |text: &str| match &self.format {
+            Some(format) => most_tokens(&format.written(text), room, tokenizer),
+            None => most_tokens(text, room, tokenizer),
+        };
         let measures = Measures { count: &count, score: None };
         perception::align(output, &request, measures).map(|aligned| aligned.text)
     }
@@ -197,7 +239,8 @@ impl Coming {
 
     /// A result as it was read in another run.
     pub fn played(terms: Terms, played: Played) -> Coming {
-        Coming::by(played.outcome, true, move || terms.told(played.text.clone(), played.fits))
+        let tells = Tells::of(played.outcome, played.fits);
+        Coming::by(played.outcome, true, move || terms.told(played.text.clone(), tells))
     }
 
     fn by(

@@ -27,15 +27,69 @@ pub enum Stage {
         /// Tokens that a call may take.
         most: u32,
     },
+    /// It has written a call: behind what closes it, it writes another one or ends, from an address of its context on.
+    Closing {
+        /// The first address.
+        from: u32,
+    },
     /// It writes an answer of a declared form.
     Answering {
         /// The first address.
         from: u32,
     },
-    /// It waits for the result of a call.
-    Calling(Open),
+    /// It waits for the results of its calls, which come in this order.
+    Calling(Vec<Open>),
     /// It has called and answers; no further call is offered.
     Done,
+}
+
+/// A call that an agent has written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// The tool, by its number at the desk.
+    pub tool: usize,
+    /// Its arguments, as JSON; not to their end where it was cut.
+    pub arguments: String,
+    /// It was not whole when it had all the tokens that it may take: so many.
+    pub cut: Option<u32>,
+    /// The address of its context at which it begins.
+    pub from: u32,
+}
+
+/// Which of the results of one turn a result is. They stand in one message, so that what begins and ends that stands
+/// around all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// The only one.
+    Only,
+    /// The first of several.
+    First,
+    /// One between others.
+    Between,
+    /// The last of several.
+    Last,
+}
+
+impl Place {
+    /// That of one among so many.
+    pub const fn of(number: usize, count: usize) -> Place {
+        match (number == 0, number + 1 == count) {
+            (true, true) => Place::Only,
+            (true, false) => Place::First,
+            (false, false) => Place::Between,
+            (false, true) => Place::Last,
+        }
+    }
+
+    /// Whether the message begins with it.
+    pub const fn begins(self) -> bool {
+        matches!(self, Place::Only | Place::First)
+    }
+
+    /// Whether the message ends with it.
+    pub const fn ends(self) -> bool {
+        matches!(self, Place::Only | Place::Last)
+    }
 }
 
 /// A call that is under way.
@@ -49,6 +103,8 @@ pub struct Open {
     pub arguments: String,
     /// Calls that its agent had made before.
     pub nth: u32,
+    /// Which result of its turn it will have.
+    pub place: Place,
 }
 
 /// What became of words that were to keep to a form.
@@ -79,6 +135,10 @@ pub const fn most_of_call(left: u32) -> u32 {
     }
 }
 
+/// Tokens that an agent needs to have left to write a further call behind one that is whole: to close that one, to end,
+/// and to answer.
+pub const ANOTHER_TOKENS: u32 = 64;
+
 /// How far an agent is with its calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Caller {
@@ -96,6 +156,12 @@ pub struct Caller {
     pub around: u32,
     /// What it says freely, as long as a call may begin in it.
     pub tail: String,
+    /// Calls of this turn that it has written and not made, in that order.
+    pub written: Vec<Written>,
+    /// It has closed its calls, and said the token that ends what it says.
+    pub closed: bool,
+    /// Calls of its chain that it has made, where its tools are chosen for it.
+    pub step: u32,
     /// Calls that it has made.
     pub made: u32,
     /// Times that an output of a wrong form was told back.
@@ -114,8 +180,26 @@ impl Caller {
             reminder,
             around: 0,
             tail,
+            written: Vec::new(),
+            closed: false,
+            step: 0,
             made: 0,
             repairs: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn a_message_begins_and_ends_with_one_result_each() {
+        for count in 1..5 {
+            let places: Vec<Place> = (0..count).map(|number| Place::of(number, count)).collect();
+            assert_eq!(places.iter().filter(|place| place.begins()).count(), 1);
+            assert_eq!(places.iter().filter(|place| place.ends()).count(), 1);
+            assert!(places[0].begins() && places[count - 1].ends());
         }
     }
 }

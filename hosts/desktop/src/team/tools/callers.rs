@@ -7,17 +7,19 @@
 
 use std::sync::Arc;
 
-use agentos_grammar::{Callable, Grammar, GrammarError, MatchError, Vocabulary};
+use agentos_grammar::{Callable, Calls, Grammar, GrammarError, MatchError, Vocabulary};
 use agentos_hal::LateMasks;
 use agentos_kernel::agent::AgentId;
 use agentos_kernel::guard::{Allowed, Guard};
 use agentos_tools::Descriptor;
 use serde_json::Value;
 
-use super::caller::{Caller, Form, Stage};
+use super::caller::{Caller, Form, Stage, Written};
 use super::crew::Crew;
+use super::opening::begun;
 use super::seat::Seat;
 use super::words;
+use crate::text::CallShape;
 
 /// The forms that an agent's words may be held to.
 struct Forms {
@@ -31,12 +33,14 @@ struct Forms {
     answer: Option<Grammar>,
     /// The names of its tools.
     names: Vec<String>,
+    /// How it writes calls.
+    shape: CallShape,
 }
 
 impl Forms {
     fn new(
         vocabulary: &Vocabulary,
-        tools: &[Descriptor],
+        (tools, shape): (&[Descriptor], &CallShape),
         answer: Option<&Value>,
     ) -> Result<Forms, FormError> {
         let ready = |tool: Option<String>, grammar: Result<Grammar, GrammarError>| match grammar {
@@ -55,10 +59,14 @@ impl Forms {
         let (call, either) = match &callables[..] {
             [] => (None, None),
             callables => {
-                let call = ready(Some(names.join(", ")), Grammar::call(vocabulary, callables))?;
-                let calls = (words::OPENS, callables);
-                let either = |answer| ready(None, Grammar::call_or_answer(vocabulary, calls, answer));
-                (Some(call), answer.map(either).transpose()?)
+                let calls = calls(shape, callables);
+                let call = ready(Some(names.join(", ")), Grammar::call(vocabulary, &calls))?;
+                // A control token is in no grammar: such a call is not written where an answer is held to a form.
+                let opens = shape.opens.text();
+                let either = |(answer, opens)| {
+                    ready(None, Grammar::call_or_answer(vocabulary, (opens, &calls), answer))
+                };
+                (Some(call), answer.zip(opens).map(either).transpose()?)
             }
         };
         Ok(Forms {
@@ -67,8 +75,33 @@ impl Forms {
             either,
             answer: answer.map(|schema| ready(None, Grammar::json_schema(vocabulary, schema))).transpose()?,
             names,
+            shape: shape.clone(),
         })
     }
+
+    /// The call that a text is; of one that was cut within the name, the first that it may be.
+    fn named(&self, text: &str, (from, cut): (u32, Option<u32>)) -> Option<Written> {
+        let calls = calls(&self.shape, &[]);
+        let text = text.trim_start();
+        let begins: Vec<String> =
+            self.names.iter().map(|name| calls.begin(name).trim_start().to_owned()).collect();
+        if cut.is_some() {
+            let tool = begins.iter().position(|begin| text.starts_with(begin) || begin.starts_with(text))?;
+            let arguments = text.strip_prefix(&begins[tool]).unwrap_or_default().to_owned();
+            return Some(Written { tool, arguments, cut, from });
+        }
+        let written = |(tool, begin): (usize, &String)| {
+            let arguments = text.strip_prefix(begin)?.strip_suffix(calls.after)?;
+            let arguments: Value = serde_json::from_str(arguments).ok()?;
+            Some(Written { tool, arguments: arguments.to_string(), cut, from })
+        };
+        begins.iter().enumerate().find_map(written)
+    }
+}
+
+/// Calls of these in a shape, as grammars have it.
+fn calls<'a>(shape: &'a CallShape, of: &'a [Callable<'a>]) -> Calls<'a> {
+    Calls { before: &shape.before, between: &shape.between, after: &shape.after, of }
 }
 
 /// A form that cannot be had.
@@ -95,15 +128,15 @@ impl std::error::Error for FormError {
     }
 }
 
-/// A call that an agent has written.
+/// What an agent has come to with what it has said in a form.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Written {
-    /// The tool, by its number at the desk.
-    pub tool: usize,
-    /// Its arguments, as JSON; not to their end where it was cut.
-    pub arguments: String,
-    /// It was not whole when it had all the tokens that it may take: so many.
-    pub cut: Option<u32>,
+pub enum Settled {
+    /// A call is whole, or was cut.
+    Call(Written),
+    /// Behind a call, another one begins.
+    Another,
+    /// Behind a call, it has ended.
+    Closed,
 }
 
 /// All agents that call tools or answer in a form.
@@ -113,8 +146,12 @@ pub struct Callers {
     forms: Vec<Option<Arc<Forms>>>,
     /// All forms, with what they were made of: agents with the same tools and the same answers share theirs.
     made: Vec<(Vec<Descriptor>, Option<Value>, Arc<Forms>)>,
+    /// What comes behind a call: its end, and maybe the beginning of another one. `None` where nobody calls.
+    closing: Option<Grammar>,
     /// The answers that are held to a form.
     seats: Vec<Option<Seat>>,
+    /// Who has written a call, and closes it.
+    closes: Vec<bool>,
     /// Who has said something since it was last found out what may come next.
     due: Vec<usize>,
     crew: Crew,
@@ -129,32 +166,37 @@ impl Callers {
             vocabulary: Some(vocabulary),
             forms: (0..agents).map(|_| None).collect(),
             made: Vec::new(),
+            closing: None,
             seats: (0..agents).map(|_| None).collect(),
+            closes: vec![false; agents],
             due: Vec::with_capacity(agents),
             crew,
             members: Vec::new(),
         }
     }
 
-    /// Makes the forms of an agent ready: of its tools, and of its answer.
+    /// Makes the forms of an agent ready: of its tools, which it calls in this shape, and of its answer.
     ///
     /// # Errors
     /// [`FormError`].
     pub fn enrol<'d>(
         &mut self,
         member: usize,
-        tools: impl Iterator<Item = &'d Descriptor>,
+        (tools, shape): (impl Iterator<Item = &'d Descriptor>, &CallShape),
         answer: Option<&Value>,
     ) -> Result<(), FormError> {
         let Some(vocabulary) = &self.vocabulary else { return Ok(()) };
         let tools: Vec<Descriptor> = tools.cloned().collect();
-        let same = |(of, form, _): &&(Vec<Descriptor>, Option<Value>, Arc<Forms>)| {
-            *of == tools && form.as_ref() == answer
+        if !tools.is_empty() && self.closing.is_none() {
+            self.closing = Some(closing(vocabulary)?);
+        }
+        let same = |(of, form, forms): &&(Vec<Descriptor>, Option<Value>, Arc<Forms>)| {
+            *of == tools && forms.shape == *shape && form.as_ref() == answer
         };
         let forms = match self.made.iter().find(same) {
             Some((.., forms)) => Arc::clone(forms),
             None => {
-                let forms = Arc::new(Forms::new(vocabulary, &tools, answer)?);
+                let forms = Arc::new(Forms::new(vocabulary, (&tools, shape), answer)?);
                 self.made.push((tools, answer.cloned(), Arc::clone(&forms)));
                 forms
             }
@@ -177,17 +219,34 @@ impl Callers {
     /// # Errors
     /// [`MatchError`]: what it has said is not of the form.
     pub fn hold(&mut self, member: usize, stage: &Stage, said: &[u32]) -> Result<(), MatchError> {
+        self.hold_behind(member, stage, "", said)
+    }
+
+    /// [`Callers::hold`], where the token before has the beginning of the form in it.
+    ///
+    /// # Errors
+    /// As [`Callers::hold`].
+    pub fn hold_behind(
+        &mut self,
+        member: usize,
+        stage: &Stage,
+        begun: &str,
+        said: &[u32],
+    ) -> Result<(), MatchError> {
         let forms = self.forms[member].as_ref();
         let grammar = match stage {
             Stage::Writing { tool: Some(tool), .. } => forms.and_then(|forms| forms.arguments.get(*tool)),
             Stage::Writing { tool: None, .. } => forms.and_then(|forms| forms.call.as_ref()),
             Stage::Deciding { .. } => forms.and_then(|forms| forms.either.as_ref()),
             Stage::Answering { .. } => forms.and_then(|forms| forms.answer.as_ref()),
-            _ => None,
+            Stage::Closing { .. } => self.closing.as_ref(),
+            Stage::Free | Stage::Calling(_) | Stage::Done => None,
         };
+        self.closes[member] = matches!(stage, Stage::Closing { .. });
         self.seats[member] = None;
         let Some(grammar) = grammar else { return Ok(()) };
         let mut matcher = grammar.matcher();
+        matcher.accept_text(begun)?;
         said.iter().try_for_each(|&token| matcher.accept(token))?;
         self.seats[member] = Some(Seat::begin(matcher, &self.crew));
         Ok(())
@@ -206,7 +265,10 @@ impl Callers {
         (from, most): (u32, u32),
     ) -> Result<(), MatchError> {
         match caller.stage {
-            Stage::Writing { .. } | Stage::Deciding { .. } | Stage::Answering { .. } => {
+            Stage::Writing { .. }
+            | Stage::Deciding { .. }
+            | Stage::Closing { .. }
+            | Stage::Answering { .. } => {
                 if let Some(seat) = &mut self.seats[member] {
                     seat.say(token);
                     self.due.push(member);
@@ -214,33 +276,46 @@ impl Callers {
                 Ok(())
             }
             Stage::Free => {
-                caller.tail.push_str(text);
-                if caller.tail.contains(words::OPENS) {
-                    caller.tail.clear();
-                    caller.stage = Stage::Writing { tool: None, from, most };
-                    return self.hold(member, &caller.stage, &[]);
+                let Some(forms) = self.forms[member].as_ref().map(Arc::clone) else { return Ok(()) };
+                let Some(begun) = begun(&forms.shape.opens, &mut caller.tail, (token, text)) else {
+                    return Ok(());
+                };
+                let stage = Stage::Writing { tool: None, from, most };
+                match self.hold_behind(member, &stage, &begun, &[]) {
+                    // What only begins like a call is said freely.
+                    Err(MatchError::Token { .. }) => caller.tail = begun,
+                    Err(error) => return Err(error),
+                    Ok(()) => (caller.stage, caller.tail) = (stage, begun),
                 }
-                keep_end(&mut caller.tail, words::OPENS.len());
                 Ok(())
             }
             Stage::Calling(_) | Stage::Done => Ok(()),
         }
     }
 
-    /// The call that is whole with the token that an agent has said last, or with those that it is held with, or that
-    /// has all the tokens that it may take; `log` is its context, and `decode` makes text of tokens.
+    /// What an agent has come to with the token that it has said last, or with those that it is held with: a call that
+    /// is whole, or has all the tokens that it may take; or what comes behind one. `begun` is what of the call the token
+    /// before it has, `log` is its context, and `decode` makes text of tokens.
     ///
     /// # Errors
     /// [`MatchError`], from a guard that was not asked.
     pub fn settled(
         &mut self,
         member: usize,
-        stage: &Stage,
+        (stage, begun): (&Stage, &str),
         log: &[u32],
         decode: &dyn Fn(&[u32]) -> String,
-    ) -> Result<Option<Written>, MatchError> {
+    ) -> Result<Option<Settled>, MatchError> {
         let Some(seat) = &self.seats[member] else { return Ok(None) };
         let whole = seat.taken()?;
+        if let Stage::Closing { from } = *stage {
+            if !seat.is_over() {
+                return Ok(None);
+            }
+            self.seats[member] = None;
+            let said = decode(&log[(from as usize).min(log.len())..]);
+            return Ok(Some(if said.contains(words::OPENS) { Settled::Another } else { Settled::Closed }));
+        }
         let (Stage::Writing { from, most, .. } | Stage::Deciding { from, most }) = *stage else {
             return Ok(None);
         };
@@ -250,25 +325,25 @@ impl Callers {
             return Ok(None);
         }
         let decides = matches!(stage, Stage::Deciding { .. });
+        let Some(forms) = &self.forms[member] else { return Ok(None) };
+        let opens = forms.shape.opens.text().filter(|_| decides).unwrap_or_default();
         // What does not open a call there is its answer, however long it is.
-        if decides && !decode(&said[..said.len().min(words::OPENS.len())]).starts_with(words::OPENS) {
+        if !decode(&said[..said.len().min(opens.len())]).starts_with(opens) {
             return Ok(None);
         }
-        let text = decode(said);
+        let text = [begun, &decode(said)].concat();
         let written = match *stage {
-            Stage::Writing { tool: Some(tool), .. } => Some(Written { tool, arguments: text, cut }),
-            _ => {
-                self.named(member, text.strip_prefix(words::OPENS).filter(|_| decides).unwrap_or(&text), cut)
-            }
+            Stage::Writing { tool: Some(tool), .. } => Some(Written { tool, arguments: text, cut, from }),
+            _ => forms.named(text.strip_prefix(opens).unwrap_or(&text), (from, cut)),
         };
         self.seats[member] = None;
-        Ok(written)
+        Ok(written.map(Settled::Call))
     }
 
     /// What has become of what an agent has said in a form, in the stage in which it ends.
     pub fn form(&self, member: usize, stage: &Stage) -> Option<Form> {
         match stage {
-            Stage::Writing { .. } => Some(Form::Unfinished),
+            Stage::Writing { .. } | Stage::Closing { .. } => Some(Form::Unfinished),
             Stage::Deciding { .. } | Stage::Answering { .. } => {
                 let whole = self.seats[member].as_ref().is_some_and(|seat| seat.taken() == Ok(true));
                 Some(if whole { Form::Whole } else { Form::Unfinished })
@@ -296,41 +371,34 @@ impl Callers {
             LateMasks::Beside => true,
         }
     }
-
-    /// The call of `{"name": …, "arguments": …}`; of one that was cut within the name, the first that it may be.
-    fn named(&self, member: usize, text: &str, cut: Option<u32>) -> Option<Written> {
-        let names = &self.forms[member].as_ref()?.names;
-        if cut.is_some() {
-            let begins: Vec<String> =
-                names.iter().map(|name| Callable { name, arguments: &Value::Null }.begin()).collect();
-            let tool = begins.iter().position(|begin| text.starts_with(begin) || begin.starts_with(text))?;
-            let arguments = text.strip_prefix(&begins[tool]).unwrap_or_default().to_owned();
-            return Some(Written { tool, arguments, cut });
-        }
-        let call: Value = serde_json::from_str(text).ok()?;
-        let tool = names.iter().position(|name| call["name"] == **name)?;
-        Some(Written { tool, arguments: call["arguments"].to_string(), cut })
-    }
 }
 
-/// Keeps the last characters of a text: at least so many bytes, where there are.
-fn keep_end(text: &mut String, bytes: usize) {
-    let mut from = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(from) {
-        from -= 1;
+/// What comes behind a call in words. A model that wants no other one ends there.
+fn closing(vocabulary: &Vocabulary) -> Result<Grammar, FormError> {
+    let another = ["", "\n"].map(|between| [words::CLOSES, between, words::OPENS].concat());
+    let choices = [words::CLOSES, &another[0], &another[1]];
+    let mut grammar =
+        Grammar::choice(vocabulary, &choices).map_err(|error| FormError { tool: None, error })?;
+    grammar.rehearse();
+    Ok(grammar)
+}
+
+impl Callers {
+    /// The form that an agent of the kernel is held to, and whose it is.
+    fn seat(&self, agent: AgentId) -> Option<(usize, &Seat)> {
+        let (id, member) = (*self.members.get(usize::from(agent.index))?)?;
+        self.seats[member].as_ref().filter(|_| id == agent).map(|seat| (member, seat))
     }
-    text.drain(..from);
 }
 
 impl Guard for Callers {
+    fn ends(&self, agent: AgentId) -> bool {
+        // Behind a call, the token that ends what it says is taken as such by who makes the call.
+        !self.seat(agent).is_some_and(|(member, _)| self.closes[member])
+    }
+
     fn next(&mut self, agent: AgentId, mask: &mut [u32], late: LateMasks) -> Allowed {
-        let Some(Some((id, member))) = self.members.get(usize::from(agent.index)) else {
-            return Allowed::Anything;
-        };
-        if *id != agent {
-            return Allowed::Anything;
-        }
-        let Some(seat) = &self.seats[*member] else { return Allowed::Anything };
+        let Some((_, seat)) = self.seat(agent) else { return Allowed::Anything };
         let found = if self.can_find(late) { seat.found(mask) } else { Some(seat.mask(mask)) };
         match found {
             None => Allowed::Later,
@@ -338,19 +406,5 @@ impl Guard for Callers {
             // What fails here fails again with the next token, where it is told.
             Some(Err(_)) => Allowed::Anything,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::keep_end;
-
-    #[test]
-    fn the_end_of_a_text_is_kept_in_whole_characters() {
-        let mut text = "a→→b".to_owned();
-        keep_end(&mut text, 3);
-        assert_eq!(text, "→b");
-        keep_end(&mut text, 99);
-        assert_eq!(text, "→b");
     }
 }

@@ -16,6 +16,7 @@ use agentos_tools::served::Outcome;
 use agentos_tools::{Access, Descriptor, Registry, Served};
 
 use super::align::{Aligned, Aligner, Coming, Known, Terms};
+use super::caller::Place;
 use super::crew::Crew;
 use super::kit::Errands;
 use super::ledger::{Consent, Held, Shared, outcome_of};
@@ -133,6 +134,9 @@ impl Desk {
                 caller,
                 room,
                 repairable: true,
+                place: Place::Only,
+                then: None,
+                format: None,
             };
             self.crew.give(move || {
                 // What comes of them nobody reads.

@@ -12,7 +12,8 @@
 //! A small model does not decide well by itself that it needs a tool, and which: by default the tool whose
 //! example requests are most like the agent's prompt is called, once, with arguments that the model writes
 //! within the tool's schema; then it answers with the result before it. An agent may also be left to call
-//! tools itself, in the form that most models are trained on.
+//! tools itself: as the model's own chat template writes calls ([`CallFormat`](crate::text::CallFormat)), or where that
+//! takes no tools in the form that most models are trained on.
 
 mod align;
 mod bell;
@@ -24,6 +25,7 @@ mod desk;
 mod kit;
 mod ledger;
 mod look_up;
+mod opening;
 mod person;
 mod reception;
 mod recording;
@@ -35,8 +37,8 @@ pub mod words;
 
 pub use align::{Aligned, Aligner, Known, Terms};
 pub use bell::Bell;
-pub use caller::{Caller, Form, Open, Stage, most_of_call};
-pub use callers::{Callers, FormError, Written};
+pub use caller::{ANOTHER_TOKENS, Caller, Form, Open, Place, Stage, Written, most_of_call};
+pub use callers::{Callers, FormError, Settled};
 pub use choose::{Question, by_likeness};
 pub use crew::Crew;
 pub use desk::{Asked, Desk, Finished};
@@ -47,4 +49,4 @@ pub use reception::Reception;
 pub use recording::{Mismatch, Played, Recording, RecordingError};
 pub use sensor::SensorBus;
 pub use spoken::{Reply, Spoken};
-pub use use_::{Choose, Policy, ToolUse};
+pub use use_::{Choose, Manner, Policy, ToolUse};

@@ -12,6 +12,8 @@ pub struct Seat {
     form: Arc<Mutex<Form>>,
     /// Whether the answer may end with all that was said. Known without waiting for who finds out what comes next.
     complete: Result<bool, MatchError>,
+    /// Nothing can come behind what was said.
+    over: bool,
 }
 
 struct Form {
@@ -26,7 +28,8 @@ impl Seat {
     pub fn begin(mut matcher: Matcher, crew: &Crew) -> Seat {
         let mask = vec![0; matcher.mask_words()];
         let complete = Ok(matcher.is_complete());
-        let seat = Seat { form: Arc::new(Mutex::new(Form { matcher, next: None, mask })), complete };
+        let over = matcher.is_finished();
+        let seat = Seat { form: Arc::new(Mutex::new(Form { matcher, next: None, mask })), complete, over };
         seat.find_next(crew);
         seat
     }
@@ -36,6 +39,12 @@ impl Seat {
         let mut form = lock(&self.form);
         form.next = None;
         self.complete = form.matcher.accept(token).map(|()| form.matcher.is_complete());
+        self.over = form.matcher.is_finished();
+    }
+
+    /// Whether nothing can come behind what was said: it is whole, and has ended or has nowhere to go on.
+    pub fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Whether the answer may end with all that was said.

@@ -11,6 +11,15 @@ pub enum Choose {
     Model,
 }
 
+/// How a model that calls tools itself is told of them, and writes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// As its own chat template has it, where that takes tools.
+    Own,
+    /// In words.
+    Plain,
+}
+
 /// Who decides that a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -30,6 +39,10 @@ pub struct ToolUse {
     pub grant: Grant,
     /// Who decides that a tool is called, and which.
     pub choose: Choose,
+    /// The tools that are called one after the other, if that is said; then nobody chooses.
+    pub chain: Vec<String>,
+    /// How the model is told of them and writes calls, where it decides.
+    pub template: Manner,
     /// Who decides that a call is made.
     pub policy: Policy,
     /// Calls in all.

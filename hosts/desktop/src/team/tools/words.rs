@@ -5,8 +5,9 @@ use agentos_kernel::tool::CallOutcome;
 use agentos_tools::{Access, Descriptor};
 use serde_json::Value;
 
+use super::caller::Place;
 use super::use_::Choose;
-use crate::text::{Special, Tokenizer};
+use crate::text::{CallShape, Opens, Special, Tokenizer, definition};
 
 /// Tokens that may stand around what an agent is told next, where its template's are not known yet: those in use have
 /// a dozen.
@@ -25,10 +26,18 @@ pub const HEADER_TOKENS: u32 = 64;
 /// Tokens that it may take to say, below that line, what is wrong with an output.
 pub const REASON_TOKENS: u32 = 32;
 
-/// Before and after a call that a model writes by itself (Hermes and Qwen write calls so).
+/// Before and after a call that a model writes by itself, where its template says nothing of calls (Hermes and Qwen write
+/// calls so).
 pub const OPENS: &str = "<tool_call>";
 /// Behind such a call.
 pub const CLOSES: &str = "</tool_call>";
+
+/// The shape of such a call, which [`tools_offered`] asks for.
+pub fn plain_shape() -> CallShape {
+    let [opens, before, between, after] =
+        [OPENS, "{\"name\": \"", "\", \"arguments\": ", "}"].map(str::to_owned);
+    CallShape { opens: Opens::Text(opens), before, between, after }
+}
 
 /// What an agent is asked for whom the tool was chosen: the arguments of the call, by example.
 pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
@@ -52,7 +61,7 @@ pub fn tools_offered<'d>(tools: impl Iterator<Item = &'d Descriptor>) -> String 
             ": ",
             &tool.description,
             " Arguments: ",
-            &compact(&tool.arguments),
+            &compact(&shown(&tool.arguments)),
             "\n",
         ]);
     }
@@ -63,10 +72,61 @@ pub fn tools_offered<'d>(tools: impl Iterator<Item = &'d Descriptor>) -> String 
         + " and nothing else."
 }
 
+/// A tool as the model's template is told of it.
+pub fn offered(tool: &Descriptor) -> Value {
+    definition(&tool.name, &tool.description, &shown(&tool.arguments))
+}
+
+/// What of a schema is words, for a reader: a stranger has written it.
+const PROSE: [&str; 4] = ["title", "description", "$comment", "default"];
+
+/// A schema with nothing hidden in its words. What arguments are held to stays as it is.
+fn shown(schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Object(object) => {
+            let member = |(name, value): (&String, &Value)| {
+                let value = match value {
+                    Value::String(words) if PROSE.contains(&name.as_str()) => {
+                        Value::from(agentos_perception::text::visible(words).0)
+                    }
+                    value => shown(value),
+                };
+                (name.clone(), value)
+            };
+            Value::Object(object.iter().map(member).collect())
+        }
+        value => value.clone(),
+    }
+}
+
 /// What an agent reads when a call is over: the result, aligned, and what it was asked.
 pub fn result(aligned: &str, request: &str) -> String {
     format!("The result is:\n{aligned}\n\nNow answer in plain words, with this result: {request}")
 }
+
+/// Which result is read where there are several, all of which come before the question is asked again.
+const NEXT: &str = "\n\nThe next result is:\n";
+
+/// What an agent reads of one of the results of several calls.
+pub fn result_among(aligned: &str, request: &str, place: Place) -> String {
+    match place {
+        Place::Only => result(aligned, request),
+        Place::First => format!("The result is:\n{aligned}"),
+        Place::Between => format!("{NEXT}{aligned}"),
+        Place::Last => {
+            format!("{NEXT}{aligned}\n\nNow answer in plain words, with these results: {request}")
+        }
+    }
+}
+
+/// What it reads with a result behind which another call is to be made: the arguments of that, with this before it.
+pub fn result_and_next(aligned: &str, next: &Descriptor, request: &str) -> String {
+    format!("The result is:\n{aligned}\n\n{}", arguments_wanted(next, request))
+}
+
+/// What a system message says of several calls.
+pub const SEVERAL: &str = " Several calls may follow each other: all of them are made before you answer.";
 
 /// What it reads when the output broke the tool's own schema, and it may call once more: how depends on who calls.
 pub fn repair(tool: &Descriptor, reason: &str, request: &str, caller: Choose) -> String {
@@ -82,6 +142,14 @@ pub fn repair(tool: &Descriptor, reason: &str, request: &str, caller: Choose) ->
         ),
     };
     format!("{reason}\n\nThe output of {name} was not of its form. {how}")
+}
+
+/// [`repair`] for who writes calls as the model's own template does, and needs not be told how.
+pub fn repair_as_before(tool: &Descriptor, reason: &str, request: &str) -> String {
+    format!(
+        "{reason}\n\nThe output of {} was not of its form. Call it once more.\n\nRequest: {request}",
+        tool.name
+    )
 }
 
 /// Where a call takes its result from: the path, the address or the command that its arguments name. Empty where they

@@ -41,4 +41,8 @@ impl Guard for Among<'_> {
         allow(self.0, mask);
         Allowed::Masked
     }
+
+    fn ends(&self, _: AgentId) -> bool {
+        true
+    }
 }
