@@ -129,6 +129,7 @@ impl Kernel<'_> {
         let all = source.committed.layout.tokens == tokens;
         // What follows the last token was not wanted by a parent that only computes its context.
         let cursor = if all && rcb.generates() { self.before_last(from) } else { source.committed };
+        let cursor = Cursor { trail: None, ..cursor };
         (rcb.committed, rcb.cursor, rcb.reached) = (cursor, cursor, cursor.layout.tokens);
         rcb.received = source.received;
         (rcb.asked, rcb.replays, rcb.choices) = (source.asked, source.replays, source.choices);
@@ -182,7 +183,7 @@ impl Kernel<'_> {
             (Some(_), None) => Some(self.root),
             (None, _) => None,
         };
-        Cursor { layout, chain, floor: after.floor }
+        Cursor { layout, chain, trail: None, floor: after.floor }
     }
 
     /// The name that the next agent has; `None` while every slot is taken.
@@ -425,6 +426,9 @@ impl Kernel<'_> {
             .min(self.pin_limit().saturating_sub(self.pinned));
         if pages > most {
             return Err(CallError::Pins { pages, most });
+        }
+        if pages > 0 {
+            self.leave_trail(index);
         }
         for entry in 0..entries {
             let Some(pages) = concerned(self, entry) else { continue };

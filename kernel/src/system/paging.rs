@@ -130,6 +130,7 @@ impl Kernel<'_> {
                 Poll::Ready(Ok(())) => (),
                 other => return other,
             }
+            self.store_state(index);
             if let Some(choice) = self.rcb_mut(index).held.take()
                 && !self.restart(index)
             {
@@ -206,6 +207,9 @@ impl Kernel<'_> {
     fn restart(&mut self, index: usize) -> bool {
         let Some(start) = self.restart_point(index) else { return false };
         let found = self.choose_slices(index, 0, start.slices as usize);
+        let trail = self.trail_of_question(index);
+        let rcb = self.rcb_mut(index);
+        (rcb.cursor.trail, rcb.committed.trail) = (trail, trail);
         if found == 0 {
             return false;
         }
@@ -231,6 +235,7 @@ impl Kernel<'_> {
 
     /// Takes an agent back to a beginning of a slice: what comes behind is computed anew.
     pub(super) fn cut(&mut self, index: usize, to: Layout) {
+        self.give_retrace_up(index);
         for entry in to.slices as usize..self.table(index).len() {
             let slice = self.table(index)[entry].slice;
             self.unpin(index, entry);
@@ -292,8 +297,10 @@ impl Kernel<'_> {
         select::link(table);
         // What comes after is not what the whole context would have given; nor is it when the step fails
         // and is tried again, or in a fork.
+        let trail = self.trail_of_choice(index).filter(|_| policy == Policy::Relevance);
         let rcb = self.rcb_mut(index);
         (rcb.cursor.chain, rcb.committed.chain) = (None, None);
+        (rcb.cursor.trail, rcb.committed.trail) = (trail, trail);
         rcb.choices += 1;
         rcb.metrics.returned += u64::from(came);
         if let Some(covered) = covered {

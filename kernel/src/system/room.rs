@@ -23,7 +23,7 @@ pub(super) enum Room {
 }
 
 /// What came of moving one slice.
-enum Move {
+pub(super) enum Move {
     Done(u32),
     /// There is no room on the other side, or nobody whose pages may go.
     NoRoom,
@@ -154,7 +154,7 @@ impl Kernel<'_> {
     }
 
     /// Brings a slice in from the cold store, as far as that can be done now.
-    fn recall_page_in(
+    pub(super) fn recall_page_in(
         &mut self,
         index: usize,
         mapping: Mapping,

@@ -417,3 +417,5 @@ proptest! {
         prop_assert!(metrics(&rig, 1).replays <= 2 && metrics(&rig, 1).recomputed == alone.recomputed);
     }
 }
+
+mod retrace;
