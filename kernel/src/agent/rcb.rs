@@ -302,6 +302,9 @@ pub struct Rcb {
     pub stirred_us: Option<u64>,
     /// It has been in a step since it was stirred.
     pub dispatched: bool,
+    /// The entry of its page table that is looked at next to bring it in before its turn; `None` where nothing stirred
+    /// it.
+    pub ahead: Option<u32>,
     /// When it was blocked or suspended: its lease on page memory runs from here.
     pub rested_us: u64,
     /// When it first lacked a page that its next row attends to, unless a step has had a row of it since.
@@ -373,6 +376,7 @@ impl Rcb {
             progress_us: now_us,
             stirred_us: Some(now_us),
             dispatched: false,
+            ahead: None,
             rested_us: now_us,
             lacks_since_us: None,
             restoring: None,

@@ -92,7 +92,7 @@ impl Kernel<'_> {
             return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
         }
         let (index, mut rcb) = self.declare(spec)?;
-        let thrashing = self.is_thrashing();
+        let thrashing = self.is_thrashing(spec.priority);
         if spec.admission == Admission::Wait && (thrashing || self.is_waited_for(spec.priority)) {
             // What was given back meanwhile is for those who waited for it, if they are as urgent.
             self.admit_waiting();
@@ -267,16 +267,20 @@ impl Kernel<'_> {
 
     /// Admits who waits, the most urgent first, as far as they fit.
     pub(super) fn admit_waiting(&mut self) {
-        if !self.vacated || self.is_thrashing() {
+        if !core::mem::take(&mut self.vacated) {
             return;
         }
-        self.vacated = false;
         loop {
             let waiting = |rcb: &&Rcb| rcb.state == State::New;
             let urgency =
                 |rcb: &&Rcb| (core::cmp::Reverse(rcb.effective.level()), rcb.spawned_us, rcb.id.index);
             let Some(first) = self.agents().filter(waiting).min_by_key(urgency) else { return };
             let (index, context, memory) = (usize::from(first.id.index), first.context, first.memory);
+            if self.is_thrashing(first.effective) {
+                // It is looked at again at every step.
+                self.vacated = true;
+                return;
+            }
             let Ok(pages) = self.fits(context, memory) else { return };
             self.rcb_mut(index).reserved = pages;
             self.begin(index);
@@ -362,7 +366,7 @@ impl Kernel<'_> {
         let now_us = self.now_us;
         let rcb = self.rcb_mut(index);
         rcb.stirred_us = Some(now_us);
-        rcb.dispatched = false;
+        (rcb.dispatched, rcb.ahead) = (false, Some(0));
     }
 
     fn wait(&mut self, agent: AgentId, other: AgentId) -> Result<(), CallError> {

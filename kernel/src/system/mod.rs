@@ -181,6 +181,8 @@ pub struct Figures {
     pub promised: u32,
     /// Pages in use.
     pub usage: Usage,
+    /// Pages that came back before the turn of whoever needs them.
+    pub ahead_pages: u64,
     /// Where agents found the slices that they looked for.
     pub hits: cold::Hits,
     /// What came from the cold store and went to it.

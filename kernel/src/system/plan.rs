@@ -115,7 +115,11 @@ impl Kernel<'_> {
             let suspect = self.rcb(index).strikes > 0;
             let full = round.rows == 0 || self.step.rider_count == self.step.riders.len();
             if full || suspect && self.step.rider_count > 0 {
+                self.fetch_ahead(index, round, device)?;
                 self.preempt(index);
+                if self.pager.is_paging() {
+                    break;
+                }
                 continue;
             }
             match self.ask(index, round, device)? {
