@@ -37,6 +37,11 @@ pub struct FakeStore {
 }
 
 impl FakeStore {
+    /// A store that has just this.
+    pub fn with(kept: BTreeMap<StoreKey, (Entry, Vec<Vec<u8>>)>) -> FakeStore {
+        FakeStore { kept, ..FakeStore::default() }
+    }
+
     /// The machine stops: what was not told is gone.
     pub fn crash(&mut self) {
         (self.partial, _) = (None, self.whole.clear());

@@ -77,8 +77,8 @@ fn a_line_says_what_happened_by_name() {
             json!({"event": "paged", "agent": "scout", "direction": "in", "pages": 2}),
         ),
         (
-            Event::PageFault { agent, base: 96, tokens: 16 },
-            json!({"event": "page_fault", "agent": "scout", "base": 96, "tokens": 16}),
+            Event::PageFault { agent, base: 96, tokens: 16, question: true },
+            json!({"event": "page_fault", "agent": "scout", "base": 96, "tokens": 16, "question": true}),
         ),
         (
             Event::Replayed { agent, base: 320, tokens: 25 },
@@ -193,6 +193,7 @@ fn the_summary_has_what_each_agent_used() {
             hits: TierHits { l1: 4, l2: 3, l3: 2, none: 1 },
             out_bytes: 3_000,
             in_bytes: 1_000,
+            ahead_bytes: 500,
             lacked: 1,
             lacked_p50_us: Some(80),
             lacked_p99_us: Some(80),
@@ -222,7 +223,7 @@ fn the_summary_has_what_each_agent_used() {
     (expected["store"], expected["agents"][0]["recalled"]) = (Value::Null, json!(32));
     expected["utilization"] = json!(0.75);
     expected["paging"] = json!({
-        "hits": {"l1": 4, "l2": 3, "l3": 2, "none": 1}, "out_bytes": 3000, "in_bytes": 1000,
+        "hits": {"l1": 4, "l2": 3, "l3": 2, "none": 1}, "out_bytes": 3000, "in_bytes": 1000, "ahead_bytes": 500,
         "lacked": 1, "lacked_p50_us": 80, "lacked_p99_us": 80,
     });
     expected["masks"] = json!({"steps": 4, "later": 3, "p50_percent": 0.5, "p99_percent": 2.5});

@@ -114,6 +114,11 @@ pub struct Cursor {
     /// Identity of the sealed slices before it; `None` once a slice was mapped, dropped or packed
     /// that would not have come out the same here.
     pub chain: Option<SliceHash>,
+    /// From a bounded agent's first choice on, the identity of all that its rows came from: its tokens, and where it was
+    /// asked. `None` before that, where there is no store, and once anything else had a say (a pin, a slice that was
+    /// sent, a packed page). It is not in checkpoints: who trusts one does not pass that on to readers of the store.
+    #[serde(skip)]
+    pub trail: Option<SliceHash>,
     /// The address before which nothing is computed again for a question: a slice that was mapped from elsewhere
     /// cannot be.
     pub floor: u32,
@@ -123,8 +128,19 @@ impl Cursor {
     /// The beginning of a context.
     pub const fn start(root: SliceHash) -> Cursor {
         let layout = Layout { tokens: 0, slices: 0, pages: 0, open: 0 };
-        Cursor { layout, chain: Some(root), floor: 0 }
+        Cursor { layout, chain: Some(root), trail: None, floor: 0 }
     }
+}
+
+/// A bounded agent's way over what the cold store has of its context, to where its state was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retrace {
+    /// Where its state was stored.
+    pub to: Cursor,
+    /// How far slices are there, in page memory or the arena.
+    pub at: Cursor,
+    /// Tokens of those that were found there.
+    pub shared: u32,
 }
 
 /// A change that waits for the end of the step in which the agent runs.
@@ -252,6 +268,14 @@ pub struct Rcb {
     pub working: u32,
     /// The planning round in which none of its slices in page memory was found that it does not attend to.
     pub searched: u64,
+    /// The way that it is on over what the cold store has of its context.
+    pub retrace: Option<Retrace>,
+    /// How many tokens it had when it last looked for such a way.
+    pub sought: u32,
+    /// Where its state was last stored.
+    pub stored_at: u32,
+    /// Something that the store had did not come: it asks for no more.
+    pub forsaken: bool,
     /// Tokens generated since the last message.
     pub turn_tokens: u32,
     /// Its answer is over: its last token is computed together with the message that comes behind it.
@@ -280,6 +304,9 @@ pub struct Rcb {
     pub stirred_us: Option<u64>,
     /// It has been in a step since it was stirred.
     pub dispatched: bool,
+    /// The entry of its page table that is looked at next to bring it in before its turn; `None` where nothing stirred
+    /// it.
+    pub ahead: Option<u32>,
     /// When it was blocked or suspended: its lease on page memory runs from here.
     pub rested_us: u64,
     /// When it first lacked a page that its next row attends to, unless a step has had a row of it since.
@@ -334,6 +361,10 @@ impl Rcb {
             choices: 0,
             working: 0,
             searched: 0,
+            retrace: None,
+            sought: 0,
+            stored_at: 0,
+            forsaken: false,
             turn_tokens: 0,
             turn_over: false,
             turn_rows: 0,
@@ -348,6 +379,7 @@ impl Rcb {
             progress_us: now_us,
             stirred_us: Some(now_us),
             dispatched: false,
+            ahead: None,
             rested_us: now_us,
             lacks_since_us: None,
             restoring: None,

@@ -148,7 +148,8 @@ pub struct Spec {
     pub receive: Receive,
     /// The host's [`Guard`](crate::guard::Guard) says what its next token may be.
     pub guarded: bool,
-    /// What an exact agent's context is made of outlives it in the cold store, for whoever has the same tokens later.
+    /// What its context is made of outlives it in the cold store, for whoever has the same tokens later; of a bounded
+    /// agent, for whoever has the same quota and is asked at the same places too.
     pub persist: bool,
     /// A number that the host knows it by, carried and never read.
     pub tag: u64,

@@ -248,7 +248,7 @@ mod tests {
             offers: u32::MAX,
             offers_taken: u32::MAX,
             received: Received { runs: u32::MAX, slices: u32::MAX, tokens: u32::MAX, pages: u32::MAX },
-            committed: Cursor { layout, chain: Some(SliceHash([255; 32])), floor: u32::MAX },
+            committed: Cursor { layout, chain: Some(SliceHash([255; 32])), trail: None, floor: u32::MAX },
             reached: u32::MAX,
             counted: Counted { tokens: u32::MAX, begun: u64::MAX },
             asked: true,

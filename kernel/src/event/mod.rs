@@ -111,7 +111,7 @@ pub enum Event {
         /// Pages.
         pages: u32,
     },
-    /// A slice that an agent's question looks for was left out of what it attends to, and is brought in.
+    /// A slice that an agent looks for was left out of what it attends to, and comes back.
     PageFault {
         /// The agent.
         agent: AgentId,
@@ -119,6 +119,8 @@ pub enum Event {
         base: u32,
         /// Its tokens.
         tokens: u32,
+        /// Its question looks for it and is computed again; else it comes back for what follows.
+        question: bool,
     },
     /// A question is computed again, with all slices that it looks for.
     Replayed {

@@ -28,10 +28,38 @@ impl SliceHash {
     /// The identity of a slice of these tokens behind the context that `self` stands for: the slice
     /// before it, or the root. Where slices end counts too.
     pub fn chain(self, tokens: &[u32]) -> SliceHash {
+        self.tagged(b"agentos slice chain 1", tokens)
+    }
+
+    /// What a bounded agent's slices follow from its first choice on: the slices before it, for which `self` stands,
+    /// and all that choices depend on beside tokens. The number in the tag counts ways of choosing: what an older
+    /// program chose is not what a newer one would have.
+    pub fn bounded(self, terms: &[u32]) -> SliceHash {
+        self.tagged(b"agentos bounded root 1", terms)
+    }
+
+    /// The identity of a slice of these tokens behind what a bounded agent has come to: its rows attended to what the
+    /// agent's choices had left.
+    pub fn attended(self, tokens: &[u32]) -> SliceHash {
+        self.tagged(b"agentos bounded slice 1", tokens)
+    }
+
+    /// What follows a question behind which a bounded agent has chosen anew. `tokens` are those of the slice that is
+    /// open at its end.
+    pub fn asked(self, tokens: &[u32]) -> SliceHash {
+        self.tagged(b"agentos bounded question 1", tokens)
+    }
+
+    /// Under what a store has the state of a bounded agent that has come to the slice `self`.
+    pub fn snapshot(self) -> SliceHash {
+        self.tagged(b"agentos bounded snapshot 1", &[])
+    }
+
+    fn tagged(self, tag: &[u8], words: &[u32]) -> SliceHash {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(b"agentos slice chain 1");
+        hasher.update(tag);
         hasher.update(&self.0);
-        update_tokens(&mut hasher, tokens);
+        update_tokens(&mut hasher, words);
         SliceHash(*hasher.finalize().as_bytes())
     }
 
@@ -128,6 +156,10 @@ mod tests {
             SliceHash::root(&model, KvType::F16, SliceLimits::new(8, 32)).chain(&[1, 2, 3]),
             SliceHash::root(&model, KvType::F16, SliceLimits::new(7, 64)).chain(&[1, 2, 3]),
             SliceHash::content(&[1, 2, 3]),
+            root().bounded(&[1, 2, 3]),
+            root().attended(&[1, 2, 3]),
+            root().asked(&[1, 2, 3]),
+            of(&[1, 2, 3]).snapshot(),
         ];
         assert!(others.iter().all(|other| *other != of(&[1, 2, 3])));
         assert_ne!(SliceHash::content(&[1]), SliceHash::content(&[1, 0]));

@@ -68,14 +68,15 @@ pub struct Pager<'m> {
     packing: Packing,
     /// One page's image on its way to or from a packed frame.
     image: &'m mut [u8],
-    schemas: Schemas<'m>,
+    pub(super) schemas: Schemas<'m>,
     moving: Option<Move>,
     pub(super) cold: Cold<'m>,
     round: u64,
 }
 
 impl<'m> Pager<'m> {
-    /// A pager of empty tiers. `image` has room for one page's image, or for three where there may be cold slices.
+    /// A pager of empty tiers. `image` has room for one page's image, or for three and a snapshot where there may be
+    /// cold slices.
     pub fn new(
         slices: SliceTable<'m>,
         index: Index<'m>,
@@ -86,7 +87,7 @@ impl<'m> Pager<'m> {
         schemas: Schemas<'m>,
     ) -> Pager<'m> {
         let (image, others) = image.split_at_mut(packing.image_bytes());
-        let cold = Cold::new(others);
+        let cold = Cold::new(others, packing.image_bytes());
         Pager { slices, index, pool, arena, packing, image, schemas, moving: None, cold, round: 0 }
     }
 
@@ -103,6 +104,11 @@ impl<'m> Pager<'m> {
     /// Pages of page memory that nobody uses.
     pub fn free(&self) -> u32 {
         self.pool.free()
+    }
+
+    /// Bytes of a page's image.
+    pub(super) fn image_bytes(&self) -> usize {
+        self.packing.image_bytes()
     }
 
     /// Frames of the arena that nobody uses.

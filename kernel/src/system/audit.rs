@@ -263,7 +263,9 @@ impl Kernel<'_> {
         }
         let table = self.table(index);
         let offers_cold = self.offers(index).iter().any(|offer| self.pager.slice(offer.slice).is_cold());
-        if offers_cold || rcb.committed.chain.is_none() && self.has_cold(index) {
+        let behind = &table[..table.len().min(cursor.slices as usize)];
+        let gone_over_cold = behind.iter().any(|mapping| self.pager.slice(mapping.slice).is_cold());
+        if offers_cold || rcb.committed.chain.is_none() && gone_over_cold {
             let (cold, most) = (self.pager.cold(), self.config.cold_slices);
             return Err(Broken::ColdMapping { agent: Some(agent), cold, most });
         }

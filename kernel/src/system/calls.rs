@@ -92,7 +92,7 @@ impl Kernel<'_> {
             return Err(CallError::TooLong { tokens: tokens.len(), fits: spec.context as usize });
         }
         let (index, mut rcb) = self.declare(spec)?;
-        let thrashing = self.is_thrashing();
+        let thrashing = self.is_thrashing(spec.priority);
         if spec.admission == Admission::Wait && (thrashing || self.is_waited_for(spec.priority)) {
             // What was given back meanwhile is for those who waited for it, if they are as urgent.
             self.admit_waiting();
@@ -129,6 +129,7 @@ impl Kernel<'_> {
         let all = source.committed.layout.tokens == tokens;
         // What follows the last token was not wanted by a parent that only computes its context.
         let cursor = if all && rcb.generates() { self.before_last(from) } else { source.committed };
+        let cursor = Cursor { trail: None, ..cursor };
         (rcb.committed, rcb.cursor, rcb.reached) = (cursor, cursor, cursor.layout.tokens);
         rcb.received = source.received;
         (rcb.asked, rcb.replays, rcb.choices) = (source.asked, source.replays, source.choices);
@@ -182,7 +183,7 @@ impl Kernel<'_> {
             (Some(_), None) => Some(self.root),
             (None, _) => None,
         };
-        Cursor { layout, chain, floor: after.floor }
+        Cursor { layout, chain, trail: None, floor: after.floor }
     }
 
     /// The name that the next agent has; `None` while every slot is taken.
@@ -266,16 +267,20 @@ impl Kernel<'_> {
 
     /// Admits who waits, the most urgent first, as far as they fit.
     pub(super) fn admit_waiting(&mut self) {
-        if !self.vacated || self.is_thrashing() {
+        if !core::mem::take(&mut self.vacated) {
             return;
         }
-        self.vacated = false;
         loop {
             let waiting = |rcb: &&Rcb| rcb.state == State::New;
             let urgency =
                 |rcb: &&Rcb| (core::cmp::Reverse(rcb.effective.level()), rcb.spawned_us, rcb.id.index);
             let Some(first) = self.agents().filter(waiting).min_by_key(urgency) else { return };
             let (index, context, memory) = (usize::from(first.id.index), first.context, first.memory);
+            if self.is_thrashing(first.effective) {
+                // It is looked at again at every step.
+                self.vacated = true;
+                return;
+            }
             let Ok(pages) = self.fits(context, memory) else { return };
             self.rcb_mut(index).reserved = pages;
             self.begin(index);
@@ -361,7 +366,7 @@ impl Kernel<'_> {
         let now_us = self.now_us;
         let rcb = self.rcb_mut(index);
         rcb.stirred_us = Some(now_us);
-        rcb.dispatched = false;
+        (rcb.dispatched, rcb.ahead) = (false, Some(0));
     }
 
     fn wait(&mut self, agent: AgentId, other: AgentId) -> Result<(), CallError> {
@@ -425,6 +430,9 @@ impl Kernel<'_> {
             .min(self.pin_limit().saturating_sub(self.pinned));
         if pages > most {
             return Err(CallError::Pins { pages, most });
+        }
+        if pages > 0 {
+            self.leave_trail(index);
         }
         for entry in 0..entries {
             let Some(pages) = concerned(self, entry) else { continue };

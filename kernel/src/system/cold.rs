@@ -1,6 +1,6 @@
 //! The cold store (L3) as the kernel uses it: read through, and written behind.
 //!
-//! An exact agent that comes to a slice that nobody here has computed looks into the store. What is found there is
+//! An agent that comes to a slice that nobody here has computed looks into the store (a bounded one as `retrace` says). What is found there is
 //! mapped at once, for all who have the same tokens, and its pages come when they are needed, as a slice's do that is
 //! in the arena. A slice that does not come after all is computed by whoever maps it: the store can make things
 //! slower or quicker, and can change no result. What agents that persist have computed goes to the store between
@@ -12,7 +12,7 @@ use agentos_hal::{ColdStore, PAGE_TOKENS, PageError, StoreKey, TensorDevice};
 
 use super::latency::Latencies;
 use super::{Devices, Kernel};
-use crate::agent::MemoryMode;
+use crate::agent::{AgentId, MemoryMode};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::memory::cold::{Arrival, Handed, Patience, Received, StoreFault};
@@ -57,7 +57,7 @@ pub struct StoreFigures {
     pub slower: u64,
     /// Slices that were there and were computed all the same, because as many were on their way as there may be.
     pub crowded: u64,
-    /// Slices that the store was handed.
+    /// Slices that the store was handed, states of bounded agents among them.
     pub handed: u64,
     /// Pages of them, and of those that it did not take to the end.
     pub handed_pages: u64,
@@ -102,7 +102,22 @@ impl Kernel<'_> {
         StoreFigures { given_up: self.pager.given_up(), ..self.keeper.figures }
     }
 
-    fn patience(&self) -> Patience {
+    /// Whether the store is asked nothing any more.
+    pub(super) fn store_is_gone(&self) -> bool {
+        self.keeper.gone
+    }
+
+    /// Whether the store takes something.
+    pub(super) fn keeps(&self) -> bool {
+        self.config.cold_slices > 0 && !self.keeper.gone && !self.keeper.read_only
+    }
+
+    /// Whether so many pages are fetched more quickly than so many tokens are computed, as far as is known.
+    pub(super) fn loading_pays(&self, tokens: u32, pages: u32) -> bool {
+        self.keeper.cost().pays(self.cost, tokens, pages)
+    }
+
+    pub(super) fn patience(&self) -> Patience {
         Patience { now_us: self.now_us, most_us: self.config.hang_us }
     }
 
@@ -116,7 +131,7 @@ impl Kernel<'_> {
         self.pager.cold() > 0 && self.table(index).iter().any(|entry| self.pager.slice(entry.slice).is_cold())
     }
 
-    /// Maps, for an exact agent, the slice of an identity that the store has, if it is worth fetching.
+    /// Maps, for an agent that attends to all before it, the slice of an identity that the store has, if it is worth fetching.
     pub(super) fn recall(&mut self, hash: SliceHash, tokens: u8, store: &dyn ColdStore) -> Option<SliceId> {
         if self.config.cold_slices == 0 || self.keeper.gone {
             return None;
@@ -147,10 +162,8 @@ impl Kernel<'_> {
 
     /// An agent goes on behind a whole slice: it goes to the store, if the agent says so.
     pub(super) fn keep(&mut self, index: usize, mapping: Mapping) {
-        let rcb = self.rcb(index);
-        let exact = rcb.memory == MemoryMode::Exact && mapping.fidelity == Fidelity::Exact;
-        if rcb.persist && exact && self.config.cold_slices > 0 && !self.keeper.gone && !self.keeper.read_only
-        {
+        // Of a bounded agent, what has an identity is as exact.
+        if self.rcb(index).persist && mapping.fidelity == Fidelity::Exact && self.keeps() {
             self.pager.keep(mapping.slice);
         }
     }
@@ -289,9 +302,7 @@ impl Kernel<'_> {
     /// A slice that agents have gone over does not come: they go back, and one of them computes it.
     fn not_loaded(&mut self, slice: SliceId, arrival: Arrival, fault: StoreFault, store: &mut dyn ColdStore) {
         let Arrival { agent, tokens, .. } = arrival;
-        self.keeper.figures.load_failures += 1;
-        self.failed(fault);
-        self.emit(Event::RecallFailed { agent, tokens: u32::from(tokens), fault });
+        self.count_not_loaded(agent, u32::from(tokens), fault);
         if let (StoreFault::Corrupt, Some(hash)) = (fault, self.pager.slice(slice).hash) {
             // It is stored anew once it is computed; if it cannot be deleted, it is found and fails again.
             let _deleted = store.delete(&StoreKey(hash.0));
@@ -300,12 +311,21 @@ impl Kernel<'_> {
             let Some(rcb) = self.agents[index].rcb.as_ref().filter(|rcb| !rcb.state.is_over()) else {
                 continue;
             };
-            let gone_over = rcb.cursor.layout.tokens;
+            let (gone_over, exact) = (rcb.cursor.layout.tokens, rcb.memory == MemoryMode::Exact);
+            self.lost_on_the_way(index, slice);
             let lost = |mapping: &Mapping| mapping.slice == slice && mapping.base < gone_over;
             if self.table(index).iter().any(lost) {
+                // It keeps nothing of what it had mapped, and would find the same slice again.
+                self.rcb_mut(index).forsaken = !exact;
                 self.go_to_start(index);
             }
         }
+    }
+
+    pub(super) fn count_not_loaded(&mut self, agent: AgentId, tokens: u32, fault: StoreFault) {
+        self.keeper.figures.load_failures += 1;
+        self.failed(fault);
+        self.emit(Event::RecallFailed { agent, tokens, fault });
     }
 
     fn not_stored(&mut self, fault: StoreFault) {
@@ -317,7 +337,7 @@ impl Kernel<'_> {
     fn failed(&mut self, fault: StoreFault) {
         self.keeper.gone |= fault == StoreFault::Gone;
         self.keeper.read_only |= fault == StoreFault::ReadOnly;
-        if self.keeper.gone || self.keeper.read_only {
+        if !self.keeps() {
             self.pager.stop_keeping();
         }
         self.raise(VectorId::StoreErr, None, 0);

@@ -85,6 +85,11 @@ impl Kernel<'_> {
 
     /// Page memory is gone: agents go back to what is left of them in the arena.
     pub(super) fn recover(&mut self) {
+        for index in 0..self.agents.len() {
+            if self.agents[index].rcb.is_some() {
+                self.give_retrace_up(index);
+            }
+        }
         self.pager.lose_device();
         self.unsettled = false;
         for index in 0..self.agents.len() {
@@ -349,6 +354,7 @@ impl Kernel<'_> {
 
     /// Gives back everything but the text.
     pub(super) fn vacate(&mut self, index: usize) {
+        self.give_retrace_up(index);
         for entry in 0..self.table(index).len() {
             let mapping = self.table(index)[entry];
             self.unpin(index, entry);

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::SliceLimits;
 use crate::memory::SLICE_PAGES;
+use crate::memory::cold::snapshot::SNAPSHOT_PAGES;
 use crate::memory::pack::Packing;
 use crate::memory::relevance::{Attention, KEPT};
+use crate::system::retrace::{SNAPSHOT_SLICE_WORDS, SNAPSHOT_WORDS};
 
 /// Masks that a step may have.
 pub const MOST_MASKS: usize = 64;
@@ -228,9 +230,20 @@ impl Config {
         self.l1_pages + self.l2_frames + self.packed_frames + self.cold_slices + self.agents as u32
     }
 
-    /// Bytes of the images that pages are in on their way: one, and where there is a store one for each way.
+    /// Bytes of the images that pages are in on their way: one, and where there is a store one for each way, and the
+    /// state of a bounded agent.
     pub const fn image_bytes(&self, packing: &Packing) -> usize {
-        if self.cold_slices == 0 { packing.image_bytes() } else { 3 * packing.image_bytes() }
+        let images = if self.cold_slices == 0 { 1 } else { 3 + self.snapshot_pages(packing) };
+        images * packing.image_bytes()
+    }
+
+    /// Page images that the state of a bounded agent takes at most where it is stored.
+    const fn snapshot_pages(&self, packing: &Packing) -> usize {
+        let Some(attention) = &self.attention else { return 0 };
+        let slices = self.slices_per_agent() as usize * (SNAPSHOT_SLICE_WORDS + attention.key_width());
+        let words = SNAPSHOT_WORDS + KEPT * attention.query_width() + slices;
+        let pages = (4 * words).div_ceil(packing.image_bytes());
+        if pages < SNAPSHOT_PAGES { pages } else { SNAPSHOT_PAGES }
     }
 
     /// Bytes of the arena for pages of a layout.

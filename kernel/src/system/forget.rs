@@ -36,6 +36,7 @@ impl Kernel<'_> {
             // What comes after is not what the whole context would have given.
             let rcb = self.rcb_mut(index);
             (rcb.cursor.chain, rcb.committed.chain) = (None, None);
+            self.leave_trail(index);
         }
         Ok(())
     }

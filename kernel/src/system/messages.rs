@@ -201,7 +201,7 @@ impl Kernel<'_> {
         rcb.cursor.layout.pages += pages;
         rcb.cursor.layout.open = 0;
         // What comes after is not what the whole context would have given.
-        rcb.cursor.chain = None;
+        (rcb.cursor.chain, rcb.cursor.trail) = (None, None);
         rcb.cursor.floor = base + tokens;
         rcb.committed = rcb.cursor;
         rcb.reached = rcb.reached.max(base + tokens);

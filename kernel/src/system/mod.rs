@@ -4,7 +4,7 @@
 //! * [`storage`]: the tables that a host lends. [`memory`]: all of them as one value.
 //! * `plan`: who is in the next step, and with which rows. `late`: the masks that it begins without.
 //! * `room`: page memory for those who are. [`cold`]: what the cold store has and gets.
-//! * `paging`: what bounded agents attend to.
+//! * `paging`: what bounded agents attend to. `retrace`: how they find in the cold store what they did before.
 //! * `commit`: what a step's report means for the agents in it.
 //! * `calls`: system calls. `messages`: what agents send each other. `waits`: who waits for whom, and
 //!   with whose priority. `forget`: what an agent attends to no more.
@@ -27,6 +27,7 @@ mod messages;
 mod paging;
 mod plan;
 mod restore;
+pub(crate) mod retrace;
 mod room;
 mod save;
 mod tools;
@@ -180,6 +181,8 @@ pub struct Figures {
     pub promised: u32,
     /// Pages in use.
     pub usage: Usage,
+    /// Pages that came back before the turn of whoever needs them.
+    pub ahead_pages: u64,
     /// Where agents found the slices that they looked for.
     pub hits: cold::Hits,
     /// What came from the cold store and went to it.

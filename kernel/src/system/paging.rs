@@ -15,10 +15,11 @@ use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
 
 use super::Kernel;
 use super::storage::Rider;
-use crate::agent::{Counted, MemoryMode, State};
+use crate::agent::{Counted, MemoryMode, Priority, Rcb, State};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
+use crate::memory::Mapping;
 use crate::memory::relevance::{KEPT, Key, Look, QUERIES};
 use crate::memory::select::{self, Policy, Room};
 use crate::sample::Choice;
@@ -130,6 +131,7 @@ impl Kernel<'_> {
                 Poll::Ready(Ok(())) => (),
                 other => return other,
             }
+            self.store_state(index);
             if let Some(choice) = self.rcb_mut(index).held.take()
                 && !self.restart(index)
             {
@@ -206,6 +208,9 @@ impl Kernel<'_> {
     fn restart(&mut self, index: usize) -> bool {
         let Some(start) = self.restart_point(index) else { return false };
         let found = self.choose_slices(index, 0, start.slices as usize);
+        let trail = self.trail_of_question(index);
+        let rcb = self.rcb_mut(index);
+        (rcb.cursor.trail, rcb.committed.trail) = (trail, trail);
         if found == 0 {
             return false;
         }
@@ -216,7 +221,7 @@ impl Kernel<'_> {
             if mapping.came {
                 let tokens = self.tokens_of(index, entry);
                 self.raise(VectorId::PageFault, Some(agent), u64::from(mapping.base));
-                self.emit(Event::PageFault { agent, base: mapping.base, tokens });
+                self.emit(Event::PageFault { agent, base: mapping.base, tokens, question: true });
             }
         }
         self.emit(Event::Replayed { agent, base: start.tokens, tokens });
@@ -231,6 +236,7 @@ impl Kernel<'_> {
 
     /// Takes an agent back to a beginning of a slice: what comes behind is computed anew.
     pub(super) fn cut(&mut self, index: usize, to: Layout) {
+        self.give_retrace_up(index);
         for entry in to.slices as usize..self.table(index).len() {
             let slice = self.table(index)[entry].slice;
             self.unpin(index, entry);
@@ -292,8 +298,10 @@ impl Kernel<'_> {
         select::link(table);
         // What comes after is not what the whole context would have given; nor is it when the step fails
         // and is tried again, or in a fork.
+        let trail = self.trail_of_choice(index).filter(|_| policy == Policy::Relevance);
         let rcb = self.rcb_mut(index);
         (rcb.cursor.chain, rcb.committed.chain) = (None, None);
+        (rcb.cursor.trail, rcb.committed.trail) = (trail, trail);
         rcb.choices += 1;
         rcb.metrics.returned += u64::from(came);
         if let Some(covered) = covered {
@@ -301,7 +309,22 @@ impl Kernel<'_> {
             rcb.metrics.covered_ppm += u64::from(covered);
         }
         self.note_working_set(index);
+        if kept >= slices {
+            self.tell_returned(index, slices);
+        }
         came
+    }
+
+    /// Tells which slices a choice in the middle of a text has brought back.
+    fn tell_returned(&mut self, index: usize, slices: usize) {
+        let agent = self.rcb(index).id;
+        for entry in 0..slices {
+            let mapping = self.table(index)[entry];
+            if mapping.came {
+                let (base, tokens) = (mapping.base, self.tokens_of(index, entry));
+                self.emit(Event::PageFault { agent, base, tokens, question: false });
+            }
+        }
     }
 
     /// The address from which rows' attention counts for what slices hold. What a bounded agent attends to follows from
@@ -356,24 +379,58 @@ impl Kernel<'_> {
             working += if recent { u32::from(mapping.pages) } else { 0 };
         }
         self.rcb_mut(index).working = working;
-        let thrashing = self.is_thrashing();
+        self.note_thrashing();
+    }
+
+    /// Says so when the running agents' working sets together no longer fit.
+    pub(super) fn note_thrashing(&mut self) {
+        let working = self.working_pages(Priority::LOWEST);
+        let thrashing = working > self.working_room();
         let before = core::mem::replace(&mut self.thrashing, thrashing);
-        if self.thrashing && !before {
-            let (working, pages) = (self.working_pages(), self.config.l1_pages);
-            self.emit(Event::Thrashing { working, pages });
+        if thrashing && !before {
+            self.emit(Event::Thrashing { working, pages: self.config.l1_pages });
         }
     }
 
-    /// Pages of the working sets of all bounded agents that have something to do.
-    fn working_pages(&self) -> u32 {
-        let runs = |rcb: &&crate::agent::Rcb| matches!(rcb.state, State::Ready | State::Running);
-        self.agents().filter(runs).map(|rcb| rcb.working).sum()
+    /// Pages of the working sets of all agents that have something to do and are at least this urgent: of an exact
+    /// agent all that it has come to, of a bounded one what its last choices took turns with. A page that several of
+    /// them attend to counts once.
+    fn working_pages(&self, least: Priority) -> u32 {
+        let runs = |rcb: &&Rcb| {
+            rcb.effective.level() >= least.level() && matches!(rcb.state, State::Ready | State::Running)
+        };
+        let own = |rcb: &Rcb| match rcb.memory {
+            MemoryMode::Exact => rcb.cursor.layout.pages,
+            MemoryMode::Bounded { .. } => rcb.working,
+        };
+        let most: u32 = self.agents().filter(runs).map(own).sum();
+        if most <= self.working_room() {
+            return most;
+        }
+        // Of what is shared each has a part. Parts are counted in numbers that most divide.
+        const PARTS: u64 = 5040;
+        let part = |mapping: &Mapping| {
+            let slice = self.pager.slice(mapping.slice);
+            u64::from(slice.pages) * PARTS / u64::from(slice.refs.max(1))
+        };
+        let parts = |rcb: &Rcb| match rcb.memory {
+            MemoryMode::Exact => self.table(usize::from(rcb.id.index)).iter().map(part).sum(),
+            MemoryMode::Bounded { .. } => u64::from(rcb.working) * PARTS,
+        };
+        let all: u64 = self.agents().filter(runs).map(parts).sum();
+        all.div_ceil(PARTS) as u32
     }
 
-    /// Whether the running agents' working sets are more than page memory holds: whoever came besides would
-    /// only make all of them wait for pages.
-    pub(super) fn is_thrashing(&self) -> bool {
-        self.working_pages() > self.config.l1_pages - self.config.pinned_pages
+    /// Pages of page memory that working sets can count on.
+    fn working_room(&self) -> u32 {
+        self.config.l1_pages - self.config.pinned_pages
+    }
+
+    /// Whether the working sets of the running agents that are at least this urgent are more than page memory holds:
+    /// whoever came besides would only make all of them wait for pages. Who is more urgent than they are waits for none
+    /// of them.
+    pub(super) fn is_thrashing(&self, least: Priority) -> bool {
+        self.working_pages(least) > self.working_room()
     }
 
     /// Holds back or says an answer's next token.

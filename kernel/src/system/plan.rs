@@ -11,9 +11,10 @@ use agentos_hal::{
 };
 
 use super::Kernel;
+use super::retrace::Retraced;
 use super::room::Room;
 use super::storage::Rider;
-use crate::agent::{MemoryMode, State};
+use crate::agent::{Cursor, MemoryMode, State};
 use crate::event::Event;
 use crate::guard::{Allowed, Guard};
 use crate::layout::Placement;
@@ -114,7 +115,11 @@ impl Kernel<'_> {
             let suspect = self.rcb(index).strikes > 0;
             let full = round.rows == 0 || self.step.rider_count == self.step.riders.len();
             if full || suspect && self.step.rider_count > 0 {
+                self.fetch_ahead(index, round, device)?;
                 self.preempt(index);
+                if self.pager.is_paging() {
+                    break;
+                }
                 continue;
             }
             match self.ask(index, round, device)? {
@@ -151,6 +156,9 @@ impl Kernel<'_> {
         round: &mut Round<'_>,
         device: &mut dyn TensorDevice,
     ) -> Result<Asked, PageError> {
+        if let Retraced::Waits(pages) = self.retrace(index, round, device)? {
+            return Ok(Asked::Short(pages));
+        }
         self.map_computed(index, round.store);
         while self.take_offer(index) {
             self.map_computed(index, round.store);
@@ -177,7 +185,11 @@ impl Kernel<'_> {
             Room::Short(pages) => return Ok(Asked::Short(pages)),
         }
         if !ready {
-            // Slices that were sent to it: a choice may need them at the next row.
+            // Slices that were sent to it, or that it found: a choice may need them at the next row. Making room may
+            // have left the device at work on a page.
+            if self.pager.is_paging() {
+                return Ok(Asked::Nothing);
+            }
             match self.make_schemas(index, device) {
                 Poll::Ready(Ok(())) if self.knows_its_slices(index) && !due => (),
                 Poll::Ready(Err(error)) => return Err(error),
@@ -240,7 +252,7 @@ impl Kernel<'_> {
                 return;
             }
             let tokens = u32::from(slice.computed);
-            if tokens > self.skippable(index) {
+            if tokens > self.skippable(index) && !self.may_map(index, tokens) {
                 return;
             }
             self.skip(index, tokens);
@@ -251,28 +263,33 @@ impl Kernel<'_> {
     /// Maps the slice that another context made of the same tokens behind the same prefix, if there is
     /// one.
     fn map_equal(&mut self, index: usize, store: &dyn ColdStore) -> Option<SliceId> {
-        let id = self.take_equal(index, self.identity(index)?, store)?;
+        let identity = self.identity(index)?;
+        let exact = self.rcb(index).memory == MemoryMode::Exact;
+        if !exact {
+            // It computes what others have not finished.
+            let unfinished = self.pager.find(identity.0).is_some_and(|id| !self.pager.slice(id).complete());
+            if unfinished || !self.may_map(index, u32::from(identity.1)) {
+                return None;
+            }
+        }
+        let id = self.take_equal(identity, store)?;
         self.map(index, id);
         Some(id)
     }
 
-    /// A slice of an identity and length, with one mapping more: one of this system, or one that the store has. A
-    /// bounded agent finds none: what it keeps depends on its own rows' attention to all that came before, which
-    /// nobody else's rows can give it.
-    fn take_equal(
-        &mut self,
-        index: usize,
-        (hash, tokens): (SliceHash, u8),
-        store: &dyn ColdStore,
-    ) -> Option<SliceId> {
-        if self.rcb(index).memory != MemoryMode::Exact {
-            return None;
-        }
+    /// A slice of an identity and length, with one mapping more: one of this system, or one that the store has.
+    fn take_equal(&mut self, (hash, tokens): (SliceHash, u8), store: &dyn ColdStore) -> Option<SliceId> {
         let Some(id) = self.pager.find(hash) else {
             let id = self.recall(hash, tokens, store)?;
             self.keeper.hits.l3 += 1;
             return Some(id);
         };
+        self.retain_found(id);
+        Some(id)
+    }
+
+    /// One more mapping of a slice that was found by its identity.
+    pub(super) fn retain_found(&mut self, id: SliceId) {
         self.pager.retain(id);
         let slice = self.pager.slice(id);
         let (resident, cold) = (slice.resident(), slice.is_cold());
@@ -285,30 +302,14 @@ impl Kernel<'_> {
             &mut hits.l2
         };
         *tier += 1;
-        Some(id)
     }
 
     /// The identity and length of the slice that begins at the cursor, when all of its tokens are known
     /// and none of its rows is wanted for its outcome.
     fn identity(&self, index: usize) -> Option<(SliceHash, u8)> {
-        let rcb = self.rcb(index);
-        let chain = rcb.cursor.chain?;
-        let log = self.log(index);
-        let begin = rcb.cursor.layout.tokens as usize;
-        let end = begin + self.placeable(index) as usize;
-        let mut layout = rcb.cursor.layout;
-        for &token in &log[begin..end] {
-            (layout, _) = layout.append(self.vocabulary.delimiters[token as usize], self.config.slice_limits);
-            if layout.open == 0 {
-                break;
-            }
-        }
-        let wanted = layout.tokens as usize == log.len() && rcb.generates();
-        if layout.open != 0 || wanted {
-            return None;
-        }
-        let tokens = &log[begin..layout.tokens as usize];
-        Some((chain.chain(tokens), tokens.len() as u8))
+        let Cursor { layout, chain, .. } = self.rcb(index).cursor;
+        let (_, tokens) = self.slice_at(index, layout)?;
+        Some((chain?.chain(tokens), tokens.len() as u8))
     }
 
     /// Appends an entry to an agent's page table.
@@ -330,7 +331,7 @@ impl Kernel<'_> {
     }
 
     /// Tokens that need not be computed if somebody else did: all but the last, whose outcome an agent
-    /// that answers needs for itself; and none of a bounded agent, as in [`Kernel::take_equal`].
+    /// that answers needs for itself; and none of a bounded agent, but for whole slices ([`Kernel::may_map`]).
     pub(super) fn skippable(&self, index: usize) -> u32 {
         let rcb = self.rcb(index);
         if rcb.memory != MemoryMode::Exact {
@@ -382,18 +383,19 @@ impl Kernel<'_> {
     fn seal(&mut self, index: usize, end: Placement) {
         let mapping = self.table(index)[end.slice as usize];
         let slice = self.pager.slice(mapping.slice);
-        let chain = self.rcb(index).cursor.chain;
-        let (hash, sealed) = (slice.hash, slice.sealed);
-        let hash = match hash {
-            Some(hash) if chain.is_some() => Some(hash),
-            _ => {
-                chain.map(|chain| chain.chain(&self.log(index)[mapping.base as usize..=end.address as usize]))
-            }
+        let Cursor { chain, trail, .. } = self.rcb(index).cursor;
+        let (known, sealed) = (slice.hash, slice.sealed);
+        let tokens = &self.log(index)[mapping.base as usize..=end.address as usize];
+        let hash = match (known, chain, trail) {
+            (Some(known), Some(_), _) => Some(known),
+            (None, Some(chain), _) => Some(chain.chain(tokens)),
+            (_, None, trail) => trail.map(|trail| trail.attended(tokens)),
         };
         if sealed.is_none() {
             self.pager.seal(mapping.slice, hash, end.offset as u8 + 1);
         }
-        self.rcb_mut(index).cursor.chain = hash;
+        let cursor = &mut self.rcb_mut(index).cursor;
+        if chain.is_some() { cursor.chain = hash } else { cursor.trail = hash }
     }
 
     /// Lays out up to `most` rows of an agent; fewer when pages run out.
@@ -409,6 +411,9 @@ impl Kernel<'_> {
         while rows < most && self.placeable(index) > 0 {
             if self.is_choice_due(index) {
                 // What comes after may attend to other slices.
+                break;
+            }
+            if rows > 0 && self.rcb(index).cursor.layout.open == 0 && self.stops_at_slice(index) {
                 break;
             }
             if rows > 0 && counts_from == self.rcb(index).cursor.layout.tokens {
@@ -518,9 +523,10 @@ impl Kernel<'_> {
         // A slice amid which something may be left out is not found by what comes out where nothing is.
         let whole = !self.lacks_room(index, SLICE_PAGES as u32);
         let identity = if whole { self.identity(index) } else { None };
-        let id = identity.and_then(|identity| self.take_equal(index, identity, store)).unwrap_or_else(|| {
-            let looked = identity.is_some() && self.rcb(index).memory == MemoryMode::Exact;
-            self.keeper.hits.none += u64::from(looked);
+        // A bounded agent has looked before the step.
+        let looked = identity.filter(|_| self.rcb(index).memory == MemoryMode::Exact);
+        let id = looked.and_then(|identity| self.take_equal(identity, store)).unwrap_or_else(|| {
+            self.keeper.hits.none += u64::from(looked.is_some());
             self.pager.create(identity)
         });
         self.pager.need(id);

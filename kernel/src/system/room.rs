@@ -2,7 +2,7 @@
 
 use core::task::Poll;
 
-use agentos_hal::{PAGE_TOKENS, PageError, TensorDevice};
+use agentos_hal::{PAGE_TOKENS, PageError, StoreKey, TensorDevice};
 
 use super::Kernel;
 use super::plan::Round;
@@ -14,6 +14,9 @@ use crate::memory::evict::{self, Tenant};
 use crate::memory::pager::Moved;
 use crate::memory::{Fidelity, Mapping, SliceId};
 
+/// Slices that are brought in ahead of an agent's turn in one tick, so that nobody's step waits for them for long.
+const AHEAD_SLICES: u32 = 2;
+
 /// Whether an agent has its pages.
 pub(super) enum Room {
     /// All that it attends to is resident, and its next row has a place.
@@ -23,7 +26,7 @@ pub(super) enum Room {
 }
 
 /// What came of moving one slice.
-enum Move {
+pub(super) enum Move {
     Done(u32),
     /// There is no room on the other side, or nobody whose pages may go.
     NoRoom,
@@ -116,8 +119,62 @@ impl Kernel<'_> {
             rcb.metrics.paged_in += u64::from(brought);
             let agent = rcb.id;
             self.emit(Event::PagedIn { agent, pages: brought });
+            self.note_thrashing();
         }
         Ok(short)
+    }
+
+    /// Brings in what an agent that was stirred and has no part in this step attends to, so that it is there when its
+    /// turn comes: a few slices, into pages that nobody uses, each looked at once. What is in the cold store alone, the
+    /// store is told of.
+    pub(super) fn fetch_ahead(
+        &mut self,
+        index: usize,
+        round: &mut Round<'_>,
+        device: &mut dyn TensorDevice,
+    ) -> Result<(), PageError> {
+        let rcb = self.rcb(index);
+        let mut next = match rcb.ahead {
+            Some(next) if rcb.stirred_us.is_some() && !rcb.dispatched => next as usize,
+            _ => return Ok(()),
+        };
+        let mut looked = 0;
+        while let Some(mapping) = self.table(index).get(next).copied() {
+            let slice = self.pager.slice(mapping.slice);
+            let (pages, hash) = (u32::from(slice.pages), slice.hash.filter(|_| slice.is_cold()));
+            if slice.resident() {
+                next = mapping.next as usize;
+                continue;
+            }
+            if looked == AHEAD_SLICES {
+                break;
+            }
+            looked += 1;
+            match hash {
+                Some(hash) => round.store.prefetch(&StoreKey(hash.0)),
+                None if self.pager.free() < round.held + pages => break,
+                None => match self.bring_in(mapping.slice, round, device)? {
+                    Move::Done(pages) => self.count_ahead(index, pages),
+                    // It goes on by itself.
+                    Move::Later if self.pager.is_moving(mapping.slice) => self.count_ahead(index, pages),
+                    Move::Later | Move::NoRoom => break,
+                },
+            }
+            next = mapping.next as usize;
+            if self.pager.is_paging() {
+                break;
+            }
+        }
+        self.rcb_mut(index).ahead = Some(next as u32);
+        Ok(())
+    }
+
+    fn count_ahead(&mut self, index: usize, pages: u32) {
+        self.figures.ahead_pages += u64::from(pages);
+        let rcb = self.rcb_mut(index);
+        rcb.metrics.paged_in += u64::from(pages);
+        let agent = rcb.id;
+        self.emit(Event::PagedIn { agent, pages });
     }
 
     /// Brings in what a listener's context has in the cold store alone: the message for which it rests finds it
@@ -154,7 +211,7 @@ impl Kernel<'_> {
     }
 
     /// Brings a slice in from the cold store, as far as that can be done now.
-    fn recall_page_in(
+    pub(super) fn recall_page_in(
         &mut self,
         index: usize,
         mapping: Mapping,

@@ -337,7 +337,7 @@ impl Kernel<'_> {
         let pages = before.iter().map(|mapping| u32::from(self.pager.slice(mapping.slice).pages)).sum();
         let chain = before.last().map_or(Some(self.root), |last| self.pager.slice(last.slice).hash);
         let layout = Layout { tokens: behind[0].base, slices: entries, pages, open: 0 };
-        Cursor { layout, chain, floor: self.rcb(slot).committed.floor.min(layout.tokens) }
+        Cursor { layout, chain, trail: None, floor: self.rcb(slot).committed.floor.min(layout.tokens) }
     }
 
     /// The queries of an agent's latest rows, where its pages are written.

@@ -84,7 +84,7 @@ pub struct Run {
     /// Let people answer what agents ask, agree to calls and pause the run over HTTP too, at an address of this machine
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
     people: Option<SocketAddr>,
-    /// Keep what exact agents compute in a file, and find there what any run with this model has computed
+    /// Keep what agents compute in a file, and find there what any run with this model has computed
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
 }

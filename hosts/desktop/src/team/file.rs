@@ -188,7 +188,7 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
         }),
         after: Vec::new(),
         memory,
-        persist: persist(section, memory)?,
+        persist: persist(section)?,
         max_tokens: section.whole_u32("max_tokens", TOKENS)?.map_or(MAX_TOKENS, |tokens| tokens.value),
         context: context.map(|context| context.value),
         max_time_us: section.seconds("max_seconds")?,
@@ -291,16 +291,9 @@ fn memory_mode(section: &Section<'_>) -> Result<MemoryMode, TeamError> {
     }
 }
 
-/// What is left out of a context is not what anybody else's tokens would make, so only exact agents are kept.
-fn persist(section: &Section<'_>, memory: MemoryMode) -> Result<bool, TeamError> {
-    let exact = memory == MemoryMode::Exact;
-    let Some(persist) = section.truth("persist")? else { return Ok(exact) };
-    if persist.value && !exact {
-        let (key, with) = ("persist = true", "memory = \"bounded\"");
-        let accepted = "persist = true together with memory = \"exact\"";
-        return Err(section.error(persist.at, Problem::Conflict { key, with, accepted }));
-    }
-    Ok(persist.value)
+/// Every agent is kept that is not said not to be.
+fn persist(section: &Section<'_>) -> Result<bool, TeamError> {
+    Ok(section.truth("persist")?.is_none_or(|persist| persist.value))
 }
 
 fn sampling(agent: &Section<'_>) -> Result<Sampling, TeamError> {

@@ -116,7 +116,7 @@ pub enum LineEvent<'a> {
         /// Pages.
         pages: u32,
     },
-    /// A slice that a question looks for was left out of what its agent attends to, and is brought in.
+    /// A slice that an agent looks for was left out of what it attends to, and comes back.
     PageFault {
         /// The agent.
         agent: Cow<'a, str>,
@@ -124,6 +124,8 @@ pub enum LineEvent<'a> {
         base: u32,
         /// Its tokens.
         tokens: u32,
+        /// Its question looks for it and is computed again; else it comes back for what follows.
+        question: bool,
     },
     /// A question is computed again, with what it looks for.
     Replayed {
@@ -412,7 +414,9 @@ pub fn line<'a>(
         Event::PagedIn { agent, pages } => {
             LineEvent::Paged { agent: of(agent), direction: Direction::In, pages }
         }
-        Event::PageFault { agent, base, tokens } => LineEvent::PageFault { agent: of(agent), base, tokens },
+        Event::PageFault { agent, base, tokens, question } => {
+            LineEvent::PageFault { agent: of(agent), base, tokens, question }
+        }
         Event::Replayed { agent, base, tokens } => LineEvent::Replayed { agent: of(agent), base, tokens },
         Event::Thrashing { working, pages } => LineEvent::Thrashing { working, pages },
         Event::Recalled { agent, tokens, pages, load_us } => {

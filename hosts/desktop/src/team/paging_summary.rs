@@ -15,6 +15,8 @@ pub struct PagingSummary {
     pub out_bytes: u64,
     /// Bytes that came back into page memory, from the arena and the cold store.
     pub in_bytes: u64,
+    /// Bytes of them that came before the turn of whoever needs them.
+    pub ahead_bytes: u64,
     /// Times that agents lacked pages that they attend to.
     pub lacked: u64,
     /// Time within which half of those had their next step, in microseconds; null without any.
@@ -55,6 +57,7 @@ impl PagingSummary {
             hits: TierHits { l1, l2, l3, none },
             out_bytes: bytes(|agent| agent.paged_out),
             in_bytes: bytes(|agent| agent.paged_in),
+            ahead_bytes: kernel.figures().ahead_pages * kernel.page_bytes() as u64,
             lacked: latencies.count(),
             lacked_p50_us: latencies.quantile_us(0.5),
             lacked_p99_us: latencies.quantile_us(0.99),

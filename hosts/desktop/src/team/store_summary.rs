@@ -22,7 +22,7 @@ pub struct StoreSummary {
     pub slower: u64,
     /// Slices that were there and were computed, because so many others were mapped before they had come.
     pub crowded: u64,
-    /// Slices that became durable.
+    /// Slices that became durable, states of bounded agents among them.
     pub stored_slices: u64,
     /// Bytes that went to the store.
     pub stored_bytes: u64,

@@ -269,7 +269,9 @@ fn mark(event: &Event) -> (&'static str, Value) {
         Event::Relocated { base, tokens, .. } => ("relocated", json!({ "base": base, "tokens": tokens })),
         Event::PagedOut { pages, .. } => ("paged out", json!({ "pages": pages })),
         Event::PagedIn { pages, .. } => ("paged in", json!({ "pages": pages })),
-        Event::PageFault { base, tokens, .. } => ("page fault", json!({ "base": base, "tokens": tokens })),
+        Event::PageFault { base, tokens, question, .. } => {
+            ("page fault", json!({ "base": base, "tokens": tokens, "question": question }))
+        }
         Event::Replayed { base, tokens, .. } => ("replayed", json!({ "base": base, "tokens": tokens })),
         Event::Recalled { tokens, pages, load_us, .. } => {
             ("recalled", json!({ "tokens": tokens, "pages": pages, "load_us": load_us }))

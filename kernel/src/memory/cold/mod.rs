@@ -7,11 +7,14 @@
 //!
 //! * `load`: slices that come.
 //! * `write`: slices that go.
+//! * [`snapshot`]: the state of a bounded agent, beside its slices.
 
 mod load;
+pub mod snapshot;
 mod write;
 
 pub use load::{Arrival, Received};
+pub use snapshot::Fetched;
 pub use write::Handed;
 
 use agentos_hal::StoreError;
@@ -20,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::pager::Pager;
 use super::slices::{NOBODY, SliceId};
 use load::Load;
+use snapshot::Snapshot;
 use write::Write;
 
 /// What is wrong with the store, or with what it has.
@@ -97,6 +101,8 @@ pub(super) struct Cold<'m> {
     write: Option<Write>,
     load_image: &'m mut [u8],
     write_image: &'m mut [u8],
+    snapshot: Option<Snapshot>,
+    snapshot_image: &'m mut [u8],
     /// Cold slices.
     pub(super) count: u32,
     /// The queue of those that wait to be handed over.
@@ -110,9 +116,12 @@ pub(super) struct Cold<'m> {
 }
 
 impl<'m> Cold<'m> {
-    /// Nothing is on its way. `images` has room for two images, or for none where nothing will ever be.
-    pub(super) fn new(images: &'m mut [u8]) -> Cold<'m> {
-        let (load_image, write_image) = images.split_at_mut(images.len() / 2);
+    /// Nothing is on its way. `images` has room for two images and a snapshot, or for nothing where nothing will ever
+    /// be.
+    pub(super) fn new(images: &'m mut [u8], image_bytes: usize) -> Cold<'m> {
+        let image_bytes = if images.is_empty() { 0 } else { image_bytes };
+        let (load_image, images) = images.split_at_mut(image_bytes);
+        let (write_image, snapshot_image) = images.split_at_mut(image_bytes);
         let (first, last) = (NOBODY, NOBODY);
         let (load, write) = (None, None);
         Cold {
@@ -120,6 +129,8 @@ impl<'m> Cold<'m> {
             write,
             load_image,
             write_image,
+            snapshot: None,
+            snapshot_image,
             count: 0,
             first,
             last,
@@ -149,7 +160,7 @@ impl Pager<'_> {
 
     /// Whether something is on its way to or from the store.
     pub fn is_storing(&self) -> bool {
-        self.cold.load.is_some() || self.queued() > 0 || self.cold.awaited > 0
+        self.cold.load.is_some() || self.queued() > 0 || self.cold.awaited > 0 || self.is_snapshot_going()
     }
 
     /// Page memory is gone: what was to come waits where it is, and what was to go from there is lost.

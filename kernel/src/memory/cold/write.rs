@@ -84,7 +84,7 @@ impl Pager<'_> {
 
     /// Begins to hand over the next slice that the store does not have, unless one is being handed over.
     fn begin_write(&mut self, store: &dyn ColdStore) {
-        while self.cold.write.is_none() && self.cold.first != NOBODY {
+        while self.cold.write.is_none() && !self.is_snapshot_going() && self.cold.first != NOBODY {
             let id = SliceId(self.cold.first);
             self.unqueue(id);
             let slice = self.slices.get_mut(id);
@@ -133,7 +133,7 @@ impl Pager<'_> {
 
     /// Hands the image that is there to the store. Needs no device.
     pub fn hand_over(&mut self, store: &mut dyn ColdStore, patience: Patience) -> Handed {
-        let Some(mut write) = self.cold.write else { return Handed::Nothing };
+        let Some(mut write) = self.cold.write else { return self.hand_snapshot(store, patience) };
         let slice = *self.slices.get(write.slice);
         let image = match slice.place {
             _ if write.held => &*self.cold.write_image,
@@ -192,6 +192,9 @@ impl Pager<'_> {
         }
         while self.cold.first != NOBODY {
             self.give_up(SliceId(self.cold.first));
+        }
+        if self.is_snapshot_going() {
+            self.end_snapshot();
         }
     }
 

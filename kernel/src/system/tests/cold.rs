@@ -128,7 +128,7 @@ fn nothing_is_asked_of_a_store_where_there_may_be_no_cold_slices() {
 }
 
 #[test]
-fn only_exact_agents_read_and_only_those_that_persist_are_written() {
+fn who_pages_without_mean_keys_reads_nothing_and_only_who_persists_is_written() {
     let memory = MemoryMode::Bounded { pages: 24, packed: true };
     let mut rig = with_store(Config { packed_frames: 40, ..COLD }, filled(3, 150));
     let before = rig.store.pages;

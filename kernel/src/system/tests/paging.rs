@@ -108,7 +108,7 @@ fn a_question_finds_what_it_asks_for_wherever_it_stands() {
         let agent = rig.spawn(&bounded(1, 24, 600), &asked(at, 32, at));
         rig.run();
         let (base, found) = (at * 16, metrics(&rig, 1));
-        let fault = Event::PageFault { agent, base, tokens: 16 };
+        let fault = Event::PageFault { agent, base, tokens: 16, question: true };
         assert!(rig.events.contains(&fault), "the fact at {base} was not found");
         assert!((1..=2).contains(&found.replays) && found.replayed <= 2 * 48, "{found:?}");
         assert!(found.recomputed == found.replayed && found.utilization() < 1.0, "{found:?}");
@@ -153,7 +153,7 @@ fn messages_are_questions_too() {
     let before = metrics(&rig, 1).faults;
     rig.call(&Call::Send(agent, Tokens(&bytes(&question())))).unwrap();
     rig.run();
-    assert!(rig.events.contains(&Event::PageFault { agent, base: 96, tokens: 16 }));
+    assert!(rig.events.contains(&Event::PageFault { agent, base: 96, tokens: 16, question: true }));
     assert!(metrics(&rig, 1).faults > before && metrics(&rig, 1).replays <= 4);
 }
 
@@ -191,7 +191,7 @@ fn a_context_beyond_the_trained_one_goes_on_without_gaps() {
     let agent = rig.spawn(&bounded(1, 24, 600), &text);
     rig.run();
     assert_eq!(rig.texts[&1].len(), 20);
-    assert!(rig.events.contains(&Event::PageFault { agent, base: 48, tokens: 16 }));
+    assert!(rig.events.contains(&Event::PageFault { agent, base: 48, tokens: 16, question: true }));
     assert_eq!(rig.texts[&1], says(config, &bounded(1, 24, 600), &text).0);
     let exact = Spec { admission: Admission::Refuse, ..spec(2, 5) };
     let long = Spec { context: 241, ..exact };
@@ -387,6 +387,86 @@ fn a_system_that_thrashes_says_so_and_admits_nobody_until_it_ends() {
     }
 }
 
+/// Events tell every slice that comes back, and which of them a question has looked for.
+#[test]
+fn every_return_is_told() {
+    let mut rig = Rig::new(CHOOSY);
+    let agent = rig.spawn(&Spec { budget: Budget::UNBOUNDED, ..bounded(1, 24, 600) }, &asked(6, 30, 8));
+    rig.run();
+    let told = |wanted: bool| {
+        let is = |event: &&Event| matches!(event, Event::PageFault { agent: of, question, .. } if (*of, *question) == (agent, wanted));
+        rig.events.iter().filter(is).count() as u64
+    };
+    let found = metrics(&rig, 1);
+    assert_eq!((told(true), told(false)), (found.faults, found.returned - found.faults), "{found:?}");
+    assert!(told(true) > 0 && told(false) > 0, "{found:?}");
+}
+
+/// Exact agents that take turns with more than page memory holds: who comes besides waits, unless it is more urgent.
+#[test]
+fn exact_agents_that_thrash_are_not_joined_by_their_equals() {
+    let mut rig = Rig::new(CONFIG);
+    for tag in 0..4 {
+        rig.spawn(&spec(tag, 60), &prompt(tag as u32, 150));
+    }
+    let thrashes =
+        |rig: &Rig| rig.events.iter().any(|event| matches!(event, Event::Thrashing { pages: 64, .. }));
+    while !thrashes(&rig) {
+        assert!(rig.tick() != Tick::Idle, "four agents of twenty pages and more do not thrash");
+    }
+    let late = rig.spawn(&spec(8, 5), &prompt(8, 60));
+    let urgent = rig.spawn(&Spec { priority: Priority::HIGHEST, ..spec(9, 5) }, &prompt(9, 60));
+    assert_eq!((rig.stat(late).state, rig.stat(urgent).state), (State::New, State::Ready));
+    while !rig.ends.contains_key(&9) {
+        let _ = rig.tick();
+    }
+    assert_eq!(rig.stat(late).state, State::New);
+    rig.run();
+    for (tag, tokens, length) in [(0, 60, 150), (1, 60, 150), (2, 60, 150), (3, 60, 150), (8, 5, 60)] {
+        assert_eq!(rig.texts[&tag], alone(&spec(tag, tokens), &prompt(tag as u32, length)), "{tag}");
+    }
+}
+
+/// What many attend to together is there once: it makes nobody wait.
+#[test]
+fn who_shares_its_pages_does_not_thrash() {
+    let mut rig = Rig::new(CONFIG);
+    let common = prompt(9, 150);
+    for tag in 0..5 {
+        rig.spawn(&spec(tag, 20), &[&common[..], &prompt(tag as u32, 8)].concat());
+    }
+    rig.run();
+    assert!(!rig.events.iter().any(|event| matches!(event, Event::Thrashing { .. })));
+}
+
+/// An agent that is told something while others fill every step finds its pages there when its turn comes.
+#[test]
+fn pages_come_before_the_turn_of_who_needs_them() {
+    let mut rig = Rig::new(Config { rows: 8, quantum_rows: 8, ..Config::new(6, 300, 60, 200) }.checked());
+    let listener = Spec { on_end: OnEnd::Listen, priority: Priority::LOWEST, ..spec(1, 10) };
+    let agent = rig.spawn(&listener, &prompt(1, 150));
+    rig.run();
+    // Somebody else needs all of page memory, and leaves again.
+    let large = rig.spawn(&spec(2, 2), &prompt(2, 245));
+    rig.run();
+    rig.call(&Call::Kill(large)).unwrap();
+    while rig.kernel.pager.reclaim(true) {}
+    let away = rig.stat(agent).l2_pages;
+    assert!(away > 2, "{away} pages");
+    rig.spawn(&Spec { priority: Priority::HIGHEST, ..spec(3, 2) }, &prompt(3, 120));
+    rig.call(&Call::Send(agent, Tokens(&bytes(&[5, 6, 7])))).unwrap();
+    let before = rig.kernel.page_in_latencies().count();
+    while !rig.ends.contains_key(&3) {
+        assert!(rig.tick() != Tick::Idle);
+    }
+    assert_eq!((rig.stat(agent).l2_pages, rig.kernel.figures().ahead_pages), (0, u64::from(away)));
+    rig.run();
+    assert_eq!(rig.kernel.page_in_latencies().count(), before, "it lacked nothing when its turn came");
+    let first = alone(&spec(1, 10), &prompt(1, 150));
+    let second = [&prompt(1, 150)[..], &first, &[5, 6, 7]].concat();
+    assert_eq!(rig.texts[&1][first.len()..], alone(&spec(1, 10), &second));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -417,3 +497,5 @@ proptest! {
         prop_assert!(metrics(&rig, 1).replays <= 2 && metrics(&rig, 1).recomputed == alone.recomputed);
     }
 }
+
+mod retrace;

@@ -177,7 +177,7 @@ impl<W: Write> Sink for Plain<W> {
         match told.record.event {
             Event::Spawned { tokens, .. } => self.note(member, format_args!("spawned with {tokens} tokens")),
             Event::Token { .. } => self.say(member, told.text),
-            Event::PageFault { base, tokens, .. } => {
+            Event::PageFault { base, tokens, question: true, .. } => {
                 let end = base + tokens - 1;
                 self.note(member, format_args!("looks for what it read at tokens {base} to {end}: paged in"))
             }
