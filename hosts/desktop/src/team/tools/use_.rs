@@ -32,6 +32,8 @@ pub struct ToolUse {
     pub choose: Choose,
     /// The tools that are called one after the other, if that is said; then nobody chooses.
     pub chain: Vec<String>,
+    /// The agents that it may ask, by their indices in the team: each is a tool, behind those of its grant.
+    pub asks: Vec<usize>,
     /// Who decides that a call is made.
     pub policy: Policy,
     /// Calls in all.
