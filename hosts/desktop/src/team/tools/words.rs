@@ -33,8 +33,7 @@ pub const CLOSES: &str = "</tool_call>";
 
 /// What an agent is asked for whom the tool was chosen: the arguments of the call, by example.
 pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
-    let mut text =
-        format!("The tool {}: {}\nWrite the arguments of a call as JSON.\n\n", tool.name, tool.description);
+    let mut text = wanted(tool) + "\n\n";
     // Where there is nothing to fill in, examples of nothing make a small model say nothing.
     let fills = tool.arguments["properties"].as_object().is_some_and(|properties| !properties.is_empty());
     for example in tool.examples.iter().filter(|_| fills) {
@@ -85,9 +84,15 @@ pub fn result_among(aligned: &str, request: &str, place: Place) -> String {
 }
 
 /// What it reads with a result behind which another call is to be made: the arguments of that. The result stands next
-/// to them, behind the examples: a small model takes from what it has read last.
+/// to them and no example does: a small model takes from either, and is to take from the result.
 pub fn result_and_next(aligned: &str, next: &Descriptor, request: &str) -> String {
-    arguments_wanted(next, &format!("{request}\nThe result so far is: {aligned}"))
+    let wanted = wanted(next);
+    format!("{wanted}\n\nRequest: {request}\nThe result so far is: {aligned}\nArguments:")
+}
+
+/// The task to write the arguments of a call.
+fn wanted(tool: &Descriptor) -> String {
+    format!("The tool {}: {}\nWrite the arguments of a call as JSON.", tool.name, tool.description)
 }
 
 /// What a system message says of several calls.
