@@ -39,6 +39,8 @@ pub enum Access {
     Sensor,
     /// A server of tools.
     Server,
+    /// Another agent.
+    Agent,
 }
 
 /// How urgent the end of a call is: of calls that are over at the same time, the more urgent interrupts first.

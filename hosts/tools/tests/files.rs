@@ -116,7 +116,7 @@ fn folders_are_listed_in_order() {
     fs::write(folder.path().join("c.txt"), "12345").unwrap();
     fs::write(folder.path().join("a.txt"), "").unwrap();
     let listed = call(&mut tool, &json!({ "path": "docs" })).unwrap();
-    assert_eq!(listed, "a.txt (0 bytes)\nb/\nc.txt (5 bytes)\n");
+    assert_eq!(listed, "docs/a.txt (0 bytes)\ndocs/b/\ndocs/c.txt (5 bytes)\n");
     assert_eq!(call(&mut tool, &json!({})).unwrap(), "docs/\n");
     assert!(why(&mut tool, &json!({ "path": "docs/a.txt" })).contains("is a file; read_file reads it"));
     let long = "x".repeat(200);

@@ -50,15 +50,22 @@ impl Toolset {
                 continue;
             };
             let same = |&other: &usize| {
-                team.agents[other].tools.as_ref().is_some_and(|its| its.grant == tools.grant)
+                team.agents[other]
+                    .tools
+                    .as_ref()
+                    .is_some_and(|its| its.grant == tools.grant && its.asks == tools.asks)
             };
             let number = match (0..index).find(same) {
                 Some(other) => of[other],
                 None => {
                     let refuse =
                         |error| team.error(agent.place, Problem::Tools { name: agent.name.clone(), error });
-                    let outside =
-                        Outside { servers: &team.servers, hub: hub.as_ref(), sensor: team.sensor.as_ref() };
+                    let outside = Outside {
+                        servers: &team.servers,
+                        hub: hub.as_ref(),
+                        sensor: team.sensor.as_ref(),
+                        agents: &team.agents,
+                    };
                     registries.push(kit(tools, means, outside, &errands).map_err(refuse)?);
                     Some(registries.len() - 1)
                 }

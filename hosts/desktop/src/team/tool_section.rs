@@ -5,6 +5,7 @@
 //! use = ["calculator", "read_file", "run"]
 //! choose = "likeness"            # or "model"; or chain = ["calculator", "run"] instead
 //! template = "own"               # or "plain": how a model that chooses is told of tools and calls them
+//! agents = ["librarian"]         # called as ask.librarian
 //! policy = "granted"             # or "ask"
 //! calls = 2
 //! tokens = 192
@@ -27,10 +28,11 @@ use super::knowledge::KnowledgeUse;
 use super::name::nearest;
 use super::section::{Section, Setting};
 use super::source::Source;
-use super::tools::{Choose, LOOK_UP, Manner, Policy, TOOL_NAMES, ToolUse};
+use super::tools::{Choose, LOOK_UP, Manner, Policy, TOOL_NAMES, ToolUse, ask_name};
 
 const TOOL_KEYS: &[&str] = &[
-    "use", "choose", "chain", "template", "policy", "calls", "tokens", "roots", "hosts", "commands", "limits",
+    "use", "choose", "chain", "template", "agents", "policy", "calls", "tokens", "roots", "hosts",
+    "commands", "limits",
 ];
 const ROOT_KEYS: &[&str] = &["name", "folder"];
 const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arguments", "folder"];
@@ -44,16 +46,21 @@ const RESULT_BYTES: std::ops::RangeInclusive<u32> = 4096..=1 << 30;
 /// Tokens of a result: a header and a little more at the least.
 const RESULT_TOKENS: std::ops::RangeInclusive<u32> = 32..=1 << 16;
 
-/// Reads `[agent.tools]`, if an agent has it.
+/// What an agent may do with tools, and the names of those that it may ask.
+pub(super) type Tools = (ToolUse, Vec<Setting<String>>);
+
+/// Reads `[agent.tools]`, if an agent has it, and the names of those that it may ask.
 pub(super) fn tools(
     source: &Source<'_>,
     agent: &Section<'_>,
     servers: &[Declaration],
     knowledge: Option<&KnowledgeUse>,
-) -> Result<Option<ToolUse>, TeamError> {
+) -> Result<Option<Tools>, TeamError> {
     let Some(section) = agent.section("tools", "[agent.tools]", TOOL_KEYS)? else { return Ok(None) };
     let at = section.at;
-    let tools = names(&section, servers)?;
+    let asks = section.list("agents", "a list of names of agents", DeValue::as_str)?;
+    let asks: Vec<Setting<String>> = asks.into_iter().map(|name| name.map(str::to_owned)).collect();
+    let tools = names(&section, servers, !asks.is_empty())?;
     // What it may look up is what it is granted to read.
     let looks_up = tools.iter().any(|tool| tool == LOOK_UP);
     let collections = match knowledge {
@@ -66,7 +73,9 @@ pub(super) fn tools(
     };
     let chooses = [("likeness", Choose::Likeness), ("model", Choose::Model)];
     let choose = section.choice("choose", &chooses, "\"likeness\" or \"model\"")?;
-    let chain = chain(&section, &tools)?;
+    let called = asks.iter().map(|name| ask_name(&name.value));
+    let called: Vec<String> = tools.iter().cloned().chain(called).collect();
+    let chain = chain(&section, &called)?;
     if let (Some(choose), false) = (&choose, chain.is_empty()) {
         let accepted = "one of the two: a chain says which tools are called";
         return Err(section.error(choose.at, Problem::Conflict { key: "choose", with: "chain", accepted }));
@@ -88,8 +97,9 @@ pub(super) fn tools(
         limits,
     };
     grant.check().map_err(|error| section.error(at, Problem::Grant { error: error.to_string() }))?;
-    Ok(Some(ToolUse {
+    let tools = ToolUse {
         grant,
+        asks: Vec::new(),
         choose: choose.map_or(Choose::Likeness, |choose| choose.value),
         chain,
         template: template.map_or(Manner::Own, |template| template.value),
@@ -97,7 +107,8 @@ pub(super) fn tools(
         calls: calls.map_or(ToolUse::CALLS.max(least), |calls| calls.value),
         tokens: tokens.map_or(ToolUse::TOKENS, |tokens| tokens.value),
         all_tokens,
-    }))
+    };
+    Ok(Some((tools, asks)))
 }
 
 /// What calls may take, and tokens of all results together.
@@ -123,9 +134,9 @@ fn limits(section: &Section<'_>) -> Result<(CallLimits, u32), TeamError> {
     Ok((calls, all_tokens.unwrap_or(u32::MAX)))
 }
 
-fn names(section: &Section<'_>, servers: &[Declaration]) -> Result<Vec<String>, TeamError> {
+fn names(section: &Section<'_>, servers: &[Declaration], asks: bool) -> Result<Vec<String>, TeamError> {
     let names = section.list("use", "a list of names of tools", DeValue::as_str)?;
-    if names.is_empty() {
+    if names.is_empty() && !asks {
         return Err(section.missing("use"));
     }
     let served = |name: &str| {

@@ -53,13 +53,13 @@ impl Function for ListFiles {
             return Err(ToolFailure::Failed(format!("{shown} is a file; read_file reads it")));
         }
         let folder = self.0.open_folder(&path)?;
-        let listed = list(&folder, stop);
+        let listed = list(&folder, &shown, stop);
         listed.map_err(|error| ToolFailure::Failed(format!("{shown} cannot be listed: {error}")))
     }
 }
 
-/// Names in order; folders with `/`, links with `@`, files with their bytes.
-fn list(folder: &Dir, stop: &Stop) -> std::io::Result<Vec<u8>> {
+/// What is in a folder, in order, each as other tools take it; folders with `/`, links with `@`, files with their bytes.
+fn list(folder: &Dir, shown: &str, stop: &Stop) -> std::io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     let mut more = false;
     for entry in folder.entries()? {
@@ -69,6 +69,7 @@ fn list(folder: &Dir, stop: &Stop) -> std::io::Result<Vec<u8>> {
         }
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().replace(char::is_control, "\u{fffd}");
+        let name = format!("{}/{name}", shown.trim_end_matches('/'));
         let kind = entry.file_type()?;
         lines.push(match kind {
             kind if kind.is_dir() => format!("{name}/"),

@@ -61,6 +61,10 @@ fn wait(
             let nobody = "a memory is an agent's own: agents of a team may call this".to_owned();
             errands.memory.answer(served.call, Err(ToolFailure::Refused(nobody)));
         }
+        if let Some(served) = errands.agents.next() {
+            let nobody = "no team is running whose agents could be asked".to_owned();
+            errands.agents.answer(served.call, Err(ToolFailure::Refused(nobody)));
+        }
         match registry.poll(call, output) {
             Poll::Ready(result) => return result,
             Poll::Pending if is_late() => {

@@ -66,6 +66,7 @@ impl Tools {
             grant,
             choose: Choose::Model,
             chain: Vec::new(),
+            asks: Vec::new(),
             template: Manner::Plain,
             policy: Policy::Granted,
             calls: 1,

@@ -52,6 +52,7 @@ const fn access(access: Access) -> &'static str {
         Access::Knowledge => "granted collections",
         Access::Sensor => "a sensor",
         Access::Server => "a server of tools",
+        Access::Agent => "another agent",
     }
 }
 

@@ -41,8 +41,7 @@ pub fn plain_shape() -> CallShape {
 
 /// What an agent is asked for whom the tool was chosen: the arguments of the call, by example.
 pub fn arguments_wanted(tool: &Descriptor, request: &str) -> String {
-    let mut text =
-        format!("The tool {}: {}\nWrite the arguments of a call as JSON.\n\n", tool.name, tool.description);
+    let mut text = wanted(tool) + "\n\n";
     // Where there is nothing to fill in, examples of nothing make a small model say nothing.
     let fills = tool.arguments["properties"].as_object().is_some_and(|properties| !properties.is_empty());
     for example in tool.examples.iter().filter(|_| fills) {
@@ -105,8 +104,8 @@ pub fn result(aligned: &str, request: &str) -> String {
     format!("The result is:\n{aligned}\n\nNow answer in plain words, with this result: {request}")
 }
 
-/// Which result is read where there are several, all of which come before the question is asked again.
-const NEXT: &str = "\n\nThe next result is:\n";
+/// What stands before each further result where there are several.
+pub const NEXT: &str = "\n\nThe next result is:\n";
 
 /// What an agent reads of one of the results of several calls.
 pub fn result_among(aligned: &str, request: &str, place: Place) -> String {
@@ -120,9 +119,16 @@ pub fn result_among(aligned: &str, request: &str, place: Place) -> String {
     }
 }
 
-/// What it reads with a result behind which another call is to be made: the arguments of that, with this before it.
+/// What it reads with a result behind which another call is to be made: the arguments of that. The result stands next
+/// to them and no example does: a small model takes from either, and is to take from the result.
 pub fn result_and_next(aligned: &str, next: &Descriptor, request: &str) -> String {
-    format!("The result is:\n{aligned}\n\n{}", arguments_wanted(next, request))
+    let wanted = wanted(next);
+    format!("{wanted}\n\nRequest: {request}\nThe result so far is: {aligned}\nArguments:")
+}
+
+/// The task to write the arguments of a call.
+fn wanted(tool: &Descriptor) -> String {
+    format!("The tool {}: {}\nWrite the arguments of a call as JSON.", tool.name, tool.description)
 }
 
 /// What a system message says of several calls.
@@ -170,7 +176,8 @@ pub fn source(tool: &Descriptor, arguments: &str) -> String {
         | Access::Memory
         | Access::Knowledge
         | Access::Sensor
-        | Access::Server => String::new(),
+        | Access::Server
+        | Access::Agent => String::new(),
     }
 }
 
