@@ -130,7 +130,8 @@ impl Kernel<'_> {
         let rcb = self.rcb(index);
         let Some(since) = at.layout.tokens.checked_sub(rcb.stored_at) else { return false };
         // The last place before an answer is where the next run will stand.
-        let is_near = rcb.asked && rcb.tokens - at.layout.tokens <= self.config.slice_limits.max();
+        let left = rcb.tokens - at.layout.tokens;
+        let is_near = rcb.asked && left > 0 && left <= self.config.slice_limits.max();
         let is_last = is_near && since > 0 && self.slice_at(index, at.layout).is_none();
         let replays = rcb.asked && rcb.replays > 0;
         let whole = at.layout.open == 0 && at.trail.is_some() && at.chain.is_none() && !replays;
