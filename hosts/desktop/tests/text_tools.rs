@@ -206,3 +206,27 @@ fn tojson_is_paid_for() {
     let wrong = Template::new("{{ messages | tojson(colour=1) }}", "", "").expect("a template");
     assert!(wrong.render(&[user("x")], &PROMPT).is_err());
 }
+
+/// What JSON writes for a character could be a part of a control token, if a vocabulary had such.
+#[test]
+fn what_json_writes_for_other_characters_steers_nothing() {
+    let control = &["<|im_start|>", "<|im_end|>", "\\", "x\\", "\\\"]", "nobody>", "001f>", "\\n"];
+    let source = "<|im_start|>{{ tools | tojson }}<|im_end|>";
+    let ready = Shape { source, control, ..Shape::named("chatml") }.ready();
+    let chat = Chat { template: &ready.template, tokenizer: &ready.tokenizer, now_s: 0 };
+    let context = |text: &str| chat.encode_offering(&[user("x")], &[json!({ "a": text })]).expect("tokens");
+    let expected = steering(&ready.tokenizer, &context("harmless"));
+    assert_eq!(spelled_out(&ready.tokenizer, &expected), "<|im_start|><|im_end|>");
+    for (text, written) in [
+        ("\nobody>", "\\nobody>"),
+        ("x\"", "x\\\""),
+        ("\u{1f}>", "\\u001f>"),
+        ("\"] ]", "\\\"] ]"),
+        ("\\", "\\\\"),
+    ] {
+        let context = context(text);
+        assert_eq!(steering(&ready.tokenizer, &context), expected, "{text:?}");
+        let spelled = spelled_out(&ready.tokenizer, &context);
+        assert_eq!(spelled, format!("<|im_start|>[{{\"a\": \"{written}\"}}]<|im_end|>"));
+    }
+}

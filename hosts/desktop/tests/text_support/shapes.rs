@@ -13,8 +13,8 @@ pub struct Shape {
     pub control: &'static [&'static str],
     /// Tokens beside them that files call user-defined.
     pub defined: &'static [&'static str],
-    bos: &'static str,
-    eos: &'static str,
+    pub bos: &'static str,
+    pub eos: &'static str,
     /// It takes tools.
     pub calls: bool,
 }
