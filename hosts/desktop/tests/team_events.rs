@@ -8,7 +8,7 @@ use std::path::Path;
 use agentos_desktop::team::json::{
     AgentSummary, Line, LineEvent, MaskSummary, PagingSummary, Summary, Tier, TierHits, line,
 };
-use agentos_desktop::team::runner::Tiers;
+use agentos_desktop::team::runner::{Roster, Tiers};
 use agentos_desktop::team::tools::Form;
 use agentos_desktop::team::trace::Trace;
 use agentos_desktop::team::{Names, Results, parse};
@@ -171,10 +171,12 @@ fn the_summary_has_what_each_agent_used() {
     let root = SliceHash::root(&[0; 32], KvType::F16, SliceLimits::DEFAULT);
     let mut rcb = Rcb::new(SCOUT, &Spec { priority: Priority::LOWEST, ..spec }, sampler, root, 0);
     (rcb.state, rcb.tokens, rcb.metrics) = (State::Stopped(Finish::Stop), 104, metrics);
-    let peak = Tiers { l1: 10, l2: 3 };
-    let agent = AgentSummary::new(&team.agents[0], &rcb, 5_000, (peak, Some(Form::Unfinished)));
+    let (peak, depth) = (Tiers { l1: 10, l2: 3 }, 2);
+    let mut member = Roster::new(&team, |_| 0, 4).members.remove(0);
+    (member.peak, member.depth, member.form) = (peak, depth, Some(Form::Unfinished));
+    let agent = AgentSummary::new(&team.agents[0], &rcb, 5_000, &member);
     (rcb.state, rcb.metrics) = (State::Ready, Metrics::default());
-    let running = AgentSummary::new(&team.agents[0], &rcb, 0, (peak, None));
+    let running = AgentSummary::new(&team.agents[0], &rcb, 0, &member);
     assert_eq!((running.reason, running.first_token_us, running.utilization), ("unfinished", None, 1.0));
     let tier = Tier { pages: 128, peak: 100 };
     let summary = Summary {
@@ -219,7 +221,7 @@ fn the_summary_has_what_each_agent_used() {
         }]
     });
     // More keys than the macro takes at once.
-    (expected["store"], expected["agents"][0]["recalled"]) = (Value::Null, json!(32));
+    (expected["store"], expected["agents"][0]["depth"]) = (Value::Null, json!(2));
     expected["utilization"] = json!(0.75);
     expected["paging"] = json!({
         "hits": {"l1": 4, "l2": 3, "l3": 2, "none": 1}, "out_bytes": 3000, "in_bytes": 1000,

@@ -37,6 +37,8 @@ pub enum Access {
     Sensor,
     /// A server of tools.
     Server,
+    /// Another agent.
+    Agent,
 }
 
 /// A request for which a tool is the right one: how tools are chosen by likeness.

@@ -48,15 +48,20 @@ impl Toolset {
                 continue;
             };
             let same = |&other: &usize| {
-                team.agents[other].tools.as_ref().is_some_and(|its| its.grant == tools.grant)
+                team.agents[other]
+                    .tools
+                    .as_ref()
+                    .is_some_and(|its| its.grant == tools.grant && its.asks == tools.asks)
             };
             let number = match (0..index).find(same) {
                 Some(other) => of[other],
                 None => {
                     let refuse =
                         |error| team.error(agent.place, Problem::Tools { name: agent.name.clone(), error });
-                    registries
-                        .push(kit(tools, means, &team.servers, hub.as_ref(), &errands).map_err(refuse)?);
+                    registries.push(
+                        kit(tools, means, &team.servers, hub.as_ref(), &errands, &team.agents)
+                            .map_err(refuse)?,
+                    );
                     Some(registries.len() - 1)
                 }
             };

@@ -55,13 +55,14 @@ impl Tools {
             choose: Choose::Model,
             chain: Vec::new(),
             template: Manner::Plain,
+            asks: Vec::new(),
             policy: Policy::Granted,
             calls: 1,
             tokens: ToolUse::TOKENS,
         };
         let errands = Errands::default();
         let mut registry =
-            kit(&granted, &means(&errands.bell), &[], None, &errands).map_err(CliError::Tools)?;
+            kit(&granted, &means(&errands.bell), &[], None, &errands, &[]).map_err(CliError::Tools)?;
         match (&self.name, &self.call) {
             (None, _) => self.list(&registry),
             (Some(name), None) => self.show(&registry, name),
@@ -184,6 +185,7 @@ const fn access(access: Access) -> &'static str {
         Access::Memory => "the agent's own memory",
         Access::Sensor => "a sensor",
         Access::Server => "a server of tools",
+        Access::Agent => "another agent",
     }
 }
 

@@ -5,21 +5,25 @@ use std::ops::Range;
 
 use agentos_kernel::agent::MOST_WAITS;
 
-use super::MOST_AGENTS;
 use super::error::{Problem, TeamError};
 use super::name::nearest;
 use super::section::Setting;
 use super::source::Source;
 use super::spec::Agent;
+use super::{MOST_AGENTS, nested};
 
 /// An `[[agent]]` table, checked on its own.
 pub(super) struct Declared {
     /// The agent, or what its copies have in common. It waits for nobody yet.
     pub agent: Agent,
+    /// The first byte of its table.
+    pub at: usize,
     /// The first byte of its name.
     pub name_at: usize,
     /// The names in `after`.
     pub after: Vec<Setting<String>>,
+    /// The names of those that it may ask.
+    pub asks: Vec<Setting<String>>,
     /// Its copies, if it says how many.
     pub copies: Option<u32>,
 }
@@ -28,14 +32,24 @@ pub(super) struct Declared {
 pub(super) fn agents(source: &Source<'_>, declared: Vec<Declared>) -> Result<Vec<Agent>, TeamError> {
     let ranges = ranges(source, &declared)?;
     let named = named(source, &declared, &ranges)?;
-    let waits = waits(source, &declared, &named)?;
     let owners: Vec<usize> =
         ranges.iter().enumerate().flat_map(|(index, range)| range.clone().map(move |_| index)).collect();
+    let waits = waits(source, &declared, &named, &owners)?;
+    let asked = nested::asked(source, &declared, &named)?;
     if let Some(cycle) = cycle(&declared_waits(&waits, &owners)) {
         let names = cycle.iter().map(|&index| declared[index].agent.name.clone()).collect();
         return Err(source.error(declared[cycle[0]].after[0].at, Problem::Cycle { names }));
     }
-    Ok(declared.into_iter().zip(waits).flat_map(|(declared, after)| copies(declared, after)).collect())
+    nested::check(source, &declared, &asked, &owners)?;
+    let all = declared.into_iter().zip(waits).zip(asked);
+    Ok(all
+        .flat_map(|((mut declared, after), asks)| {
+            if let Some(tools) = &mut declared.agent.tools {
+                tools.asks = asks;
+            }
+            copies(declared, after)
+        })
+        .collect())
 }
 
 /// The indices of each table's copies.
@@ -80,6 +94,7 @@ fn waits(
     source: &Source<'_>,
     declared: &[Declared],
     named: &HashMap<String, Range<usize>>,
+    owners: &[usize],
 ) -> Result<Vec<Vec<usize>>, TeamError> {
     let mut waits = Vec::with_capacity(declared.len());
     for one in declared {
@@ -87,10 +102,13 @@ fn waits(
         for name in &one.after {
             let refuse = |problem| Err(source.error(name.at, problem));
             let Some(meant) = named.get(&name.value) else {
-                return refuse(unknown(&name.value, declared, named));
+                return refuse(unknown("after", &name.value, declared, named));
             };
             if meant.clone().any(|index| after.contains(&index)) {
-                return refuse(Problem::NamedTwice { name: name.value.clone() });
+                return refuse(Problem::NamedTwice { key: "after", name: name.value.clone() });
+            }
+            if meant.clone().any(|index| declared[owners[index]].agent.on_call) {
+                return refuse(Problem::AfterOnCall { name: name.value.clone() });
             }
             after.extend(meant.clone());
             if after.len() > MOST_WAITS {
@@ -102,12 +120,17 @@ fn waits(
     Ok(waits)
 }
 
-fn unknown(name: &str, declared: &[Declared], named: &HashMap<String, Range<usize>>) -> Problem {
+pub(super) fn unknown(
+    key: &'static str,
+    name: &str,
+    declared: &[Declared],
+    named: &HashMap<String, Range<usize>>,
+) -> Problem {
     let mut all: Vec<&str> = named.keys().map(String::as_str).collect();
     all.sort_unstable();
     let nearest = nearest(name, all.into_iter()).map(str::to_owned);
     let names = declared.iter().map(|one| one.agent.name.clone()).collect();
-    Problem::UnknownName { name: name.to_owned(), nearest, names }
+    Problem::UnknownName { key, name: name.to_owned(), nearest, names }
 }
 
 /// Which tables each table waits for. Copies wait for the same agents, so agents wait in a circle
@@ -117,7 +140,7 @@ fn declared_waits(waits: &[Vec<usize>], owners: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// Nodes each of which points to the next, and the last to the first; `None` if there are none.
-fn cycle(edges: &[Vec<usize>]) -> Option<Vec<usize>> {
+pub(super) fn cycle(edges: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut done = vec![false; edges.len()];
     let ready = |done: &[bool], node: usize| !done[node] && edges[node].iter().all(|&next| done[next]);
     while let Some(node) = (0..edges.len()).find(|&node| ready(&done, node)) {

@@ -123,8 +123,10 @@ pub enum Problem {
         /// Where the other one is.
         first: Place,
     },
-    /// `after` names nobody.
+    /// `after` or `agents` names nobody.
     UnknownName {
+        /// Which of the two.
+        key: &'static str,
         /// The name.
         name: String,
         /// The name that it is most like.
@@ -132,8 +134,10 @@ pub enum Problem {
         /// The names that there are.
         names: Vec<String>,
     },
-    /// `after` names somebody twice.
+    /// `after` or `agents` names somebody twice.
     NamedTwice {
+        /// Which of the two.
+        key: &'static str,
         /// The name.
         name: String,
     },
@@ -148,6 +152,38 @@ pub enum Problem {
     Cycle {
         /// Each waits for the next, the last for the first.
         names: Vec<String>,
+    },
+    /// `agents` names several copies at once.
+    AskedCopies {
+        /// What they have in common.
+        name: String,
+    },
+    /// `agents` names somebody who has a prompt.
+    NotOnCall {
+        /// The name.
+        name: String,
+    },
+    /// `after` names somebody who is on call.
+    AfterOnCall {
+        /// The name.
+        name: String,
+    },
+    /// Somebody who is on call has what only goes with a prompt that is known.
+    OnCall {
+        /// The name.
+        name: String,
+    },
+    /// Agents may ask each other in a circle.
+    AskCycle {
+        /// Each may ask the next, the last the first.
+        names: Vec<String>,
+    },
+    /// Too many agents may wait for each other's answers, one for the next.
+    Depth {
+        /// How many.
+        found: usize,
+        /// How many may.
+        limit: usize,
     },
     /// A sampling parameter is not in its range.
     Sampling(SamplingError),
@@ -263,15 +299,44 @@ impl std::fmt::Display for Problem {
                 quoted(name),
                 first.line
             ),
-            Self::UnknownName { name, nearest, names } => {
-                write!(f, "after names {}, and nobody has that name", quoted(name))?;
+            Self::UnknownName { key, name, nearest, names } => {
+                write!(f, "{key} names {}, and nobody has that name", quoted(name))?;
                 if let Some(nearest) = nearest {
                     write!(f, "; did you mean {nearest:?}?")?;
                 }
                 write!(f, " There are {}", listed(names))
             }
-            Self::NamedTwice { name } => {
-                write!(f, "after names {} twice; once is enough", quoted(name))
+            Self::NamedTwice { key, name } => {
+                write!(f, "{key} names {} twice; once is enough", quoted(name))
+            }
+            Self::AskedCopies { name } => {
+                write!(f, "agents names all copies of {name}; one of them would do, as \"{name}-1\"")
+            }
+            Self::NotOnCall { name } => write!(
+                f,
+                "{} has a prompt of its own, and cannot be asked; without prompt and prompt_file it would be on call",
+                quoted(name)
+            ),
+            Self::AfterOnCall { name } => write!(
+                f,
+                "after names {}, which answers whoever asks it; agents = [{name:?}] would ask it",
+                quoted(name)
+            ),
+            Self::OnCall { name } => write!(
+                f,
+                "{} is on call: what it is asked is not known before; it has neither after nor knowledge, and one tool, \
+                 a chain of tools or choose = \"model\"",
+                quoted(name)
+            ),
+            Self::AskCycle { names } => {
+                write!(f, "agents ask each other: ")?;
+                for name in names {
+                    write!(f, "{} asks ", quoted(name))?;
+                }
+                write!(f, "{}; one of them must answer by itself", quoted(&names[0]))
+            }
+            Self::Depth { found, limit } => {
+                write!(f, "{found} agents would wait for each other's answers at once; {limit} may")
             }
             Self::TooManyWaits { found, limit } => {
                 write!(f, "the agent waits for {found} others, copies counted; {limit} would fit")

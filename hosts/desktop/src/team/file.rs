@@ -180,10 +180,15 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
     let copies = section.whole_u32("copies", 1..=MOST_AGENTS as u32)?;
     let after = section.list("after", "a list of names of agents", DeValue::as_str)?;
     let memory = memory_mode(section)?;
+    let (tools, asks) = match tool_section::tools(source, section, servers)? {
+        Some((tools, asks)) => (Some(tools), asks),
+        None => (None, Vec::new()),
+    };
     let agent = Agent {
         name: name.value.to_owned(),
         system: system.map(|text| Arc::from(text.value)),
-        prompt: Arc::from(prompt),
+        on_call: prompt.is_none(),
+        prompt: Arc::from(prompt.unwrap_or_default()),
         priority: priority.map_or(Priority::NORMAL, |level| {
             Priority::new(level.value as u8).expect("its range was checked")
         }),
@@ -195,14 +200,21 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
         max_time_us: max_time_us(section)?,
         admission: admission.map_or(Admission::Wait, |admission| admission.value),
         sampling: sampling(section)?,
-        tools: tool_section::tools(source, section, servers)?,
+        tools,
         knowledge: knowledge(section)?,
         response_schema: response_schema(source, section)?,
         place,
         context_place: context.map_or(place, |context| source.place(context.at)),
     };
     let after = after.into_iter().map(|name| name.map(str::to_owned)).collect();
-    Ok(Declared { agent, name_at: name.at, after, copies: copies.map(|copies| copies.value) })
+    Ok(Declared {
+        agent,
+        at: section.at,
+        name_at: name.at,
+        after,
+        asks,
+        copies: copies.map(|copies| copies.value),
+    })
 }
 
 /// Names stand in prompts, in tables on a terminal and before numbers of copies.
@@ -218,11 +230,12 @@ fn name<'a>(section: &Section<'a>) -> Result<Setting<&'a str>, TeamError> {
     Ok(name)
 }
 
-fn prompt(source: &Source<'_>, section: &Section<'_>) -> Result<String, TeamError> {
+/// What an agent is asked; `None` of one that is on call.
+fn prompt(source: &Source<'_>, section: &Section<'_>) -> Result<Option<String>, TeamError> {
     match (section.words("prompt")?, section.words("prompt_file")?) {
-        (Some(text), None) => Ok(text.value.to_owned()),
-        (None, Some(file)) => source.read_beside(file.at, file.value),
-        (None, None) => Err(section.missing("prompt or prompt_file")),
+        (Some(text), None) => Ok(Some(text.value.to_owned())),
+        (None, Some(file)) => source.read_beside(file.at, file.value).map(Some),
+        (None, None) => Ok(None),
         (Some(_), Some(file)) => {
             let accepted = "one of the two";
             Err(section.error(file.at, Problem::Conflict { key: "prompt_file", with: "prompt", accepted }))

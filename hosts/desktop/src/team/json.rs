@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::name::Names;
 pub use super::paging_summary::{PagingSummary, TierHits};
-use super::runner::Tiers;
+use super::runner::Member;
 use super::spec::Agent;
 pub use super::store_summary::StoreSummary;
 use super::tools::Form;
@@ -204,6 +204,17 @@ pub enum LineEvent<'a> {
         tool: String,
         /// The arguments, as JSON.
         arguments: String,
+    },
+    /// An agent that is on call was spawned to answer another one.
+    Asked {
+        /// The agent.
+        agent: Cow<'a, str>,
+        /// Who asks.
+        by: Cow<'a, str>,
+        /// The call of who asks.
+        call: u64,
+        /// Agents that wait for its answer, one for the next.
+        depth: u32,
     },
     /// An agent reads what came of a call.
     ToolResult {
@@ -485,6 +496,8 @@ pub struct AgentSummary {
     pub name: String,
     /// Its priority.
     pub priority: usize,
+    /// Agents that waited for its answer, one for the next, at most.
+    pub depth: u32,
     /// Why it stopped, why it was taken out of service, or "unfinished".
     pub reason: &'static str,
     /// What became of its answer, if that was to keep to a form, or of a call that it was writing when it ended: the
@@ -555,13 +568,15 @@ pub struct BudgetUse {
 impl AgentSummary {
     /// Of what the kernel knows of an agent of a team that ran for `time_us` and had `peak` pages at most, and of what
     /// became of its answer.
-    pub fn new(agent: &Agent, rcb: &Rcb, time_us: u64, (peak, form): (Tiers, Option<Form>)) -> AgentSummary {
+    pub fn new(agent: &Agent, rcb: &Rcb, time_us: u64, member: &Member) -> AgentSummary {
+        let (peak, form) = (member.peak, member.form);
         let (metrics, budget) = (&rcb.metrics, &rcb.budget);
         let bound = |most: u64| (most != u64::MAX).then_some(most);
         AgentSummary {
             name: agent.name.clone(),
             // Its own: it may have run at a more urgent one that was lent to it.
             priority: agent.priority.level(),
+            depth: member.depth,
             reason: match rcb.state {
                 State::Stopped(finish) => finish.name(),
                 State::Faulted(fault) => fault.name(),

@@ -23,6 +23,7 @@ mod file;
 pub mod json;
 pub mod knowledge;
 mod name;
+mod nested;
 mod paging_summary;
 pub mod people;
 pub mod prompt;
@@ -43,6 +44,7 @@ pub use builtin::builtin;
 pub use error::{Place, Problem, TeamError};
 pub use file::{parse, read};
 pub use name::Names;
+pub use nested::MOST_DEPTH;
 pub use spec::{Agent, Memory, Results, Schedule, StoreFile, Team};
 
 /// Most agents of a team.

@@ -74,8 +74,10 @@ pub struct Agent {
     pub name: String,
     /// What it is told to be.
     pub system: Option<Arc<str>>,
-    /// What it is asked; never empty.
+    /// What it is asked; empty only where it is on call.
     pub prompt: Arc<str>,
+    /// It has no prompt of its own: others ask it, and it is spawned for each request.
+    pub on_call: bool,
     /// How urgent it is.
     pub priority: Priority,
     /// The agents whose answers are put before its prompt, as indices of [`Team::agents`].
@@ -189,6 +191,6 @@ impl Team {
 
 /// The tools of an agent by their numbers, which are their places in its registry.
 fn granted(tools: Option<&ToolUse>) -> ToolSet {
-    let count = tools.map_or(0, |tools| tools.grant.tools.len());
+    let count = tools.map_or(0, |tools| tools.grant.tools.len() + tools.asks.len());
     (0..count.min(256)).fold(ToolSet::NONE, |set, number| set.with(ToolId(number as u8)))
 }

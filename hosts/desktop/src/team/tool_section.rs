@@ -5,6 +5,7 @@
 //! use = ["calculator", "read_file", "run"]
 //! choose = "likeness"            # or "model"; or chain = ["calculator", "run"] instead
 //! template = "own"               # or "plain": how a model that chooses is told of tools and calls them
+//! agents = ["librarian"]         # called as ask.librarian
 //! policy = "granted"             # or "ask"
 //! calls = 2
 //! tokens = 192
@@ -24,28 +25,36 @@ use super::error::{Problem, TeamError, quoted};
 use super::name::nearest;
 use super::section::{Section, Setting};
 use super::source::Source;
-use super::tools::{Choose, Manner, Policy, TOOL_NAMES, ToolUse};
+use super::tools::{Choose, Manner, Policy, TOOL_NAMES, ToolUse, ask_name};
 
-const TOOL_KEYS: &[&str] =
-    &["use", "choose", "chain", "template", "policy", "calls", "tokens", "roots", "hosts", "commands"];
+const TOOL_KEYS: &[&str] = &[
+    "use", "choose", "chain", "template", "agents", "policy", "calls", "tokens", "roots", "hosts", "commands",
+];
 const ROOT_KEYS: &[&str] = &["name", "folder"];
 const COMMAND_KEYS: &[&str] = &["name", "program", "before", "options", "any_arguments", "folder"];
 
 /// Tokens of a result: a header and a little more at the least.
 const RESULT_TOKENS: std::ops::RangeInclusive<u32> = 32..=1 << 16;
 
-/// Reads `[agent.tools]`, if an agent has it.
+/// What an agent may do with tools, and the names of those that it may ask.
+pub(super) type Tools = (ToolUse, Vec<Setting<String>>);
+
+/// Reads `[agent.tools]`, if an agent has it, and the names of those that it may ask.
 pub(super) fn tools(
     source: &Source<'_>,
     agent: &Section<'_>,
     servers: &[Declaration],
-) -> Result<Option<ToolUse>, TeamError> {
+) -> Result<Option<Tools>, TeamError> {
     let Some(section) = agent.section("tools", "[agent.tools]", TOOL_KEYS)? else { return Ok(None) };
     let at = section.at;
-    let tools = names(&section, servers)?;
+    let asks = section.list("agents", "a list of names of agents", DeValue::as_str)?;
+    let asks: Vec<Setting<String>> = asks.into_iter().map(|name| name.map(str::to_owned)).collect();
+    let tools = names(&section, servers, !asks.is_empty())?;
     let chooses = [("likeness", Choose::Likeness), ("model", Choose::Model)];
     let choose = section.choice("choose", &chooses, "\"likeness\" or \"model\"")?;
-    let chain = chain(&section, &tools)?;
+    let called = asks.iter().map(|name| ask_name(&name.value));
+    let called: Vec<String> = tools.iter().cloned().chain(called).collect();
+    let chain = chain(&section, &called)?;
     if let (Some(choose), false) = (&choose, chain.is_empty()) {
         let accepted = "one of the two: a chain says which tools are called";
         return Err(section.error(choose.at, Problem::Conflict { key: "choose", with: "chain", accepted }));
@@ -64,20 +73,22 @@ pub(super) fn tools(
         hosts: hosts(&section)?,
     };
     grant.check().map_err(|error| section.error(at, Problem::Grant { error: error.to_string() }))?;
-    Ok(Some(ToolUse {
+    let tools = ToolUse {
         grant,
+        asks: Vec::new(),
         choose: choose.map_or(Choose::Likeness, |choose| choose.value),
         chain,
         template: template.map_or(Manner::Own, |template| template.value),
         policy: policy.map_or(Policy::Granted, |policy| policy.value),
         calls: calls.map_or(ToolUse::CALLS.max(least), |calls| calls.value),
         tokens: tokens.map_or(ToolUse::TOKENS, |tokens| tokens.value),
-    }))
+    };
+    Ok(Some((tools, asks)))
 }
 
-fn names(section: &Section<'_>, servers: &[Declaration]) -> Result<Vec<String>, TeamError> {
+fn names(section: &Section<'_>, servers: &[Declaration], asks: bool) -> Result<Vec<String>, TeamError> {
     let names = section.list("use", "a list of names of tools", DeValue::as_str)?;
-    if names.is_empty() {
+    if names.is_empty() && !asks {
         return Err(section.missing("use"));
     }
     let served = |name: &str| {

@@ -8,8 +8,9 @@
 //! * [`Saving`]: keeping a run in a file, so that it can be gone on with.
 //!
 //! What happens when is a matter of the kernel. What this adds: an agent that waits for others is spawned
-//! when they are done, with their answers in its opening, and lends them its priority until then; and an agent that
-//! is given passages as they were computed is sent them before it speaks.
+//! when they are done, with their answers in its opening, and lends them its priority until then; an agent that
+//! is given passages as they were computed is sent them before it speaks; and one that is on call is spawned for whoever
+//! asks it.
 
 mod clock;
 mod error;
@@ -18,6 +19,7 @@ mod lend;
 mod machine;
 mod masks;
 mod memory;
+mod nested;
 mod plan;
 mod roster;
 mod run;
@@ -31,7 +33,7 @@ pub use clock::RunClock;
 pub use error::{MemoryUse, RunError};
 pub use machine::Machine;
 pub use plan::{Kit, Plan, Planned, Sent};
-pub use roster::{Member, Phase, Roster, Tiers};
+pub use roster::{AskedBy, Member, Phase, Roster, Tiers};
 pub use run::{Ending, Flow, Runner, Stop, Tooling};
 pub use save::Saving;
 pub use size::{DEFAULT_L1_TOKENS, DEFAULT_L2_BYTES, config, default_config};

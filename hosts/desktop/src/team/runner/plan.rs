@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::team::knowledge::{Given, Opening, SentPassage};
 use crate::team::prompt::{Answer, Chat, opening};
 
-use crate::team::tools::{Choose, words};
+use crate::team::tools::{Choose, REQUEST_TOKENS, words};
 use crate::team::{Problem, Results, Team, TeamError};
 use crate::text::{CallFormat, Message, Role};
 
@@ -124,13 +124,14 @@ impl Plan {
             agent.max_tokens.min(agent.context.unwrap_or(self.model_context))
         };
         let told = agent.after.iter().fold(0u32, |sum, &other| sum.saturating_add(most_said(other)));
+        let told = if agent.on_call { told.saturating_add(REQUEST_TOKENS) } else { told };
         let slack = told.saturating_mul(REPLACEMENT);
         let opening = (tokens.len() as u32).saturating_add(told);
         let results = self.results(team, index, chat);
         let spec = self.spec(team, index, opening, (results, self.spoken))?;
         let sent = sent.map(|sent| Sent { tokens: sent.tokens.saturating_add(told + slack), ..sent });
         Ok(Planned {
-            opening: (agent.after.is_empty() && sent.is_none()).then_some(tokens),
+            opening: (agent.after.is_empty() && !agent.on_call && sent.is_none()).then_some(tokens),
             sent,
             answer: most_said(index),
             chain: self.kits[index].as_ref().map_or(Vec::new(), Kit::chain),
@@ -146,11 +147,14 @@ impl Plan {
         let (Some(tools), Some(kit)) = (&agent.tools, &self.kits[index]) else { return Results::default() };
         // What others will have answered is not known yet: then it is reminded of as much as anybody is.
         let reminder = match agent.after[..] {
-            [] => words::reminder(&agent.prompt, chat.tokenizer),
+            [] if !agent.on_call => words::reminder(&agent.prompt, chat.tokenizer),
             _ => String::new(),
         };
-        let unknown =
-            if agent.after.is_empty() { 0 } else { words::REMINDED_TOKENS as u32 + words::JOINT_TOKENS };
+        let unknown = if agent.after.is_empty() && !agent.on_call {
+            0
+        } else {
+            words::REMINDED_TOKENS as u32 + words::JOINT_TOKENS
+        };
         let closes = if tools.choose == Choose::Model { words::CLOSES.len() as u32 } else { 0 };
         let around = |text: &str| match &kit.format {
             Some(format) => chat.around_own(text, format).saturating_add(unknown),
@@ -176,6 +180,8 @@ impl Plan {
         let before = &team.agents[index.checked_sub(1)?];
         let agent = &team.agents[index];
         let same = agent.after.is_empty()
+            && !agent.on_call
+            && !before.on_call
             && agent.system == before.system
             && agent.prompt == before.prompt
             && agent.knowledge == before.knowledge
@@ -200,12 +206,16 @@ impl Plan {
         Ok(spec)
     }
 
-    /// The conversation that an agent opens with when the others have answered this, and what it is asked.
+    /// The conversation that an agent opens with when the others have answered this, and what it is asked. One that is
+    /// on call has the request instead.
     pub fn conversation(&self, team: &Team, index: usize, said: &[&str]) -> (Vec<Message>, String) {
         let agent = &team.agents[index];
         let names = agent.after.iter().map(|&other| team.agents[other].name.as_str());
         let answers: Vec<Answer<'_>> = names.zip(said).map(|(name, &text)| Answer { name, text }).collect();
         let mut messages = opening(team, index, &answers);
+        if let (true, Some(message), Some(request)) = (agent.on_call, messages.last_mut(), said.first()) {
+            message.content = (*request).to_owned();
+        }
         let request = messages.last().map_or(String::new(), |message| message.content.clone());
         match &self.kits[index] {
             None => (),

@@ -22,6 +22,10 @@ pub struct Member {
     pub phase: Phase,
     /// What it has said since its last call, if somebody waits for it.
     pub answer: Option<String>,
+    /// Whom it answers, and what, if it is on call and was asked.
+    pub asked: Option<AskedBy>,
+    /// Agents that waited for an answer of it, one for the next, at most.
+    pub depth: u32,
     /// How far it is with its tool calls, if it may make any, or answers in a form.
     pub caller: Option<Caller>,
     /// What became of its answer, if that was to keep to a form, or of a call that it was writing when it ended.
@@ -34,6 +38,19 @@ pub struct Member {
     pub spawned_us: u64,
     /// When it was done.
     pub ended_us: u64,
+}
+
+/// Who has asked an agent, and what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedBy {
+    /// Who it is, by its index in the team.
+    pub caller: usize,
+    /// The call by which it asks.
+    pub call: u64,
+    /// What is asked.
+    pub request: String,
+    /// Its answer is still wanted.
+    pub open: bool,
 }
 
 /// Pages in the two tiers.
@@ -102,7 +119,10 @@ impl Roster {
         let waited_for = |index| team.agents.iter().any(|agent| agent.after.contains(&index));
         let member = |index| Member {
             phase: Phase::Held,
-            answer: waited_for(index).then(|| String::with_capacity(answer_bytes(index))),
+            answer: (waited_for(index) || team.agents[index].on_call)
+                .then(|| String::with_capacity(answer_bytes(index))),
+            asked: None,
+            depth: 0,
             caller: None,
             form: None,
             partial: Partial::continuing(longest),
@@ -123,7 +143,8 @@ impl Roster {
                 || matches!(phase, Phase::Done(_)) && unfinished
         };
         let done = |other: &usize| matches!(self.members[*other].phase, Phase::Done(_));
-        let mut held = team.agents.iter().enumerate().filter(|&(index, _)| self.is_held(index));
+        let mut held =
+            team.agents.iter().enumerate().filter(|&(index, agent)| !agent.on_call && self.is_held(index));
         held.find_map(|(index, agent)| match agent.after.iter().find(failed) {
             Some(&other) => Some(Due::Refuse(index, other)),
             None => (agent.after.iter().all(done) && !later(index)).then_some(Due::Spawn(index)),

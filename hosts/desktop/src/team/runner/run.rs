@@ -360,9 +360,16 @@ impl<'r> Runner<'r> {
 
     /// What an agent opens with, now that those whom it waited for have answered.
     pub(super) fn opening(&self, index: usize) -> Result<Opening, TeamError> {
+        self.plan.open(self.team, index, &self.said(index), &self.chat)
+    }
+
+    /// What an agent builds on: the answers of those that it waited for, or what it was asked.
+    pub(super) fn said(&self, index: usize) -> Vec<&str> {
+        if let Some(asked) = &self.roster.members[index].asked {
+            return vec![&asked.request];
+        }
         let said = |&other: &usize| self.roster.members[other].answer.as_deref().unwrap_or_default();
-        let said: Vec<&str> = self.team.agents[index].after.iter().map(said).collect();
-        self.plan.open(self.team, index, &said, &self.chat)
+        self.team.agents[index].after.iter().map(said).collect()
     }
 
     /// Spawns an agent with the first tokens of an opening of so many. One that gathers says nothing until it is given

@@ -309,6 +309,7 @@ impl Runner<'_> {
             self.names.insert(rcb.id, &self.team.agents[index].name);
             self.slots[usize::from(rcb.id.index)] = Some(index);
         }
+        self.renumber_asked();
         let resumed: Vec<_> = self.kernel.agents().map(|rcb| (rcb.id, rcb.tag as usize)).collect();
         for (id, index) in resumed {
             self.resume_caller(index, id);

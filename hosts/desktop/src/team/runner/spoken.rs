@@ -31,14 +31,7 @@ impl Runner<'_> {
         let member = &self.roster.members[index];
         let said = match &member.caller {
             Some(caller) => caller.said.clone(),
-            None => {
-                let answers: Vec<&str> = self.team.agents[index]
-                    .after
-                    .iter()
-                    .map(|&other| self.roster.members[other].answer.as_deref().unwrap_or_default())
-                    .collect();
-                self.plan.conversation(self.team, index, &answers).0
-            }
+            None => self.plan.conversation(self.team, index, &self.said(index)).0,
         };
         let turn = |end| self.chat.follow_up(&said, words, end).ok();
         let whole = turn(None);

@@ -44,5 +44,5 @@ fn agent(runner: &Runner<'_>, index: usize, now_us: u64) -> Option<AgentSummary>
     let rcb: &Rcb = runner.kernel.agents().find(|rcb| rcb.id == id)?;
     let ended_us = if matches!(member.phase, Phase::Alive(_)) { now_us } else { member.ended_us };
     let time_us = ended_us.saturating_sub(member.spawned_us);
-    Some(AgentSummary::new(&runner.team.agents[index], rcb, time_us, (member.peak, member.form)))
+    Some(AgentSummary::new(&runner.team.agents[index], rcb, time_us, member))
 }

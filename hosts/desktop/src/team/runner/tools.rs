@@ -1,6 +1,7 @@
 //! What tool calls mean to a run: calls that agents have written are made, and what comes of them goes into
 //! their contexts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use agentos_hal::Clock;
@@ -12,8 +13,10 @@ use agentos_kernel::tool::{CallOutcome, Effect as KernelEffect, Request, ToolId}
 use agentos_tools::{Access, Descriptor, Effect};
 
 use super::error::RunError;
+use super::nested::Asking;
+use super::roster::Phase;
 use super::run::{Runner, is_over};
-use crate::team::people::Asking;
+use crate::team::people;
 use crate::team::prompt::Frame;
 use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{
@@ -34,6 +37,8 @@ pub(super) struct Traffic {
     due: Vec<(usize, AgentId)>,
     /// Calls that are over and not returned yet.
     over: Vec<Over>,
+    /// Agents that ask others, in the order in which they did.
+    pub(super) asking: VecDeque<Asking>,
 }
 
 /// A call that was written, on its way to its tool.
@@ -99,6 +104,23 @@ impl Runner<'_> {
 
     /// Takes note of an event for the agent's calls.
     pub(super) fn note_for_tools(&mut self, index: usize, record: &Record) {
+        match record.event {
+            // It has read what a person said, and answers that in the same form.
+            Event::Finished { agent, .. } if !is_over(&self.kernel, agent) => self.answer_again(index, agent),
+            Event::Finished { agent, .. } | Event::Faulted { agent, .. } => {
+                self.leave(index, agent);
+                self.answer_asked(index, &record.event);
+            }
+            // One that was asked may have been spawned anew meanwhile.
+            Event::Killed { agent } if self.roster.members[index].id() == Some(agent) => {
+                self.leave(index, agent);
+                self.roster.members[index].phase = Phase::Held;
+            }
+            _ => self.note_for_caller(index, record),
+        }
+    }
+
+    fn note_for_caller(&mut self, index: usize, record: &Record) {
         let Some(caller) = &mut self.roster.members[index].caller else { return };
         match record.event {
             Event::Token { agent, token, .. } => {
@@ -112,14 +134,9 @@ impl Runner<'_> {
             }
             Event::ToolOver { agent, number, outcome, .. } => {
                 self.traffic.over.push(Over { index, agent, number, outcome, finished: None });
+                self.withdraw(number);
             }
             Event::ToolRestored { agent, number, before, .. } => self.renumber(index, agent, before, number),
-            // It has read what a person said, and answers that in the same form.
-            Event::Finished { agent, .. } if !is_over(&self.kernel, agent) => self.answer_again(index, agent),
-            Event::Finished { agent, .. } | Event::Faulted { agent, .. } | Event::Killed { agent } => {
-                self.desk.forget(index);
-                self.traffic.over.retain(|over| over.agent != agent);
-            }
             _ => (),
         }
     }
@@ -136,6 +153,7 @@ impl Runner<'_> {
         self.traffic.heard.clear();
         let mut any = false;
         self.serve_memory();
+        any |= self.serve_agents(sink)?;
         for (index, agent) in std::mem::take(&mut self.traffic.due) {
             match self.make(index, agent, sink)? {
                 true => any = true,
@@ -165,12 +183,7 @@ impl Runner<'_> {
                 (None, _, Some(_)) => Stage::Answering { from: opening },
                 (None, _, None) => return,
             };
-        let said: Vec<&str> = team_agent
-            .after
-            .iter()
-            .map(|&other| self.roster.members[other].answer.as_deref().unwrap_or_default())
-            .collect();
-        let (said, request) = self.plan.conversation(self.team, index, &said);
+        let (said, request) = self.plan.conversation(self.team, index, &self.said(index));
         let own = self.own_format(index).cloned();
         // Found now, so that a result that comes later waits for no template.
         let frame = if own.is_some() { None } else { self.chat.frame(&said).unwrap_or_default() };
@@ -182,8 +195,20 @@ impl Runner<'_> {
             Some(format) => self.chat.around_own("", format),
             None => self.chat.around(&words::result("", &reminder), frame.as_ref()).saturating_add(closes),
         };
-        let caller = Caller { reminder, around, ..Caller::new(stage, said, frame, &request) };
+        // Calls that cannot be undone are told apart by how many there were before, whoever asks.
+        let made = self.roster.members[index].caller.as_ref().map_or(0, |caller| caller.made);
+        let caller = Caller { reminder, around, made, ..Caller::new(stage, said, frame, &request) };
         self.roster.members[index].caller = Some(caller);
+    }
+
+    /// An agent is over: nobody waits for what it has called.
+    pub(super) fn leave(&mut self, index: usize, agent: AgentId) {
+        self.desk.forget(index);
+        self.traffic.over.retain(|over| over.agent != agent);
+        if let Some(caller) = &mut self.roster.members[index].caller {
+            caller.end();
+        }
+        self.withdraw_of(index);
     }
 
     /// Whether an agent decides by itself that it calls, and what.
@@ -294,6 +319,7 @@ impl Runner<'_> {
                     arguments: one.arguments.clone(),
                     nth: wanted.nth,
                     place: wanted.place.0,
+                    answer: None,
                 }),
                 Invoked::Over => break,
                 Invoked::Held => {
@@ -358,7 +384,7 @@ impl Runner<'_> {
         // Whoever is asked a question need not agree to be asked.
         let asks =
             tools.policy == Policy::Ask && known.descriptor.access != Access::Person && refusal.is_none();
-        let question = asks.then(|| Asking::Approval {
+        let question = asks.then(|| people::Asking::Approval {
             agent: self.team.agents[index].name.clone(),
             tool: known.descriptor.name.clone(),
             arguments: arguments.to_owned(),
@@ -384,7 +410,7 @@ impl Runner<'_> {
             about: caller.request.clone(),
             reminder: caller.reminder.clone(),
             caller: tools.choose,
-            room: self.share(agent, count).saturating_sub(around).min(most).min(tools.tokens),
+            room: self.room(agent, count, around).min(most).min(tools.tokens),
             repairable,
             place,
             then,
@@ -575,10 +601,15 @@ impl Runner<'_> {
         self.kernel.call(None, &Call::Return { call, tokens: Tokens(&bytes), fits }, now_us)
     }
 
-    /// Tokens of an agent's context that each of so many results may take, with what stands around it.
-    fn share(&self, agent: AgentId, count: u32) -> u32 {
+    /// Tokens of an agent's context that each of so many results may take, beside what stands around all of them.
+    fn room(&self, agent: AgentId, count: u32, around: u32) -> u32 {
         let left = rcb(&self.kernel, agent).map_or(0, |rcb| rcb.context.saturating_sub(rcb.tokens));
-        left / count.max(1)
+        let left = left.saturating_sub(around);
+        if count <= 1 {
+            return left;
+        }
+        let between = self.chat.text(words::NEXT).map_or(words::NEXT.len(), |tokens| tokens.len()) as u32;
+        (left / count).saturating_sub(between + words::JOINT_TOKENS)
     }
 
     /// Tokens that stand around a result, whichever way it is told.

@@ -55,6 +55,9 @@ impl<W: Write> Sink for JsonLines<W> {
                 let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
                 (at_us, LineEvent::ToolCalled { agent: name.into(), call, tool, arguments })
             }
+            ToolNews::Asked { name, at_us, call, by, depth, .. } => {
+                (at_us, LineEvent::Asked { agent: name.into(), by: by.into(), call, depth })
+            }
             ToolNews::Result { name, at_us, call, tool, outcome, text, fits, .. } => {
                 let (tool, text) = (tool.to_owned(), text.to_owned());
                 (at_us, LineEvent::ToolResult { agent: name.into(), call, tool, outcome, text, fits })

@@ -69,6 +69,21 @@ pub enum ToolNews<'a> {
         /// The arguments, as JSON.
         arguments: &'a str,
     },
+    /// It was asked by another one, and is spawned to answer.
+    Asked {
+        /// Its index in the team.
+        member: usize,
+        /// Its name.
+        name: &'a str,
+        /// When, in microseconds on the run's clock.
+        at_us: u64,
+        /// The call of who asks.
+        call: u64,
+        /// Who asks.
+        by: &'a str,
+        /// Agents that wait for its answer, one for the next.
+        depth: u32,
+    },
     /// It reads what came of a call.
     Result {
         /// Its index in the team.

@@ -199,6 +199,7 @@ impl<W: Write> Sink for Plain<W> {
             ToolNews::Called { member, tool, arguments, .. } => {
                 self.note(member, format_args!("calls {tool} with {}", one_line(arguments)))
             }
+            ToolNews::Asked { member, by, .. } => self.note(member, format_args!("is asked by {by}")),
             ToolNews::Result { member, tool, outcome, text, .. } => {
                 self.note(member, format_args!("{tool} {outcome}: {}", one_line(text)))
             }

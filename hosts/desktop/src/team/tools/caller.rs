@@ -105,6 +105,8 @@ pub struct Open {
     pub nth: u32,
     /// Which result of its turn it will have.
     pub place: Place,
+    /// What the agent has answered that it asks, until that is read.
+    pub answer: Option<String>,
 }
 
 /// What became of words that were to keep to a form.
@@ -186,6 +188,12 @@ impl Caller {
             made: 0,
             repairs: 0,
         }
+    }
+
+    /// It is over: of what it was told nothing is needed any more.
+    pub fn end(&mut self) {
+        let (made, step, repairs) = (self.made, self.step, self.repairs);
+        *self = Caller { made, step, repairs, ..Caller::new(Stage::Done, Vec::new(), None, "") };
     }
 }
 

@@ -206,6 +206,22 @@ impl Desk {
         self.errands.memory.answer(call, outcome);
     }
 
+    /// The next request of an agent to another, with the call and the request.
+    pub fn next_of_agents(&mut self) -> Option<(CallNumber, Asked, String)> {
+        loop {
+            let Served { call, arguments } = self.errands.agents.next()?;
+            let asked = self.ledger.lock().get(call.0).map(|held| held.asked.clone());
+            if let (Some(asked), Some(request)) = (asked, arguments["request"].as_str()) {
+                return Some((call, asked, request.to_owned()));
+            }
+        }
+    }
+
+    /// Answers a request of an agent to another.
+    pub fn answer_of_agent(&mut self, call: CallNumber, outcome: Outcome) {
+        self.errands.agents.answer(call, outcome);
+    }
+
     /// From now on calls that cannot be undone are noted here before they are begun. Those of `begun` were, and are
     /// not begun again.
     pub fn note_in(&mut self, journal: Journal, begun: Vec<Note>) {

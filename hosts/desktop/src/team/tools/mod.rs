@@ -11,9 +11,11 @@
 //!
 //! A small model does not decide well by itself that it needs a tool, and which: by default the tool whose
 //! example requests are most like the agent's prompt is called, once, with arguments that the model writes
-//! within the tool's schema; then it answers with the result before it. An agent may also be left to call
-//! tools itself: as the model's own chat template writes calls ([`CallFormat`](crate::text::CallFormat)), or where that
-//! takes no tools in the form that most models are trained on.
+//! within the tool's schema; then it answers with the result before it. Which tool is called behind which, a chain of
+//! the team file says. An agent may also be left to call tools itself, as the model's own chat template writes calls
+//! ([`CallFormat`](crate::text::CallFormat)), or where that takes no tools in the form that most models are trained on:
+//! then calls that it writes one behind another are made together. It calls again when it likes. Other agents are tools
+//! too.
 
 mod align;
 mod bell;
@@ -39,7 +41,7 @@ pub use callers::{Callers, FormError, Settled};
 pub use choose::{Question, by_likeness};
 pub use crew::Crew;
 pub use desk::{Asked, Desk, Finished};
-pub use kit::{Errands, TOOL_NAMES, WARDEN, kit, means};
+pub use kit::{Errands, REQUEST_TOKENS, TOOL_NAMES, WARDEN, ask_name, kit, means};
 pub use person::{Nobody, Person, Terminal, person};
 pub use reception::Reception;
 pub use recording::{Mismatch, Played, Recording, RecordingError};

@@ -43,6 +43,8 @@ pub struct ToolUse {
     pub chain: Vec<String>,
     /// How the model is told of them and writes calls, where it decides.
     pub template: Manner,
+    /// The agents that it may ask, by their indices in the team: each is a tool, behind those of its grant.
+    pub asks: Vec<usize>,
     /// Who decides that a call is made.
     pub policy: Policy,
     /// Calls in all.

@@ -105,8 +105,8 @@ pub fn result(aligned: &str, request: &str) -> String {
     format!("The result is:\n{aligned}\n\nNow answer in plain words, with this result: {request}")
 }
 
-/// Which result is read where there are several, all of which come before the question is asked again.
-const NEXT: &str = "\n\nThe next result is:\n";
+/// What stands before each further result where there are several.
+pub const NEXT: &str = "\n\nThe next result is:\n";
 
 /// What an agent reads of one of the results of several calls.
 pub fn result_among(aligned: &str, request: &str, place: Place) -> String {
@@ -120,9 +120,10 @@ pub fn result_among(aligned: &str, request: &str, place: Place) -> String {
     }
 }
 
-/// What it reads with a result behind which another call is to be made: the arguments of that, with this before it.
+/// What it reads with a result behind which another call is to be made: the arguments of that. The result stands next
+/// to them, behind the examples: a small model takes from what it has read last.
 pub fn result_and_next(aligned: &str, next: &Descriptor, request: &str) -> String {
-    format!("The result is:\n{aligned}\n\n{}", arguments_wanted(next, request))
+    arguments_wanted(next, &format!("{request}\nThe result so far is: {aligned}"))
 }
 
 /// What a system message says of several calls.
@@ -164,9 +165,13 @@ pub fn source(tool: &Descriptor, arguments: &str) -> String {
             let given = arguments["arguments"].as_array().into_iter().flatten().filter_map(Value::as_str);
             given.fold(text("command"), |command, argument| command + " " + argument)
         }
-        Access::None | Access::Clock | Access::Person | Access::Memory | Access::Sensor | Access::Server => {
-            String::new()
-        }
+        Access::None
+        | Access::Clock
+        | Access::Person
+        | Access::Memory
+        | Access::Sensor
+        | Access::Server
+        | Access::Agent => String::new(),
     }
 }
 
