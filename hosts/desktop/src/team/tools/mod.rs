@@ -13,8 +13,9 @@
 //! example requests are most like the agent's prompt is called, once, with arguments that the model writes
 //! within the tool's schema; then it answers with the result before it. Which tool is called behind which, a chain of
 //! the team file says. An agent may also be left to call tools itself, as the model's own chat template writes calls
-//! ([`CallFormat`](crate::text::CallFormat)), or where that takes no tools in the form that most models are trained on: then
-//! calls that it writes one behind another are made together, and it calls again when it likes. Other agents are tools too.
+//! ([`CallFormat`](crate::text::CallFormat)), or where that takes no tools in the form that most models are trained on:
+//! then calls that it writes one behind another are made together. It calls again when it likes. Other agents are tools
+//! too.
 
 mod align;
 mod bell;
