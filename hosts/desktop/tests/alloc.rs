@@ -4,14 +4,14 @@
 //!
 //! The counter is the allocator of this whole test program, so this file has one test.
 
+mod alloc_support;
 mod cli_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use agentos_desktop::boot::Boot;
@@ -29,50 +29,8 @@ use agentos_desktop::text::Template;
 use agentos_hal::KvType;
 use agentos_kernel::layout::Delimiter;
 use agentos_kernel::sample::{Sampler, Sampling};
+use alloc_support::ALLOCATOR;
 use cli_support::Desk;
-
-/// The system's allocator, which counts while it is told to: calls of any thread.
-struct Counting {
-    counts: AtomicBool,
-    calls: AtomicU64,
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting { counts: AtomicBool::new(false), calls: AtomicU64::new(0) };
-
-impl Counting {
-    fn note(&self) {
-        if self.counts.load(Relaxed) {
-            self.calls.fetch_add(1, Relaxed);
-        }
-    }
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.note();
-        // SAFETY: the caller's promises are the callee's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.note();
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        self.note();
-        // SAFETY: as above.
-        unsafe { System.realloc(block, layout, bytes) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 const TOKENS: u32 = 60;
 

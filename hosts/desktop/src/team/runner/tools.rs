@@ -205,6 +205,7 @@ impl Runner<'_> {
     /// An agent is over: nobody waits for what it has called.
     pub(super) fn leave(&mut self, index: usize, agent: AgentId) {
         self.desk.forget(index);
+        self.callers.leave(index);
         self.traffic.over.retain(|over| over.agent != agent);
         if let Some(caller) = &mut self.roster.members[index].caller {
             caller.end();

@@ -214,6 +214,13 @@ impl Callers {
         self.members[slot] = Some((agent, member));
     }
 
+    /// An agent is over: nothing is kept of the form that it was held to.
+    pub fn leave(&mut self, member: usize) {
+        if let Some(seat) = self.seats.get_mut(member) {
+            *seat = None;
+        }
+    }
+
     /// Holds an agent to the form of its stage from here on: `said` are the tokens that it has said in it.
     ///
     /// # Errors
