@@ -13,6 +13,7 @@ use agentos_kernel::agent::{AgentId, Priority, Spec};
 use agentos_kernel::call::{Call, Reply, Tokens};
 use agentos_kernel::event::Event;
 use agentos_kernel::guard::Unguarded;
+use agentos_kernel::interrupt::Urgency;
 use agentos_kernel::system::{Config, Devices, Kernel, Tick};
 use agentos_kernel::tool::{Bus, CallOutcome, Effect, Request, ToolId};
 use embedded_io::ErrorKind;
@@ -36,8 +37,13 @@ const CONFIG: Config = Config {
 }
 .checked();
 
-const REQUEST: Request =
-    Request { tool: ToolId(0), effect: Effect::Repeatable, timeout_us: 3_000, attempts: 2 };
+const REQUEST: Request = Request {
+    tool: ToolId(0),
+    effect: Effect::Repeatable,
+    timeout_us: 3_000,
+    attempts: 2,
+    urgency: Urgency::High,
+};
 
 /// Says the number of the call.
 #[derive(Default)]
