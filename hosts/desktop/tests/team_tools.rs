@@ -297,6 +297,10 @@ fn tools_that_cannot_be_had_are_refused_with_the_place() {
         ),
         ("tools = { use = [\"clock\"], chain = [\"clock\", \"clock\"], calls = 1 }", "calls"),
         ("tools = { use = [\"clock\"], chain = [\"clock\"], choose = \"model\" }", "chain"),
+        (
+            "tools = { use = [\"clock\"], template = \"plain\" }",
+            "accepted is template together with choose = \"model\"",
+        ),
         ("response_schema = \"none.json\"", "none.json"),
         (
             "tools = { use = [\"gone.tool\"] }\n[[server]]\nname = \"gone\"\ncommand = [\"./no-such-server\"]",

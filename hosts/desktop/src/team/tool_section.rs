@@ -82,6 +82,12 @@ pub(super) fn tools(
     }
     let manners = [("own", Manner::Own), ("plain", Manner::Plain)];
     let template = section.choice("template", &manners, "\"own\" or \"plain\"")?;
+    let chosen_for_it = !matches!(&choose, Some(Setting { value: Choose::Model, .. }));
+    if let (Some(template), true) = (&template, chosen_for_it) {
+        let accepted = "template together with choose = \"model\"";
+        let with = "tools that are chosen for the agent";
+        return Err(section.error(template.at, Problem::Conflict { key: "template", with, accepted }));
+    }
     let policies = [("granted", Policy::Granted), ("ask", Policy::Ask)];
     let policy = section.choice("policy", &policies, "\"granted\" or \"ask\"")?;
     let least = u32::try_from(chain.len()).unwrap_or(u32::MAX).max(1);

@@ -198,9 +198,11 @@ impl<'r> Runner<'r> {
         let mut told = false;
         loop {
             if !told && (stop.has_come)() {
-                if !self.paused && self.desk.ask_to_go_on() {
-                    self.pause(true);
+                if !self.paused && self.desk.has_terminal() {
+                    // Before anybody can know of it: whoever interrupts again from here on is heard.
                     (stop.take_back)();
+                    self.desk.ask_to_go_on();
+                    self.pause(true);
                 } else {
                     self.shut_down();
                     told = true;

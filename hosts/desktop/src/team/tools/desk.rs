@@ -242,13 +242,14 @@ impl Desk {
         self.ledger.lock().forget(member);
     }
 
-    /// Asks whoever sits at the terminal when everybody is to go on. Returns whether anybody does.
-    pub fn ask_to_go_on(&mut self) -> bool {
-        let has_terminal = self.reception.has_terminal();
-        if has_terminal {
-            self.reception.ask(Matter::Pause, Asking::Pause);
-        }
-        has_terminal
+    /// Whether somebody sits at the terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.reception.has_terminal()
+    }
+
+    /// Asks when everybody is to go on.
+    pub fn ask_to_go_on(&mut self) {
+        self.reception.ask(Matter::Pause, Asking::Pause);
     }
 
     /// Whether somebody wants everybody to pause who is not at the terminal; it is asked then when they are to go
@@ -256,7 +257,7 @@ impl Desk {
     pub fn pause_is_wanted(&mut self) -> bool {
         let wanted = self.reception.pause_is_wanted();
         if wanted {
-            self.reception.ask(Matter::Pause, Asking::Pause);
+            self.ask_to_go_on();
         }
         wanted
     }
