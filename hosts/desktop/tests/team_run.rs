@@ -199,7 +199,7 @@ fn eight_agents_in_memory_for_three_all_finish_as_if_alone() {
         let prompt = "Tell me more. ".repeat(5 + n % 2);
         let (ids, _) = alone(&desk, &prompt, &["--max-tokens", "200"]);
         assert_eq!(lines.ids(&format!("a{n}")), ids, "a{n}");
-        assert!(["stop", "length"].contains(&lines.agent(&format!("a{n}"))["reason"].as_str().unwrap()));
+        lines.answered(&format!("a{n}"));
     }
     assert_eq!((lines.sum("recomputed"), lines.events("finished").len()), (0, 8));
     assert!(lines.sum("shared") > 0);

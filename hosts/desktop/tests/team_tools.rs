@@ -50,7 +50,7 @@ fn a_call_is_told_from_the_trap_to_the_token_after_it() {
     assert!(order.windows(2).all(|pair| place(pair[0]) < place(pair[1])), "{order:?}");
     // What was called is what it said first; then it goes on in words.
     assert!(lines.text("keeper").starts_with("{}"), "{}", lines.text("keeper"));
-    assert_eq!(lines.agent("keeper")["reason"], "length");
+    lines.answered("keeper");
     // The other one says what it says without the keeper.
     let alone = Lines::of(&desk.team(KEEPER.split("\n\n").last().unwrap(), &["--json"]));
     assert_eq!(lines.ids("other"), alone.ids("other"));
@@ -179,7 +179,7 @@ fn calls_are_made_and_answered_while_the_run_is_kept_all_the_time() {
         lines.one("tool_called", agent);
         assert_eq!(lines.one("tool_over", agent)["outcome"], "done");
         lines.one("tool_resumed", agent);
-        assert_eq!(lines.agent(agent)["reason"], "length");
+        lines.answered(agent);
     }
 }
 
@@ -217,7 +217,7 @@ fn a_chain_calls_one_tool_after_the_other_and_ends_where_one_gives_nothing() {
             })
             .collect();
         assert_eq!(traffic(&lines, "keeper"), expected);
-        assert_eq!(lines.agent("keeper")["reason"], "length", "it answers");
+        lines.answered("keeper");
     }
     // Checkpoints in the midst of it change nothing.
     let file = desk.path("kept");
@@ -243,7 +243,7 @@ fn a_call_that_a_person_has_to_agree_to_is_refused_where_nobody_is() {
     assert_eq!(lines.one("tool_over", "keeper")["outcome"], "refused");
     let text = lines.one("tool_result", "keeper")["text"].as_str().unwrap();
     assert!(text.contains("a person has to agree to the call, and nobody is there"), "{text}");
-    assert_eq!(lines.agent("keeper")["reason"], "length", "it goes on");
+    lines.answered("keeper");
 }
 
 #[test]

@@ -31,6 +31,15 @@ impl Lines {
         agents.iter().find(|agent| agent["name"] == name).unwrap_or_else(|| panic!("no {name}"))
     }
 
+    /// That an agent said what it had to say. What a tool gives may differ from run to run (the time, a folder's
+    /// name), and with it the moment at which a model of random weights comes upon its end.
+    #[track_caller]
+    pub fn answered(&self, name: &str) {
+        let agent = self.agent(name);
+        assert!(agent["reason"] == "length" || agent["reason"] == "stop", "{agent}");
+        assert!(!self.text(name).is_empty(), "{agent}");
+    }
+
     /// Lines of an event.
     pub fn events(&self, event: &str) -> Vec<&Value> {
         self.0.iter().filter(|line| line["event"] == event).collect()
