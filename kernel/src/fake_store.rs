@@ -23,6 +23,8 @@ pub struct FakeStore {
     pub verdicts: VecDeque<Option<StoreError>>,
     /// Nothing is told.
     pub silent: bool,
+    /// What need not come back bit for bit does not.
+    pub packs: bool,
     /// What is durable.
     pub kept: BTreeMap<StoreKey, (Entry, Vec<Vec<u8>>)>,
     /// Keys that were asked for a first page, and that were deleted.
@@ -40,6 +42,11 @@ impl FakeStore {
     /// A store that has just this.
     pub fn with(kept: BTreeMap<StoreKey, (Entry, Vec<Vec<u8>>)>) -> FakeStore {
         FakeStore { kept, ..FakeStore::default() }
+    }
+
+    /// A store that packs what need not come back bit for bit.
+    pub fn packing() -> FakeStore {
+        FakeStore { packs: true, ..FakeStore::default() }
     }
 
     /// The machine stops: what was not told is gone.
@@ -77,7 +84,12 @@ impl ColdStore for FakeStore {
         let Some((_, _, pages)) = self.partial.as_mut().filter(begun) else {
             return Poll::Ready(Err(StoreError::Missing));
         };
-        pages.push(image.to_vec());
+        let mut image = image.to_vec();
+        if self.packs && !entry.exact {
+            // What each token saw, as the fake device has it.
+            image.iter_mut().step_by(12).for_each(|byte| *byte ^= 1);
+        }
+        pages.push(image);
         self.pages += 1;
         if pages.len() == usize::from(entry.pages) {
             self.whole.extend(self.partial.take());

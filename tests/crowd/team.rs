@@ -7,7 +7,7 @@ use agentos_desktop::boot::Boot;
 use agentos_desktop::host::SystemClock;
 use agentos_hal::{Clock, ModelShape, TensorDevice};
 use agentos_kernel::agent::{
-    Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, Watchdog,
+    Admission, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec, Watchdog,
 };
 use agentos_kernel::call::{Call, Tokens};
 use agentos_kernel::event::Event;
@@ -42,7 +42,8 @@ pub fn spec(tag: u64, context: u32, tokens: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
-        persist: false,
+        persist: Persist::Nothing,
+        packed: false,
         tag,
     }
 }

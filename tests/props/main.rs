@@ -11,7 +11,7 @@ use agentos_desktop::context::Tables;
 use agentos_fault::{FaultDevice, FaultPlan, Injected, PerMille, Scratch};
 use agentos_hal::{Candidate, DeviceError, Limits, Outcome, SubmitError, TensorDevice, page};
 use agentos_kernel::agent::{
-    Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, Watchdog,
+    Admission, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec, Watchdog,
 };
 use agentos_kernel::sample::{Sampler, Sampling};
 use agentos_kernel::sequence::{SequenceError, Tick};
@@ -46,7 +46,8 @@ fn spec(seed: u64) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
-        persist: false,
+        persist: Persist::Nothing,
+        packed: false,
         tag: 0,
     }
 }

@@ -1,7 +1,7 @@
 //! What may happen to a system besides its own work, and asking for it at random.
 
 use agentos_kernel::agent::{
-    Admission, AgentId, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, Watchdog,
+    Admission, AgentId, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec, Watchdog,
 };
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::interrupt::{Posted, VectorId};
@@ -353,7 +353,8 @@ impl World<'_> {
             on_end: draw.one_of(&[OnEnd::Stop, OnEnd::Listen]),
             receive: Receive::Copied,
             guarded: false,
-            persist: draw.per_mille(600),
+            persist: draw.one_of(&[Persist::Nothing, Persist::Exact, Persist::Packed]),
+            packed: false,
             tag: draw.word(),
             budget: self.budget(),
             priority: self.priority(),

@@ -2,7 +2,9 @@
 
 use agentos_desktop::boot::Boot;
 use agentos_hal::{Limits, PageId, TensorDevice};
-use agentos_kernel::agent::{Admission, BlockedOn, Budget, OnEnd, Priority, Receive, Spec, State, Watchdog};
+use agentos_kernel::agent::{
+    Admission, BlockedOn, Budget, OnEnd, Persist, Priority, Receive, Spec, State, Watchdog,
+};
 use agentos_kernel::call::{Call, Reply, Tokens};
 use agentos_kernel::event::Event;
 use agentos_kernel::pool::PagePool;
@@ -131,7 +133,8 @@ fn bounded(setup: &Setup, model: &Tiny, life: &Life) -> Result<usize, String> {
         on_end: OnEnd::Listen,
         receive: Receive::Copied,
         guarded: false,
-        persist: false,
+        persist: Persist::Nothing,
+        packed: false,
         ..life.spec
     };
     let spawned = kernel.call(None, &Call::Spawn(spec, Tokens(&bytes(&prompt))), clock.micros());

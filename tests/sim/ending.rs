@@ -2,8 +2,8 @@
 //! with what is said alone, and all memory comes back.
 
 use agentos_kernel::agent::{
-    Admission, AgentId, BlockedOn, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, State,
-    StateKind, Watchdog,
+    Admission, AgentId, BlockedOn, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec,
+    State, StateKind, Watchdog,
 };
 use agentos_kernel::call::{Call, CallError, Reply, Tokens};
 use agentos_kernel::interrupt::VectorId;
@@ -174,7 +174,8 @@ fn modest(context: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
-        persist: false,
+        persist: Persist::Nothing,
+        packed: false,
         tag: 0,
     }
 }

@@ -113,7 +113,7 @@ fn config(draw: &mut Draw, ample: bool, deaf: bool, (crowded, long): (bool, bool
     let many = u32::from(agents);
     let config = Config {
         inbox: draw.between(1, 40),
-        packed_frames: draw.one_of(&[0, 2, 20]),
+        packed_frames: draw.one_of(&[0, 20, 300]),
         cold_slices: draw.one_of(&[0, 1, 4, 100]),
         pinned_pages,
         rows: draw.between(1, 24),

@@ -21,7 +21,7 @@ use agentos_hal::{
     WeightError, WeightId, WeightRole, WeightSource,
 };
 use agentos_kernel::agent::{
-    Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, State, Watchdog,
+    Admission, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec, State, Watchdog,
 };
 use agentos_kernel::call::{Call, Tokens};
 use agentos_kernel::interrupt::Interrupts;
@@ -179,7 +179,8 @@ fn spawn(kernel: &mut Kernel<'_>, tag: u64) -> Result<(), Failure> {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
-        persist: false,
+        persist: Persist::Nothing,
+        packed: false,
         tag,
     };
     let mut prompt = [0; 4 * PROMPT];

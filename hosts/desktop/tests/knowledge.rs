@@ -235,6 +235,51 @@ fn a_team_computes_only_its_own_tokens() {
     assert_eq!(lines.events("recalled").len(), 0);
 }
 
+/// A library that packs is read by who accepts that, and whoever wants passages as they are computes them.
+#[test]
+fn a_packed_library_is_smaller_and_is_read_by_who_accepts_it() {
+    let bytes = |packing: &str| {
+        let desk = desk();
+        let lines = ingest(&desk, &["--packing", packing]);
+        let bytes = lines.summary()["library_bytes"].as_u64().unwrap();
+        (desk, bytes)
+    };
+    let (_, lossless) = bytes("lossless");
+    let question = "Is the lamp of the tower by the ferry or the mill by the river?";
+    for (packing, least, most) in [("int8", 40, 96), ("k4v4", 20, 96)] {
+        let (desk, packed) = bytes(packing);
+        // The beginning, which is most of so small a library, stays as it is.
+        let percent = packed * 100 / lossless;
+        assert!((least..most).contains(&percent), "{packing}: {percent} %");
+        for (fidelity, agent, how) in [
+            ("relocated", "", "packed"),
+            ("decisive", "", "packed"),
+            ("exact", "", "computed"),
+            ("exact", "packed = true\n", "packed"),
+        ] {
+            let team = format!(
+                "[[agent]]\nname = \"asker\"\nmax_tokens = 4\nknowledge = [\"island\"]\nfidelity = \"{fidelity}\"\n\
+                 {agent}persist = false\nprompt = \"{question}\"\n"
+            );
+            let store = desk.path("library.redb");
+            let lines = Lines::of(&desk.team(&team, &["--json", "--store", store.to_str().unwrap()]));
+            let passages = lines.events("knowledge")[0]["passages"].as_array().unwrap().clone();
+            assert_eq!(passages[0]["how"], how, "{fidelity} {agent}");
+            let first = passages[0]["tokens"].as_u64().unwrap();
+            let recalled: u64 =
+                lines.events("recalled").iter().map(|line| line["tokens"].as_u64().unwrap()).sum();
+            let sent = lines.agent("asker")["relocated"].as_u64().unwrap();
+            let beginning = recall(&desk, question)["prefix_tokens"].as_u64().unwrap();
+            let expected = if how == "packed" { beginning + first + sent } else { beginning };
+            assert!(recalled.abs_diff(expected) < 64, "{fidelity} {agent}: {recalled} of {expected}");
+        }
+        let asked = agentos(&desk, &["ask", "island", question, "--json"]).json();
+        assert_eq!(asked["sources"][0]["how"], "packed", "{asked}");
+        // What is there is not computed again, whatever it would be kept as now.
+        assert_eq!(counts(&ingest(&desk, &[])), [0, 3, 1, 0]);
+    }
+}
+
 /// A document that changed in one place is computed there.
 #[test]
 fn only_the_passages_that_changed_are_computed() {

@@ -250,9 +250,14 @@ impl<'r> Desk<'r> {
             place: String::new(),
             tokens: passage.tokens,
             score: 1.0,
+            packed: false,
         };
-        let given =
-            Given { frame, passages: passages.into_iter().map(given).collect(), fidelity: Fidelity::Exact };
+        let given = Given {
+            frame,
+            passages: passages.into_iter().map(given).collect(),
+            fidelity: Fidelity::Exact,
+            accepts_packed: false,
+        };
         Some(
             given
                 .open(&[said(Role::User, &String::from_utf8_lossy(bytes))], &self.chat())

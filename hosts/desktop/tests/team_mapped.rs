@@ -93,12 +93,13 @@ fn run(script: Script<'_>) -> Ran {
         place: "line 1".to_owned(),
         tokens: sealed(text),
         score: 1.0,
+        packed: false,
     };
     let frame = Frame { before: sealed("You read what you are given.\n"), after: sealed("\n") };
     let given = |agent: &team::Agent| {
         let fidelity = agent.knowledge.as_ref()?.fidelity;
         let passages = PASSAGES.iter().map(passage).collect();
-        Some(Given { frame: frame.clone(), passages, fidelity })
+        Some(Given { frame: frame.clone(), passages, fidelity, accepts_packed: false })
     };
     let given = team.agents.iter().map(given).collect();
     let plan = Plan::new(&team, &chat, shape.context, 1, (vec![None; team.agents.len()], given), 0).unwrap();

@@ -146,6 +146,51 @@ fn a_team_file_names_its_store_and_who_is_kept_there() {
     desk.team("[store]\nsize_mb = 1\n[[agent]]\nname = \"a\"\nprompt = \"b\"\n", &[]).refuses(1, &["path"]);
 }
 
+/// What an agent keeps packed is found by who accepts it, and takes less room.
+#[test]
+fn what_is_kept_packed_is_found_by_who_accepts_it() {
+    let team = |store: &str, agents: &str| {
+        let text = TEAM.replace("max_tokens = 12\n", &format!("max_tokens = 12\n{agents}"));
+        format!("[store]\npath = \"cold.db\"\n{store}{text}")
+    };
+    let desk = desk();
+    let exact = Lines::of(&desk.team(&team("", ""), &["--json"]));
+    let bytes = |lines: &Lines| count(lines, "stored_slices");
+    let slices = bytes(&exact);
+    for store in ["", "packing = \"int8\"\n", "packing = \"k4v4\"\n"] {
+        std::fs::remove_file(desk.path("cold.db")).unwrap();
+        let first = Lines::of(&desk.team(&team(store, "packed = true\n"), &["--json"]));
+        assert_eq!((bytes(&first), ids(&first)), (slices, ids(&exact)), "nothing is read yet");
+        // Who takes slices as they are or not at all has the first one.
+        let plain = Lines::of(&desk.team(&team(store, "persist = false\n"), &["--json"]));
+        assert_eq!(ids(&plain), ids(&exact));
+        assert!((1..=64).contains(&plain.sum("recalled")), "{}", plain.summary());
+        let second = Lines::of(&desk.team(&team(store, "packed = true\n"), &["--json"]));
+        let openings: u64 =
+            second.events("spawned").iter().map(|line| line["tokens"].as_u64().unwrap()).sum();
+        assert!(second.sum("recalled") + second.sum("shared") + 2 * 64 > openings, "{}", second.summary());
+        assert_eq!(count(&second, "load_failures"), 0);
+    }
+    desk.team(&team("packing = \"int4\"\n", ""), &[]).refuses(1, &["packing", "\"int8\" or \"k4v4\""]);
+    desk.team(&team("", "packed = 3\n"), &[]).refuses(1, &["packed", "true or false"]);
+}
+
+/// A bounded agent that packs has its context in fewer bytes of the arena.
+#[test]
+fn an_arena_that_is_too_small_for_a_context_holds_it_packed() {
+    let desk = desk();
+    let memory = "[memory]\nl1_tokens = 384\nl2_mb = 1\n";
+    let text = |packed: &str| long().replace("max_tokens = 20\n", &format!("max_tokens = 20\n{packed}"));
+    let repeated = |packed: &str| {
+        let more = "More of it follows, and nobody knows how much. ".repeat(26);
+        format!("{memory}{}", text(packed).replace("How many", &format!("{more}\nHow many")))
+    };
+    desk.team(&repeated(""), &[]).refuses(1, &["reader", "l2_mb"]);
+    let lines = Lines::of(&desk.team(&repeated("packed = true\n"), &["--json"]));
+    assert!(lines.ids("reader").len() == 20 || lines.agent("reader")["reason"] == "stop");
+    assert!(lines.sum("paged_out") > 0, "{}", lines.summary());
+}
+
 #[test]
 fn a_store_that_cannot_be_used_is_refused_with_its_reason() {
     let desk = desk();

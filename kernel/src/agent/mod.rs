@@ -14,5 +14,5 @@ pub use id::{AgentId, NoSuchLevel, Priority};
 pub use rcb::{
     AfterStep, Counted, Cursor, MOST_CALLS, MOST_WAITS, Metrics, Rcb, Received, Restoring, Resuming, Retrace,
 };
-pub use spec::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Receive, Spec, Watchdog};
+pub use spec::{Admission, Budget, Capabilities, MemoryMode, OnEnd, Persist, Receive, Spec, Watchdog};
 pub use state::{BlockedOn, Fault, Finish, Resume, State, StateKind, legal};

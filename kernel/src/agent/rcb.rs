@@ -4,12 +4,13 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Admission, AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Receive, Spec, State,
-    Watchdog,
+    Admission, AgentId, Budget, Capabilities, Finish, MemoryMode, OnEnd, Persist, Priority, Receive, Spec,
+    State, Watchdog,
 };
 use crate::checkpoint::CallRecord;
 use crate::layout::Layout;
 use crate::memory::SliceHash;
+use crate::memory::admit::Promise;
 use crate::sample::{Choice, Sampler};
 use crate::tool::{CallNumber, CallTimes};
 
@@ -111,9 +112,13 @@ impl Metrics {
 pub struct Cursor {
     /// The place of the next token.
     pub layout: Layout,
-    /// Identity of the sealed slices before it; `None` once a slice was mapped, dropped or packed
-    /// that would not have come out the same here.
+    /// Identity of the sealed slices before it, or of what they stand for where one was `packed`; `None` once a slice was
+    /// mapped, dropped or packed that was made for another context.
     pub chain: Option<SliceHash>,
+    /// A slice before it was packed, so that what is computed behind it is not what `chain` names. It is not in
+    /// checkpoints: whoever reads one gets no `chain` either.
+    #[serde(skip)]
+    pub packed: bool,
     /// From a bounded agent's first choice on, the identity of all that its rows came from: its tokens, and where it was
     /// asked. `None` before that, where there is no store, and once anything else had a say (a pin, a slice that was
     /// sent, a packed page). It is not in checkpoints: who trusts one does not pass that on to readers of the store.
@@ -128,7 +133,7 @@ impl Cursor {
     /// The beginning of a context.
     pub const fn start(root: SliceHash) -> Cursor {
         let layout = Layout { tokens: 0, slices: 0, pages: 0, open: 0 };
-        Cursor { layout, chain: Some(root), trail: None, floor: 0 }
+        Cursor { layout, chain: Some(root), packed: false, trail: None, floor: 0 }
     }
 }
 
@@ -215,12 +220,14 @@ pub struct Rcb {
     pub guarded: bool,
     /// A token that ends answers, if it comes next, ends its answer: but for what a guard says, it does.
     pub ends: bool,
-    /// Its slices go to the cold store.
-    pub persist: bool,
+    /// What of its context goes to the cold store.
+    pub persist: Persist,
+    /// It accepts slices that were packed.
+    pub packed: bool,
     /// The host's number.
     pub tag: u64,
-    /// Pages that its admission reserved in all tiers; 0 while it waits for admission.
-    pub reserved: u32,
+    /// What it was promised when it was admitted; no page while it waits for that.
+    pub promise: Promise,
     /// Tokens of its context: prompt, answers, messages.
     pub tokens: u32,
     /// Tokens that wait in its inbox.
@@ -338,8 +345,9 @@ impl Rcb {
             guarded: spec.guarded,
             ends: true,
             persist: spec.persist,
+            packed: spec.packed,
             tag: spec.tag,
-            reserved: 0,
+            promise: Promise::NONE,
             tokens: 0,
             inbox: 0,
             mapped: 0,
@@ -417,6 +425,7 @@ impl Rcb {
             receive: self.receive,
             guarded: self.guarded,
             persist: self.persist,
+            packed: self.packed,
             tag: self.tag,
         }
     }

@@ -118,6 +118,19 @@ pub enum Receive {
     Mapped,
 }
 
+/// What of an agent's context outlives it in the cold store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Persist {
+    /// Nothing.
+    Nothing,
+    /// Its slices, bit for bit, for whoever has the same tokens later; of a bounded agent, for whoever has the same quota
+    /// and is asked at the same places too.
+    Exact,
+    /// Its slices, which the store may pack, for whoever has the same tokens later and accepts that
+    /// ([`Spec::packed`]). The first one stays as it is: all that comes behind it attends to it most.
+    Packed,
+}
+
 impl Watchdog {
     /// Never barks.
     pub const OFF: Watchdog = Watchdog { period: 0, repeats: 0, stall_us: u64::MAX };
@@ -148,9 +161,11 @@ pub struct Spec {
     pub receive: Receive,
     /// The host's [`Guard`](crate::guard::Guard) says what its next token may be.
     pub guarded: bool,
-    /// What its context is made of outlives it in the cold store, for whoever has the same tokens later; of a bounded
-    /// agent, for whoever has the same quota and is asked at the same places too.
-    pub persist: bool,
+    /// What of its context outlives it.
+    pub persist: Persist,
+    /// Slices that were packed, and what was computed behind such, may stand for what it would have computed itself
+    /// (`Fidelity::Packed`): it need not compute them, and its results depend on what is found.
+    pub packed: bool,
     /// A number that the host knows it by, carried and never read.
     pub tag: u64,
 }

@@ -202,7 +202,7 @@ pub enum Pages {
 mod tests {
     use super::*;
     use crate::agent::{Admission, Budget, Capabilities};
-    use crate::agent::{AgentId, BlockedOn, MemoryMode, OnEnd, Priority, Receive, Resume, Watchdog};
+    use crate::agent::{AgentId, BlockedOn, MemoryMode, OnEnd, Persist, Priority, Receive, Resume, Watchdog};
     use crate::interrupt::Urgency;
     use crate::layout::Layout;
     use crate::memory::SliceHash;
@@ -238,7 +238,8 @@ mod tests {
                 on_end: OnEnd::Listen,
                 receive: Receive::Mapped,
                 guarded: true,
-                persist: true,
+                persist: Persist::Packed,
+                packed: true,
                 tag: u64::MAX,
             },
             admitted: true,
@@ -248,7 +249,13 @@ mod tests {
             offers: u32::MAX,
             offers_taken: u32::MAX,
             received: Received { runs: u32::MAX, slices: u32::MAX, tokens: u32::MAX, pages: u32::MAX },
-            committed: Cursor { layout, chain: Some(SliceHash([255; 32])), trail: None, floor: u32::MAX },
+            committed: Cursor {
+                layout,
+                chain: Some(SliceHash([255; 32])),
+                packed: false,
+                trail: None,
+                floor: u32::MAX,
+            },
             reached: u32::MAX,
             counted: Counted { tokens: u32::MAX, begun: u64::MAX },
             asked: true,

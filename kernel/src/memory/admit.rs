@@ -21,8 +21,39 @@ pub struct Capacity {
     pub l1: u32,
     /// Lossless frames of the arena.
     pub l2: u32,
-    /// Pages promised to the agents that are admitted.
+    /// Pages of both promised to the agents that are admitted.
     pub promised: u32,
+    /// Packed frames of the arena.
+    pub packed: u32,
+    /// Packed frames promised to the agents that are admitted.
+    pub promised_packed: u32,
+}
+
+/// What an agent is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Pages of its whole context, in all tiers.
+    pub pages: u32,
+    /// What it does not attend to is packed: as many packed frames are its own, and as it is it has its quota only.
+    pub packs: bool,
+}
+
+impl Promise {
+    /// What an agent has that is not admitted.
+    pub const NONE: Promise = Promise { pages: 0, packs: false };
+
+    /// Pages of page memory and lossless frames.
+    pub const fn lossless(self, memory: MemoryMode) -> u32 {
+        match memory {
+            MemoryMode::Bounded { pages, .. } if self.packs && pages < self.pages => pages,
+            _ => self.pages,
+        }
+    }
+
+    /// Packed frames.
+    pub const fn packed(self) -> u32 {
+        if self.packs { self.pages } else { 0 }
+    }
 }
 
 /// What an agent declares.
@@ -95,13 +126,18 @@ impl core::fmt::Display for Unfit {
     }
 }
 
-/// The pages to be promised to an agent.
+/// The pages to be promised to an agent. One whose pages may be packed has packed frames for all of them if so many are
+/// there, and is else as one whose pages may not.
 ///
 /// # Errors
 /// [`Unfit`].
-pub fn admit(demand: Demand, capacity: Capacity, limits: SliceLimits) -> Result<u32, Unfit> {
+pub fn admit(demand: Demand, capacity: Capacity, limits: SliceLimits) -> Result<Promise, Unfit> {
     let pages = limits.worst_pages(demand.context);
     let total = (capacity.l1 + capacity.l2).saturating_sub(SPARE_PAGES);
+    let packs = admit_packed(demand, capacity, limits);
+    if let Some(Ok(promise)) = packs {
+        return Ok(promise);
+    }
     let alone = match demand.memory {
         MemoryMode::Exact => capacity.l1.min(total),
         MemoryMode::Bounded { pages, .. } => {
@@ -114,14 +150,37 @@ pub fn admit(demand: Demand, capacity: Capacity, limits: SliceLimits) -> Result<
     };
     if pages > alone {
         let fits_tokens = tokens_within(alone, limits);
-        return Err(Unfit::Never { pages, available: alone, fits_tokens });
+        let never = Unfit::Never { pages, available: alone, fits_tokens };
+        return packs.unwrap_or(Err(never));
     }
     let available = total.saturating_sub(capacity.promised);
     if pages > available {
         let fits_tokens = tokens_within(available.min(alone), limits);
         return Err(Unfit::Now { pages, available, fits_tokens });
     }
-    Ok(pages)
+    Ok(Promise { pages, packs: false })
+}
+
+/// As [`admit`], for an agent that packs; `None` where it can never be one.
+fn admit_packed(demand: Demand, capacity: Capacity, limits: SliceLimits) -> Option<Result<Promise, Unfit>> {
+    let MemoryMode::Bounded { pages: quota, packed: true } = demand.memory else { return None };
+    let promise = Promise { pages: limits.worst_pages(demand.context), packs: true };
+    let total = (capacity.l1 + capacity.l2).saturating_sub(SPARE_PAGES);
+    let (lossless, packed) = (promise.lossless(demand.memory), promise.packed());
+    if !(LEAST_BOUNDED..=capacity.l1).contains(&quota) || lossless > total || packed > capacity.packed {
+        return None;
+    }
+    let left = total.saturating_sub(capacity.promised);
+    let left_packed = capacity.packed.saturating_sub(capacity.promised_packed);
+    let now =
+        |pages, available| Unfit::Now { pages, available, fits_tokens: tokens_within(available, limits) };
+    Some(if lossless > left {
+        Err(now(lossless, left))
+    } else if packed > left_packed {
+        Err(now(packed, left_packed))
+    } else {
+        Ok(promise)
+    })
 }
 
 /// Whether an agent can be sent slices: they end slices of its own early, which costs table entries and
@@ -159,7 +218,7 @@ mod tests {
     const EXACT: MemoryMode = MemoryMode::Exact;
 
     fn capacity(l1: u32, l2: u32, promised: u32) -> Capacity {
-        Capacity { l1, l2, promised }
+        Capacity { l1, l2, promised, packed: 0, promised_packed: 0 }
     }
 
     #[test]
@@ -179,9 +238,36 @@ mod tests {
     fn a_bounded_agent_may_be_longer_than_page_memory() {
         let bounded = |pages| Demand { context: 2000, memory: MemoryMode::Bounded { pages, packed: false } };
         let capacity = capacity(64, 1000, 0);
-        assert_eq!(admit(bounded(32), capacity, LIMITS), Ok(LIMITS.worst_pages(2000)));
+        let pages = LIMITS.worst_pages(2000);
+        assert_eq!(admit(bounded(32), capacity, LIMITS), Ok(Promise { pages, packs: false }));
         assert!(matches!(admit(bounded(8), capacity, LIMITS), Err(Unfit::Quota { pages: 8, least: 24 })));
         assert!(matches!(admit(bounded(65), capacity, LIMITS), Err(Unfit::Quota { .. })));
+    }
+
+    #[test]
+    fn who_packs_is_promised_its_quota_and_packed_frames() {
+        let memory = MemoryMode::Bounded { pages: 32, packed: true };
+        let demand = Demand { context: 2000, memory };
+        let pages = LIMITS.worst_pages(2000);
+        let with =
+            |l2, packed, promised| admit(demand, Capacity { packed, ..capacity(64, l2, promised) }, LIMITS);
+        let packs = Promise { pages, packs: true };
+        assert_eq!((packs.lossless(memory), packs.packed()), (32, pages));
+        assert_eq!(with(0, pages, 64 - SPARE_PAGES - 32), Ok(packs));
+        // One more page is promised, or one frame; or one is missing, and it is as one that does not pack.
+        assert!(matches!(with(0, pages, 64 - SPARE_PAGES - 31), Err(Unfit::Now { available: 31, .. })));
+        let crowded = Capacity { packed: pages + 9, promised_packed: 10, ..capacity(64, 0, 0) };
+        let Err(Unfit::Now { available, fits_tokens, .. }) = admit(demand, crowded, LIMITS) else { panic!() };
+        assert_eq!(available, pages - 1);
+        assert!(admit(Demand { context: fits_tokens, memory }, crowded, LIMITS).is_ok());
+        assert!(matches!(with(0, pages - 1, 0), Err(Unfit::Never { .. })));
+        let plain = Promise { pages, packs: false };
+        assert_eq!(with(pages, pages - 1, 0), Ok(plain));
+        assert_eq!((plain.lossless(memory), plain.packed()), (pages, 0));
+        // A short context is not promised more than it has.
+        let short = Demand { context: 9, memory };
+        let promise = admit(short, Capacity { packed: 99, ..capacity(64, 0, 0) }, LIMITS).unwrap();
+        assert_eq!(promise.lossless(memory), LIMITS.worst_pages(9));
     }
 
     /// What is mapped must fit even where an agent's own tokens fall into the worst slices around it.

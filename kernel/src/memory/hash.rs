@@ -9,9 +9,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::SliceLimits;
 
-/// A slice's identity. Two slices of one identity have the same bits.
+/// A slice's identity. Two slices of one identity have the same bits, unless it is that of [packed](SliceHash::packed) ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SliceHash(pub [u8; 32]);
+
+/// What a slice is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The hash of its tokens and of what is before them; [`SliceHash::packed`] of it, where it is packed.
+    pub hash: SliceHash,
+    /// Its tokens.
+    pub tokens: u8,
+    /// It is not the bits that the whole context would have given.
+    pub packed: bool,
+}
+
+impl Identity {
+    /// That of what is not the same bits and stands for the same tokens.
+    pub fn packed(self) -> Identity {
+        let hash = if self.packed { self.hash } else { self.hash.packed() };
+        Identity { hash, packed: true, ..self }
+    }
+}
 
 impl SliceHash {
     /// What the first slice of every context follows: the model and all else that results depend on.
@@ -53,6 +72,12 @@ impl SliceHash {
     /// Under what a store has the state of a bounded agent that has come to the slice `self`.
     pub fn snapshot(self) -> SliceHash {
         self.tagged(b"agentos bounded snapshot 1", &[])
+    }
+
+    /// Under what a slice is found that stands for the slice `self` and is not the same bits: its pages were packed and
+    /// unpacked again, or it was computed behind one of those. Only who accepts that looks for it.
+    pub fn packed(self) -> SliceHash {
+        self.tagged(b"agentos packed slice 1", &[])
     }
 
     fn tagged(self, tag: &[u8], words: &[u32]) -> SliceHash {
@@ -160,6 +185,7 @@ mod tests {
             root().attended(&[1, 2, 3]),
             root().asked(&[1, 2, 3]),
             of(&[1, 2, 3]).snapshot(),
+            of(&[1, 2, 3]).packed(),
         ];
         assert!(others.iter().all(|other| *other != of(&[1, 2, 3])));
         assert_ne!(SliceHash::content(&[1]), SliceHash::content(&[1, 0]));

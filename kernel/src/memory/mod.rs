@@ -28,7 +28,7 @@ pub mod select;
 pub mod slices;
 pub mod table;
 
-pub use hash::SliceHash;
+pub use hash::{Identity, SliceHash};
 pub use pager::Pager;
 pub use slices::{SLICE_PAGES, SliceId};
 pub use table::{Fidelity, Mapping};

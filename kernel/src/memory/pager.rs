@@ -10,7 +10,7 @@ use agentos_hal::{PAGE_TOKENS, PageError, PageId, TensorDevice};
 
 use super::arena::{Arena, FrameId};
 use super::cold::Cold;
-use super::hash::SliceHash;
+use super::hash::{Identity, SliceHash};
 use super::index::Index;
 use super::pack::Packing;
 use super::schema::Schemas;
@@ -188,20 +188,20 @@ impl<'m> Pager<'m> {
 
     /// A new slice that one agent maps. With an identity it can be found before it is computed, and
     /// whoever runs first computes it for all.
-    pub fn create(&mut self, identity: Option<(SliceHash, u8)>) -> SliceId {
+    pub fn create(&mut self, identity: Option<Identity>) -> SliceId {
         let id = self.slices.create();
-        if let Some((hash, tokens)) = identity {
-            let slice = self.slices.get_mut(id);
-            (slice.hash, slice.sealed) = (Some(hash), Some(tokens));
+        if let Some(identity) = identity {
+            self.seal(id, Some(identity), identity.tokens);
             self.publish(id);
         }
         id
     }
 
     /// Seals a slice under its identity. It is to be published once it is computed.
-    pub fn seal(&mut self, id: SliceId, hash: Option<SliceHash>, tokens: u8) {
+    pub fn seal(&mut self, id: SliceId, identity: Option<Identity>, tokens: u8) {
         let slice = self.slices.get_mut(id);
-        (slice.hash, slice.sealed) = (hash, Some(tokens));
+        (slice.hash, slice.sealed) = (identity.map(|identity| identity.hash), Some(tokens));
+        slice.packed = identity.is_some_and(|identity| identity.packed);
     }
 
     /// Lets others find a slice by its identity, unless they find an equal one already.
@@ -277,7 +277,7 @@ impl<'m> Pager<'m> {
         if slice.refs == 1 && !slice.indexed {
             (slice.planned, slice.computed, slice.schema) = (tokens, tokens, 0);
             // What it becomes is said when it is sealed again.
-            (slice.hash, slice.sealed) = (None, None);
+            (slice.hash, slice.packed, slice.sealed) = (None, false, None);
             self.schemas.forget(id);
             return Ok(Some(id));
         }
@@ -322,8 +322,7 @@ impl<'m> Pager<'m> {
         self.begin(id, Place::Arena(frames), device)
     }
 
-    /// Moves a slice that one agent maps to the arena, packed. From then on it is nobody's exact slice:
-    /// it cannot be found by its identity.
+    /// Moves a slice to the arena, packed. From then on it is nobody's exact slice: it cannot be found by its identity.
     ///
     /// # Errors
     /// As [`TensorDevice::copy_out`].
@@ -573,9 +572,14 @@ impl<'m> Pager<'m> {
 
     /// A slice of `pages` pages that one agent maps and [`Pager::fill`] is to fill: in the arena while
     /// there is room, else in page memory; `None` where neither has any.
-    pub fn adopt(&mut self, pages: usize) -> Option<SliceId> {
-        while (self.arena.free_lossless() as usize) < pages && self.reclaim(false) {}
-        let place = if self.arena.free_lossless() as usize >= pages {
+    pub fn adopt(&mut self, pages: usize, packed: bool) -> Option<SliceId> {
+        let packed = packed && self.arena.free_packed() as usize >= pages;
+        while !packed && (self.arena.free_lossless() as usize) < pages && self.reclaim(false) {}
+        let place = if packed {
+            let mut frames = [FrameId::NONE; SLICE_PAGES];
+            frames[..pages].fill_with(|| self.arena.take_packed().expect("so many are free"));
+            Place::Arena(frames)
+        } else if self.arena.free_lossless() as usize >= pages {
             let mut frames = [FrameId::NONE; SLICE_PAGES];
             frames[..pages].fill_with(|| self.arena.take_lossless().expect("so many are free"));
             Place::Arena(frames)
@@ -607,13 +611,15 @@ impl<'m> Pager<'m> {
         packed: bool,
         device: &mut dyn TensorDevice,
     ) -> Poll<Result<(), PageError>> {
-        let image = if packed {
+        let place = self.slices.get(id).place;
+        let stays = matches!(place, Place::Arena(frames) if self.arena.is_packed(frames[page]));
+        let image = if packed && !stays {
             self.packing.unpack(image, self.image);
             &*self.image
         } else {
             image
         };
-        match self.slices.get(id).place {
+        match place {
             Place::Arena(frames) => {
                 self.arena.image_mut(frames[page]).copy_from_slice(image);
                 Poll::Ready(Ok(()))

@@ -1,6 +1,6 @@
 //! The slice table: what every slice is, where its pages are, and how many agents map it.
 
-use agentos_hal::PageId;
+use agentos_hal::{PageId, StoreKey};
 
 use super::arena::FrameId;
 use super::hash::SliceHash;
@@ -61,6 +61,8 @@ pub struct Slice {
     pub place: Place,
     /// Its identity, once that is known.
     pub hash: Option<SliceHash>,
+    /// Its identity is that of packed ones (`SliceHash::packed`).
+    pub packed: bool,
     /// Whether the index names it.
     pub indexed: bool,
     /// Tokens whose keys its schema is the sum of.
@@ -71,6 +73,8 @@ pub struct Slice {
     pub met: Option<(u16, u32)>,
     /// Whether the cold store has it.
     pub kept: Kept,
+    /// What the store has of it, or is to have, need not come back bit for bit.
+    pub kept_packed: bool,
     /// It was found in the cold store, and nobody's context has gone over it yet.
     pub recalled: bool,
     /// Neighbours in the queue of those that are to be handed to the cold store.
@@ -89,11 +93,13 @@ pub const VACANT_SLICE: Slice = Slice {
     computed: 0,
     place: Place::EMPTY,
     hash: None,
+    packed: false,
     indexed: false,
     schema: 0,
     needed: 0,
     met: None,
     kept: Kept::No,
+    kept_packed: false,
     recalled: false,
     queue: (NOBODY, NOBODY),
     older: NOBODY,
@@ -119,6 +125,15 @@ impl Slice {
     /// Whether a step that is under way writes it.
     pub const fn in_flight(&self) -> bool {
         self.planned > self.computed
+    }
+
+    /// Under what the cold store has it. `packed`: what need not come back bit for bit.
+    ///
+    /// # Panics
+    /// When it has no identity.
+    pub fn key(&self, packed: bool) -> StoreKey {
+        let hash = self.hash.expect("only a slice with an identity is stored");
+        StoreKey(if packed && !self.packed { hash.packed().0 } else { hash.0 })
     }
 
     /// Its pages in page memory.

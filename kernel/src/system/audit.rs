@@ -176,10 +176,11 @@ impl Kernel<'_> {
         self.audit_circles()?;
         self.pager.audit()?;
         self.audit_slices()?;
-        let (mut promised, mut pinned) = (0, 0);
+        let (mut promised, mut packed, mut pinned) = (0, 0, 0);
         for (index, slot) in self.agents.iter().enumerate() {
             let Some(rcb) = &slot.rcb else { continue };
-            promised += rcb.reserved;
+            promised += rcb.promise.lossless(rcb.memory);
+            packed += rcb.promise.packed();
             pinned += self.audit_pins(index, rcb)?;
             self.audit_schedule(index, rcb)?;
             self.audit_table(index, rcb)?;
@@ -188,6 +189,9 @@ impl Kernel<'_> {
         let most = (self.config.l1_pages + self.config.l2_frames).saturating_sub(SPARE_PAGES);
         if promised > most {
             return Err(Broken::Promised { promised, most });
+        }
+        if packed > self.config.packed_frames {
+            return Err(Broken::Promised { promised: packed, most: self.config.packed_frames });
         }
         let (cold, most) = (self.pager.cold(), self.config.cold_slices);
         if cold > most {
@@ -274,10 +278,10 @@ impl Kernel<'_> {
             .chain(self.offers(index))
             .map(|mapping| u32::from(self.pager.slice(mapping.slice).pages))
             .sum();
-        if pages > rcb.reserved {
-            return Err(Broken::Quota { agent, pages, reserved: rcb.reserved });
+        if pages > rcb.promise.pages {
+            return Err(Broken::Quota { agent, pages, reserved: rcb.promise.pages });
         }
-        if rcb.reserved == 0 || rcb.restoring.is_some() {
+        if rcb.promise.pages == 0 || rcb.restoring.is_some() {
             // Not admitted, over, or not whole yet.
             return Ok(());
         }

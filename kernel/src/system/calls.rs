@@ -11,7 +11,7 @@ use crate::agent::{
 use crate::call::{Call, CallError, Reply, Stat, Tokens};
 use crate::event::Event;
 use crate::layout::Layout;
-use crate::memory::admit::{self, Capacity, Demand, Unfit};
+use crate::memory::admit::{self, Capacity, Demand, Promise, Unfit};
 use crate::memory::relevance::KEPT;
 use crate::memory::select;
 use crate::memory::slices::Place;
@@ -98,7 +98,7 @@ impl Kernel<'_> {
             self.admit_waiting();
             let overtakes = self.is_waited_for(spec.priority);
             let fits = self.fits(spec.context, spec.memory).ok().filter(|_| !overtakes && !thrashing);
-            rcb.reserved = fits.unwrap_or(0);
+            rcb.promise = fits.unwrap_or(Promise::NONE);
             // Who waits only for others to page less is looked at again at every step.
             self.vacated |= thrashing;
         }
@@ -111,7 +111,7 @@ impl Kernel<'_> {
 
     fn fork(&mut self, parent: AgentId, spec: &Spec) -> Result<AgentId, CallError> {
         let from = self.alive(parent)?;
-        if self.rcb(from).reserved == 0 {
+        if self.rcb(from).promise.pages == 0 {
             return Err(CallError::State { agent: parent, state: self.rcb(from).state });
         }
         let tokens = self.rcb(from).tokens;
@@ -119,9 +119,10 @@ impl Kernel<'_> {
             return Err(CallError::TooLong { tokens: tokens as usize, fits: spec.context as usize });
         }
         // The same memory, or what the child sees would not be what its parent saw: it is what has to fit.
-        let spec = &Spec { memory: self.rcb(from).memory, ..*spec };
+        let (memory, packed) = (self.rcb(from).memory, self.rcb(from).packed);
+        let spec = &Spec { memory, packed, ..*spec };
         let (index, mut rcb) = self.declare(spec)?;
-        if rcb.reserved == 0 {
+        if rcb.promise.pages == 0 {
             // A copy that waits would have to keep its parent's pages.
             return Err(self.refusal(spec));
         }
@@ -179,11 +180,13 @@ impl Kernel<'_> {
         let sealed_before = (after.layout.slices as usize).checked_sub(2);
         let chain = match (after.chain, sealed_before) {
             (Some(chain), _) if after.layout.open > 0 => Some(chain),
+            // What its slices are found by says nothing of what they stand for.
+            (Some(_), _) if after.packed => None,
             (Some(_), Some(entry)) => self.pager.slice(self.table(index)[entry].slice).hash,
             (Some(_), None) => Some(self.root),
             (None, _) => None,
         };
-        Cursor { layout, chain, trail: None, floor: after.floor }
+        Cursor { layout, chain, trail: None, ..after }
     }
 
     /// The name that the next agent has; `None` while every slot is taken.
@@ -207,9 +210,9 @@ impl Kernel<'_> {
         }
         let id = self.vacancy().ok_or(CallError::AgentsFull { slots: self.config.agents })?;
         let mut rcb = Rcb::new(id, spec, sampler, self.root, self.now_us);
-        rcb.reserved = match (self.fits(spec.context, spec.memory), spec.admission) {
-            (Ok(pages), _) => pages,
-            (Err(Unfit::Now { .. }), Admission::Wait) => 0,
+        rcb.promise = match (self.fits(spec.context, spec.memory), spec.admission) {
+            (Ok(promise), _) => promise,
+            (Err(Unfit::Now { .. }), Admission::Wait) => Promise::NONE,
             (Err(unfit), _) => return Err(unfit.into()),
         };
         Ok((usize::from(id.index), rcb))
@@ -222,8 +225,9 @@ impl Kernel<'_> {
         }
     }
 
-    pub(super) fn fits(&self, context: u32, memory: MemoryMode) -> Result<u32, Unfit> {
-        let promised = self.agents().map(|rcb| rcb.reserved).sum();
+    pub(super) fn fits(&self, context: u32, memory: MemoryMode) -> Result<Promise, Unfit> {
+        let promised = self.agents().map(|rcb| rcb.promise.lossless(rcb.memory)).sum();
+        let promised_packed = self.agents().map(|rcb| rcb.promise.packed()).sum();
         if let MemoryMode::Bounded { pages, .. } = memory {
             let most = self.config.trained_context / PAGE_TOKENS as u32;
             if pages > most && context > self.config.trained_context {
@@ -232,8 +236,9 @@ impl Kernel<'_> {
         }
         // Pins stay, so no working set may count on their pages.
         let pins = self.pin_limit();
-        let capacity =
-            Capacity { l1: self.config.l1_pages - pins, l2: self.config.l2_frames + pins, promised };
+        let (l1, l2) = (self.config.l1_pages - pins, self.config.l2_frames + pins);
+        let packed = self.config.packed_frames;
+        let capacity = Capacity { l1, l2, promised, packed, promised_packed };
         admit::admit(Demand { context, memory }, capacity, self.config.slice_limits)
     }
 
@@ -254,7 +259,7 @@ impl Kernel<'_> {
     /// A new agent goes on the schedule, if it is admitted.
     fn begin(&mut self, index: usize) {
         let rcb = self.rcb(index);
-        if rcb.reserved == 0 {
+        if rcb.promise.pages == 0 {
             return;
         }
         self.go_on(index);
@@ -281,8 +286,8 @@ impl Kernel<'_> {
                 self.vacated = true;
                 return;
             }
-            let Ok(pages) = self.fits(context, memory) else { return };
-            self.rcb_mut(index).reserved = pages;
+            let Ok(promise) = self.fits(context, memory) else { return };
+            self.rcb_mut(index).promise = promise;
             self.begin(index);
         }
     }
@@ -340,7 +345,7 @@ impl Kernel<'_> {
         let rcb = self.rcb(index);
         let waits = rcb.waits_for.first().copied();
         match (rcb.state, waits) {
-            _ if rcb.reserved == 0 => {
+            _ if rcb.promise.pages == 0 => {
                 // It was never admitted: it waits for that again.
                 self.vacated = true;
                 self.change(index, State::New);
@@ -477,7 +482,7 @@ impl Kernel<'_> {
             slices: rcb.mapped,
             l1_pages,
             l2_pages,
-            reserved: rcb.reserved,
+            reserved: rcb.promise.pages,
             metrics: rcb.metrics,
         })
     }

@@ -3,8 +3,14 @@
 //! An agent that comes to a slice that nobody here has computed looks into the store (a bounded one as `retrace` says). What is found there is
 //! mapped at once, for all who have the same tokens, and its pages come when they are needed, as a slice's do that is
 //! in the arena. A slice that does not come after all is computed by whoever maps it: the store can make things
-//! slower or quicker, and can change no result. What agents that persist have computed goes to the store between
-//! steps, a page at a time.
+//! slower or quicker, and can change no result.
+//!
+//! That does not hold for an agent that accepts packed slices (`Spec::packed`). Those have a name of their own
+//! (`SliceHash::packed`), and so has all that is computed behind one: whoever does not ask for such names never meets
+//! such a slice, in whatever tier it is. The agent's chain goes on naming what its slices stand for, so that it finds
+//! those behind them.
+//!
+//! What agents that persist have computed goes to the store between steps, a page at a time.
 
 use core::task::Poll;
 
@@ -12,11 +18,11 @@ use agentos_hal::{ColdStore, PAGE_TOKENS, PageError, StoreKey, TensorDevice};
 
 use super::latency::Latencies;
 use super::{Devices, Kernel};
-use crate::agent::{AgentId, MemoryMode};
+use crate::agent::{AgentId, MemoryMode, Persist};
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::memory::cold::{Arrival, Handed, Patience, Received, StoreFault};
-use crate::memory::{Fidelity, Mapping, SLICE_PAGES, SliceHash, SliceId};
+use crate::memory::{Fidelity, Identity, Mapping, SLICE_PAGES, SliceId};
 use crate::sched::cost::LoadCost;
 
 /// Slices that are looked up without being fetched because the store is slow, until one is fetched to see whether
@@ -132,14 +138,15 @@ impl Kernel<'_> {
     }
 
     /// Maps, for an agent that attends to all before it, the slice of an identity that the store has, if it is worth fetching.
-    pub(super) fn recall(&mut self, hash: SliceHash, tokens: u8, store: &dyn ColdStore) -> Option<SliceId> {
+    pub(super) fn recall(&mut self, identity: Identity, store: &dyn ColdStore) -> Option<SliceId> {
         if self.config.cold_slices == 0 || self.keeper.gone {
             return None;
         }
+        let Identity { hash, tokens, packed } = identity;
         let pages = usize::from(tokens).div_ceil(PAGE_TOKENS) as u8;
         let entry = store.find(&StoreKey(hash.0))?;
         // What the store says of a slice follows from its tokens; one that says otherwise has another.
-        if !entry.exact || (entry.pages, entry.tokens) != (pages, tokens) {
+        if !(entry.exact || packed) || (entry.pages, entry.tokens) != (pages, tokens) {
             return None;
         }
         if self.pager.cold() >= self.config.cold_slices {
@@ -157,14 +164,22 @@ impl Kernel<'_> {
                 return None;
             }
         }
-        Some(self.pager.create_cold(hash, tokens))
+        Some(self.pager.create_cold(identity))
     }
 
     /// An agent goes on behind a whole slice: it goes to the store, if the agent says so.
     pub(super) fn keep(&mut self, index: usize, mapping: Mapping) {
-        // Of a bounded agent, what has an identity is as exact.
-        if self.rcb(index).persist && mapping.fidelity == Fidelity::Exact && self.keeps() {
-            self.pager.keep(mapping.slice);
+        let is_packed = self.pager.slice(mapping.slice).packed;
+        let wanted = match (self.rcb(index).persist, mapping.fidelity) {
+            (Persist::Nothing, _) | (_, Fidelity::Relocated) => false,
+            // Of a bounded agent, what has an identity is as exact.
+            (Persist::Exact | Persist::Packed, Fidelity::Exact) => true,
+            // What left page memory packed has no identity any more.
+            (persist, Fidelity::Packed) => is_packed && persist == Persist::Packed,
+        };
+        if wanted && self.keeps() {
+            let packed = self.rcb(index).persist == Persist::Packed && mapping.base > 0;
+            self.pager.keep(mapping.slice, packed);
         }
     }
 

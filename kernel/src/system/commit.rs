@@ -7,6 +7,7 @@ use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received,
 use crate::event::Event;
 use crate::interrupt::VectorId;
 use crate::layout::Layout;
+use crate::memory::admit::Promise;
 use crate::sample::{Choice, Next};
 use crate::watch;
 
@@ -368,7 +369,7 @@ impl Kernel<'_> {
         rcb.received = Received::default();
         rcb.focus = None;
         rcb.resuming = None;
-        rcb.reserved = 0;
+        rcb.promise = Promise::NONE;
         rcb.inbox = 0;
         rcb.waits_for.clear();
         self.vacated = true;

@@ -100,9 +100,11 @@ impl Kernel<'_> {
             };
             last_end = Some(end);
         }
-        let (context, reserved) = (self.rcb(index).context, self.rcb(index).reserved);
+        let (context, promise) = (self.rcb(index).context, self.rcb(index).promise);
         let slices = self.config.slices_per_agent();
-        if !admit::maps(&received, context, self.config.slice_limits, slices, reserved) {
+        // Until they are mapped they are as they are, and who packs was not promised room for that.
+        if promise.packs || !admit::maps(&received, context, self.config.slice_limits, slices, promise.pages)
+        {
             return;
         }
         self.rcb_mut(index).received = received;

@@ -419,7 +419,8 @@ impl<'m> Kernel<'m> {
 
     /// Figures of the whole system.
     pub fn figures(&self) -> Figures {
-        let promised = self.agents.iter().filter_map(|slot| slot.rcb.as_ref()).map(|rcb| rcb.reserved).sum();
+        let promised =
+            self.agents.iter().filter_map(|slot| slot.rcb.as_ref()).map(|rcb| rcb.promise.pages).sum();
         let (usage, hits, store) = (self.pager.usage(), self.keeper.hits, self.store_figures());
         Figures { promised, usage, hits, store, ..self.figures }
     }

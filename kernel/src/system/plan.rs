@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::guard::{Allowed, Guard};
 use crate::layout::Placement;
 use crate::memory::table::{Fidelity, Mapping, VACANT_MAPPING};
-use crate::memory::{SLICE_PAGES, SliceHash, SliceId};
+use crate::memory::{Identity, SLICE_PAGES, SliceId};
 
 /// What came of planning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +256,6 @@ impl Kernel<'_> {
                 return;
             }
             self.skip(index, tokens);
-            self.keep(index, self.table(index)[at]);
         }
     }
 
@@ -267,25 +266,43 @@ impl Kernel<'_> {
         let exact = self.rcb(index).memory == MemoryMode::Exact;
         if !exact {
             // It computes what others have not finished.
-            let unfinished = self.pager.find(identity.0).is_some_and(|id| !self.pager.slice(id).complete());
-            if unfinished || !self.may_map(index, u32::from(identity.1)) {
+            let unfinished =
+                self.find_equal(index, identity).is_some_and(|id| !self.pager.slice(id).complete());
+            if unfinished || !self.may_map(index, u32::from(identity.tokens)) {
                 return None;
             }
         }
-        let id = self.take_equal(identity, store)?;
+        let id = self.take_equal(index, identity, store)?;
         self.map(index, id);
         Some(id)
     }
 
-    /// A slice of an identity and length, with one mapping more: one of this system, or one that the store has.
-    fn take_equal(&mut self, (hash, tokens): (SliceHash, u8), store: &dyn ColdStore) -> Option<SliceId> {
-        let Some(id) = self.pager.find(hash) else {
-            let id = self.recall(hash, tokens, store)?;
-            self.keeper.hits.l3 += 1;
+    /// A slice that an agent may map for one of an identity, with one mapping more: one of this system, or one that the
+    /// store has.
+    fn take_equal(&mut self, index: usize, exact: Identity, store: &dyn ColdStore) -> Option<SliceId> {
+        if let Some(id) = self.find_equal(index, exact) {
+            self.retain_found(id);
             return Some(id);
-        };
-        self.retain_found(id);
+        }
+        let packed = self.rcb(index).packed.then(|| exact.packed());
+        let id = self.recall(exact, store).or_else(|| self.recall(packed?, store))?;
+        self.keeper.hits.l3 += 1;
         Some(id)
+    }
+
+    /// The slice of this system that an agent may map for one of an identity: that one, or one that was packed where the
+    /// agent accepts it.
+    fn find_equal(&self, index: usize, exact: Identity) -> Option<SliceId> {
+        let rcb = self.rcb(index);
+        let found = self.pager.find(exact.hash).filter(|&id| !self.would_spoil(index, id));
+        found.or_else(|| rcb.packed.then(|| self.pager.find(exact.packed().hash)).flatten())
+    }
+
+    /// Whether a slice would not be what its identity says if an agent computed any of it: it is to be exact, and a slice
+    /// before the agent's cursor was packed.
+    fn would_spoil(&self, index: usize, id: SliceId) -> bool {
+        let slice = self.pager.slice(id);
+        self.rcb(index).cursor.packed && slice.hash.is_some() && !slice.packed && !slice.complete()
     }
 
     /// One more mapping of a slice that was found by its identity.
@@ -304,12 +321,13 @@ impl Kernel<'_> {
         *tier += 1;
     }
 
-    /// The identity and length of the slice that begins at the cursor, when all of its tokens are known
-    /// and none of its rows is wanted for its outcome.
-    fn identity(&self, index: usize) -> Option<(SliceHash, u8)> {
+    /// What the slice that begins at the cursor is found by, when all of its tokens are known and none of its rows is
+    /// wanted for its outcome.
+    fn identity(&self, index: usize) -> Option<Identity> {
         let Cursor { layout, chain, .. } = self.rcb(index).cursor;
         let (_, tokens) = self.slice_at(index, layout)?;
-        Some((chain?.chain(tokens), tokens.len() as u8))
+        let hash = chain?.chain(tokens);
+        Some(Identity { hash, tokens: tokens.len() as u8, packed: false })
     }
 
     /// Appends an entry to an agent's page table.
@@ -346,7 +364,7 @@ impl Kernel<'_> {
         self.next_offer(index).unwrap_or(rcb.tokens) - rcb.cursor.layout.tokens
     }
 
-    /// Moves the cursor over tokens that are computed.
+    /// Moves the cursor over tokens of one slice that are computed.
     fn skip(&mut self, index: usize, tokens: u32) {
         let base = self.rcb(index).cursor.layout.tokens;
         let (at, _) = self.next_place(index);
@@ -364,6 +382,9 @@ impl Kernel<'_> {
         if shared > 0 {
             let agent = rcb.id;
             self.emit(Event::Shared { agent, base: end - shared, tokens: shared });
+        }
+        if self.rcb(index).cursor.layout.open == 0 {
+            self.keep(index, self.table(index)[at]);
         }
     }
 
@@ -383,8 +404,8 @@ impl Kernel<'_> {
     fn seal(&mut self, index: usize, end: Placement) {
         let mapping = self.table(index)[end.slice as usize];
         let slice = self.pager.slice(mapping.slice);
-        let Cursor { chain, trail, .. } = self.rcb(index).cursor;
-        let (known, sealed) = (slice.hash, slice.sealed);
+        let Cursor { chain, trail, packed, .. } = self.rcb(index).cursor;
+        let (known, sealed) = (slice.hash.filter(|_| !slice.packed), slice.sealed);
         let tokens = &self.log(index)[mapping.base as usize..=end.address as usize];
         let hash = match (known, chain, trail) {
             (Some(known), Some(_), _) => Some(known),
@@ -392,9 +413,17 @@ impl Kernel<'_> {
             (_, None, trail) => trail.map(|trail| trail.attended(tokens)),
         };
         if sealed.is_none() {
-            self.pager.seal(mapping.slice, hash, end.offset as u8 + 1);
+            let tokens = end.offset as u8 + 1;
+            let own = hash.map(|hash| Identity { hash, tokens, packed: false });
+            let own = own.map(|own| if packed { own.packed() } else { own });
+            self.pager.seal(mapping.slice, own, tokens);
+        }
+        let is_packed = self.pager.slice(mapping.slice).packed;
+        if is_packed {
+            self.table_mut(index)[end.slice as usize].fidelity = Fidelity::Packed;
         }
         let cursor = &mut self.rcb_mut(index).cursor;
+        cursor.packed |= is_packed;
         if chain.is_some() { cursor.chain = hash } else { cursor.trail = hash }
     }
 
@@ -517,7 +546,16 @@ impl Kernel<'_> {
     /// A slice begins at the cursor: one that is mapped already, an equal one, or a new one.
     fn begin_slice(&mut self, index: usize, store: &dyn ColdStore) {
         let at = self.rcb(index).cursor.layout.slices as usize;
-        if at < self.table(index).len() {
+        if let Some(known) = self.table(index).get(at).map(|mapping| mapping.slice) {
+            if self.would_spoil(index, known) {
+                // It was whole once, and was lost.
+                let own = self.identity(index).map(Identity::packed);
+                let own = self.pager.create(own);
+                self.unpin(index, at);
+                self.table_mut(index)[at].slice = own;
+                self.pager.release(known);
+                self.pager.need(own);
+            }
             return;
         }
         // A slice amid which something may be left out is not found by what comes out where nothing is.
@@ -525,9 +563,11 @@ impl Kernel<'_> {
         let identity = if whole { self.identity(index) } else { None };
         // A bounded agent has looked before the step.
         let looked = identity.filter(|_| self.rcb(index).memory == MemoryMode::Exact);
-        let id = looked.and_then(|identity| self.take_equal(identity, store)).unwrap_or_else(|| {
+        let is_packed = self.rcb(index).cursor.packed;
+        let id = looked.and_then(|exact| self.take_equal(index, exact, store)).unwrap_or_else(|| {
             self.keeper.hits.none += u64::from(looked.is_some());
-            self.pager.create(identity)
+            // What is computed behind something packed is not what the tokens alone would give.
+            self.pager.create(identity.map(|exact| if is_packed { exact.packed() } else { exact }))
         });
         self.pager.need(id);
         self.map(index, id);

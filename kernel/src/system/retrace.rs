@@ -14,14 +14,14 @@ use agentos_hal::{ColdStore, PAGE_TOKENS, PageError, StoreKey, TensorDevice};
 use super::Kernel;
 use super::plan::Round;
 use super::room::Move;
-use crate::agent::{Counted, Cursor, MemoryMode, Receive, Retrace, State};
+use crate::agent::{Counted, Cursor, MemoryMode, Persist, Receive, Retrace, State};
 use crate::event::Event;
 use crate::layout::Layout;
 use crate::memory::cold::snapshot::SNAPSHOT_PAGES;
 use crate::memory::cold::{Fetched, StoreFault};
 use crate::memory::relevance::{KEPT, QUERIES};
 use crate::memory::table::{Mapping, VACANT_MAPPING};
-use crate::memory::{SliceHash, SliceId, select};
+use crate::memory::{Identity, SliceHash, SliceId, select};
 
 /// Words of a snapshot before the queries: what it is, tokens, slices, choices, queries.
 pub(super) const SNAPSHOT_WORDS: usize = 5;
@@ -54,7 +54,8 @@ impl Kernel<'_> {
     fn leaves_trail(&self, index: usize) -> bool {
         let rcb = self.rcb(index);
         let lossless = matches!(rcb.memory, MemoryMode::Bounded { packed: false, .. });
-        self.config.cold_slices > 0 && lossless && self.is_choosy(index) && rcb.receive == Receive::Copied
+        let exact = lossless && !rcb.packed && rcb.receive == Receive::Copied;
+        self.config.cold_slices > 0 && exact && self.is_choosy(index)
     }
 
     /// The trail of an agent that makes its first choice behind slices of this identity.
@@ -135,7 +136,7 @@ impl Kernel<'_> {
         let is_last = is_near && since > 0 && self.slice_at(index, at.layout).is_none();
         let replays = rcb.asked && rcb.replays > 0;
         let whole = at.layout.open == 0 && at.trail.is_some() && at.chain.is_none() && !replays;
-        let wanted = rcb.persist && (since >= SNAPSHOT_TOKENS && !is_near || is_last);
+        let wanted = rcb.persist == Persist::Exact && (since >= SNAPSHOT_TOKENS && !is_near || is_last);
         whole && wanted && self.keeps() && self.pager.can_snapshot()
     }
 
@@ -280,7 +281,7 @@ impl Kernel<'_> {
                 (hash, None, Some(hash))
             }
         };
-        Some((hash, tokens.len() as u8, Cursor { layout, chain, trail, floor: from.floor }))
+        Some((hash, tokens.len() as u8, Cursor { layout, chain, trail, ..from }))
     }
 
     /// Where the slice ends that begins at a place of an agent's context, and its tokens, when all are known and none of
@@ -361,7 +362,7 @@ impl Kernel<'_> {
             return None;
         }
         self.keeper.hits.l3 += 1;
-        Some((self.pager.create_cold(hash, tokens), false))
+        Some((self.pager.create_cold(Identity { hash, tokens, packed: false }), false))
     }
 
     /// Maps a slice that an agent's context has not come to. It is left out until the agent's state says otherwise.

@@ -292,7 +292,8 @@ impl Kernel<'_> {
             let is_idle = |&entry: &usize| {
                 let mapping = self.table(at)[entry];
                 let slice = self.pager.slice(mapping.slice);
-                let held = mapping.selected || mapping.pinned || slice.refs > 1;
+                let shared = slice.refs > 1 && !(rcb.promise.packs && self.all_may_pack(mapping.slice));
+                let held = mapping.selected || mapping.pinned || shared;
                 !held && slice.resident() && !self.pager.is_moving(mapping.slice)
             };
             let rank = |&entry: &usize| {
@@ -308,6 +309,18 @@ impl Kernel<'_> {
         None
     }
 
+    /// Whether everybody who maps a slice leaves it out and packs what they leave out.
+    fn all_may_pack(&self, slice: SliceId) -> bool {
+        let mut agents = (0..self.agents.len()).filter(|&at| self.agents[at].rcb.is_some());
+        agents.all(|at| {
+            let packs = self.rcb(at).promise.packs;
+            let leaves_out = |mapping: &Mapping| packs && !mapping.selected && !mapping.pinned;
+            let is_it = |mapping: &&Mapping| mapping.slice == slice;
+            self.table(at).iter().filter(is_it).all(leaves_out)
+                && !self.offers(at).iter().any(|offer| is_it(&offer))
+        })
+    }
+
     /// Sends what a bounded agent does not attend to to the arena, packed if it may be.
     fn send_out_idle(
         &mut self,
@@ -317,8 +330,7 @@ impl Kernel<'_> {
         device: &mut dyn TensorDevice,
     ) -> Result<Move, PageError> {
         let slice = self.table(index)[entry].slice;
-        let packed = matches!(self.rcb(index).memory, MemoryMode::Bounded { packed: true, .. });
-        if packed && self.pager.slice(slice).complete() {
+        if self.rcb(index).promise.packs && self.pager.slice(slice).complete() {
             match self.pack_away(index, entry, round, device)? {
                 Move::NoRoom => (),
                 other => return Ok(other),
@@ -341,10 +353,22 @@ impl Kernel<'_> {
         let outcome = moved(self.pager.page_out_packed(slice, device))?;
         if !matches!(outcome, Move::NoRoom) {
             round.moves -= 1;
-            self.table_mut(index)[entry].fidelity = Fidelity::Packed;
+            self.note_packed(slice);
         }
         self.count_paged_out(index, &outcome);
         Ok(outcome)
+    }
+
+    /// A slice is packed: all that map it see that.
+    fn note_packed(&mut self, slice: SliceId) {
+        for index in 0..self.agents.len() {
+            if self.agents[index].rcb.is_none() {
+                continue;
+            }
+            for mapping in self.table_mut(index).iter_mut().filter(|mapping| mapping.slice == slice) {
+                mapping.fidelity = Fidelity::Packed;
+            }
+        }
     }
 
     /// The slice in page memory of which an agent's next row needs a copy, unless others need it in this step.

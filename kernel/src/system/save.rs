@@ -318,10 +318,11 @@ impl Kernel<'_> {
 
     /// Entries of an agent's page table that are written: none where the tokens do, and from the first one that is
     /// in the cold store alone none either. Whoever reads the checkpoint finds that slice there again, or computes it
-    /// and what comes behind it, to the same bits.
+    /// and what comes behind it, to the same bits unless it was packed.
     fn saved_entries(&self, slot: usize, contents: Contents) -> u32 {
         let rcb = self.rcb(slot);
-        let tokens_do = contents == Contents::Tokens && rcb.committed.chain.is_some();
+        let exact = rcb.committed.chain.is_some() && !rcb.committed.packed;
+        let tokens_do = contents == Contents::Tokens && exact;
         if tokens_do || rcb.mapped == 0 {
             return 0;
         }
@@ -337,7 +338,8 @@ impl Kernel<'_> {
         let pages = before.iter().map(|mapping| u32::from(self.pager.slice(mapping.slice).pages)).sum();
         let chain = before.last().map_or(Some(self.root), |last| self.pager.slice(last.slice).hash);
         let layout = Layout { tokens: behind[0].base, slices: entries, pages, open: 0 };
-        Cursor { layout, chain, trail: None, floor: self.rcb(slot).committed.floor.min(layout.tokens) }
+        let floor = self.rcb(slot).committed.floor.min(layout.tokens);
+        Cursor { layout, chain, packed: false, trail: None, floor }
     }
 
     /// The queries of an agent's latest rows, where its pages are written.
@@ -365,11 +367,14 @@ impl Kernel<'_> {
             all if all == rcb.committed.layout.slices => rcb.committed,
             some => self.cursor_behind(slot, some),
         };
+        // Of what was packed, a reader cannot tell what it stands for.
+        let chain = committed.chain.filter(|_| mapped == 0 || !rcb.committed.packed);
+        let committed = Cursor { chain, ..committed };
         AgentRecord {
             state: rcb.state,
             parent: rcb.parent.and_then(|parent| self.number_of(only, parent)),
             spec: rcb.spec(),
-            admitted: rcb.reserved > 0,
+            admitted: rcb.promise.pages > 0,
             tokens: rcb.tokens,
             inbox: rcb.inbox,
             mapped,

@@ -230,7 +230,8 @@ fn spec(tag: u64, tokens: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
-        persist: false,
+        persist: Persist::Nothing,
+        packed: false,
         tag,
     }
 }

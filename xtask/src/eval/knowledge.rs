@@ -23,6 +23,9 @@ pub struct Knowledge {
     /// Tokens of passages that go into a prompt at most.
     #[arg(long, default_value_t = 2048)]
     pub budget: u32,
+    /// How the library keeps passages; each way has a library of its own.
+    #[arg(long, default_value = "lossless", value_parser = ["lossless", "int8", "k4v4"])]
+    pub packing: String,
     /// Have llama.cpp compute the same prompts, after each round.
     #[arg(long)]
     pub peer: bool,
@@ -56,9 +59,19 @@ pub fn run(repository: &Repository, options: &Knowledge) -> Outcome {
     let program = agentos::build(repository)?;
     let model = model::path(&program)?;
     let peer = if options.peer { Some(Peer::install(repository, &model)?) } else { None };
-    let library = folder.join("manuals.redb");
+    let library = match &*options.packing {
+        "lossless" => folder.join("manuals.redb"),
+        packing => folder.join(format!("manuals-{packing}.redb")),
+    };
     let mut ingest = Command::new(&program);
-    ingest.arg("ingest").arg(&manuals).args(["--collection", "manuals", "--store"]).arg(&library);
+    ingest.arg("ingest").arg(&manuals).args([
+        "--collection",
+        "manuals",
+        "--packing",
+        &options.packing,
+        "--store",
+    ]);
+    ingest.arg(&library);
     succeed(&mut ingest)?;
     let mut command = Command::new(&program);
     command.args(["eval", "knowledge", "manuals", "--json", "--store"]).arg(&library);

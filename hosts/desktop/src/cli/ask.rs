@@ -131,12 +131,8 @@ impl Ask {
     fn tell(&self, text: &str, asked: &Asked<'_>, ready_ms: f64) -> Result<(), CliError> {
         let (recall_ms, first_ms) = (asked.recall_us as f64 / 1e3, asked.first_us as f64 / 1e3);
         if self.json {
-            let sources: Vec<Value> = asked
-                .hits
-                .iter()
-                .enumerate()
-                .map(|(number, hit)| self.source(number, asked.hits.len(), hit))
-                .collect();
+            let sources: Vec<Value> =
+                asked.hits.iter().zip(&asked.hows).map(|(hit, how)| source(hit, how)).collect();
             let value = json!({
                 "collection": self.collection,
                 "question": self.question,
@@ -151,8 +147,7 @@ impl Ask {
             return output::write_json(&mut StdConsole(std::io::stdout().lock()), &value);
         }
         let mut lines = String::from("\n");
-        for (number, hit) in asked.hits.iter().enumerate() {
-            let how = self.way().of_passage(number, asked.hits.len());
+        for (hit, how) in asked.hits.iter().zip(&asked.hows) {
             lines += &format!("  {} {} ({how})\n", hit.passage.path, hit.passage.place);
         }
         lines += &format!(
@@ -167,15 +162,15 @@ impl Ask {
         eprint!("{harmless}");
         Ok(())
     }
+}
 
-    fn source(&self, number: usize, passages: usize, hit: &Hit<'_>) -> Value {
-        json!({
-            "path": hit.passage.path,
-            "place": hit.passage.place,
-            "bytes": [hit.passage.bytes.start, hit.passage.bytes.end],
-            "tokens": hit.passage.tokens.len(),
-            "score": hit.score.total,
-            "how": self.way().of_passage(number, passages),
-        })
-    }
+fn source(hit: &Hit<'_>, how: &str) -> Value {
+    json!({
+        "path": hit.passage.path,
+        "place": hit.passage.place,
+        "bytes": [hit.passage.bytes.start, hit.passage.bytes.end],
+        "tokens": hit.passage.tokens.len(),
+        "score": hit.score.total,
+        "how": how,
+    })
 }

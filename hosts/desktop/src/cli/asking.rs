@@ -57,11 +57,11 @@ impl Way {
         }
     }
 
-    /// How the passage at a place of a prompt with so many comes into it.
-    pub fn of_passage(self, number: usize, passages: usize) -> &'static str {
+    /// How the passage at a place of a prompt with so many comes into it. `packed`: its slices are not kept bit for bit.
+    fn of_passage(self, number: usize, passages: usize, packed: bool) -> &'static str {
         match self {
             Way::Computed => "computed",
-            Way::Library(fidelity) => fidelity.how(number, passages),
+            Way::Library(fidelity) => fidelity.how(number, passages, packed),
         }
     }
 }
@@ -91,6 +91,8 @@ pub struct Looking<'t> {
 pub struct Asked<'c> {
     /// The passages that went into the prompt, in its order.
     pub hits: Vec<Hit<'c>>,
+    /// How each came into it.
+    pub hows: Vec<&'static str>,
     /// Its tokens.
     pub prompt: Vec<u32>,
     /// Its answer's figures.
@@ -194,7 +196,10 @@ impl<'a> Asking<'a> {
         let answered = Answerer { kernel, device, store, clock }.answer(&question, on_token)?;
         let first_us = from_us - began_us + answered.first_us;
         let prompt = question.prompt();
-        Ok(Asked { hits, prompt, answered, recall_us, first_us })
+        let packed = |hit: &Hit<'_>| self.library.has_packed(&hit.passage.keys);
+        let how = |(number, hit)| way.of_passage(number, hits.len(), packed(hit));
+        let hows = hits.iter().enumerate().map(how).collect();
+        Ok(Asked { hits, hows, prompt, answered, recall_us, first_us })
     }
 }
 

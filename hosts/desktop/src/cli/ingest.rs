@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use agentos_documents::Limits;
-use agentos_store::Bound;
-use clap::Args;
+use agentos_store::{Bound, Encoding};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -52,9 +52,35 @@ pub struct Ingest {
     /// Gigabytes that the library may take; documents beyond are refused [default: 16, or what it has]
     #[arg(long, value_name = "GB", value_parser = gigabytes)]
     limit: Option<u64>,
+    /// How passages' slices are kept: int8 takes half of the room and k4v4 a quarter, and who answers exactly computes
+    /// them; what is there already stays as it is
+    #[arg(long, value_enum, default_value_t)]
+    packing: Packing,
     /// Print one JSON object per file, and a summary at the end
     #[arg(long)]
     json: bool,
+}
+
+/// How slices are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Packing {
+    /// As they are: they come back bit for bit.
+    #[default]
+    Lossless,
+    /// Int8 with a scale per token and head.
+    Int8,
+    /// Four bits: keys by channel, values by 32 dimensions.
+    K4v4,
+}
+
+impl Packing {
+    fn encoding(self) -> Encoding {
+        match self {
+            Packing::Lossless => Encoding::Lossless,
+            Packing::Int8 => Encoding::Int8,
+            Packing::K4v4 => Encoding::K4V4,
+        }
+    }
 }
 
 /// What is told of a file.
@@ -92,7 +118,8 @@ impl Ingest {
         let mut index = model::index(&path, &map)?;
         let file = ModelFile::read(&path, &map, &mut index)?;
         let reading = Reading::new(&path, &file)?;
-        let access = Access::Write { max_bytes: self.limit.map_or(USUAL, Bound::Said) };
+        let max_bytes = self.limit.map_or(USUAL, Bound::Said);
+        let access = Access::Write { max_bytes, packing: self.packing.encoding() };
         let mut library = self.library.open(&file, self.kv.kv(), access)?;
         let settings = library.settings_or(&self.collection, || self.settings(&file, &reading))?;
         interrupt.hold();
@@ -104,6 +131,7 @@ impl Ingest {
             settings: &settings,
             limits: Limits::DEFAULT,
             reader: &reader,
+            packed: self.packing != Packing::Lossless,
             stored_beginning: None,
         };
         let mut work = Work { command: self, shelf, summary: Summary::default(), interrupt: &interrupt };

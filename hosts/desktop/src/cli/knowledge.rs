@@ -139,11 +139,13 @@ pub fn given(
                 place: hit.passage.place.clone(),
                 tokens: hit.passage.tokens.clone(),
                 score: hit.score.total,
+                packed: library.has_packed(&hit.passage.keys),
             }
         };
         let passages = taken.into_iter().map(passage).collect();
         let (frame, fidelity) = (settings.frame.clone(), grant.fidelity);
-        given[index] = Some(Given { frame, passages, fidelity });
+        let accepts_packed = team.agents[index].accepts_packed();
+        given[index] = Some(Given { frame, passages, fidelity, accepts_packed });
     }
     let tools = || team.agents.iter().filter_map(|agent| agent.tools.as_ref());
     let is_kept = |name: &str| tools().any(|tools| tools.grant.collections.iter().any(|kept| kept == name));

@@ -91,7 +91,8 @@ impl Recall {
             .map(|word| json!({ "word": word.word, "weight": word.weight }))
             .collect();
         let prompt = fitting(hits.iter(), self.budget as usize);
-        let passage = |(rank, hit)| passage(hit, library, place(&prompt, rank, self.fidelity));
+        let passage =
+            |(rank, hit)| passage(hit, library, place(&prompt, (rank, hit), library, self.fidelity));
         let passages: Vec<_> = hits.iter().enumerate().map(passage).collect();
         json!({
             "collection": self.collection,
@@ -121,7 +122,7 @@ impl Recall {
         );
         let prompt = fitting(hits.iter(), self.budget as usize);
         for (rank, hit) in hits.iter().enumerate() {
-            let taken = match place(&prompt, rank, self.fidelity) {
+            let taken = match place(&prompt, (rank, hit), library, self.fidelity) {
                 Some((number, how)) => format!("{} of {} in the prompt, {how}", number + 1, prompt.len()),
                 None => "not in the prompt".to_owned(),
             };
@@ -155,9 +156,14 @@ fn stored(hit: &Hit<'_>, library: &Library) -> usize {
 }
 
 /// Where the passage of a rank stands among those of a prompt, counted from 0, and how it comes there.
-fn place(prompt: &[usize], rank: usize, fidelity: Fidelity) -> Option<(usize, &'static str)> {
+fn place(
+    prompt: &[usize],
+    (rank, hit): (usize, &Hit<'_>),
+    library: &Library,
+    fidelity: Fidelity,
+) -> Option<(usize, &'static str)> {
     let number = prompt.iter().position(|&taken| taken == rank)?;
-    Some((number, fidelity.how(number, prompt.len())))
+    Some((number, fidelity.how(number, prompt.len(), library.has_packed(&hit.passage.keys))))
 }
 
 fn passage(hit: &Hit<'_>, library: &Library, place: Option<(usize, &str)>) -> serde_json::Value {

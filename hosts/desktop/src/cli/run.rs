@@ -108,8 +108,8 @@ impl Run {
             None => team::builtin(),
         };
         if let Some(path) = &self.store {
-            let size_mb = team.store.and_then(|store| store.size_mb);
-            team.store = Some(StoreFile { path: path.clone(), size_mb });
+            let usual = StoreFile { path: path.clone(), size_mb: None, packing: StoreFile::USUAL_PACKING };
+            team.store = Some(StoreFile { path: path.clone(), ..team.store.unwrap_or(usual) });
         }
         if self.replay.is_some() && team.store.is_some() {
             return Err(CliError::ReplayWithStore);

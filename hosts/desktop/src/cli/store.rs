@@ -32,12 +32,12 @@ impl ColdFile {
         config: &Config,
         shape: &ModelShape,
     ) -> Result<ColdFile, CliError> {
-        let Some(StoreFile { path, size_mb }) = file else { return Ok(ColdFile::None(NoStore)) };
+        let Some(StoreFile { path, size_mb, packing }) = file else { return Ok(ColdFile::None(NoStore)) };
         let identity = SliceHash::root(model, config.kv, config.slice_limits).0;
         let kind = Kind { identity, packing: Packing::of(shape, config.kv) };
         let usual = Options::default();
         let max_bytes = size_mb.map_or(usual.max_bytes, |mb| Bound::Said(u64::from(mb) << 20));
-        let store = Store::open(path, kind, Options { max_bytes, ..usual });
+        let store = Store::open(path, kind, Options { max_bytes, encoding: *packing, ..usual });
         let store = store.map_err(|error| CliError::Store { path: path.clone(), error })?;
         Ok(ColdFile::File(Box::new(store)))
     }

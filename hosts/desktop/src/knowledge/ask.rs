@@ -1,8 +1,8 @@
 //! Answering one question from passages, on the kernel: what was computed when they were entered is mapped.
 //!
 //! The first passage stands behind the collection's beginning, as it did when it was computed: its slices are in the
-//! cold store under their own hashes, and come from there to the bit. Of further ones there is a choice
-//! ([`Fidelity`]). Computed here, they are what the model makes of them behind the first. Or each is mapped as it
+//! cold store under their own hashes, and come from there to the bit, or nearly so if the library keeps them packed and
+//! the choice of fidelity accepts that. Of further ones there is a choice ([`Fidelity`]). Computed here, they are what the model makes of them behind the first. Or each is mapped as it
 //! is: an agent that says nothing, whose context is the beginning and that passage, sends its slices to the one that
 //! answers. Or that is done for all but the last, which decides the answer.
 
@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use agentos_hal::{Clock, ColdStore, KvType, TensorDevice};
 use agentos_kernel::agent::{
-    Admission, AgentId, BlockedOn, Budget, Capabilities, Finish, MemoryMode, OnEnd, Priority, Receive, Spec,
-    State, Watchdog,
+    Admission, AgentId, BlockedOn, Budget, Capabilities, Finish, MemoryMode, OnEnd, Persist, Priority,
+    Receive, Spec, State, Watchdog,
 };
 use agentos_kernel::call::{Call, CallError, Forward, Reply, Tokens};
 use agentos_kernel::event::Event;
@@ -49,10 +49,17 @@ impl Fidelity {
         first..end.max(first)
     }
 
-    /// How the passage at a place of a prompt with so many comes into it.
-    pub fn how(self, number: usize, passages: usize) -> &'static str {
+    /// Whether slices that were packed may stand for what would be computed.
+    pub fn accepts_packed(self) -> bool {
+        self != Fidelity::Exact
+    }
+
+    /// How the passage at a place of a prompt with so many comes into it. `packed`: its slices are not kept bit for bit.
+    pub fn how(self, number: usize, passages: usize, packed: bool) -> &'static str {
         match number {
-            0 => "exact",
+            0 if !packed => "exact",
+            0 if self.accepts_packed() => "packed",
+            0 => "computed",
             _ if self.mapped(passages).contains(&number) => "relocated",
             _ => "computed",
         }
@@ -121,7 +128,7 @@ pub struct Answered {
     pub prompt_tokens: u32,
     /// Tokens of it that were computed, over all agents.
     pub computed_tokens: u64,
-    /// Tokens of it that came from the library to the bit.
+    /// Tokens of it that came from the library for the place that they have.
     pub exact_tokens: u64,
     /// Tokens of it that were mapped from another context.
     pub relocated_tokens: u64,
@@ -216,7 +223,8 @@ impl Question<'_> {
             on_end,
             receive: Receive::Mapped,
             guarded: false,
-            persist: false,
+            persist: Persist::Nothing,
+            packed: self.fidelity.accepts_packed(),
             tag: 0,
         }
     }
@@ -394,11 +402,15 @@ mod tests {
     #[test]
     fn only_passages_behind_the_first_are_mapped_and_the_decisive_one_is_computed() {
         use Fidelity::{Decisive, Exact, Relocated};
-        let how = |fidelity: Fidelity| [0, 1, 2].map(|number| fidelity.how(number, 3));
+        let how = |fidelity: Fidelity| [0, 1, 2].map(|number| fidelity.how(number, 3, false));
         assert_eq!(how(Exact), ["exact", "computed", "computed"]);
         assert_eq!(how(Relocated), ["exact", "relocated", "relocated"]);
         assert_eq!(how(Decisive), ["exact", "relocated", "computed"]);
-        assert_eq!([Decisive.how(0, 2), Decisive.how(1, 2)], ["exact", "computed"]);
+        assert_eq!([0, 1].map(|number| Decisive.how(number, 2, false)), ["exact", "computed"]);
+        assert_eq!(
+            [Exact, Relocated, Decisive].map(|how| how.how(0, 2, true)),
+            ["computed", "packed", "packed"]
+        );
         for fidelity in [Exact, Relocated, Decisive] {
             assert!((0..2).all(|passages| fidelity.mapped(passages).is_empty()));
         }

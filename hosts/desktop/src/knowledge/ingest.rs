@@ -103,6 +103,8 @@ pub struct Shelf<'l> {
     pub limits: Limits,
     /// The program whose processes read documents: this one, as a rule.
     pub reader: &'l Path,
+    /// Slices of passages are written as the library packs them. Those of the beginning, which all attend to, are not.
+    pub packed: bool,
     /// What passages are chained to, once it is known that the collection's beginning is stored.
     pub stored_beginning: Option<SliceHash>,
 }
@@ -219,7 +221,7 @@ impl Shelf<'_> {
             }
             let computed = computes.behind(&passage.tokens)?;
             let keys = chain(before, &passage.tokens, computed.iter().map(|slice| slice.tokens));
-            put_all(&mut self.library.store, &keys, &computed)?;
+            let keys = put_all(&mut self.library.store, keys, &computed, self.packed)?;
             entered.tokens += passage.tokens.len();
             drafts.push(draft(passage, &keys, computed));
         }
@@ -257,7 +259,7 @@ impl Shelf<'_> {
         let tokens = &self.settings.frame.before;
         let computed = computes.beginning()?;
         let keys = chain(self.library.root, tokens, computed.iter().map(|slice| slice.tokens));
-        put_all(&mut self.library.store, &keys, &computed)?;
+        let keys = put_all(&mut self.library.store, keys, &computed, false)?;
         let hash = keys.last().map_or(self.library.root, |last| SliceHash(last.0));
         self.stored_beginning = Some(hash);
         Ok(hash)
@@ -300,19 +302,29 @@ fn stored(passage: Passage, slices: Vec<PassageSlice>) -> agentos_store::Passage
     agentos_store::Passage { tokens: passage.tokens, bytes, place, content, slices }
 }
 
-/// Hands over the slices that the store does not have.
-fn put_all(store: &mut Store, keys: &[StoreKey], computed: &[Computed]) -> Result<(), LibraryError> {
-    for (key, slice) in keys.iter().zip(computed) {
+/// Hands over the slices that the store does not have. Returns under what it has them: packed ones have names of their
+/// own, and what is there as it is stays so.
+fn put_all(
+    store: &mut Store,
+    mut keys: Vec<StoreKey>,
+    computed: &[Computed],
+    packed: bool,
+) -> Result<Vec<StoreKey>, LibraryError> {
+    for (key, slice) in keys.iter_mut().zip(computed) {
+        if packed && store.find(key).is_none() {
+            *key = StoreKey(SliceHash(key.0).packed().0);
+        }
         if store.find(key).is_some() {
             continue;
         }
         let pages = agentos_hal::page::pages_for(slice.tokens).max(1);
-        let entry = Entry { pages: pages as u8, tokens: slice.tokens as u8, exact: true };
+        let entry = Entry { pages: pages as u8, tokens: slice.tokens as u8, exact: !packed };
         for (page, image) in slice.images.chunks_exact(slice.images.len() / pages as usize).enumerate() {
             put(store, key, entry, page as u8, image)?;
         }
     }
-    told(store)
+    told(store)?;
+    Ok(keys)
 }
 
 fn put(store: &mut Store, key: &StoreKey, entry: Entry, page: u8, image: &[u8]) -> Result<(), LibraryError> {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use agentos_hal::{KvType, ModelShape, StoreError, StoreKey};
+use agentos_hal::{ColdStore, KvType, ModelShape, StoreError, StoreKey};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::SliceHash;
 use agentos_kernel::memory::pack::Packing;
-use agentos_store::{Bound, Collection, Kind, KnowledgeError, OpenError, Options, Store};
+use agentos_store::{Bound, Collection, Encoding, Kind, KnowledgeError, OpenError, Options, Store};
 use serde::{Deserialize, Serialize};
 
 use super::compute::{ComputeError, Layers};
@@ -174,6 +174,8 @@ pub enum Access {
     Write {
         /// Bytes that its slices may take.
         max_bytes: Bound,
+        /// How slices are written that need not come back bit for bit.
+        packing: Encoding,
     },
     /// Somebody who only reads, also while another writes.
     Read,
@@ -206,14 +208,19 @@ impl Library {
         let failed = |error| LibraryError::Open { path: path.to_owned(), error };
         let store = match access {
             Access::Read => Store::open_read_only(path, kind),
-            Access::Write { max_bytes } => {
+            Access::Write { max_bytes, packing } => {
                 if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                     std::fs::create_dir_all(folder).map_err(|error| failed(OpenError::Io(error)))?;
                 }
-                Store::open(path, kind, Options { max_bytes, ..Options::default() })
+                Store::open(path, kind, Options { max_bytes, encoding: packing, ..Options::default() })
             }
         };
         Ok(Library { path: path.to_owned(), store: store.map_err(failed)?, root })
+    }
+
+    /// Whether some of these slices are not kept bit for bit.
+    pub fn has_packed(&self, keys: &[StoreKey]) -> bool {
+        keys.iter().any(|key| self.store.find(key).is_some_and(|entry| !entry.exact))
     }
 
     /// What is kept with a collection.

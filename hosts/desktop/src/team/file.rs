@@ -9,6 +9,7 @@ use agentos_hal::PAGE_TOKENS;
 use agentos_kernel::agent::{Admission, MemoryMode, Priority};
 use agentos_kernel::memory::admit::LEAST_BOUNDED;
 use agentos_kernel::sample::{Sampler, Sampling, SamplingError};
+use agentos_store::Encoding;
 use agentos_tools::mcp::Declaration;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
@@ -26,7 +27,7 @@ use crate::knowledge::ask::Fidelity;
 const TEAM_KEYS: &[&str] = &["model", "document", "memory", "store", "schedule", "server", "sensor", "agent"];
 const DOCUMENT_KEYS: &[&str] = &["text"];
 const MEMORY_KEYS: &[&str] = &["l1_tokens", "l2_mb"];
-const STORE_KEYS: &[&str] = &["path", "size_mb"];
+const STORE_KEYS: &[&str] = &["path", "size_mb", "packing"];
 const SCHEDULE_KEYS: &[&str] = &["step_ms", "quantum"];
 const AGENT_KEYS: &[&str] = &[
     "name",
@@ -38,6 +39,7 @@ const AGENT_KEYS: &[&str] = &[
     "memory",
     "l1_tokens",
     "persist",
+    "packed",
     "max_tokens",
     "context",
     "max_seconds",
@@ -137,7 +139,10 @@ fn store(path: &Path, team: &Section<'_>) -> Result<Option<StoreFile>, TeamError
     let Some(section) = team.section("store", "[store]", STORE_KEYS)? else { return Ok(None) };
     let name = section.words("path")?.ok_or_else(|| section.missing("path"))?;
     let size_mb = section.whole_u32("size_mb", 1..=1 << 24)?.map(|mb| mb.value);
-    Ok(Some(StoreFile { path: beside(path, name.value), size_mb }))
+    let packings = [("int8", Encoding::Int8), ("k4v4", Encoding::K4V4)];
+    let packing = section.choice("packing", &packings, "\"int8\" or \"k4v4\"")?;
+    let packing = packing.map_or(StoreFile::USUAL_PACKING, |packing| packing.value);
+    Ok(Some(StoreFile { path: beside(path, name.value), size_mb, packing }))
 }
 
 fn schedule(team: &Section<'_>) -> Result<Schedule, TeamError> {
@@ -177,8 +182,11 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
     let admission = section.choice("admission", &admissions, "\"wait\" or \"refuse\"")?;
     let copies = section.whole_u32("copies", 1..=MOST_AGENTS as u32)?;
     let after = section.list("after", "a list of names of agents", DeValue::as_str)?;
-    let memory = memory_mode(section)?;
     let knowledge = knowledge(section)?;
+    let packed = section.truth("packed")?.is_some_and(|packed| packed.value);
+    // Passages that are sent to it stay as they are until they are mapped.
+    let sent = knowledge.as_ref().is_some_and(|knowledge| knowledge.fidelity != Fidelity::Exact);
+    let memory = memory_mode(section, packed && !sent)?;
     let (tools, asks) = match tool_section::tools(source, section, servers, knowledge.as_ref())? {
         Some((tools, asks)) => (Some(tools), asks),
         None => (None, Vec::new()),
@@ -194,6 +202,7 @@ fn agent(source: &Source<'_>, section: &Section<'_>, servers: &[Declaration]) ->
         after: Vec::new(),
         memory,
         persist: persist(section)?,
+        packed,
         max_tokens: section.whole_u32("max_tokens", TOKENS)?.map_or(MAX_TOKENS, |tokens| tokens.value),
         context: context.map(|context| context.value),
         max_time_us: section.seconds("max_seconds")?,
@@ -282,13 +291,13 @@ fn response_schema(source: &Source<'_>, section: &Section<'_>) -> Result<Option<
     Ok(Some(Arc::new(schema)))
 }
 
-fn memory_mode(section: &Section<'_>) -> Result<MemoryMode, TeamError> {
+fn memory_mode(section: &Section<'_>, packed: bool) -> Result<MemoryMode, TeamError> {
     let accepted = "\"exact\" or \"bounded\"";
     let bounded = section.choice("memory", &[("exact", false), ("bounded", true)], accepted)?;
     let tokens = section.whole_u32("l1_tokens", PAGED_TOKENS)?;
     match (bounded, tokens) {
         (Some(Setting { value: true, .. }), Some(tokens)) => {
-            Ok(MemoryMode::Bounded { pages: tokens.value.div_ceil(PAGE_TOKENS as u32), packed: false })
+            Ok(MemoryMode::Bounded { pages: tokens.value.div_ceil(PAGE_TOKENS as u32), packed })
         }
         (Some(Setting { value: true, at }), None) => {
             let accepted = "memory = \"bounded\" together with l1_tokens, the tokens that stay resident";

@@ -45,6 +45,8 @@ pub struct GivenPassage {
     pub tokens: Vec<u32>,
     /// How well it fits the prompt.
     pub score: f64,
+    /// Its slices are not kept bit for bit.
+    pub packed: bool,
 }
 
 /// What an agent is given to read.
@@ -56,6 +58,8 @@ pub struct Given {
     pub passages: Vec<GivenPassage>,
     /// How those behind the first come into its context.
     pub fidelity: Fidelity,
+    /// Slices that were packed may stand for what it would compute.
+    pub accepts_packed: bool,
 }
 
 /// The tokens that an agent opens with.
@@ -103,7 +107,10 @@ impl Opening {
 impl Given {
     /// How the passage at this place of the prompt comes into the context.
     pub fn how(&self, number: usize) -> &'static str {
-        self.fidelity.how(number, self.passages.len())
+        match number {
+            0 if self.accepts_packed && self.passages[0].packed => "packed",
+            _ => self.fidelity.how(number, self.passages.len(), self.passages[number].packed),
+        }
     }
 
     /// The tokens of a conversation behind the passages: the collection's beginning, each passage as it was computed

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentos_kernel::agent::{
-    Admission, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, Watchdog,
+    Admission, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec, Watchdog,
 };
 use agentos_kernel::sample::Sampling;
 
 use agentos_kernel::tool::{ToolId, ToolSet};
+use agentos_store::Encoding;
 use agentos_tools::mcp::Declaration;
 use serde_json::Value;
 
@@ -58,6 +59,13 @@ pub struct StoreFile {
     pub path: PathBuf,
     /// MiB that slices may take up in it; the host chooses where the file does not say.
     pub size_mb: Option<u32>,
+    /// How slices of agents are written that need not come back bit for bit.
+    pub packing: Encoding,
+}
+
+impl StoreFile {
+    /// How they are written where the file does not say.
+    pub const USUAL_PACKING: Encoding = Encoding::Int8;
 }
 
 /// How turns are taken; the host chooses what the file does not.
@@ -88,6 +96,8 @@ pub struct Agent {
     pub memory: MemoryMode,
     /// Its slices are kept in the store, if there is one.
     pub persist: bool,
+    /// Slices of it may be kept packed, and packed ones may stand for what it would compute.
+    pub packed: bool,
     /// Most tokens of an answer.
     pub max_tokens: u32,
     /// Most tokens that its context will ever have; its opening and an answer where this is `None`.
@@ -117,6 +127,14 @@ pub struct Results {
     pub sure: u32,
     /// What is said of one that was not of its form, and is asked for again.
     pub again: u32,
+}
+
+impl Agent {
+    /// Whether slices that were packed may stand for what it would compute: as it says, or because it reads passages as
+    /// they were computed elsewhere.
+    pub fn accepts_packed(&self) -> bool {
+        self.packed || self.knowledge.as_ref().is_some_and(|knowledge| knowledge.fidelity.accepts_packed())
+    }
 }
 
 impl Team {
@@ -181,7 +199,12 @@ impl Team {
             on_end: if spoken > 0 { OnEnd::Drain } else { OnEnd::Stop },
             receive: Receive::Copied,
             guarded: tools.is_some() || agent.response_schema.is_some(),
-            persist: agent.persist && self.store.is_some(),
+            persist: match (agent.persist && self.store.is_some(), agent.packed) {
+                (false, _) => Persist::Nothing,
+                (true, false) => Persist::Exact,
+                (true, true) => Persist::Packed,
+            },
+            packed: agent.accepts_packed(),
             tag: index as u64,
         })
     }

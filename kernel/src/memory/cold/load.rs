@@ -6,7 +6,7 @@ use agentos_hal::{ColdStore, PAGE_TOKENS, PageError, PageId, StoreError, StoreKe
 
 use super::{Patience, StoreFault};
 use crate::agent::AgentId;
-use crate::memory::hash::SliceHash;
+use crate::memory::hash::Identity;
 use crate::memory::pager::Pager;
 use crate::memory::slices::{Kept, Place, SLICE_PAGES, SliceId};
 
@@ -67,12 +67,13 @@ impl Pager<'_> {
     }
 
     /// A slice that the store has, mapped by one agent.
-    pub fn create_cold(&mut self, hash: SliceHash, tokens: u8) -> SliceId {
-        let id = self.create(Some((hash, tokens)));
+    pub fn create_cold(&mut self, identity: Identity) -> SliceId {
+        let id = self.create(Some(identity));
+        let tokens = identity.tokens;
         let slice = self.slices.get_mut(id);
         slice.pages = usize::from(tokens).div_ceil(PAGE_TOKENS) as u8;
         (slice.planned, slice.computed, slice.place) = (tokens, tokens, Place::Cold);
-        (slice.kept, slice.recalled) = (Kept::Done, true);
+        (slice.kept, slice.kept_packed, slice.recalled) = (Kept::Done, identity.packed, true);
         self.cold.count += 1;
         id
     }
@@ -183,7 +184,7 @@ impl Pager<'_> {
         self.cold.count -= 1;
         let slice = self.slices.get_mut(load.slice);
         (slice.place, slice.planned, slice.computed, slice.schema) = (load.to, 0, 0, 0);
-        (slice.kept, slice.recalled) = (Kept::No, false);
+        (slice.kept, slice.kept_packed, slice.recalled) = (Kept::No, false, false);
         self.forget_if_unwanted(load.slice);
         Some((load.slice, load.arrival, fault))
     }

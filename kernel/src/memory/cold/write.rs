@@ -13,6 +13,8 @@ use crate::memory::slices::{Kept, NOBODY, Place, SliceId};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Write {
     pub(super) slice: SliceId,
+    /// It need not come back bit for bit.
+    packed: bool,
     /// The page that is handed over next.
     page: u8,
     pub(super) held: bool,
@@ -52,14 +54,22 @@ impl Pager<'_> {
         self.cold.given_up
     }
 
-    /// Queues a whole slice that has an identity to be handed to the store, unless that was done.
-    pub fn keep(&mut self, id: SliceId) {
+    /// Queues a whole slice that has an identity to be handed to the store, unless that was done. `packed`: it need not
+    /// come back bit for bit; who asks for it as it is gets that, whatever others asked for before.
+    pub fn keep(&mut self, id: SliceId, packed: bool) {
         let last = self.cold.last;
         let slice = self.slices.get_mut(id);
-        if slice.kept != Kept::No || !slice.complete() || !slice.indexed || slice.hash.is_none() {
+        let packed = packed || slice.packed;
+        if slice.kept == Kept::Queued {
+            slice.kept_packed &= packed;
             return;
         }
-        (slice.kept, slice.queue) = (Kept::Queued, (last, NOBODY));
+        let is_better = slice.kept_packed && !packed;
+        if slice.kept != Kept::No && !is_better || !slice.complete() || !slice.indexed || slice.hash.is_none()
+        {
+            return;
+        }
+        (slice.kept, slice.kept_packed, slice.queue) = (Kept::Queued, packed, (last, NOBODY));
         match last {
             NOBODY => self.cold.first = id.0,
             last => self.slices.get_mut(SliceId(last)).queue.1 = id.0,
@@ -88,12 +98,16 @@ impl Pager<'_> {
             let id = SliceId(self.cold.first);
             self.unqueue(id);
             let slice = self.slices.get_mut(id);
+            let packed = slice.kept_packed;
             let hash = slice.hash.expect("only a slice with an identity is queued");
-            if store.find(&StoreKey(hash.0)).is_some_and(|entry| entry.exact) {
+            let is_there = store.find(&StoreKey(hash.0)).is_some_and(|entry| entry.exact || slice.packed)
+                || packed && store.find(&slice.key(packed)).is_some();
+            if is_there {
                 slice.kept = Kept::Done;
                 continue;
             }
-            self.cold.write = Some(Write { slice: id, page: 0, held: false, copying: false, asked_us: None });
+            let write = Write { slice: id, packed, page: 0, held: false, copying: false, asked_us: None };
+            self.cold.write = Some(write);
         }
     }
 
@@ -140,14 +154,14 @@ impl Pager<'_> {
             Place::Arena(frames) => self.arena.image(frames[usize::from(write.page)]),
             Place::Device(_) | Place::Cold => return Handed::Nothing,
         };
-        let hash = slice.hash.expect("only a slice with an identity is queued");
-        let entry = Entry { pages: slice.pages, tokens: slice.computed, exact: true };
+        let key = slice.key(write.packed);
+        let entry = Entry { pages: slice.pages, tokens: slice.computed, exact: !write.packed };
         let asked_us = *write.asked_us.get_or_insert(patience.now_us);
-        let fault = match store.put(&StoreKey(hash.0), entry, write.page, image) {
+        let fault = match store.put(&key, entry, write.page, image) {
             Poll::Ready(Ok(())) if write.page + 1 == slice.pages => {
                 self.cold.write = None;
                 self.cold.awaited += 1;
-                self.slices.get_mut(write.slice).kept = Kept::Handed;
+                self.handed(write, &key);
                 return Handed::Whole;
             }
             Poll::Ready(Ok(())) => {
@@ -165,6 +179,18 @@ impl Pager<'_> {
         self.cold.write = None;
         self.slices.get_mut(write.slice).kept = Kept::No;
         Handed::Failed(fault)
+    }
+
+    /// The store has all of a slice.
+    fn handed(&mut self, write: Write, key: &StoreKey) {
+        let slice = self.slices.get_mut(write.slice);
+        // What the store will say of it names the slice only where it has that identity.
+        let is_named = slice.hash == Some(SliceHash(key.0));
+        slice.kept = if is_named { Kept::Handed } else { Kept::Done };
+        if write.packed && !core::mem::replace(&mut slice.kept_packed, write.packed) {
+            // Meanwhile somebody has asked for it as it is.
+            self.keep(write.slice, false);
+        }
     }
 
     /// The store has told what became of a slice.

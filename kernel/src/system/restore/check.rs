@@ -91,9 +91,9 @@ impl Kernel<'_> {
         reading.selected_pages += if selected { pages } else { 0 };
         let quota = match rcb.memory {
             MemoryMode::Bounded { pages, .. } => pages,
-            MemoryMode::Exact => rcb.reserved,
+            MemoryMode::Exact => rcb.promise.pages,
         };
-        if reading.pages > rcb.reserved {
+        if reading.pages > rcb.promise.pages {
             return Err(Stop::Nonsense);
         }
         if reading.entry >= reading.record.mapped {

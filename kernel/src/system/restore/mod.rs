@@ -181,7 +181,7 @@ impl Kernel<'_> {
         let mut rcb = Rcb::new(id, &record.spec, sampler, self.root, self.now_us);
         if record.admitted && !record.state.is_over() {
             let unfit = |unfit| CheckpointError::Unfit { agent: number, unfit };
-            rcb.reserved = self.fits(record.spec.context, record.spec.memory).map_err(unfit)?;
+            rcb.promise = self.fits(record.spec.context, record.spec.memory).map_err(unfit)?;
         }
         (rcb.tokens, rcb.inbox, rcb.received) = (record.tokens, record.inbox, record.received);
         (rcb.cursor, rcb.committed) = (record.committed, record.committed);
@@ -313,7 +313,7 @@ impl Kernel<'_> {
                 let images = take(restorer, bytes, pages * image)?;
                 let (id, filled) = match restorer.filling {
                     Some(filling) => filling,
-                    None => (self.adopt(pages, restorer.number)?, 0),
+                    None => (self.adopt(pages, packed, restorer.number)?, 0),
                 };
                 restorer.filling = Some((id, filled));
                 for (page, image) in images.chunks_exact(image).enumerate().skip(filled) {
@@ -340,11 +340,11 @@ impl Kernel<'_> {
         Ok(id)
     }
 
-    fn adopt(&mut self, pages: usize, agent: u16) -> Result<SliceId, CheckpointError> {
+    fn adopt(&mut self, pages: usize, packed: bool, agent: u16) -> Result<SliceId, CheckpointError> {
         let fits = self.pager.free() + self.pager.free_frames();
         let found = pages as u32;
         let refusal = CheckpointError::TooLarge { agent, what: "pages of a slice", found, fits };
-        self.pager.adopt(pages).ok_or(refusal)
+        self.pager.adopt(pages, packed).ok_or(refusal)
     }
 
     /// The slice of an earlier mapping.
@@ -415,7 +415,7 @@ impl Kernel<'_> {
         let full = rcb.reached >= context && rcb.generates() && !rcb.turn_over;
         match state {
             State::Stopped(_) | State::Faulted(_) | State::Suspended(_) => self.change(index, state),
-            _ if rcb.reserved == 0 => self.vacated = true,
+            _ if rcb.promise.pages == 0 => self.vacated = true,
             State::Blocked(BlockedOn::Host | BlockedOn::Tool) => self.change(index, state),
             State::Blocked(BlockedOn::Agent(_)) if !rcb.waits_for.is_empty() => {
                 self.change(index, State::Blocked(BlockedOn::Agent(rcb.waits_for[0])));

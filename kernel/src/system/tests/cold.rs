@@ -10,7 +10,11 @@ use crate::memory::cold::StoreFault;
 const COLD: Config = Config { cold_slices: 60, ..CONFIG };
 
 fn keeping(tag: u64, tokens: u32) -> Spec {
-    Spec { persist: true, ..spec(tag, tokens) }
+    Spec { persist: Persist::Exact, ..spec(tag, tokens) }
+}
+
+fn packing(tag: u64, tokens: u32) -> Spec {
+    Spec { persist: Persist::Packed, packed: true, ..spec(tag, tokens) }
 }
 
 fn with_store(config: Config, store: FakeStore) -> Rig {
@@ -93,6 +97,19 @@ fn what_one_system_computed_the_next_one_finds() {
     assert_eq!((figures.hits.l3, figures.hits.l1), (figures.store.loaded, 0));
     assert_eq!(second.kernel.load_latencies().count(), figures.store.loaded);
     assert_eq!(figures.store.handed, 0, "the store has all of it already");
+}
+
+/// Who computes a slice says nothing of who wants it to stay.
+#[test]
+fn what_somebody_else_computed_is_stored_too() {
+    let prompt = prompt(3, 150);
+    let mut rig = with_store(COLD, FakeStore::default());
+    rig.spawn(&spec(1, 9), &prompt);
+    rig.spawn(&keeping(2, 9), &prompt);
+    rig.run();
+    let all: u32 = slices_of(&prompt).iter().map(|(_, tokens)| tokens).sum();
+    let stored = stored_tokens(&rig.store, &prompt);
+    assert!(stored + SliceLimits::DEFAULT.max() > all, "{stored} of {all} tokens");
 }
 
 #[test]
@@ -335,3 +352,4 @@ fn a_store_that_takes_nothing_is_told_of_and_harms_nobody() {
 }
 
 mod chaos;
+mod packed;

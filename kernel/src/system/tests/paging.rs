@@ -498,4 +498,5 @@ proptest! {
     }
 }
 
+mod packed;
 mod retrace;

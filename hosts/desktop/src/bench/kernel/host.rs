@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use agentos_hal::{Clock, ColdStore, ModelShape, NoStore, TensorDevice};
 use agentos_kernel::agent::{
-    Admission, AgentId, Budget, Capabilities, MemoryMode, OnEnd, Priority, Rcb, Receive, Spec, State,
-    Watchdog,
+    Admission, AgentId, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Rcb, Receive, Spec,
+    State, Watchdog,
 };
 use agentos_kernel::call::{Call, Reply, Tokens};
 use agentos_kernel::guard::{Guard, Unguarded};
@@ -55,7 +55,8 @@ pub fn spec(tag: u64, priority: Priority, context: u32, answer: u32) -> Spec {
         on_end: OnEnd::Stop,
         receive: Receive::Copied,
         guarded: false,
-        persist: false,
+        persist: Persist::Nothing,
+        packed: false,
         tag,
     }
 }

@@ -1,7 +1,7 @@
 //! A context comes from a store on disk instead of being computed again.
 
 use agentos_hal::{KvType, Limits, ModelShape, TensorDevice};
-use agentos_kernel::agent::{Priority, Spec};
+use agentos_kernel::agent::{Persist, Priority, Spec};
 use agentos_kernel::layout::SliceLimits;
 use agentos_kernel::memory::admit::SPARE_PAGES;
 use agentos_kernel::memory::hash::SliceHash;
@@ -51,7 +51,7 @@ impl KernelWork for Load {
         let path = folder.path().join("slices.redb");
         let mut store = Store::open(&path, self.kind, Options::default()).map_err(BenchError::Store)?;
         let tokens = prompt(1, TOKENS, self.vocab);
-        let spec = Spec { persist: true, ..spec(1, Priority::NORMAL, CONTEXT, 1) };
+        let spec = Spec { persist: Persist::Exact, ..spec(1, Priority::NORMAL, CONTEXT, 1) };
 
         let mut host = Host::with_store(&mut self.boot, &mut *device, &mut store)?;
         let start_us = host.now_us();

@@ -10,8 +10,8 @@
 
 use agentos_hal::Clock;
 use agentos_kernel::agent::{
-    Admission, AgentId, BlockedOn, Budget, Capabilities, MemoryMode, OnEnd, Priority, Receive, Spec, State,
-    Watchdog,
+    Admission, AgentId, BlockedOn, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec,
+    State, Watchdog,
 };
 use agentos_kernel::call::{Call, CallError, Forward, Reply, Tokens};
 use agentos_kernel::sample::Sampling;
@@ -169,7 +169,9 @@ impl Runner<'_> {
             on_end: OnEnd::Listen,
             receive: Receive::Copied,
             guarded: false,
-            persist: false,
+            persist: Persist::Nothing,
+            // Its slices are somebody else's approximation anyway.
+            packed: true,
             tag: self.team.agents.len() as u64,
         };
         let context = bytes_of(&passage.context);

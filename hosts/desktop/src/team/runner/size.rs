@@ -4,7 +4,8 @@ use agentos_hal::page::{PAGE_TOKENS, image_bytes};
 use agentos_hal::{KvType, ModelShape};
 use agentos_kernel::agent::{MOST_CALLS, MemoryMode, Spec};
 use agentos_kernel::layout::SliceLimits;
-use agentos_kernel::memory::admit::{Capacity, Demand, LEAST_BOUNDED, SPARE_PAGES, Unfit, admit};
+use agentos_kernel::memory::admit::{Capacity, Demand, LEAST_BOUNDED, Promise, SPARE_PAGES, Unfit, admit};
+use agentos_kernel::memory::pack::Packing;
 use agentos_kernel::system::Config;
 use agentos_kernel::system::config::MOST_MASKS;
 
@@ -39,11 +40,11 @@ pub fn config(
     relevance_layer: u32,
 ) -> Result<Config, TeamError> {
     let demands: Vec<Demand> = plan.agents.iter().map(|agent| demand(&agent.spec)).collect();
-    let page_bytes = image_bytes(shape, kv) as u64;
-    let tiers = tiers(team.memory, &demands, page_bytes);
+    let bytes = PageBytes::of(shape, kv);
+    let tiers = tiers(team.memory, &demands, bytes);
     for (agent, &demand) in team.agents.iter().zip(&demands) {
         fits(demand, tiers).map_err(|unfit| {
-            let remedy = remedy(demand, tiers, unfit, page_bytes);
+            let remedy = remedy(demand, tiers, unfit, bytes);
             team.error(agent.context_place, Problem::Unfit { name: agent.name.clone(), unfit, remedy })
         })?;
     }
@@ -88,7 +89,7 @@ pub fn config(
 /// so many tokens each.
 pub fn default_config(agents: u16, context: u32, shape: &ModelShape, kv: KvType) -> Config {
     let demands = vec![Demand { context, memory: MemoryMode::Exact }; usize::from(agents)];
-    let tiers = tiers(Memory::default(), &demands, image_bytes(shape, kv) as u64);
+    let tiers = tiers(Memory::default(), &demands, PageBytes::of(shape, kv));
     sizes(agents, context, tiers, 0, kv).checked()
 }
 
@@ -97,7 +98,7 @@ fn sizes(agents: u16, context: u32, tiers: TierPages, pins: u32, kv: KvType) -> 
     // Nobody sends but for what the caller says.
     let (candidates, inbox, pinned_pages) = (CANDIDATES, 1, pins);
     let config = Config::new(agents, context, tiers.l1.saturating_add(pins), tiers.l2);
-    Config { candidates, kv, inbox, pinned_pages, ..config }
+    Config { candidates, kv, inbox, pinned_pages, packed_frames: tiers.packed, ..config }
 }
 
 /// Pages of the two tiers.
@@ -105,26 +106,54 @@ fn sizes(agents: u16, context: u32, tiers: TierPages, pins: u32, kv: KvType) -> 
 struct TierPages {
     l1: u32,
     l2: u32,
+    /// Those of the second that are packed.
+    packed: u32,
 }
 
-fn tiers(memory: Memory, demands: &[Demand], page_bytes: u64) -> TierPages {
+/// Bytes of a page's image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PageBytes {
+    lossless: u64,
+    packed: u64,
+}
+
+impl PageBytes {
+    fn of(shape: &ModelShape, kv: KvType) -> PageBytes {
+        let packed = Packing::of(shape, kv).packed_bytes() as u64;
+        PageBytes { lossless: image_bytes(shape, kv) as u64, packed }
+    }
+}
+
+fn tiers(memory: Memory, demands: &[Demand], bytes: PageBytes) -> TierPages {
+    let sum = |pages: fn(&Demand) -> u32| demands.iter().map(pages).fold(0, u32::saturating_add);
     let most = |pages: fn(&Demand) -> u32| demands.iter().map(pages).max().unwrap_or(0);
-    let all = demands.iter().fold(SPARE_PAGES, |sum, demand| sum.saturating_add(worst_pages(demand)));
-    let largest = most(worst_pages).saturating_add(SPARE_PAGES);
+    let all = sum(lossless_pages).saturating_add(SPARE_PAGES);
+    let largest = most(lossless_pages).saturating_add(SPARE_PAGES);
     let resident = most(resident_pages).saturating_add(SPARE_PAGES);
     let page_tokens = PAGE_TOKENS as u32;
     let l1 = match memory.l1_tokens {
         Some(tokens) => tokens.div_ceil(page_tokens),
         None => all.min(DEFAULT_L1_TOKENS / page_tokens).max(resident),
     };
-    let l2 = match memory.l2_mb {
-        Some(mb) => pages_in(u64::from(mb) << 20, page_bytes),
-        None => {
-            let besides = |pages: u32| pages.saturating_sub(l1);
-            besides(all).min(pages_in(DEFAULT_L2_BYTES, page_bytes)).max(besides(largest))
-        }
+    let l1 = l1.max(LEAST_BOUNDED);
+    let besides = |pages: u32| pages.saturating_sub(l1);
+    let (room, least, least_packed) = match memory.l2_mb {
+        Some(mb) => (u64::from(mb) << 20, 0, 0),
+        None => (DEFAULT_L2_BYTES, besides(largest), most(packed_pages)),
     };
-    TierPages { l1: l1.max(LEAST_BOUNDED), l2 }
+    let (l2, packed) = (besides(all), sum(packed_pages));
+    let needed = u64::from(l2) * bytes.lossless + u64::from(packed) * bytes.packed;
+    // Where not all fit, some have room for the one and for the other.
+    let share = |pages: u32| match needed {
+        needed if needed > room => (u128::from(pages) * u128::from(room) / u128::from(needed)) as u32,
+        _ => pages,
+    };
+    let (l2, packed) = (share(l2).max(least), share(packed).max(least_packed));
+    // What is left of an arena of the file's size keeps what others might look for.
+    let used = u64::from(l2) * bytes.lossless + u64::from(packed) * bytes.packed;
+    let spare = pages_in(room.saturating_sub(used), bytes.lossless);
+    let l2 = if memory.l2_mb.is_some() { l2.saturating_add(spare) } else { l2 };
+    TierPages { l1, l2: l2.min(MOST_PAGES), packed: packed.min(MOST_PAGES) }
 }
 
 fn pages_in(bytes: u64, page_bytes: u64) -> u32 {
@@ -139,6 +168,16 @@ fn worst_pages(demand: &Demand) -> u32 {
     SliceLimits::DEFAULT.worst_pages(demand.context)
 }
 
+/// Pages that an agent needs in frames as they are, or in page memory: all, or its quota where it packs the others.
+fn lossless_pages(demand: &Demand) -> u32 {
+    Promise { pages: worst_pages(demand), packs: packed_pages(demand) > 0 }.lossless(demand.memory)
+}
+
+/// Pages that it needs in packed frames.
+fn packed_pages(demand: &Demand) -> u32 {
+    if matches!(demand.memory, MemoryMode::Bounded { packed: true, .. }) { worst_pages(demand) } else { 0 }
+}
+
 /// Pages that have to be in page memory for the agent to run.
 fn resident_pages(demand: &Demand) -> u32 {
     match demand.memory {
@@ -147,13 +186,14 @@ fn resident_pages(demand: &Demand) -> u32 {
     }
 }
 
-fn fits(demand: Demand, tiers: TierPages) -> Result<u32, Unfit> {
-    let capacity = Capacity { l1: tiers.l1, l2: tiers.l2, promised: 0 };
+fn fits(demand: Demand, tiers: TierPages) -> Result<Promise, Unfit> {
+    let TierPages { l1, l2, packed } = tiers;
+    let capacity = Capacity { l1, l2, promised: 0, packed, promised_packed: 0 };
     admit(demand, capacity, SliceLimits::DEFAULT)
 }
 
 /// A size of `[memory]` with which an agent would fit; `None` where its own quota is at fault.
-fn remedy(demand: Demand, tiers: TierPages, unfit: Unfit, page_bytes: u64) -> Option<String> {
+fn remedy(demand: Demand, tiers: TierPages, unfit: Unfit, bytes: PageBytes) -> Option<String> {
     let resident = resident_pages(&demand);
     if matches!(unfit, Unfit::Quota { least, pages } if pages < least) {
         return None;
@@ -163,17 +203,19 @@ fn remedy(demand: Demand, tiers: TierPages, unfit: Unfit, page_bytes: u64) -> Op
         let pages = resident + SPARE_PAGES.saturating_sub(tiers.l2);
         return Some(format!("l1_tokens = {}", u64::from(pages) * PAGE_TOKENS as u64));
     }
-    let pages = worst_pages(&demand) + SPARE_PAGES - tiers.l1;
-    Some(format!("l2_mb = {}", (u64::from(pages) * page_bytes).div_ceil(1 << 20)))
+    let pages = (lossless_pages(&demand) + SPARE_PAGES).saturating_sub(tiers.l1);
+    let needed = u64::from(pages) * bytes.lossless + u64::from(packed_pages(&demand)) * bytes.packed;
+    Some(format!("l2_mb = {}", needed.div_ceil(1 << 20)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PAGE_BYTES: u64 = 184_320;
+    const PAGE_BYTES: PageBytes = PageBytes { lossless: 184_320, packed: 95_040 };
     const EXACT: MemoryMode = MemoryMode::Exact;
     const BOUNDED: MemoryMode = MemoryMode::Bounded { pages: 24, packed: false };
+    const PACKS: MemoryMode = MemoryMode::Bounded { pages: 24, packed: true };
 
     fn demand(context: u32, memory: MemoryMode) -> Demand {
         Demand { context, memory }
@@ -184,7 +226,7 @@ mod tests {
         let demands = [demand(100, EXACT), demand(200, EXACT)];
         let tiers = tiers(Memory::default(), &demands, PAGE_BYTES);
         let needed: u32 = demands.iter().map(worst_pages).sum();
-        assert_eq!(tiers, TierPages { l1: needed + SPARE_PAGES, l2: 0 });
+        assert_eq!(tiers, TierPages { l1: needed + SPARE_PAGES, l2: 0, packed: 0 });
         assert!(demands.iter().all(|&demand| fits(demand, tiers).is_ok()));
     }
 
@@ -196,17 +238,39 @@ mod tests {
         assert_eq!(found.l2, 2 * worst_pages(&demands[0]) + SPARE_PAGES - found.l1);
         let demands = [demand(4000, EXACT); 1000];
         let found = tiers(Memory::default(), &demands, PAGE_BYTES);
-        assert_eq!(u64::from(found.l2), DEFAULT_L2_BYTES / PAGE_BYTES);
+        assert_eq!(u64::from(found.l2), DEFAULT_L2_BYTES / PAGE_BYTES.lossless);
     }
 
     #[test]
     fn the_largest_agent_fits_whatever_the_default_is() {
-        for memory in [EXACT, BOUNDED] {
+        for memory in [EXACT, BOUNDED, PACKS] {
             let largest = demand(100_000, memory);
             let tiers = tiers(Memory::default(), &[largest], PAGE_BYTES);
             assert_eq!(tiers.l1 > DEFAULT_L1_TOKENS / 8, memory == EXACT);
             assert!(fits(largest, tiers).is_ok());
         }
+    }
+
+    /// Half of the bytes hold nearly twice as many contexts.
+    #[test]
+    fn an_arena_holds_more_of_those_that_pack() {
+        let memory = Memory { l1_tokens: Some(1024), l2_mb: Some(1024) };
+        let admitted = |mode| {
+            let demands = [demand(4000, mode); 40];
+            let TierPages { l1, l2, packed } = tiers(memory, &demands, PAGE_BYTES);
+            let bytes = u64::from(l2) * PAGE_BYTES.lossless + u64::from(packed) * PAGE_BYTES.packed;
+            assert!(bytes <= 1024 << 20, "{bytes} bytes");
+            let mut capacity = Capacity { l1, l2, promised: 0, packed, promised_packed: 0 };
+            let mut count = 0;
+            while let Ok(promise) = admit(demands[0], capacity, SliceLimits::DEFAULT) {
+                capacity.promised += promise.lossless(mode);
+                capacity.promised_packed += promise.packed();
+                count += 1;
+            }
+            count
+        };
+        let (plain, packs) = (admitted(BOUNDED), admitted(PACKS));
+        assert!(plain > 0 && packs * 2 > plain * 3, "{plain} and {packs}");
     }
 
     /// With what the refusal says, the agent fits, and with less it does not.
@@ -234,6 +298,7 @@ mod tests {
         helps(memory(1), demand(400, EXACT), "l1_tokens");
         helps(memory(64), demand(400, EXACT), "l1_tokens");
         helps(memory(1), demand(4000, BOUNDED), "l2_mb");
+        helps(memory(1), demand(4000, PACKS), "l2_mb");
         let quota = MemoryMode::Bounded { pages: 50, packed: false };
         helps(memory(64), demand(400, quota), "l1_tokens");
     }

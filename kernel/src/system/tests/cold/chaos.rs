@@ -18,7 +18,7 @@ fn trouble() -> impl Strategy<Value = Option<Trouble>> {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Ticks(u32),
-    Spawn(u32),
+    Spawn(u32, bool),
     Fork(usize),
     Kill(usize),
     Suspend(usize),
@@ -30,7 +30,7 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (1u32..12).prop_map(Act::Ticks),
-        3 => (0u32..6).prop_map(Act::Spawn),
+        3 => (0u32..6, prop::bool::weighted(0.3)).prop_map(|(number, packed)| Act::Spawn(number, packed)),
         1 => (0usize..8).prop_map(Act::Fork),
         1 => (0usize..8).prop_map(Act::Kill),
         1 => (0usize..8).prop_map(Act::Suspend),
@@ -47,9 +47,23 @@ fn text(number: u32) -> Vec<u32> {
 
 /// A store that has what these prompts make, but for some.
 fn stored(numbers: core::ops::Range<u32>) -> FakeStore {
-    let mut rig = with_store(COLD, FakeStore::default());
+    stored_by(FakeStore::default(), numbers, keeping(0, 1))
+}
+
+/// A store that packs, with some of what these prompts make as it is and some packed.
+fn mixed(numbers: core::ops::Range<u32>) -> FakeStore {
+    let middle = numbers.start.midpoint(numbers.end);
+    stored_by(
+        stored_by(FakeStore::packing(), middle..numbers.end, packing(0, 1)),
+        numbers.start..middle,
+        keeping(0, 1),
+    )
+}
+
+fn stored_by(store: FakeStore, numbers: core::ops::Range<u32>, spec: Spec) -> FakeStore {
+    let mut rig = with_store(COLD, store);
     for number in numbers {
-        rig.spawn(&keeping(u64::from(number), 1), &text(number));
+        rig.spawn(&Spec { tag: u64::from(number), ..spec }, &text(number));
     }
     rig.run();
     rig.store
@@ -67,8 +81,9 @@ impl Chaos {
         let some = |lives: &[(AgentId, Spec, Vec<u32>)], at: usize| lives.get(at).map(|(agent, ..)| *agent);
         match act {
             Act::Ticks(count) => (0..count).for_each(|_| self.tick()),
-            Act::Spawn(number) => {
-                let spec = Spec { context: 220, ..keeping(tag, 12) };
+            Act::Spawn(number, packed) => {
+                let own = if packed { packing(tag, 12) } else { keeping(tag, 12) };
+                let spec = Spec { context: 220, ..own };
                 if let Ok(Reply::Agent(agent)) = self.rig.try_spawn(&spec, &text(number)) {
                     self.lives.push((agent, spec, text(number)));
                 }
@@ -76,7 +91,9 @@ impl Chaos {
             Act::Fork(at) => {
                 let Some(parent) = some(&self.lives, at) else { return };
                 let told = self.rig.kernel.tokens(parent).to_vec();
-                let spec = Spec { context: 230, ..keeping(tag, 9) };
+                // What it begins with is as its parent has it.
+                let packed = self.lives[at].1.packed;
+                let spec = Spec { context: 230, packed, ..keeping(tag, 9) };
                 if let Ok(Reply::Agent(agent)) = self.rig.call(&Call::Fork(parent, spec)) {
                     self.lives.push((agent, spec, told));
                 }
@@ -121,7 +138,13 @@ impl Chaos {
         self.rig.run();
         for (agent, spec, prompt) in &self.lives {
             let said = self.rig.texts.get(&spec.tag).cloned().unwrap_or_default();
-            let expected = alone(&Spec { persist: false, ..*spec }, prompt);
+            if spec.packed {
+                // What it says depends on what it finds; that it comes to an end does not.
+                let over = self.rig.kernel.agents().find(|rcb| rcb.id == *agent);
+                assert!(over.is_none_or(|rcb| matches!(rcb.state, State::Stopped(_))), "agent {}", spec.tag);
+                continue;
+            }
+            let expected = alone(&Spec { persist: Persist::Nothing, ..*spec }, prompt);
             let killed = !self.rig.kernel.agents().any(|rcb| rcb.id == *agent);
             if killed {
                 assert_eq!(said, expected[..said.len()], "agent {}", spec.tag);
@@ -149,7 +172,7 @@ proptest! {
         frames in prop_oneof![Just(0u32), Just(40), Just(600)],
     ) {
         let config = Config { cold_slices, hang_us, l2_frames: frames, ..COLD };
-        let mut rig = with_store(config, stored(0..4));
+        let mut rig = with_store(config, mixed(0..4));
         (rig.store.gets, rig.store.puts, rig.store.verdicts) = (gets.into(), puts.into(), verdicts.into());
         let mut chaos = Chaos { rig, lives: Vec::new() };
         for act in acts {
@@ -175,7 +198,7 @@ proptest! {
         let spec = Spec { context: 200, ..keeping(1, tokens) };
         let agent = second.spawn(&spec, &prompt);
         second.run();
-        prop_assert_eq!(&second.texts[&1], &alone(&Spec { persist: false, ..spec }, &prompt));
+        prop_assert_eq!(&second.texts[&1], &alone(&Spec { persist: Persist::Nothing, ..spec }, &prompt));
         let stat = second.stat(agent);
         prop_assert_eq!(stat.metrics.recalled, stored);
         prop_assert_eq!(stat.metrics.rows, u64::from(stat.computed) - stored);

@@ -17,7 +17,7 @@ fn with_store(config: Config, store: FakeStore) -> Rig {
 }
 
 fn keeping(tag: u64, pages: u32) -> Spec {
-    Spec { persist: true, ..bounded(tag, pages, 600) }
+    Spec { persist: Persist::Exact, ..bounded(tag, pages, 600) }
 }
 
 /// A store with what an agent's prompt and answer make.
