@@ -112,6 +112,7 @@ fn desk(
         caller: Choose::Likeness,
         room: 200,
         repairable: false,
+        nth: 0,
         place: Place::Only,
         then: None,
         format: None,

@@ -158,6 +158,7 @@ impl<'r> Desk<'r> {
             caller: Choose::Model,
             room: ROOM,
             repairable: true,
+            nth: 0,
             place: Place::Only,
             then: None,
             format: self.ready.format.clone().filter(|_| own),

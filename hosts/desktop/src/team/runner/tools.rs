@@ -414,6 +414,7 @@ impl Runner<'_> {
             caller: tools.choose,
             room: self.room(agent, count, around).min(most).min(tools.tokens),
             repairable,
+            nth,
             place,
             then,
             format,

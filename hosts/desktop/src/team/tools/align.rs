@@ -65,6 +65,8 @@ pub struct Terms {
     pub room: u32,
     /// The agent may be asked to call once more when the output breaks its form.
     pub repairable: bool,
+    /// Calls that its agent had made before.
+    pub nth: u32,
     /// Which of the results of its turn it is.
     pub place: Place,
     /// The tool that is called behind it, if it is a result to go on with.
@@ -157,7 +159,7 @@ impl Terms {
             (false, None) => words::result_among(&text, &self.reminder, self.place),
         };
         let tokenizer = &self.aligner.tokenizer;
-        let tokens = own.and_then(|format| format.result(tokenizer, &next).ok());
+        let tokens = own.and_then(|format| format.result(tokenizer, self.nth, &next).ok());
         let tokens = tokens.unwrap_or_else(|| tokenizer.encode(&next, Special::AsText).unwrap_or_default());
         let (fits, onward) = (tells != Tells::Misfit, then.is_some());
         Aligned { text, fits, again, onward, lost: false, next, tokens }

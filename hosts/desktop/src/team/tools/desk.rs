@@ -134,6 +134,7 @@ impl Desk {
                 caller,
                 room,
                 repairable: true,
+                nth: 0,
                 place: Place::Only,
                 then: None,
                 format: None,
