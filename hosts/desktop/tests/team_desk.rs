@@ -111,6 +111,7 @@ fn desk(
         reminder: "x".to_owned(),
         caller: Choose::Likeness,
         room: 200,
+        reads: 0,
         repairable: false,
         nth: 0,
         place: Place::Only,

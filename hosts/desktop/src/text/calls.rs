@@ -74,7 +74,7 @@ const IDS: u32 = 100_000;
 /// The id of a call, the number of which counts from 0 in its conversation: templates that want one want nine letters and
 /// digits.
 pub fn call_id(number: u32) -> String {
-    format!("call{:05}", (number.saturating_add(1)) % IDS)
+    format!("call{:05}", number.saturating_add(1) % IDS)
 }
 
 /// Two tools and what they give, which share neither their first character nor their last.
