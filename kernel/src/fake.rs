@@ -92,6 +92,7 @@ pub struct FakeDevice {
     limits: Limits,
     memory: Vec<[Option<Stored>; PAGE_TOKENS]>,
     mass: Vec<Mass>,
+    entropy: Vec<f32>,
     running: bool,
     outstanding: Outstanding,
     masks: Vec<Vec<u32>>,
@@ -116,6 +117,7 @@ impl FakeDevice {
             limits,
             memory: vec![[None; PAGE_TOKENS]; limits.pages as usize],
             mass: Vec::new(),
+            entropy: Vec::new(),
             running: false,
             outstanding: Outstanding::NONE,
             masks: Vec::new(),
@@ -179,6 +181,7 @@ impl FakeDevice {
                 let stored = Some((row_of.token ^ before.rotate_left(7), row_of.offset, row_of.token));
                 self.memory[row_of.page.0 as usize][usize::from(row_of.place)] = stored;
                 let seen = self.seen(segments, mine, row_of.address + 1);
+                self.entropy.push(entropy(seen, row_of.address));
                 if row_of.want != Want::Nothing {
                     self.wanted.push((row, *row_of, seen));
                 }
@@ -230,6 +233,11 @@ impl FakeDevice {
         self.candidates.resize(before + 3, Candidate { token: 0, logit: 0.0 });
         self.outcomes.push(Outcome { row: index, candidates, log_sum_exp: 1.5, entropy: 0.7, scored });
     }
+}
+
+/// How much a row's attention is spread, by what it saw.
+pub fn entropy(seen: u32, address: u32) -> f32 {
+    (seen % 251) as f32 / 250.0 * ((address + 1) as f32).ln()
 }
 
 /// What rows make of a segment: each its own, whoever else is in the step.
@@ -298,6 +306,7 @@ impl TensorDevice for FakeDevice {
         self.candidates.clear();
         self.exposed.clear();
         self.mass.clear();
+        self.entropy.clear();
         self.wanted.clear();
         self.compute(step);
         self.running = true;
@@ -333,8 +342,8 @@ impl TensorDevice for FakeDevice {
         }
         self.running = false;
         let (outcomes, candidates) = (&self.outcomes[..], &self.candidates[..]);
-        let (mass, exposed) = (&self.mass[..], &self.exposed[..]);
-        Poll::Ready(Ok(StepReport { outcomes, candidates, mass, exposed, ..StepReport::default() }))
+        let (mass, exposed, entropy) = (&self.mass[..], &self.exposed[..], &self.entropy[..]);
+        Poll::Ready(Ok(StepReport { outcomes, candidates, mass, exposed, entropy }))
     }
 
     fn copy_out(&mut self, page: PageId, image: &mut [u8]) -> Poll<Result<(), PageError>> {

@@ -169,7 +169,8 @@ pub struct CallTimes {
     pub step_us: u64,
     /// With the tool, all attempts together.
     pub device_us: u64,
-    /// From the interrupt to the return of what the host made of it, as far as that did not go by in a step.
+    /// From the interrupt to the return of what the host made of it, as far as that did not go by in a step of others;
+    /// steps in which an agent works on it for the host are a part of this.
     pub align_us: u64,
 }
 
@@ -188,6 +189,9 @@ pub struct OpenCall {
     pub posted: bool,
     /// Attempts that were begun.
     pub attempts: u8,
+    /// Another agent is at work on what came of it, and its own waits for that: steps from then on are a part of
+    /// alignment.
+    pub helped: bool,
     /// When it was asked for, or last changed hands, in microseconds.
     pub since_us: u64,
     /// Where its time went so far.

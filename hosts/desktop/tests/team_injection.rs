@@ -157,7 +157,9 @@ impl<'r> Desk<'r> {
             reminder: "How warm is it?".to_owned(),
             caller: Choose::Model,
             room: ROOM,
+            reads: 0,
             repairable: true,
+            nth: 0,
             place: Place::Only,
             then: None,
             format: self.ready.format.clone().filter(|_| own),
@@ -178,31 +180,32 @@ impl<'r> Desk<'r> {
         let own = self.ready.format.is_some();
         let chat = self.chat();
         let asked = [said(Role::User, "How warm?")];
+        let (output, warm) = (Arc::new(bytes.to_vec()), Arc::new(b"21 degrees".to_vec()));
         let tokens = match place {
             "a result" => {
                 let terms = self.terms("docs/a.txt", false);
-                self.read(&terms, &terms.align(CallOutcome::Done, bytes))
+                self.read(&terms, &terms.align(CallOutcome::Done, &output))
             }
             "a result of the model's own call" if own => {
                 let terms = self.terms("docs/a.txt", true);
-                self.read(&terms, &terms.align(CallOutcome::Done, bytes))
+                self.read(&terms, &terms.align(CallOutcome::Done, &output))
             }
             "the reason of a failure" => {
                 let terms = self.terms("docs/a.txt", own);
-                self.read(&terms, &terms.align(CallOutcome::Failed, bytes))
+                self.read(&terms, &terms.align(CallOutcome::Failed, &output))
             }
             "the source of a result" => {
                 let terms = self.terms(text, own);
-                self.read(&terms, &terms.align(CallOutcome::Done, b"21 degrees"))
+                self.read(&terms, &terms.align(CallOutcome::Done, &warm))
             }
             "an output of a wrong form" => {
                 let terms = Terms { tool: Arc::clone(&self.own), ..self.terms("docs/a.txt", own) };
-                self.read(&terms, &terms.align(CallOutcome::Done, bytes))
+                self.read(&terms, &terms.align(CallOutcome::Done, &output))
             }
             "the request that is told again" => {
                 let reminder = words::reminder(text, &self.ready.tokenizer);
                 let terms = Terms { about: text.to_owned(), reminder, ..self.terms("docs/a.txt", false) };
-                self.read(&terms, &terms.align(CallOutcome::Done, b"21 degrees"))
+                self.read(&terms, &terms.align(CallOutcome::Done, &warm))
             }
             "what is known of a tool that the template tells of" if own => {
                 let tools = [words::offered(&descriptor(text)), words::offered(&descriptor("x"))];
@@ -271,8 +274,8 @@ impl<'r> Desk<'r> {
 fn hold(desk: &Desk<'_>, case: &str, bytes: &[u8], shown: bool) {
     for own in [false, true] {
         let terms = desk.terms("docs/a.txt", own);
-        let aligned = terms.align(CallOutcome::Done, bytes);
-        let around = terms.align(CallOutcome::Done, b"").tokens.len();
+        let aligned = terms.align(CallOutcome::Done, &Arc::new(bytes.to_vec()));
+        let around = terms.align(CallOutcome::Done, &Arc::default()).tokens.len();
         assert!(aligned.tokens.len() <= ROOM as usize + around, "{case}: {} tokens", aligned.tokens.len());
         for string in desk.ready.shape.strings().filter(|string| desk.ready.shape.source.contains(string)) {
             assert!(!aligned.text.contains(string), "{case}: {string} in {}", aligned.text);

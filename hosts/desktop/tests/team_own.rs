@@ -12,7 +12,7 @@ use agentos_tools::calculator::calculator;
 use agentos_tools::{Descriptor, Pool, PoolLimits};
 use cli_support::tiny::IM_END;
 use cli_support::{Desk, Tiny};
-use serde_json::json;
+use serde_json::{Value, json};
 use team_support::Lines;
 
 const TEAM: &str = "[[agent]]\nname = \"clerk\"\nprompt = \"How much is 4?\"\nmax_tokens = 120\n\
@@ -111,10 +111,7 @@ fn calls_and_results_are_those_of_the_template() {
     for (rig, call) in [
         (hermes(), "<tool_call>\n{\"name\": \"calculator\", \"arguments\": {\"expression\": \"4\"}}\n"),
         (llama3(), "{\"name\": \"calculator\", \"parameters\": {\"expression\": \"4\"}}"),
-        (
-            mistral(),
-            "[{\"name\": \"calculator\", \"arguments\": {\"expression\": \"4\"}, \"id\": \"call00001\"}]",
-        ),
+        (mistral(), "[{\"name\": \"calculator\", \"arguments\": {\"expression\": \"4\"}, \"id\": \""),
     ] {
         let desk = rig.desk();
         let lines = Lines::of(&desk.team(TEAM, &["--json"]));
@@ -156,6 +153,25 @@ fn calls_and_results_are_those_of_the_template() {
         let expected = whole.len() + said - spelled.len() - usize::from(call.starts_with('[')) + 3;
         assert_eq!(lines.agent("clerk")["tokens"], expected, "{call}");
     }
+}
+
+#[test]
+fn a_model_with_a_template_for_tools_calls_as_that_writes_calls() {
+    let expected = Lines::of(&hermes().desk().team(TEAM, &["--json"]));
+    let Rig { mut model } = hermes();
+    model.tool_use = std::mem::replace(&mut model.template, Tiny::default().template);
+    let desk = Desk::new(&model.gguf());
+    let lines = Lines::of(&desk.team(TEAM, &["--json"]));
+    assert_eq!(lines.ids("clerk"), expected.ids("clerk"));
+    assert_eq!(lines.one("tool_called", "clerk")["tool"], "calculator");
+    let inspected = desk.agentos(["inspect", "--model", desk.model().to_str().unwrap(), "--json"]).json();
+    assert_eq!(inspected["vocabulary"]["tool_template"], true);
+    // Without it, the other one takes no tools.
+    model.tool_use = None;
+    let inspected = Desk::new(&model.gguf());
+    let inspected =
+        inspected.agentos(["inspect", "--model", inspected.model().to_str().unwrap(), "--json"]).json();
+    assert_eq!(inspected["vocabulary"]["tool_calls"], Value::Null);
 }
 
 #[test]

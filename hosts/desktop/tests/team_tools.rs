@@ -280,6 +280,7 @@ fn tools_that_cannot_be_had_are_refused_with_the_place() {
         ("tools = { use = [\"read_file\"], roots = [{ name = \"d\", folder = \"gone\" }] }", "gone"),
         ("tools = { use = [\"clock\"], tokens = 3 }", "a whole number from 32"),
         ("tools = { use = [\"clock\"], colour = 3 }", "colour"),
+        ("tools = { use = [\"clock\"], reduce = \"best\" }", "accepted is \"words\" or \"model\""),
         ("tools = { use = [\"clock\"], limits = { seconds = 0 } }", "a number above 0"),
         ("tools = { use = [\"clock\"], limits = { bytes = 12 } }", "a whole number from 4096"),
         ("tools = { use = [\"clock\"], limits = { all_tokens = 3 } }", "a whole number from 32"),

@@ -5,7 +5,8 @@ mod text_support;
 
 use agentos_desktop::team::prompt::Chat;
 use agentos_desktop::text::{
-    CallFormat, Conversation, Message, Opens, RenderOptions, Role, Template, ToolCall, definition,
+    CallFormat, Conversation, Message, Opens, RenderOptions, Role, Template, TemplateError, ToolCall,
+    call_id, definition,
 };
 use serde_json::{Value, json};
 use text_support::read;
@@ -86,10 +87,10 @@ fn how_calls_are_written_is_found_by_trying() {
     let (ready, mistral) = format("mistral");
     let token = |id: u32| spelled_out(&ready.tokenizer, &[id]);
     assert!(matches!(mistral.shape.opens, Opens::Token(id) if token(id) == "[TOOL_CALLS]"), "{mistral:?}");
-    assert_eq!(texts(&mistral), ["[{\"name\": \"", "\", \"arguments\": ", ", \"id\": \"call00001\"}]"]);
+    assert_eq!(texts(&mistral), ["[{\"name\": \"", "\", \"arguments\": ", ", \"id\": \""]);
     assert_eq!(
         mistral.example(&ready.tokenizer),
-        "[TOOL_CALLS][{\"name\": \"NAME\", \"arguments\": {…}, \"id\": \"call00001\"}]"
+        "[TOOL_CALLS][{\"name\": \"NAME\", \"arguments\": {…}, \"id\": \"ID\"}]"
     );
     assert_eq!(Shape::named("chatml").ready().format, None);
 }
@@ -105,12 +106,12 @@ fn results_stand_where_the_template_puts_them() {
             "<|eot_id|><|start_header_id|>ipython<|end_header_id|>\n\n\"It is \\\"21\\\" degrees.\\nAnd <|im_end|> warm \\\\ dry.\"<|eot_id|>\
              <|start_header_id|>assistant<|end_header_id|>\n\n".to_owned(),
         ),
-        ("mistral", format!("</s>[TOOL_RESULTS]{{\"content\": {text}, \"call_id\": \"call00001\"}}[/TOOL_RESULTS]")),
+        ("mistral", format!("call00004\"}}]</s>[TOOL_RESULTS]{{\"content\": {text}, \"call_id\": \"call00004\"}}[/TOOL_RESULTS]")),
     ] {
         let (ready, format) = format(name);
-        let tokens = format.result(&ready.tokenizer, text).expect("tokens");
+        let tokens = format.result(&ready.tokenizer, 3, text).expect("tokens");
         assert_eq!(spelled_out(&ready.tokenizer, &tokens), expected, "{name}");
-        let harmless = format.result(&ready.tokenizer, "x").expect("tokens");
+        let harmless = format.result(&ready.tokenizer, 3, "x").expect("tokens");
         assert_eq!(steering(&ready.tokenizer, &tokens), steering(&ready.tokenizer, &harmless), "{name}");
     }
 }
@@ -135,9 +136,9 @@ fn a_context_that_grew_is_the_conversation_as_the_template_has_it() {
         let written = "{\"place\": \"lamp room\", \"deep\": {\"list\": [1, 2.5, null, true]}}";
         let call = [&opens, &shape.before, "sensor", &shape.between, written, &shape.after].concat();
         context.extend(tokenizer.encode(&call, agentos_desktop::text::Special::Parse).expect("tokens"));
-        context.extend(format.result(tokenizer, "21 degrees").expect("tokens"));
+        context.extend(format.result(tokenizer, 41, "21 degrees").expect("tokens"));
         let calls = [ToolCall {
-            id: "call00001".to_owned(),
+            id: "call00042".to_owned(),
             name: "sensor".to_owned(),
             arguments,
             result: Some("21 degrees".to_owned()),
@@ -146,6 +147,55 @@ fn a_context_that_grew_is_the_conversation_as_the_template_has_it() {
         let whole = template.render(whole, &PROMPT).expect("a text");
         assert_eq!(spelled_out(tokenizer, &context), whole, "{}", ready.shape.name);
     }
+}
+
+/// Calls of a conversation have ids of their own, of a kind that all templates take.
+#[test]
+fn every_call_has_another_id() {
+    let ids: std::collections::BTreeSet<String> = (0..2000).map(call_id).collect();
+    assert_eq!(ids.len(), 2000);
+    for number in [0, 99_998, 99_999, u32::MAX] {
+        let id = call_id(number);
+        assert!(id.len() == 9 && id.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+    }
+    // A model that has to write the id before the arguments writes the same one each time, and reads that.
+    let ready = Shape::named("hermes").ready();
+    let source = "{{ tools | tojson }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\
+        {% for c in m.tool_calls or [] %}<call:{{ c.id }}>{{ c.function.name }} {{ c.function.arguments | tojson }}\
+        {% endfor %}{% if m.role == 'tool' %} for {{ m.tool_call_id }}{% endif %}<|im_end|>\n{% endfor %}\
+        {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let template = Template::new(source, "", "").expect("a template");
+    let format = CallFormat::of(&template, &ready.tokenizer, 0).expect("a format");
+    let results = [0, 1].map(|number| format.result(&ready.tokenizer, number, "x").expect("tokens"));
+    assert_eq!(results[0], results[1]);
+    let id =
+        format.shape.opens.text().and_then(|opens| opens.strip_prefix("<call:")?.get(..9).map(str::to_owned));
+    let told = spelled_out(&ready.tokenizer, &results[0]);
+    assert!(id.is_some_and(|id| told.contains(&format!("for {id}"))), "{format:?}");
+}
+
+/// A model may have a template of its own for conversations with tools (GGUF: `tokenizer.chat_template.tool_use`).
+#[test]
+fn a_template_for_tools_is_used_where_there_are_tools() {
+    let ready = Shape::named("hermes").ready();
+    let plain = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+        {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let alone = Template::new(plain, "", "").expect("a template");
+    assert_eq!(CallFormat::of(&alone, &ready.tokenizer, 0), None);
+    let both = Template::new(plain, "", "").and_then(|template| template.with_tool_use(ready.shape.source));
+    let both = both.expect("two templates");
+    assert_eq!(CallFormat::of(&both, &ready.tokenizer, 0).as_ref(), ready.format.as_deref());
+    let messages = [user("How warm is it?")];
+    let tools = [definition("sensor", "Measures.", &json!({"type": "object", "properties": {}}))];
+    let render = |template: &Template, tools| {
+        template.render(Conversation { messages: &messages, tools, calls: &[] }, &PROMPT).expect("a text")
+    };
+    assert_eq!(render(&both, &[]), render(&alone, &[]));
+    assert_eq!(render(&both, &tools), render(&ready.template, &tools));
+    assert!(both.source().contains(plain) && both.source().contains(ready.shape.source));
+    // Of either, what is none is told.
+    let broken = Template::new(plain, "", "").and_then(|template| template.with_tool_use("{% if %}"));
+    assert!(matches!(broken.err(), Some(TemplateError::Broken { line: Some(1), .. })));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod common;
 
+use agentos_perception::reduce::Piece;
 use agentos_perception::text::{capped, decode, visible};
 use agentos_perception::{ControlStrings, Measures, Misfit, Request, align};
 use proptest::prelude::*;
@@ -145,7 +146,7 @@ proptest! {
     fn any_bytes_fit_or_are_refused(bytes in bytes(), budget in 0_usize..300, limit_bytes in 0_usize..1000, about in steering()) {
         let controls = ControlStrings::new(CONTROLS).expect("a small set");
         let request = Request { about: &about, limit_bytes, ..common::request(&controls, budget) };
-        let mut rank = |pieces: &[&str]| pieces.iter().map(|piece| piece.len() as f32).collect();
+        let mut rank = |pieces: &[Piece<'_>]| pieces.iter().map(|piece| piece.text.len() as f32).collect();
         match align(&bytes, &request, Measures { count: &tokens, score: Some(&mut rank) }) {
             Ok(aligned) => hold_promises("any bytes", &aligned, &CONTROLS, budget),
             Err(Misfit::Budget { needed, .. }) => prop_assert!(needed > budget),
@@ -158,7 +159,7 @@ proptest! {
     fn the_hosts_functions_may_be_anything(text in steering(), budget in 0_usize..300, seed in any::<u64>()) {
         let controls = ControlStrings::new(CONTROLS).expect("a small set");
         let erratic = |text: &str| (text.len() as u64).wrapping_mul(seed | 1).wrapping_shr(seed as u32 % 64) as usize;
-        let mut judge = |pieces: &[&str]| vec![f32::NAN; pieces.len() * (seed as usize % 3)];
+        let mut judge = |pieces: &[Piece<'_>]| vec![f32::NAN; pieces.len() * (seed as usize % 3)];
         let text = text.repeat(20);
         let request = common::request(&controls, budget);
         if let Ok(aligned) = align(text.as_bytes(), &request, Measures { count: &erratic, score: Some(&mut judge) }) {

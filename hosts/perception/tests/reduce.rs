@@ -2,7 +2,7 @@
 
 mod common;
 
-use agentos_perception::reduce::Cut;
+use agentos_perception::reduce::{Cut, Piece};
 use agentos_perception::{Measures, Note, Request, align};
 
 use common::{aligned, body, controls, hold_promises, request, tokens};
@@ -231,9 +231,9 @@ fn the_models_judgement_chooses_between_head_and_tail() {
     let controls = controls();
     let request = Request { about: "day", ..request(&controls, 400) };
     let mut asked = 0;
-    let mut score = |pieces: &[&str]| {
+    let mut score = |pieces: &[Piece<'_>]| {
         asked += pieces.len();
-        pieces.iter().map(|piece| if piece.contains("heliotrope") { 1.0 } else { 0.0 }).collect()
+        pieces.iter().map(|piece| if piece.text.contains("heliotrope") { 1.0 } else { 0.0 }).collect()
     };
     let measures = Measures { count: &tokens, score: Some(&mut score) };
     let aligned = align(text.as_bytes(), &request, measures).expect("it fits");

@@ -249,6 +249,11 @@ impl<'m> Pager<'m> {
         if good { slice.computed = slice.planned } else { slice.planned = slice.computed }
     }
 
+    /// Counts the density of a slice's row at an offset.
+    pub fn note_density(&mut self, id: SliceId, offset: u32, density: f32) {
+        self.slices.get_mut(id).density.note(offset, density);
+    }
+
     /// Removes the slice that has been unmapped for longest in page memory (or the arena): one that is on its
     /// way to the cold store only when there is no other. Returns whether there was one.
     pub fn reclaim(&mut self, resident: bool) -> bool {
@@ -276,6 +281,7 @@ impl<'m> Pager<'m> {
         let slice = self.slices.get_mut(id);
         if slice.refs == 1 && !slice.indexed {
             (slice.planned, slice.computed, slice.schema) = (tokens, tokens, 0);
+            slice.density.cut(tokens);
             // What it becomes is said when it is sealed again.
             (slice.hash, slice.packed, slice.sealed) = (None, false, None);
             self.schemas.forget(id);

@@ -4,6 +4,7 @@ use agentos_hal::{PageId, StoreKey};
 
 use super::arena::FrameId;
 use super::hash::SliceHash;
+use crate::slicing::density::SliceDensity;
 
 /// Most pages of a slice.
 pub const SLICE_PAGES: usize = 8;
@@ -67,6 +68,8 @@ pub struct Slice {
     pub indexed: bool,
     /// Tokens whose keys its schema is the sum of.
     pub schema: u8,
+    /// The density of attention of its rows (paper eq. 2).
+    pub density: SliceDensity,
     /// The planning round in which a step last needed it.
     pub needed: u64,
     /// Where a walk over all mappings met it first: an agent's number and an entry.
@@ -96,6 +99,7 @@ pub const VACANT_SLICE: Slice = Slice {
     packed: false,
     indexed: false,
     schema: 0,
+    density: SliceDensity::NONE,
     needed: 0,
     met: None,
     kept: Kept::No,

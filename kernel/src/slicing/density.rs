@@ -10,6 +10,47 @@ pub fn density(entropy: f32, address: u32) -> f32 {
     (1.0 - f64::from(entropy) / most).clamp(0.0, 1.0) as f32
 }
 
+/// The mean density of a slice, gathered as its rows are computed. It depends on the slice and on what its rows attended
+/// to, and on nothing else: not on who computed them, in how many steps, or beside whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SliceDensity {
+    /// Sum over rows, in parts of [`ONE`].
+    sum: u32,
+    /// Rows that it is of, from the first on.
+    rows: u8,
+}
+
+/// A density of 1. The sum of a slice of 64 rows has room.
+const ONE: f32 = (1 << 24) as f32;
+
+impl SliceDensity {
+    /// Adds that of the row at an offset, which follows those before. Any other is of a row that was counted already, or
+    /// that follows one which was not.
+    pub fn note(&mut self, offset: u32, density: f32) {
+        if offset == u32::from(self.rows) {
+            self.sum += (density.clamp(0.0, 1.0) * ONE) as u32;
+            self.rows += 1;
+        }
+    }
+
+    /// Only the first tokens of the slice stay: of fewer rows than were counted nothing is known.
+    pub fn cut(&mut self, tokens: u8) {
+        if self.rows > tokens {
+            *self = SliceDensity::UNKNOWN;
+        }
+    }
+
+    /// The mean, if it is of all the tokens that the slice has.
+    pub fn mean(&self, tokens: u8) -> Option<f32> {
+        (tokens > 0 && self.rows == tokens).then(|| self.sum as f32 / ONE / f32::from(tokens))
+    }
+
+    const UNKNOWN: SliceDensity = SliceDensity { sum: 0, rows: u8::MAX };
+
+    /// Of no row yet.
+    pub const NONE: SliceDensity = SliceDensity { sum: 0, rows: 0 };
+}
+
 /// The rule of the paper's eq. 7: a boundary lies where ∂D/∂t exceeds a dynamic threshold ε. The paper does not say
 /// how ε moves; here it is the mean of ∂D/∂t so far plus some standard deviations, both forgetting slowly.
 #[derive(Clone, Debug)]
@@ -66,6 +107,28 @@ mod tests {
         assert!((density(0.5 * libm::logf(100.0), 99) - 0.5).abs() < 1e-6);
         // Rounding and lies of a device stay in the range.
         assert_eq!((density(9.0, 1), density(-1.0, 9)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn the_mean_of_a_slice_is_of_all_its_rows_each_once() {
+        let mut slice = SliceDensity::NONE;
+        assert_eq!(slice.mean(0), None);
+        for (offset, density) in [(0, 0.25), (1, 0.75), (0, 0.0), (1, 0.0), (2, 0.5)] {
+            slice.note(offset, density);
+        }
+        assert_eq!((slice.mean(2), slice.mean(3), slice.mean(4)), (None, Some(0.5), None));
+        // A row is missing.
+        slice.note(4, 1.0);
+        assert_eq!((slice.mean(3), slice.mean(5)), (Some(0.5), None));
+        // It goes on in another way behind all that was counted, and then amid it.
+        slice.cut(3);
+        assert_eq!(slice.mean(3), Some(0.5));
+        slice.cut(2);
+        (2..4).for_each(|offset| slice.note(offset, 1.0));
+        assert!((1..=64).all(|tokens| slice.mean(tokens).is_none()));
+        let mut full = SliceDensity::NONE;
+        (0..64).for_each(|offset| full.note(offset, 1.0));
+        assert_eq!(full.mean(64), Some(1.0));
     }
 
     #[test]

@@ -393,6 +393,7 @@ impl Kernel<'_> {
             // The rest wait when they come to rest, or to the end of their step.
             _ => (),
         }
+        self.help(index);
         self.inherit();
         Ok(())
     }

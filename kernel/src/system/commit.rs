@@ -1,7 +1,8 @@
 //! What a step's end means for the agents in it.
 
-use agentos_hal::{DeviceError, Mass, PageError};
+use agentos_hal::{DeviceError, Mass, PageError, Row};
 
+use super::storage::Rider;
 use super::{Kernel, Report, Tick};
 use crate::agent::{AfterStep, BlockedOn, Cursor, Fault, Finish, OnEnd, Received, Resume, Resuming, State};
 use crate::event::Event;
@@ -9,6 +10,7 @@ use crate::interrupt::VectorId;
 use crate::layout::Layout;
 use crate::memory::admit::Promise;
 use crate::sample::{Choice, Next};
+use crate::slicing::density::density;
 use crate::watch;
 
 impl Kernel<'_> {
@@ -22,6 +24,7 @@ impl Kernel<'_> {
             if let Some(mass) = report.mass.get(first..first + rider.segments as usize) {
                 self.keep_mass(index, rider.rows, mass);
             }
+            self.note_density(&rider, report.entropy);
             self.commit_rows(index, rider.rows);
             if let Some(attention) = self.config.attention {
                 let (own, rest) = shown.split_at(rider.exposed as usize * attention.query_width());
@@ -162,6 +165,19 @@ impl Kernel<'_> {
             }
         }
         self.rcb_mut(index).focus = focus.map(|(_, base)| base);
+    }
+
+    /// Counts the density of each row of an agent for its slice.
+    fn note_density(&mut self, rider: &Rider, entropy: &[f32]) {
+        let index = usize::from(rider.agent);
+        let mut entries = self.rcb(index).committed.layout.slices as usize;
+        for row in rider.first_row as usize..(rider.first_row + rider.rows) as usize {
+            let Some(&entropy) = entropy.get(row) else { return };
+            let Row { address, offset, .. } = self.step.rows[row];
+            entries += usize::from(offset == 0);
+            let slice = self.table(index)[entries - 1].slice;
+            self.pager.note_density(slice, offset, density(entropy, address));
+        }
     }
 
     fn commit_rows(&mut self, index: usize, rows: u32) {

@@ -39,6 +39,7 @@ pub use memory::Memory;
 pub use storage::{Sizes, Storage, Vocabulary};
 pub use vectors::USER_RESUME;
 
+use core::ops::Range;
 use core::task::Poll;
 
 use heapless::Vec;
@@ -400,6 +401,18 @@ impl<'m> Kernel<'m> {
             Some(index) => self.log(index),
             None => &[],
         }
+    }
+
+    /// The slices of an agent's context that are computed, each with its addresses and the mean density of its rows'
+    /// attention (paper eq. 2) at the layer of relevance, in their order; without one where its rows were not all
+    /// computed by this system. Nothing of an agent that is over.
+    pub fn densities(&self, agent: AgentId) -> impl Iterator<Item = (Range<u32>, Option<f32>)> {
+        let table = self.find(agent).map_or(&[][..], |index| self.table(index));
+        table.iter().map(|mapping| {
+            let slice = self.pager.slice(mapping.slice);
+            let end = mapping.base + u32::from(slice.computed);
+            (mapping.base..end, slice.density.mean(slice.computed))
+        })
     }
 
     /// Where interrupts are posted.

@@ -297,6 +297,45 @@ fn equal_prefixes_are_computed_once() {
     }
 }
 
+/// One that reads and says nothing.
+fn reader(tag: u64) -> Spec {
+    let budget = Budget { turn_tokens: 0, ..Budget::UNBOUNDED };
+    Spec { budget, on_end: OnEnd::Listen, ..spec(tag, 0) }
+}
+
+/// Whoever reads it, in whatever steps, beside whom, and however often: the density of a slice is the slice's.
+#[test]
+fn a_slice_is_as_dense_whoever_reads_it() {
+    let text = prompt(9, 150);
+    let densities = |rig: &Rig, agent| rig.kernel.densities(agent).collect::<Vec<_>>();
+    let alone = {
+        let mut rig = Rig::new(Config { rows: 1, ..Config::new(2, 300, 600, 40) });
+        let agent = rig.spawn(&reader(1), &text);
+        rig.run();
+        densities(&rig, agent)
+    };
+    assert!(alone.iter().all(|(_, density)| density.is_some_and(|density| density > 0.0 && density < 1.0)));
+    assert!(alone.windows(2).all(|pair| pair[0].0.end == pair[1].0.start && pair[0].1 != pair[1].1));
+    assert_eq!(alone.last().unwrap().0.end, 150);
+    let mut rig = Rig::new(CONFIG);
+    // A loss in between, an agent that reads the same, and others that need its pages.
+    for tag in 0..6 {
+        rig.spawn(&spec(tag, 40), &prompt(tag as u32, 150));
+    }
+    let (one, other) = (rig.spawn(&reader(10), &text), rig.spawn(&reader(11), &text));
+    while rig.stat(one).computed < 60 {
+        let _ = rig.tick();
+    }
+    rig.device.hitches.push_back(Hitch::Fails(DeviceError::Lost));
+    rig.run();
+    assert!(rig.stat(one).metrics.recomputed > 0, "it was lost");
+    assert_eq!(densities(&rig, one), alone);
+    assert_eq!(densities(&rig, other), alone);
+    assert!(rig.stat(other).metrics.shared > 0, "it was computed once");
+    rig.call(&Call::Kill(one)).unwrap();
+    assert_eq!(densities(&rig, one), []);
+}
+
 #[test]
 fn a_fork_copies_nothing_and_goes_its_own_way() {
     let mut rig = Rig::new(Config::new(8, 300, 400, 40));

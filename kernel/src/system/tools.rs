@@ -60,6 +60,7 @@ impl Kernel<'_> {
             progress: Progress::Invoked,
             posted: false,
             attempts: 0,
+            helped: false,
             since_us: self.now_us,
             times: CallTimes::default(),
         });
@@ -104,8 +105,12 @@ impl Kernel<'_> {
         tokens.copy_to(&mut self.tokens[to..]);
         self.calls[place] = None;
         let now_us = self.now_us;
-        let (step_us, align_us) = self.parted(call.since_us);
-        let times = CallTimes { align_us, step_us: call.times.step_us + step_us, ..call.times };
+        let (step_us, align_us) = match call.helped {
+            true => (0, now_us.saturating_sub(call.since_us)),
+            false => self.parted(call.since_us),
+        };
+        let (step_us, align_us) = (call.times.step_us + step_us, call.times.align_us + align_us);
+        let times = CallTimes { align_us, step_us, ..call.times };
         let rcb = self.rcb_mut(index);
         if !tokens.is_empty() && !rcb.asked {
             rcb.ask();
@@ -262,6 +267,23 @@ impl Kernel<'_> {
                 self.emit(Event::ToolOver { agent, number, outcome, attempts, times });
             }
             _ => (),
+        }
+    }
+
+    /// An agent waits for another one. Where the host was told what its next call came to, that one works on it.
+    pub(super) fn help(&mut self, index: usize) {
+        let Some(place) = self.rcb(index).calls.first().and_then(|&call| self.find_call(CallNumber(call)))
+        else {
+            return;
+        };
+        let now_us = self.now_us;
+        let call = self.calls[place].expect("it was found");
+        if matches!(call.progress, Progress::Told { .. }) && !call.helped {
+            let (step_us, align_us) = self.parted(call.since_us);
+            let call = self.calls[place].as_mut().expect("it was found");
+            call.times.step_us += step_us;
+            call.times.align_us += align_us;
+            (call.since_us, call.helped) = (now_us, true);
         }
     }
 

@@ -79,6 +79,8 @@ struct VocabularySheet {
     kind: String,
     pre: Option<String>,
     chat_template: bool,
+    /// There is another one for conversations with tools.
+    tool_template: bool,
     /// A call as the template writes it, if it takes tools.
     tool_calls: Option<String>,
     end_tokens: Vec<String>,
@@ -200,6 +202,7 @@ fn vocabulary_sheet(vocabulary: &Vocabulary<'_>, tokenizer: &Tokenizer) -> Vocab
         kind: vocabulary.model.to_owned(),
         pre: vocabulary.pre.map(str::to_owned),
         chat_template: vocabulary.chat_template.is_some(),
+        tool_template: vocabulary.tool_template.is_some(),
         tool_calls: calls.map(|format| format.example(tokenizer)),
         end_tokens,
     }
@@ -290,7 +293,13 @@ impl Sheet {
             ),
         );
         line("ends with", vocabulary.end_tokens.join(" "));
-        line("chat template", if vocabulary.chat_template { "yes" } else { "no" }.to_owned());
+        let templates = match (vocabulary.chat_template, vocabulary.tool_template) {
+            (true, true) => "yes, and one for tools",
+            (true, false) => "yes",
+            (false, true) => "for tools alone",
+            (false, false) => "no",
+        };
+        line("chat template", templates.to_owned());
         if let Some(call) = &vocabulary.tool_calls {
             line("calls tools", format!("{call:?}"));
         }

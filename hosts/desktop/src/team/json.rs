@@ -249,6 +249,8 @@ pub enum LineEvent<'a> {
         text: String,
         /// Whether the output was of the form that the tool declares.
         fits: bool,
+        /// What decided what of a long text is there: `model` or `words`; null where nothing of a text was left out.
+        reduced: Option<&'static str>,
     },
     /// People are asked something.
     PersonAsked {

@@ -184,7 +184,7 @@ impl Chat<'_> {
 
     /// Tokens that stand around the result of a call in the model's own format, and of one that says this.
     pub fn around_own(&self, text: &str, format: &CallFormat) -> u32 {
-        let tokens = format.result(self.tokenizer, text).map_or(text.len(), |tokens| tokens.len());
+        let tokens = format.result(self.tokenizer, 0, text).map_or(text.len(), |tokens| tokens.len());
         u32::try_from(tokens).unwrap_or(u32::MAX).saturating_add(JOINT_TOKENS)
     }
 

@@ -9,6 +9,7 @@
 //! policy = "granted"             # or "ask"
 //! calls = 2
 //! tokens = 192
+//! reduce = "model"               # or "words": what decides what of a long text is left out
 //! roots = [{ name = "docs", folder = "docs" }]
 //! hosts = ["127.0.0.1:8080"]
 //! limits = { seconds = 10, bytes = 65536, all_tokens = 600, memory_mb = 64, processor_seconds = 5, processes = 4 }
@@ -28,10 +29,10 @@ use super::knowledge::KnowledgeUse;
 use super::name::nearest;
 use super::section::{Section, Setting};
 use super::source::Source;
-use super::tools::{Choose, LOOK_UP, Manner, Policy, TOOL_NAMES, ToolUse, ask_name};
+use super::tools::{Choose, LOOK_UP, Manner, Policy, Reduce, TOOL_NAMES, ToolUse, ask_name};
 
 const TOOL_KEYS: &[&str] = &[
-    "use", "choose", "chain", "template", "agents", "policy", "calls", "tokens", "roots", "hosts",
+    "use", "choose", "chain", "template", "agents", "policy", "calls", "tokens", "reduce", "roots", "hosts",
     "commands", "limits",
 ];
 const ROOT_KEYS: &[&str] = &["name", "folder"];
@@ -93,6 +94,8 @@ pub(super) fn tools(
     let least = u32::try_from(chain.len()).unwrap_or(u32::MAX).max(1);
     let calls = section.whole_u32("calls", least..=1024)?;
     let tokens = section.whole_u32("tokens", RESULT_TOKENS)?;
+    let reductions = [("words", Reduce::Words), ("model", Reduce::Model)];
+    let reduce = section.choice("reduce", &reductions, "\"words\" or \"model\"")?;
     let (limits, all_tokens) = limits(&section)?;
     let grant = Grant {
         tools,
@@ -112,6 +115,7 @@ pub(super) fn tools(
         policy: policy.map_or(Policy::Granted, |policy| policy.value),
         calls: calls.map_or(ToolUse::CALLS.max(least), |calls| calls.value),
         tokens: tokens.map_or(ToolUse::TOKENS, |tokens| tokens.value),
+        reduce: reduce.map_or(Reduce::Model, |reduce| reduce.value),
         all_tokens,
     };
     Ok(Some((tools, asks)))

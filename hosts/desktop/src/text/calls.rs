@@ -61,10 +61,21 @@ pub struct CallFormat {
     result_after: String,
     /// Results are written as JSON strings.
     result_in_json: bool,
+    /// Calls have ids, which stand where [`ID`] does in what is around results. A model writes its calls up to there.
+    has_ids: bool,
 }
 
-/// The id of all calls: templates that want one want nine letters and digits.
-const ID: &str = "call00001";
+/// The id of the call that a template is tried with.
+const ID: &str = "call00000";
+
+/// Ids that there are.
+const IDS: u32 = 100_000;
+
+/// The id of a call, the number of which counts from 0 in its conversation: templates that want one want nine letters and
+/// digits.
+pub fn call_id(number: u32) -> String {
+    format!("call{:05}", number.saturating_add(1) % IDS)
+}
 
 /// Two tools and what they give, which share neither their first character nor their last.
 const SAMPLES: [Sample; 2] = [
@@ -106,12 +117,16 @@ impl CallFormat {
             return None;
         }
         let end = first_special(tokenizer, &end).map_or(end.len(), |special| special.0);
-        let (after, result_before) = result_before.split_at_checked(end)?;
+        // A model that is to write the id before the arguments writes the same one each time.
+        let has_ids = !begin.contains(ID) && !between.contains(ID);
+        let id = result_before.find(ID).filter(|&at| has_ids && at < end);
+        let (after, result_before) = result_before.split_at_checked(id.unwrap_or(end))?;
         Some(CallFormat {
             shape: CallShape { opens, before, between, after: after.to_owned() },
             result_before: result_before.to_owned(),
             result_after,
             result_in_json: in_json,
+            has_ids,
         })
     }
 
@@ -120,13 +135,19 @@ impl CallFormat {
         if self.result_in_json { Cow::Owned(escaped(text)) } else { Cow::Borrowed(text) }
     }
 
-    /// What a model reads behind a call that it has written: the call's end, the result, and the beginning of its next
-    /// answer. Nothing in the result becomes a control token.
+    /// What a model reads behind a call that it has written, the one of a number in its conversation: the call's end, with
+    /// its id where calls have one, the result, and the beginning of the model's next answer. Nothing in the result becomes
+    /// a control token.
     ///
     /// # Errors
     /// [`ChatError::Tokenizer`], [`ChatError::Unguarded`].
-    pub fn result(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ChatError> {
-        encode_between(tokenizer, [&self.result_before, &self.result_after], &self.written(text))
+    pub fn result(&self, tokenizer: &Tokenizer, number: u32, text: &str) -> Result<Vec<u32>, ChatError> {
+        let numbered = |around: &str| match self.has_ids {
+            true => around.replace(ID, &call_id(number)),
+            false => around.to_owned(),
+        };
+        let [before, after] = [&self.result_before, &self.result_after].map(|around| numbered(around));
+        encode_between(tokenizer, [&before, &after], &self.written(text))
     }
 
     /// A call as a person reads it.
@@ -136,7 +157,12 @@ impl CallFormat {
             Opens::Token(token) => String::from_utf8_lossy(tokenizer.piece(*token)).into_owned(),
             Opens::Text(text) | Opens::Answer(text) => text.clone(),
         };
-        [&opens, before, "NAME", between, "{…}", after].concat()
+        // The end of the call stands behind its id.
+        let id = self.result_before.strip_prefix(ID).map_or(String::new(), |rest| {
+            let end = first_special(tokenizer, rest).map_or(rest.len(), |special| special.0);
+            format!("ID{}", &rest[..end])
+        });
+        [&opens, before, "NAME", between, "{…}", after, &id].concat()
     }
 }
 

@@ -32,7 +32,7 @@ mod tojson;
 mod tokenizer;
 mod vocabulary;
 
-pub use calls::{CallFormat, CallShape, Opens, definition};
+pub use calls::{CallFormat, CallShape, Opens, call_id, definition};
 pub use chat::{ChatError, encode_chat};
 pub use conversation::{Conversation, ToolCall};
 pub use error::TokenizerError;

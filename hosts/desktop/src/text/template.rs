@@ -135,15 +135,22 @@ impl std::fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// A compiled chat template.
+/// A compiled chat template, and the one that a model has beside it for conversations with tools.
 pub struct Template {
     environment: Environment<'static>,
+    /// The texts of both.
     source: String,
+    /// There is one for tools.
+    has_tool_use: bool,
     bos: String,
     eos: String,
 }
 
 const NAME: &str = "chat";
+
+/// The template that is used where there are tools, if a model has one: GGUF files name it so, as the `transformers`
+/// library does.
+const TOOL_USE: &str = "tool_use";
 
 /// The format of models that were taught with `<|im_start|>` and name no other.
 const CHATML: &str = "\
@@ -176,7 +183,11 @@ impl Template {
             None => return Err(TemplateError::Missing),
         };
         let text = |id| vocabulary.token(id).unwrap_or_default();
-        Template::new(source, text(vocabulary.bos), text(vocabulary.eos))
+        let template = Template::new(source, text(vocabulary.bos), text(vocabulary.eos))?;
+        match vocabulary.tool_template {
+            Some(source) => template.with_tool_use(source),
+            None => Ok(template),
+        }
     }
 
     /// Compiles a template. `bos` and `eos` are the texts of `bos_token` and `eos_token`.
@@ -184,10 +195,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError::TooLong`], [`TemplateError::Broken`].
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<Template, TemplateError> {
-        let (found, limit) = (source.len(), MAX_SOURCE_BYTES);
-        if found > limit {
-            return Err(TemplateError::TooLong { found, limit });
-        }
+        hold_length(source)?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(explain)?);
@@ -196,10 +204,22 @@ impl Template {
         let source = source.to_owned();
         environment.add_template_owned(NAME, source.clone()).map_err(explain)?;
         let (bos, eos) = (bos.to_owned(), eos.to_owned());
-        Ok(Template { environment, source, bos, eos })
+        Ok(Template { environment, source, has_tool_use: false, bos, eos })
     }
 
-    /// The text of the template.
+    /// The same with another template for conversations with tools.
+    ///
+    /// # Errors
+    /// As [`Template::new`].
+    pub fn with_tool_use(mut self, source: &str) -> Result<Template, TemplateError> {
+        hold_length(source)?;
+        self.environment.add_template_owned(TOOL_USE, source.to_owned()).map_err(explain)?;
+        self.source.extend(["\n", source]);
+        self.has_tool_use = true;
+        Ok(self)
+    }
+
+    /// The text of the template, and behind it that of the one for tools.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -262,11 +282,17 @@ impl Template {
             tools => conversation.offered(marks.mark),
             documents => Value::from(()),
         };
+        let name = if self.has_tool_use && !conversation.tools.is_empty() { TOOL_USE } else { NAME };
         within(limit, move || {
-            let template = environment.get_template(NAME).map_err(explain)?;
+            let template = environment.get_template(name).map_err(explain)?;
             template.render(context).map_err(explain)
         })
     }
+}
+
+fn hold_length(source: &str) -> Result<(), TemplateError> {
+    let (found, limit) = (source.len(), MAX_SOURCE_BYTES);
+    if found > limit { Err(TemplateError::TooLong { found, limit }) } else { Ok(()) }
 }
 
 /// How texts are told from what the template writes.

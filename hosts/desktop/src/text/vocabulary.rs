@@ -39,6 +39,8 @@ pub struct Vocabulary<'a> {
     pub add_space_prefix: Option<bool>,
     /// The chat template, a Jinja text.
     pub chat_template: Option<&'a str>,
+    /// Another one, for conversations with tools.
+    pub tool_template: Option<&'a str>,
 }
 
 const TEXTS: &str = "a list of texts";
@@ -73,6 +75,7 @@ impl<'a> Vocabulary<'a> {
             add_bos: flag(gguf, "tokenizer.ggml.add_bos_token")?,
             add_space_prefix: flag(gguf, "tokenizer.ggml.add_space_prefix")?,
             chat_template: text(gguf, "tokenizer.chat_template")?,
+            tool_template: text(gguf, "tokenizer.chat_template.tool_use")?,
         })
     }
 

@@ -11,6 +11,8 @@ pub struct Tiny {
     pub architecture: &'static str,
     pub context: u32,
     pub template: Option<&'static str>,
+    /// The template for conversations with tools.
+    pub tool_use: Option<&'static str>,
     /// What the tokenizer is called; none leaves all of it out.
     pub tokenizer: Option<&'static str>,
     /// Stands in one weight instead of a number.
@@ -40,6 +42,7 @@ impl Default for Tiny {
             architecture: "llama",
             context: 256,
             template: Some(TEMPLATE),
+            tool_use: None,
             tokenizer: Some("gpt2"),
             poison: None,
             script: Vec::new(),
@@ -103,6 +106,10 @@ impl Tiny {
         }
         if let Some(template) = self.template {
             file.text("tokenizer.chat_template", template);
+        }
+        if let Some(template) = self.tool_use {
+            file.texts("tokenizer.chat_templates", &["tool_use".to_owned()]);
+            file.text("tokenizer.chat_template.tool_use", template);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::choose::{choose, gap, runs};
 use super::words::Words;
-use super::{Cut, Reduced, Score};
+use super::{Cut, Piece, Reduced, Score};
 use crate::provenance::Grouped;
 
 /// Bytes of a slice, about: short lines are joined up to this.
@@ -36,7 +36,8 @@ impl<'t> Long<'t> {
         best.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]).then(a.cmp(&b)));
         best.truncate(JUDGED);
         best.sort_unstable();
-        let pieces: Vec<&str> = best.iter().map(|&at| self.slices[at]).collect();
+        let piece = |&at: &usize| Piece { text: self.slices[at], promise: self.scores[at] };
+        let pieces: Vec<Piece<'_>> = best.iter().map(piece).collect();
         let judged = score(&pieces);
         let number = |place: usize| judged.get(place).copied().filter(|score| !score.is_nan());
         let mut order: Vec<usize> = (0..best.len()).filter(|&place| number(place).is_some()).collect();

@@ -20,9 +20,18 @@ use long::Long;
 use table::Table;
 use words::Words;
 
-/// Judges pieces of text: the higher a number, the more worth keeping. It is the host's, computed with the
-/// running model; pieces without a number, or with one that is none, count least.
-pub type Score<'s> = dyn FnMut(&[&str]) -> Vec<f32> + 's;
+/// A piece of a text that the running model may judge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece<'t> {
+    /// The piece.
+    pub text: &'t str,
+    /// What its words promise: of two, the one with more is read first, where not all are.
+    pub promise: f32,
+}
+
+/// Judges pieces of text, which come in the order of the text: the higher a number, the more worth keeping. It is the
+/// host's, computed with the running model; pieces without a number, or with one that is none, count least.
+pub type Score<'s> = dyn FnMut(&[Piece<'_>]) -> Vec<f32> + 's;
 
 /// What was left out of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,6 +37,39 @@ impl Words {
     /// pieces, and a little for the rarity of its own words. Takes time in proportion to the pieces.
     #[must_use]
     pub fn scores(&self, pieces: &[&str]) -> Vec<f32> {
+        let counts = Counts::of(pieces);
+        let most = (1.0 + pieces.len() as f32).ln().max(f32::MIN_POSITIVE);
+        let score = |(distinct, all): &(Vec<u64>, usize)| {
+            let rarity = |word: &u64| counts.rarity(*word);
+            let asked: f32 = distinct.iter().filter(|word| self.0.contains(word)).map(rarity).sum();
+            let own: f32 = distinct.iter().map(rarity).sum::<f32>() / (*all).max(1) as f32 / most;
+            asked + RARITY_SHARE * own
+        };
+        counts.per_piece.iter().map(score).collect()
+    }
+
+    /// A number for each piece: the sum over the request's words in it of how rare they are among the pieces; words that
+    /// more than so many pieces have are none. 0 where it has none of them.
+    #[must_use]
+    pub fn asked(&self, pieces: &[&str], most_holding: usize) -> Vec<f32> {
+        let counts = Counts::of(pieces);
+        let is_asked = |word: &&u64| self.0.contains(word) && counts.holding(**word) as usize <= most_holding;
+        let asked =
+            |distinct: &Vec<u64>| distinct.iter().filter(is_asked).map(|&word| counts.rarity(word)).sum();
+        counts.per_piece.iter().map(|(distinct, _)| asked(distinct)).collect()
+    }
+}
+
+/// The words of pieces.
+struct Counts {
+    /// How many pieces have each word.
+    holding: HashMap<u64, u32>,
+    /// The distinct words of each piece, and how many it has in all.
+    per_piece: Vec<(Vec<u64>, usize)>,
+}
+
+impl Counts {
+    fn of(pieces: &[&str]) -> Counts {
         let mut holding: HashMap<u64, u32> = HashMap::new();
         let mut per_piece: Vec<(Vec<u64>, usize)> = Vec::with_capacity(pieces.len());
         for piece in pieces {
@@ -50,17 +83,16 @@ impl Words {
             }
             per_piece.push((distinct, all));
         }
-        let most = (1.0 + pieces.len() as f32).ln().max(f32::MIN_POSITIVE);
-        let rarity = |word: &u64| {
-            let pieces_with = holding.get(word).copied().unwrap_or(1) as f32;
-            ((1.0 + pieces.len() as f32) / pieces_with).ln()
-        };
-        let score = |(distinct, all): &(Vec<u64>, usize)| {
-            let asked: f32 = distinct.iter().filter(|word| self.0.contains(word)).map(rarity).sum();
-            let own: f32 = distinct.iter().map(rarity).sum::<f32>() / (*all).max(1) as f32 / most;
-            asked + RARITY_SHARE * own
-        };
-        per_piece.iter().map(score).collect()
+        Counts { holding, per_piece }
+    }
+
+    /// How many pieces have a word that one of them has.
+    fn holding(&self, word: u64) -> u32 {
+        self.holding.get(&word).copied().unwrap_or(1)
+    }
+
+    fn rarity(&self, word: u64) -> f32 {
+        ((1.0 + self.per_piece.len() as f32) / self.holding(word) as f32).ln()
     }
 }
 

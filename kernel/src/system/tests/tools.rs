@@ -187,6 +187,43 @@ fn what_came_of_a_call_is_returned_before_another_tool_begins() {
     assert_eq!(rig.outcome_of(begins), CallOutcome::Done);
 }
 
+/// Who works on a result for the agent that waits for it does so at that agent's priority, and its steps are a part of
+/// the alignment.
+#[test]
+fn steps_that_work_on_a_result_are_a_part_of_its_alignment() {
+    for helped in [false, true] {
+        let mut rig = Rig::new(TOOLS);
+        let agent = rig.talking(1, 5);
+        let call = rig.invoke(agent, REQUEST).unwrap();
+        let over = rig.outcome_of(call);
+        assert_eq!(over, CallOutcome::Done);
+        let reads = Spec { priority: Priority::LOWEST, ..reader(2) };
+        let helper = rig.spawn(&reads, &prompt(7, 90));
+        if helped {
+            rig.call(&Call::Wait(agent, helper)).unwrap();
+            assert_eq!(rig.stat(helper).effective, spec(1, 0).priority);
+        }
+        let began_us = rig.clock.0.get();
+        while rig.stat(helper).computed < 90 {
+            let _ = rig.tick();
+        }
+        let took_us = rig.clock.0.get() - began_us;
+        assert_eq!(rig.stat(agent).state, State::Blocked(BlockedOn::Tool), "it waits");
+        rig.call(&Call::Kill(helper)).unwrap();
+        rig.give_back(call, &[5]).unwrap();
+        let times = rig.until(|event| match *event {
+            Event::ToolResumed { times, .. } => Some(times),
+            _ => None,
+        });
+        let (counted, other) = match helped {
+            true => (times.align_us, times.step_us),
+            false => (times.step_us, times.align_us),
+        };
+        assert!(counted >= took_us && other < took_us / 4, "{helped}: {times:?}, {took_us}");
+        rig.run();
+    }
+}
+
 #[test]
 fn a_tool_that_takes_too_long_is_given_up() {
     let mut rig = Rig::new(TOOLS);

@@ -14,7 +14,7 @@ use super::error::CliError;
 use super::output;
 use super::tooling::Toolset;
 use crate::host::StdConsole;
-use crate::team::tools::{Choose, Errands, Manner, Outside, Policy, TOOL_NAMES, ToolUse, kit, means};
+use crate::team::tools::{Choose, Errands, Manner, Outside, Policy, Reduce, TOOL_NAMES, ToolUse, kit, means};
 use crate::team::{self, Team};
 
 /// `agentos tools`.
@@ -69,6 +69,7 @@ impl Tools {
             asks: Vec::new(),
             template: Manner::Plain,
             policy: Policy::Granted,
+            reduce: Reduce::Words,
             calls: 1,
             tokens: ToolUse::TOKENS,
             all_tokens: u32::MAX,

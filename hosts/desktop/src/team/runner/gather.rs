@@ -204,7 +204,7 @@ impl Runner<'_> {
     }
 
     /// How an agent is; one that is forgotten is over, as one that was shut down.
-    fn state_of(&self, agent: AgentId) -> State {
+    pub(super) fn state_of(&self, agent: AgentId) -> State {
         let found = self.kernel.agents().find(|rcb| rcb.id == agent);
         found.map_or(State::Stopped(agentos_kernel::agent::Finish::Shutdown), |rcb| rcb.state)
     }

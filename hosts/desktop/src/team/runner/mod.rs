@@ -9,8 +9,8 @@
 //!
 //! What happens when is a matter of the kernel. What this adds: an agent that waits for others is spawned
 //! when they are done, with their answers in its opening, and lends them its priority until then; an agent that
-//! is given passages as they were computed is sent them before it speaks; and one that is on call is spawned for whoever
-//! asks it.
+//! is given passages as they were computed is sent them before it speaks; one that is on call is spawned for whoever
+//! asks it; and a long result is read before its agent has it.
 
 mod clock;
 mod error;
@@ -21,6 +21,7 @@ mod masks;
 mod memory;
 mod nested;
 mod plan;
+mod reading;
 mod roster;
 mod run;
 mod save;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::team::knowledge::{Given, Opening, SentPassage};
 use crate::team::prompt::{Answer, Chat, opening};
 
-use crate::team::tools::{Choose, REQUEST_TOKENS, words};
+use crate::team::tools::{Choose, REQUEST_TOKENS, Reduce, tokens_read, words};
 use crate::team::{Problem, Results, Team, TeamError};
 use crate::text::{CallFormat, Message, Role};
 
@@ -67,6 +67,8 @@ pub struct Planned {
     pub chain: Vec<usize>,
     /// Tokens that results of its calls may take of its context, with all that stands around them.
     pub results: Results,
+    /// Tokens of a long result that the model reads before it does; 0 where words decide what of it stays.
+    pub reads: u32,
     /// Tokens by which its opening may still be longer: an answer's text may come back from the tokenizer
     /// in more tokens than it was said in.
     pub slack: u32,
@@ -136,9 +138,24 @@ impl Plan {
             answer: most_said(index),
             chain: self.kits[index].as_ref().map_or(Vec::new(), Kit::chain),
             results,
+            reads: self.reads(team, index),
             slack,
             spec,
         })
+    }
+
+    /// Tokens of a long result of an agent's that the model reads.
+    fn reads(&self, team: &Team, index: usize) -> u32 {
+        let (Some(tools), Some(kit)) = (&team.agents[index].tools, &self.kits[index]) else { return 0 };
+        let most =
+            |tool: &Descriptor| tool.output_tokens.saturating_add(words::HEADER_TOKENS).min(tools.tokens);
+        // What has a declared form is no running text, and what is short fits.
+        let is_long = |tool: &&Descriptor| tool.output.is_none() && tool.output_bytes > most(tool) as usize;
+        let most = kit.tools.iter().filter(is_long).map(most).max();
+        match tools.reduce {
+            Reduce::Words => 0,
+            Reduce::Model => most.map_or(0, tokens_read).min(self.model_context),
+        }
     }
 
     /// Tokens that results of an agent's calls may take of its context, with all that stands around them.

@@ -20,7 +20,7 @@ use super::plan::Plan;
 use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
 use super::tools::Traffic;
-use super::{lend, summary};
+use super::{lend, size, summary};
 use crate::team::checkpoint::journal::RunId;
 use crate::team::json::Summary;
 use crate::team::knowledge::Opening;
@@ -70,6 +70,8 @@ pub struct Runner<'r> {
     pub(super) aligner: Option<Arc<Aligner>>,
     /// What is under way between the two.
     pub(super) traffic: Traffic,
+    /// Tokens of a long result that the model may read at once.
+    pub(super) reads: u32,
     /// What the forms of their words cost.
     pub(super) masks: Masks,
 }
@@ -158,6 +160,7 @@ impl<'r> Runner<'r> {
         let answer_bytes = |index: usize| (plan.agents[index].answer as usize).saturating_mul(longest);
         let began_us = clock.now().micros;
         let agents = kernel.config().agents;
+        let reads = size::reading_tokens(plan, kernel.config());
         Runner {
             roster: Roster::new(team, answer_bytes, longest),
             team,
@@ -183,6 +186,7 @@ impl<'r> Runner<'r> {
             callers,
             aligner,
             traffic: Traffic::default(),
+            reads,
             masks: Masks::default(),
             clock,
         }

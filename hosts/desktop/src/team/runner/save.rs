@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 
 use agentos_hal::{Clock, PageError};
-use agentos_kernel::agent::State as AgentState;
+use agentos_kernel::agent::{MOST_CALLS, State as AgentState};
 use agentos_kernel::call::Call;
 use agentos_kernel::checkpoint::{CheckpointError, Contents};
 use agentos_kernel::system::{Config, Devices, Tick};
@@ -13,6 +13,7 @@ use agentos_kernel::tool::Progress;
 
 use super::clock::RunClock;
 use super::error::RunError;
+use super::plan::Kit;
 use super::roster::{Member, Phase};
 use super::run::Runner;
 use crate::aside::Aside;
@@ -142,6 +143,7 @@ impl Runner<'_> {
             }
         };
         let mut roster = self.roster.clone();
+        self.keep_unread(&mut roster);
         if let Some(index) = self.gathers() {
             // Who was halted while passages were sent to it begins anew.
             roster.members[index].phase = Phase::Held;
@@ -349,9 +351,16 @@ impl Runner<'_> {
             u64::from(config.l1_pages) + u64::from(config.l2_frames) + u64::from(config.packed_frames);
         let answers = self.roster.members.iter().filter_map(|member| member.answer.as_ref());
         let answers: u64 = answers.map(|answer| answer.capacity() as u64).sum();
+        let given: u64 = self.plan.kits.iter().flatten().map(most_given).sum();
         // Twice: an agent can share no more pages than there are, and a restored one has its own.
-        2 * pages * self.kernel.page_bytes() as u64 + agents_bytes(config) + answers + (1 << 20)
+        2 * pages * self.kernel.page_bytes() as u64 + agents_bytes(config) + answers + given + (1 << 20)
     }
+}
+
+/// Bytes of what tools gave that the model is to read yet, at most.
+fn most_given(kit: &Kit) -> u64 {
+    let most = kit.tools.iter().map(|tool| tool.output_bytes as u64).max();
+    most.unwrap_or(0).saturating_mul(MOST_CALLS as u64)
 }
 
 /// Bytes of what is kept of agents besides their pages, or more.

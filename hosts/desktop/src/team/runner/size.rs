@@ -48,16 +48,25 @@ pub fn config(
             team.error(agent.context_place, Problem::Unfit { name: agent.name.clone(), unfit, remedy })
         })?;
     }
+    let tiers = tiers.beside(read_of(plan), team.memory);
+    let reads = tokens_within(read_of(plan), tiers.l1);
     let longest = plan.agents.iter().map(|agent| agent.spec.context.saturating_add(agent.slack));
     let longest = longest.max().unwrap_or(1);
     let bounded = demands.iter().any(|demand| matches!(demand.memory, MemoryMode::Bounded { .. }));
-    let longest = if bounded { longest } else { longest.min(plan.model_context) };
+    let longest = if bounded { longest } else { longest.min(plan.model_context) }.max(reads);
     let pins = plan.agents.iter().map(|agent| agent.spec.budget.pinned_pages).sum();
     // Passages are sent to one agent at a time. Who sends them has room of its own, so that nobody's is taken.
     let sent = plan.agents.iter().filter_map(|agent| agent.sent).fold(Sent::default(), Sent::most);
     let tiers = TierPages { l2: tiers.l2.saturating_add(sent.pages), ..tiers };
-    let sizes = sizes((demands.len() as u16).saturating_add(sent.senders), longest, tiers, pins, kv);
-    let sizes = if bounded { sizes.with_relevance(shape, relevance_layer) } else { sizes };
+    // So has who reads long results.
+    let others = sent.senders.saturating_add(u16::from(reads > 0));
+    let sizes = sizes((demands.len() as u16).saturating_add(others), longest, tiers, pins, kv);
+    let sizes = match bounded {
+        true => sizes.with_relevance(shape, relevance_layer),
+        // What a text holds is counted in the layer that tells it.
+        false if reads > 0 => Config { relevance_layer, ..sizes },
+        false => sizes,
+    };
     // Answers go from one to the other as openings.
     let inbox = plan.spoken.saturating_add(sent.tokens).max(1);
     let (step_ms, quantum) = (team.schedule.step_ms, team.schedule.quantum);
@@ -83,6 +92,27 @@ pub fn config(
         ..sizes
     }
     .checked())
+}
+
+/// Tokens of long results that a team's model reads at once, by what its agents declare.
+fn read_of(plan: &Plan) -> u32 {
+    plan.agents.iter().map(|agent| agent.reads).max().unwrap_or(0)
+}
+
+/// Tokens of long results that the model reads at once on a kernel of such sizes.
+pub(super) fn reading_tokens(plan: &Plan, config: &Config) -> u32 {
+    tokens_within(read_of(plan), config.l1_pages - config.pinned_pages).min(config.context)
+}
+
+/// Tokens, at most so many, that fit page memory together however their slices fall.
+fn tokens_within(most: u32, l1_pages: u32) -> u32 {
+    let fits = |tokens: u32| SliceLimits::DEFAULT.worst_pages(tokens).saturating_add(SPARE_PAGES) <= l1_pages;
+    let (mut low, mut high) = (0, most);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        (low, high) = if fits(middle) { (middle, high) } else { (low, middle - 1) };
+    }
+    low
 }
 
 /// The sizes of a kernel for a team of so many agents whose file says nothing of memory, with contexts of
@@ -121,6 +151,19 @@ impl PageBytes {
     fn of(shape: &ModelShape, kv: KvType) -> PageBytes {
         let packed = Packing::of(shape, kv).packed_bytes() as u64;
         PageBytes { lossless: image_bytes(shape, kv) as u64, packed }
+    }
+}
+
+impl TierPages {
+    /// The same with room for who reads so many tokens, so that nobody's is taken.
+    fn beside(self, reads: u32, memory: Memory) -> TierPages {
+        let TierPages { l1, l2, .. } = self;
+        let pages = SliceLimits::DEFAULT.worst_pages(reads);
+        let more = match memory.l1_tokens {
+            Some(_) => l1,
+            None => l1.max(l1.saturating_add(pages).min(DEFAULT_L1_TOKENS / PAGE_TOKENS as u32)),
+        };
+        TierPages { l1: more, l2: l2.saturating_add(pages.saturating_sub(more - l1)), ..self }
     }
 }
 
@@ -239,6 +282,26 @@ mod tests {
         let demands = [demand(4000, EXACT); 1000];
         let found = tiers(Memory::default(), &demands, PAGE_BYTES);
         assert_eq!(u64::from(found.l2), DEFAULT_L2_BYTES / PAGE_BYTES.lossless);
+    }
+
+    #[test]
+    fn who_reads_has_room_beside_the_others() {
+        let pages = |tokens| SliceLimits::DEFAULT.worst_pages(tokens);
+        let found = |l1_tokens, l2, reads| {
+            let tiers = TierPages { l1: 100, l2, packed: 0 }.beside(reads, Memory { l1_tokens, l2_mb: None });
+            (tiers.l1, tiers.l2)
+        };
+        assert_eq!(found(None, 7, 0), (100, 7));
+        assert_eq!(found(None, 7, 512), (100 + pages(512), 7));
+        assert_eq!(found(Some(800), 7, 512), (100, 7 + pages(512)));
+        let cap = DEFAULT_L1_TOKENS / PAGE_TOKENS as u32;
+        let full = TierPages { l1: cap - 1, l2: 7, packed: 0 }.beside(512, Memory::default());
+        assert_eq!(full, TierPages { l1: cap, l2: 7 + pages(512) - 1, packed: 0 });
+        for l1 in [0, SPARE_PAGES, 40, 100, 1000] {
+            let tokens = tokens_within(512, l1);
+            assert!(tokens == 0 || pages(tokens) + SPARE_PAGES <= l1);
+            assert!(tokens == 512 || pages(tokens + 1) + SPARE_PAGES > l1, "{l1}");
+        }
     }
 
     #[test]

@@ -15,14 +15,15 @@ use agentos_tools::{Access, Descriptor, Effect, Urgency};
 
 use super::error::RunError;
 use super::nested::Asking;
+use super::reading::Reading;
 use super::roster::Phase;
 use super::run::{Runner, is_over};
 use crate::team::people;
 use crate::team::prompt::Frame;
 use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{
-    ANOTHER_TOKENS, Aligned, Asked, Caller, Choose, Finished, Form, Known, Open, Place, Policy, Settled,
-    Stage, Terms, most_of_call, words,
+    ANOTHER_TOKENS, Aligned, Asked, Caller, Choose, Coming, Finished, Form, Known, Open, Place, Policy,
+    Reduce, Settled, Stage, Terms, Unread, most_of_call, words,
 };
 use crate::text::{CallFormat, Message, Role};
 
@@ -37,7 +38,9 @@ pub(super) struct Traffic {
     /// Agents whose calls were written and not made yet.
     due: Vec<(usize, AgentId)>,
     /// Calls that are over and not returned yet.
-    over: Vec<Over>,
+    pub(super) over: Vec<Over>,
+    /// The result that the model is reading.
+    pub(super) reading: Option<Reading>,
     /// Agents that ask others, in the order in which they did.
     pub(super) asking: VecDeque<Asking>,
 }
@@ -71,13 +74,43 @@ enum Invoked {
 }
 
 /// A call that is over.
-struct Over {
-    index: usize,
-    agent: AgentId,
-    number: u64,
+pub(super) struct Over {
+    pub(super) index: usize,
+    pub(super) agent: AgentId,
+    pub(super) number: u64,
     outcome: CallOutcome,
     /// What came of it, once it is aligned.
-    finished: Option<Finished>,
+    pub(super) finished: Option<Finished>,
+    /// What the model reads of it first, or has read.
+    pub(super) unread: Option<Arc<Unread>>,
+    /// What is made of it, now that the model has read it.
+    pub(super) made: Option<Coming>,
+}
+
+impl Over {
+    /// Whether the model is to read what came of it, or is at it.
+    pub(super) fn is_unread(&self) -> bool {
+        self.made.is_none()
+            && self.finished.as_ref().is_some_and(|finished| finished.aligned.unread.is_some())
+    }
+
+    /// The model does not read it: what its words have left of it stays. Returns that this is so.
+    pub(super) fn leave_to_words(&mut self) -> bool {
+        if let Some(finished) = &mut self.finished {
+            finished.aligned.unread = None;
+        }
+        true
+    }
+
+    /// Whether what came of it is there, also where the model is to read it first.
+    fn is_read(&mut self) -> bool {
+        if let (Some(made), Some(finished)) = (&self.made, &mut self.finished)
+            && let std::task::Poll::Ready(aligned) = made.poll()
+        {
+            (finished.aligned, self.made) = (aligned, None);
+        }
+        self.made.is_none() && !self.is_unread()
+    }
 }
 
 impl Traffic {
@@ -88,13 +121,14 @@ impl Traffic {
 }
 
 impl Runner<'_> {
-    /// Whether results are on their way to agents: one whose turn it is not waits for another call.
+    /// Whether results are on their way to agents: one whose turn it is not waits for another call, and one that the model
+    /// is to read takes steps.
     pub(super) fn owes_results(&self) -> bool {
-        self.traffic.over.iter().any(|over| self.is_next(over))
+        self.traffic.over.iter().any(|over| self.is_next(over) && !over.is_unread())
     }
 
     /// Whether the result of a call is the next that its agent reads.
-    fn is_next(&self, over: &Over) -> bool {
+    pub(super) fn is_next(&self, over: &Over) -> bool {
         match &self.roster.members[over.index].caller {
             Some(Caller { stage: Stage::Calling(open), .. }) => {
                 open.first().is_none_or(|open| open.number == over.number)
@@ -134,7 +168,8 @@ impl Runner<'_> {
                 }
             }
             Event::ToolOver { agent, number, outcome, .. } => {
-                self.traffic.over.push(Over { index, agent, number, outcome, finished: None });
+                let (finished, unread, made) = (None, None, None);
+                self.traffic.over.push(Over { index, agent, number, outcome, finished, unread, made });
                 self.withdraw(number);
             }
             Event::ToolRestored { agent, number, before, .. } => self.renumber(index, agent, before, number),
@@ -167,7 +202,7 @@ impl Runner<'_> {
                 false => self.traffic.over.push(over),
             }
         }
-        Ok(any)
+        Ok(any | self.go_on_reading())
     }
 
     /// An agent begins: what it says may be held to a form from its first token on.
@@ -207,6 +242,7 @@ impl Runner<'_> {
         self.desk.forget(index);
         self.callers.leave(index);
         self.traffic.over.retain(|over| over.agent != agent);
+        self.forget_reading();
         if let Some(caller) = &mut self.roster.members[index].caller {
             caller.end();
         }
@@ -322,6 +358,7 @@ impl Runner<'_> {
                     nth: wanted.nth,
                     place: wanted.place.0,
                     answer: None,
+                    given: None,
                 }),
                 Invoked::Over => break,
                 Invoked::Held => {
@@ -413,7 +450,9 @@ impl Runner<'_> {
             reminder: caller.reminder.clone(),
             caller: tools.choose,
             room: self.room(agent, count, around).min(most).min(tools.tokens),
+            reads: if tools.reduce == Reduce::Model { self.reads } else { 0 },
             repairable,
+            nth,
             place,
             then,
             format,
@@ -435,12 +474,17 @@ impl Runner<'_> {
             let std::task::Poll::Ready(finished) = self.desk.give_out(over.number, over.outcome) else {
                 return Ok(false);
             };
-            over.finished = finished;
+            let Some(finished) = finished else {
+                // Nobody asked for it: the agent goes on with nothing.
+                return Ok(!matches!(self.put(over.number, &[], true), Err(CallError::Held)));
+            };
+            (over.outcome, over.unread) = (finished.outcome, finished.aligned.unread.clone());
+            over.finished = Some(finished);
         }
-        let Some(Finished { asked, aligned }) = &over.finished else {
-            // Nobody asked for it: the agent goes on with nothing.
-            return Ok(!matches!(self.put(over.number, &[], true), Err(CallError::Held)));
-        };
+        if !over.is_read() {
+            return Ok(false);
+        }
+        let Some(Finished { asked, aligned, .. }) = &over.finished else { return Ok(true) };
         let Some(mut caller) = self.roster.members[over.index].caller.take() else { return Ok(true) };
         let returned = self.tell(over, asked, aligned, &mut caller, sink);
         self.roster.members[over.index].caller = Some(caller);
@@ -480,6 +524,7 @@ impl Runner<'_> {
             outcome: outcome.name(),
             text: &aligned.text,
             fits: aligned.fits,
+            reduced: aligned.reduced.map(Reduce::name),
         })?;
         if put.is_err() {
             caller.stage = Stage::Done;
@@ -659,12 +704,15 @@ impl Runner<'_> {
         // Calls come in their order, and a new number may be an old one of a call before: the last is this one.
         let Some(open) = open.iter_mut().rev().find(|open| open.number == before) else { return };
         open.number = number;
-        let Open { tool, arguments, nth, place, .. } = open.clone();
+        let Open { tool, arguments, nth, place, given, .. } = open.clone();
         let from = self.kernel.tokens(agent).len() as u32;
         let place = (place, count);
         let wanted = Wanted { tool, arguments: &arguments, from, nth, place, refusal: None, again: true };
         if let Some(asked) = self.asked(index, agent, &wanted) {
-            self.desk.take_in(number, asked, None);
+            match given {
+                Some(output) => self.desk.take_in_given(number, asked, output),
+                None => self.desk.take_in(number, asked, None),
+            }
         }
     }
 }

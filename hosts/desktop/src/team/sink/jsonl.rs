@@ -60,9 +60,9 @@ impl<W: Write> Sink for JsonLines<W> {
             ToolNews::Asked { name, at_us, call, by, depth, .. } => {
                 (at_us, LineEvent::Asked { agent: name.into(), by: by.into(), call, depth })
             }
-            ToolNews::Result { name, at_us, call, tool, outcome, text, fits, .. } => {
-                let (tool, text) = (tool.to_owned(), text.to_owned());
-                (at_us, LineEvent::ToolResult { agent: name.into(), call, tool, outcome, text, fits })
+            ToolNews::Result { name, at_us, call, tool, outcome, text, fits, reduced, .. } => {
+                let (agent, tool, text) = (name.into(), tool.to_owned(), text.to_owned());
+                (at_us, LineEvent::ToolResult { agent, call, tool, outcome, text, fits, reduced })
             }
         };
         self.write(&Line { at_us, event })

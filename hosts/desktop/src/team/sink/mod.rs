@@ -102,6 +102,8 @@ pub enum ToolNews<'a> {
         text: &'a str,
         /// Whether the output was of the form that the tool declares.
         fits: bool,
+        /// What decided what of a long text is there; `None` where nothing of a text was left out.
+        reduced: Option<&'static str>,
     },
 }
 

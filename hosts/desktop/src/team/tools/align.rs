@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use agentos_kernel::tool::CallOutcome;
-use agentos_perception::{self as perception, ControlStrings, Measures, Misfit};
+use agentos_perception::reduce::{Cut, Piece};
+use agentos_perception::{self as perception, ControlStrings, Measures, Misfit, Note};
 use agentos_tools::{Descriptor, Effect};
 
 use super::caller::Place;
+use super::densest::{Candidates, tokens_read};
 use super::recording::Played;
 use super::use_::Choose;
 use super::words;
@@ -63,8 +65,12 @@ pub struct Terms {
     pub caller: Choose,
     /// Tokens that the result may take.
     pub room: u32,
+    /// Tokens that the running model may read at once, to find what of a long text stays; 0 where its words decide.
+    pub reads: u32,
     /// The agent may be asked to call once more when the output breaks its form.
     pub repairable: bool,
+    /// Calls that its agent had made before.
+    pub nth: u32,
     /// Which of the results of its turn it is.
     pub place: Place,
     /// The tool that is called behind it, if it is a result to go on with.
@@ -73,8 +79,41 @@ pub struct Terms {
     pub format: Option<Arc<CallFormat>>,
 }
 
+/// What decides what of a long text stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduce {
+    /// Its words.
+    Words,
+    /// The density of the running model's attention.
+    Model,
+}
+
+impl Reduce {
+    /// The name in machine-readable output and in team files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reduce::Words => "words",
+            Reduce::Model => "model",
+        }
+    }
+
+    /// That of a name.
+    pub fn named(name: &str) -> Option<Reduce> {
+        [Reduce::Words, Reduce::Model].into_iter().find(|reduce| reduce.name() == name)
+    }
+}
+
+/// A result of which the running model can say more than its words do.
+#[derive(Debug, PartialEq)]
+pub struct Unread {
+    /// What it is to read.
+    pub candidates: Candidates,
+    /// The output.
+    pub output: Arc<Vec<u8>>,
+}
+
 /// A result as its agent reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Aligned {
     /// The result itself.
     pub text: String,
@@ -86,6 +125,10 @@ pub struct Aligned {
     pub onward: bool,
     /// There was no room for it: the text says so.
     pub lost: bool,
+    /// What has decided what of a long text is there.
+    pub reduced: Option<Reduce>,
+    /// What the running model is to read first.
+    pub unread: Option<Arc<Unread>>,
     /// All that the agent is told.
     pub next: String,
     /// The tokens of that, as text; in the model's own format with all that stands around it.
@@ -96,7 +139,8 @@ impl Aligned {
     /// Of what gave nothing, not even a reason.
     fn nothing() -> Aligned {
         let (text, next) = (String::new(), String::new());
-        Aligned { text, fits: true, again: false, onward: false, lost: false, next, tokens: Vec::new() }
+        let (reduced, unread, tokens) = (None, None, Vec::new());
+        Aligned { text, fits: true, again: false, onward: false, lost: false, reduced, unread, next, tokens }
     }
 }
 
@@ -122,19 +166,48 @@ impl Tells {
 }
 
 impl Terms {
-    /// Makes of an output what the agent reads.
-    pub fn align(&self, outcome: CallOutcome, output: &[u8]) -> Aligned {
-        match self.text(outcome, output) {
-            Ok(text) => self.told(text, Tells::of(outcome, true)),
+    /// Makes of an output what the agent reads, as far as its words tell what stays of it.
+    pub fn align(&self, outcome: CallOutcome, output: &Arc<Vec<u8>>) -> Aligned {
+        let mut candidates = None;
+        let mut note = |pieces: &[Piece<'_>]| {
+            candidates = self.candidates(pieces);
+            Vec::new()
+        };
+        let reads = self.reads > 0 && outcome == CallOutcome::Done;
+        let aligned = match self.text(outcome, output, reads.then_some(&mut note)) {
+            Ok((text, cut)) => {
+                let reduced = cut.then_some(Reduce::Words);
+                Aligned { reduced, ..self.told(text, Tells::of(outcome, true)) }
+            }
             Err(Misfit::Schema(mismatch)) => {
                 let reason = Misfit::Schema(mismatch).to_string();
-                match self.within(reason.as_bytes(), true, None) {
-                    Ok(text) => self.told(text, Tells::Misfit),
+                match self.within(reason.as_bytes(), true, None, None) {
+                    Ok((text, _)) => self.told(text, Tells::Misfit),
                     Err(_) => self.lost(self.room),
                 }
             }
             Err(Misfit::Budget { .. }) => self.lost(self.room),
-        }
+        };
+        let candidates = candidates.filter(|_| aligned.reduced.is_some());
+        let unread = candidates.map(|candidates| Unread { candidates, output: output.clone() });
+        Aligned { unread: unread.map(Arc::new), ..aligned }
+    }
+
+    /// What the running model is to read of a text.
+    fn candidates(&self, pieces: &[Piece<'_>]) -> Option<Candidates> {
+        let tokenizer = &self.aligner.tokenizer;
+        let most = tokens_read(self.room).min(self.reads);
+        let encode = |text: &str| tokenizer.encode(text, Special::AsText).ok();
+        Candidates::of(pieces, &self.about, (tokenizer.leading_bos(), most), encode)
+    }
+
+    /// Makes of an output that the running model has read what the agent reads: of its pieces those stay that the
+    /// numbers say. `None` where that cannot be.
+    fn align_read(&self, output: &[u8], scores: &[f32]) -> Option<Aligned> {
+        let mut judge = |_: &[Piece<'_>]| scores.to_vec();
+        let (text, cut) = self.text(CallOutcome::Done, output, Some(&mut judge)).ok()?;
+        let reduced = cut.then_some(Reduce::Model);
+        Some(Aligned { reduced, ..self.told(text, Tells::Result) })
     }
 
     /// What the agent is told where a result does not fit: there are so many tokens for it.
@@ -157,18 +230,23 @@ impl Terms {
             (false, None) => words::result_among(&text, &self.reminder, self.place),
         };
         let tokenizer = &self.aligner.tokenizer;
-        let tokens = own.and_then(|format| format.result(tokenizer, &next).ok());
+        let tokens = own.and_then(|format| format.result(tokenizer, self.nth, &next).ok());
         let tokens = tokens.unwrap_or_else(|| tokenizer.encode(&next, Special::AsText).unwrap_or_default());
         let (fits, onward) = (tells != Tells::Misfit, then.is_some());
-        Aligned { text, fits, again, onward, lost: false, next, tokens }
+        Aligned { text, fits, again, onward, lost: false, reduced: None, unread: None, next, tokens }
     }
 
-    /// The text of an output.
-    fn text(&self, outcome: CallOutcome, output: &[u8]) -> Result<String, Misfit> {
+    /// The text of an output, and whether it is one of which parts were left out.
+    fn text(
+        &self,
+        outcome: CallOutcome,
+        output: &[u8],
+        score: Option<&mut perception::reduce::Score<'_>>,
+    ) -> Result<(String, bool), Misfit> {
         let failed = outcome != CallOutcome::Done;
         let reason = words::reason(outcome, &self.tool.descriptor);
         let output = if output.is_empty() && failed { reason.as_bytes() } else { output };
-        self.within(output, failed, self.tool.output.as_ref().filter(|_| !failed))
+        self.within(output, failed, self.tool.output.as_ref().filter(|_| !failed), score)
     }
 
     /// The text of what a tool gave, or of why it gave nothing, within the room that there is.
@@ -177,7 +255,8 @@ impl Terms {
         output: &[u8],
         failed: bool,
         schema: Option<&perception::Schema>,
-    ) -> Result<String, Misfit> {
+        score: Option<&mut perception::reduce::Score<'_>>,
+    ) -> Result<(String, bool), Misfit> {
         let Aligner { tokenizer, controls, taken } = &*self.aligner;
         let tool = &self.tool.descriptor;
         let room = self.room as usize;
@@ -197,8 +276,10 @@ impl Terms {
             Some(format) => most_tokens(&format.written(text), room, tokenizer),
             None => most_tokens(text, room, tokenizer),
         };
-        let measures = Measures { count: &count, score: None };
-        perception::align(output, &request, measures).map(|aligned| aligned.text)
+        let score = score.map(|score| score as &mut perception::reduce::Score<'_>);
+        let aligned = perception::align(output, &request, Measures { count: &count, score })?;
+        let cut = aligned.notes.iter().any(|note| matches!(note, Note::Cut(Cut::Text { .. })));
+        Ok((aligned.text, cut))
     }
 }
 
@@ -232,15 +313,26 @@ const SHORT_BYTES: usize = 2048;
 
 impl Coming {
     /// What is to be made of an output.
-    pub fn of(terms: Terms, outcome: CallOutcome, output: Vec<u8>) -> Coming {
+    pub fn of(terms: Terms, outcome: CallOutcome, output: Arc<Vec<u8>>) -> Coming {
         let is_short = output.len() <= SHORT_BYTES;
         Coming::by(outcome, is_short, move || terms.align(outcome, &output))
     }
 
+    /// What is to be made of an output that the running model has read: of its pieces those stay that the numbers say.
+    /// Where they cannot, what `else_` says.
+    pub fn read(terms: Terms, unread: Arc<Unread>, scores: Vec<f32>, else_: Aligned) -> Coming {
+        Coming::by(CallOutcome::Done, false, move || {
+            terms.align_read(&unread.output, &scores).unwrap_or_else(|| else_.clone())
+        })
+    }
+
     /// A result as it was read in another run.
     pub fn played(terms: Terms, played: Played) -> Coming {
-        let tells = Tells::of(played.outcome, played.fits);
-        Coming::by(played.outcome, true, move || terms.told(played.text.clone(), tells))
+        let (tells, reduced) = (Tells::of(played.outcome, played.fits), played.reduced);
+        Coming::by(played.outcome, true, move || Aligned {
+            reduced,
+            ..terms.told(played.text.clone(), tells)
+        })
     }
 
     fn by(

@@ -107,6 +107,8 @@ pub struct Open {
     pub place: Place,
     /// What the agent has answered that it asks, until that is read.
     pub answer: Option<String>,
+    /// What its tool has given, where the run was kept while the model was to read that.
+    pub given: Option<Vec<u8>>,
 }
 
 /// What became of words that were to keep to a form.

@@ -15,11 +15,11 @@ use agentos_tools::memory::MemoryRequest;
 use agentos_tools::served::Outcome;
 use agentos_tools::{Access, Descriptor, Registry, Served};
 
-use super::align::{Aligned, Aligner, Coming, Known, Terms};
+use super::align::{Aligned, Aligner, Coming, Known, Terms, Unread};
 use super::caller::Place;
 use super::crew::Crew;
 use super::kit::Errands;
-use super::ledger::{Consent, Held, Shared, outcome_of};
+use super::ledger::{Already, Consent, Held, Shared, outcome_of};
 use super::reception::{Matter, Reception};
 use super::recording::{Mismatch, Played, Recording};
 use super::spoken::Spoken;
@@ -64,6 +64,8 @@ const REHEARSED_TOKENS: u32 = 24;
 pub struct Finished {
     /// What was asked for.
     pub asked: Asked,
+    /// What it came to: of a call that was kept with its output, that it was done.
+    pub outcome: CallOutcome,
     /// What the agent reads of it.
     pub aligned: Aligned,
 }
@@ -133,7 +135,9 @@ impl Desk {
                 reminder,
                 caller,
                 room,
+                reads: 0,
                 repairable: true,
+                nth: 0,
                 place: Place::Only,
                 then: None,
                 format: None,
@@ -141,7 +145,7 @@ impl Desk {
             self.crew.give(move || {
                 // What comes of them nobody reads.
                 for output in [&b"0"[..], b"{\"0\": [0]}", b"It is so."] {
-                    let _ = terms.align(CallOutcome::Done, output);
+                    let _ = terms.align(CallOutcome::Done, &Arc::new(output.to_vec()));
                 }
             });
         }
@@ -170,7 +174,19 @@ impl Desk {
 
     /// Takes in what is asked for under a number, or what came of it in another run.
     pub fn take_in(&mut self, number: u64, asked: Asked, played: Option<Played>) {
-        self.ledger.lock().take_in(number, asked, played);
+        self.ledger.lock().take_in(number, asked, played.map(Already::Played));
+    }
+
+    /// Takes in what is asked for under a number, where its tool has given this before the run was kept: it is not asked
+    /// again.
+    pub fn take_in_given(&mut self, number: u64, asked: Asked, output: Vec<u8>) {
+        self.ledger.lock().take_in(number, asked, Some(Already::Given(Arc::new(output))));
+    }
+
+    /// Has the crew make a result of what the running model has read.
+    pub fn make_read(&self, finished: &Finished, unread: Arc<Unread>, scores: Vec<f32>) -> Coming {
+        let else_ = Aligned { unread: None, ..finished.aligned.clone() };
+        begin(Coming::read(finished.asked.terms.clone(), unread, scores, else_), &self.crew)
     }
 
     /// Gives out what came of a call, once it is aligned; `None` where nobody has asked for it.
@@ -178,6 +194,7 @@ impl Desk {
         let mut ledger = self.ledger.lock();
         let Some(held) = ledger.get_mut(number) else { return Poll::Ready(None) };
         // Most results were on their way before the kernel told of them.
+        let outcome = held.outcome(outcome);
         let coming = match held.coming.clone().filter(|coming| coming.outcome == outcome) {
             Some(coming) => coming,
             None => begin(held.align(outcome), &self.crew),
@@ -187,7 +204,7 @@ impl Desk {
         self.reception.withdraw(Matter::Consent(number));
         coming.poll().map(|aligned| {
             let held = self.ledger.lock().remove(number)?;
-            Some(Finished { asked: held.asked, aligned })
+            Some(Finished { asked: held.asked, outcome: coming.outcome, aligned })
         })
     }
 

@@ -49,8 +49,17 @@ pub(super) struct Held {
     over: Option<Result<(), PeripheralError>>,
     /// What came of it, on its way.
     pub(super) coming: Option<Coming>,
-    /// What came of it in another run: no tool is asked.
-    played: Option<Played>,
+    /// What came of it is known already: no tool is asked.
+    already: Option<Already>,
+}
+
+/// What came of a call before it was asked for.
+#[derive(Clone)]
+pub(super) enum Already {
+    /// What was read of it in another run.
+    Played(Played),
+    /// What its tool gave before the run was kept.
+    Given(Arc<Vec<u8>>),
 }
 
 /// Whether a person has agreed.
@@ -104,13 +113,13 @@ impl Shared {
 }
 
 impl Ledger {
-    /// Takes in what is asked for under a number, or what came of it in another run.
-    pub(super) fn take_in(&mut self, number: u64, asked: Asked, played: Option<Played>) {
-        let wanted = asked.question.is_some() && played.is_none();
+    /// Takes in what is asked for under a number, or what has come of it already.
+    pub(super) fn take_in(&mut self, number: u64, asked: Asked, already: Option<Already>) {
+        let wanted = asked.question.is_some() && already.is_none();
         let consent = if wanted { Consent::Wanted } else { Consent::Given };
         let output = room_for(&asked);
         let held =
-            Held { asked, output, consent, noted: false, begun: false, over: None, coming: None, played };
+            Held { asked, output, consent, noted: false, begun: false, over: None, coming: None, already };
         self.calls.insert(number, held);
     }
 
@@ -157,7 +166,7 @@ impl Ledger {
         let registry = registry_of(registries, of, held).ok_or(PeripheralError::Gone)?;
         held.output.clear();
         (held.begun, held.over, held.coming) = (false, None, None);
-        if held.played.is_some() {
+        if held.already.is_some() {
             held.begun = true;
             return Ok(());
         }
@@ -228,8 +237,10 @@ fn poll(
     number: u64,
     held: &mut Held,
 ) -> Poll<Result<(), PeripheralError>> {
-    if let Some(played) = &held.played {
-        return played.result();
+    match &held.already {
+        Some(Already::Played(played)) => return played.result(),
+        Some(Already::Given(_)) => return Poll::Ready(Ok(())),
+        None => (),
     }
     match registry_of(registries, of, held) {
         Some(registry) => registry.poll(CallNumber(number), &mut held.output),
@@ -279,12 +290,25 @@ impl Held {
         Err(error)
     }
 
+    /// What a call has come to of which the kernel says this. Of one that cannot be undone and was kept with its output,
+    /// it does not know that it has ended.
+    pub(super) fn outcome(&self, told: CallOutcome) -> CallOutcome {
+        if let Some(Already::Given(_)) = self.already { CallOutcome::Done } else { told }
+    }
+
     /// What was collected, on its way to its agent.
     pub(super) fn align(&mut self, outcome: CallOutcome) -> Coming {
-        if let Some(played) = self.played.clone().filter(|played| played.outcome == outcome) {
-            return self.coming.insert(Coming::played(self.asked.terms.clone(), played)).clone();
-        }
-        let output = std::mem::replace(&mut self.output, room_for(&self.asked)).into_bytes();
-        self.coming.insert(Coming::of(self.asked.terms.clone(), outcome, output)).clone()
+        let terms = self.asked.terms.clone();
+        let coming = match &self.already {
+            Some(Already::Played(played)) if played.outcome == outcome => {
+                Coming::played(terms, played.clone())
+            }
+            Some(Already::Given(output)) => Coming::of(terms, outcome, output.clone()),
+            _ => {
+                let output = std::mem::replace(&mut self.output, room_for(&self.asked)).into_bytes();
+                Coming::of(terms, outcome, Arc::new(output))
+            }
+        };
+        self.coming.insert(coming).clone()
     }
 }

@@ -12,6 +12,8 @@ use agentos_hal::PeripheralError;
 use agentos_kernel::tool::CallOutcome;
 use serde::Deserialize;
 
+use super::align::Reduce;
+
 /// What tools gave in an earlier run.
 #[derive(Debug, Default)]
 pub struct Recording {
@@ -37,6 +39,8 @@ pub struct Played {
     pub text: String,
     /// The output was of the form that its tool declares.
     pub fits: bool,
+    /// What decided what of a long text is there.
+    pub reduced: Option<Reduce>,
 }
 
 impl Played {
@@ -138,6 +142,8 @@ enum Line {
         outcome: String,
         text: String,
         fits: bool,
+        #[serde(default)]
+        reduced: Option<String>,
     },
     Message {
         from: Option<String>,
@@ -186,14 +192,15 @@ impl Recording {
                     places.insert(call, calls.len());
                     calls.push_back(Recorded { tool, arguments, result: None });
                 }
-                Line::ToolResult { agent, call, outcome, text, fits } => {
+                Line::ToolResult { agent, call, outcome, text, fits, reduced } => {
                     let recorded = places
                         .remove(&call)
                         .and_then(|place| recording.calls.get_mut(&agent).and_then(|all| all.get_mut(place)));
                     let (Some(recorded), Some(outcome)) = (recorded, named(&outcome)) else {
                         return wrong("a result without its call, or of an outcome that there is not");
                     };
-                    recorded.result = Some(Played { outcome, text, fits });
+                    let reduced = reduced.as_deref().and_then(Reduce::named);
+                    recorded.result = Some(Played { outcome, text, fits, reduced });
                 }
                 Line::Message { from: None } => return wrong("somebody spoke with the agents"),
                 Line::Restored {} => return wrong("the run went on from a checkpoint"),
@@ -232,7 +239,7 @@ mod tests {
 
     const CALLED: &str =
         r#"{"at_us":1,"event":"tool_called","agent":"ann","call":7,"tool":"clock","arguments":"{}"}"#;
-    const RESULT: &str = r#"{"at_us":2,"event":"tool_result","agent":"ann","call":7,"tool":"clock","outcome":"done","text":"noon","fits":true}"#;
+    const RESULT: &str = r#"{"at_us":2,"event":"tool_result","agent":"ann","call":7,"tool":"clock","outcome":"done","text":"noon","fits":true,"reduced":"words"}"#;
 
     fn of(lines: &[&str]) -> Result<Recording, (usize, String)> {
         Recording::of(&lines.join("\n"))
@@ -242,7 +249,12 @@ mod tests {
     fn calls_are_answered_once_each_and_no_others_are() {
         let mut recording =
             of(&[r#"{"at_us":0,"event":"step","rows":[{}]}"#, CALLED, RESULT, CALLED]).unwrap();
-        let noon = Played { outcome: CallOutcome::Done, text: "noon".to_owned(), fits: true };
+        let noon = Played {
+            outcome: CallOutcome::Done,
+            text: "noon".to_owned(),
+            fits: true,
+            reduced: Some(Reduce::Words),
+        };
         assert_eq!(recording.play("ann", "clock", "{}"), Ok(noon));
         // The second was not answered.
         let refused = recording.play("ann", "clock", "{}").unwrap_err();

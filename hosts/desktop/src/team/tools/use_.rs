@@ -2,6 +2,8 @@
 
 use agentos_tools::Grant;
 
+use super::align::Reduce;
+
 /// Who decides that a tool is called, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choose {
@@ -47,6 +49,8 @@ pub struct ToolUse {
     pub asks: Vec<usize>,
     /// Who decides that a call is made.
     pub policy: Policy,
+    /// What decides what of a long text stays.
+    pub reduce: Reduce,
     /// Calls in all.
     pub calls: u32,
     /// Tokens that one result may take.
