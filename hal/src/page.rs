@@ -52,6 +52,22 @@ pub fn mean_key(kv: KvType, keys: &[u8], tokens: usize, mean: &mut [f32]) {
     }
 }
 
+/// Zeroes what a page image has in the places behind its first `tokens`: nobody's keys and values, but whatever the page
+/// had before. Then pages of the same tokens have the same images.
+///
+/// # Panics
+/// When a page does not have so many places.
+pub fn clear_behind(shape: &ModelShape, kv: KvType, image: &mut [u8], tokens: usize) {
+    let half = head_elements(shape) * kv.bytes();
+    for head in image.chunks_exact_mut(2 * half) {
+        let (keys, values) = head.split_at_mut(half);
+        for of_dimension in keys.chunks_exact_mut(PAGE_TOKENS * kv.bytes()) {
+            of_dimension[tokens * kv.bytes()..].fill(0);
+        }
+        values[tokens * shape.head_dim as usize * kv.bytes()..].fill(0);
+    }
+}
+
 /// Bytes of one layer of a page.
 pub const fn layer_bytes(shape: &ModelShape, kv: KvType) -> usize {
     2 * shape.kv_heads as usize * head_elements(shape) * kv.bytes()

@@ -71,6 +71,13 @@ pub trait ColdStore {
         let _ = key;
     }
 
+    /// Says how much attention a slice drew of late, as a multiple of an even share of its context. A store that lets
+    /// slices go for others keeps those longer that drew more. It answers nothing and changes no answer but
+    /// [`StoreError::Missing`]; a slice that is not there is none.
+    fn weigh(&mut self, key: &StoreKey, weight: f32) {
+        let _ = (key, weight);
+    }
+
     /// Forgets a slice, and drops what is on its way of it. One that is not there is none.
     ///
     /// # Errors
@@ -197,6 +204,10 @@ impl<S: ColdStore + ?Sized> ColdStore for &mut S {
 
     fn prefetch(&mut self, key: &StoreKey) {
         (**self).prefetch(key);
+    }
+
+    fn weigh(&mut self, key: &StoreKey, weight: f32) {
+        (**self).weigh(key, weight);
     }
 
     fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {

@@ -115,6 +115,30 @@ fn elements_fill_an_image() {
     assert_eq!(found, (0..elements).collect::<Vec<_>>());
 }
 
+/// What nobody's tokens are in is zero, and nothing else is changed.
+#[test]
+fn places_behind_the_tokens_are_cleared() {
+    for (kv, tokens) in [(KvType::F16, 0), (KvType::F32, 3), (KvType::F16, PAGE_TOKENS)] {
+        let mut image = vec![0xab; page::image_bytes(&SHAPE, kv)];
+        page::clear_behind(&SHAPE, kv, &mut image, tokens);
+        for (layer, head) in
+            (0..SHAPE.layers).flat_map(|layer| (0..SHAPE.kv_heads).map(move |head| (layer, head)))
+        {
+            for (place, dim) in
+                (0..PAGE_TOKENS).flat_map(|place| (0..SHAPE.head_dim as usize).map(move |dim| (place, dim)))
+            {
+                let key = page::key_element(&SHAPE, layer, head, place, dim);
+                let value = page::value_element(&SHAPE, layer, head, place, dim);
+                let wanted = if place < tokens { 0xab } else { 0 };
+                for element in [key, value] {
+                    let bytes = &image[element * kv.bytes()..][..kv.bytes()];
+                    assert!(bytes.iter().all(|&byte| byte == wanted), "{tokens} tokens, place {place}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn elements_are_written_and_read() {
     for (kv, stored) in [(KvType::F16, 0.333_251_95), (KvType::F32, 1.0 / 3.0)] {

@@ -32,6 +32,8 @@ pub struct FakeStore {
     /// Keys that were told ahead before they were asked for.
     pub ahead: Vec<StoreKey>,
     pub deleted: Vec<StoreKey>,
+    /// What was told of the attention that slices drew.
+    pub weights: Vec<(StoreKey, f32)>,
     /// Pages that were put.
     pub pages: usize,
     whole: VecDeque<(StoreKey, Entry, Vec<Vec<u8>>)>,
@@ -116,6 +118,10 @@ impl ColdStore for FakeStore {
         if !self.ahead.contains(key) && !self.fetched.contains(key) {
             self.ahead.push(*key);
         }
+    }
+
+    fn weigh(&mut self, key: &StoreKey, weight: f32) {
+        self.weights.push((*key, weight));
     }
 
     fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {

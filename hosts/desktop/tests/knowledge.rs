@@ -6,7 +6,12 @@ mod team_support;
 
 use std::path::PathBuf;
 
+use agentos_desktop::knowledge::library::{Access, Library};
 use agentos_desktop::knowledge::recall::RELEVANCE_WEIGHT;
+use agentos_desktop::map::ModelMap;
+use agentos_desktop::model::{self, ModelFile};
+use agentos_hal::KvType;
+use agentos_store::{Bound, Document, Draft, Encoding};
 use cli_support::{Desk, Tiny};
 use knowledge_support::{agentos, desk, ingest};
 use serde_json::Value;
@@ -53,6 +58,54 @@ fn documents_are_entered_once_and_found_again() {
         (number("score") - number("words") - RELEVANCE_WEIGHT * number("relevance")).abs() < 1e-9,
         "{passage}"
     );
+}
+
+/// Of each slice the tokens that drew most attention are kept, and shown as words; a collection from before they were
+/// counted is read as it is.
+#[test]
+fn what_the_model_holds_on_to_is_shown() {
+    let desk = desk();
+    let _ = ingest(&desk, &[]);
+    let question = "How tall is the tower?";
+    let heavy = |passage: &Value| passage["heavy"].as_array().unwrap().clone();
+    let found = recall(&desk, question);
+    for passage in found["passages"].as_array().unwrap() {
+        let (heavy, slices) = (heavy(passage), passage["slices"].as_array().unwrap());
+        assert_eq!(heavy.len(), slices.len(), "{passage}");
+        for (heavy, slice) in heavy.iter().zip(slices) {
+            let (tokens, words) = (heavy["tokens"].as_array().unwrap(), heavy["words"].as_array().unwrap());
+            assert!((1..=slice.as_u64().unwrap().min(4)).contains(&(tokens.len() as u64)), "{heavy}");
+            let text = passage["text"].as_str().unwrap();
+            assert!(words.iter().all(|word| text.contains(word.as_str().unwrap())), "{words:?} in {text}");
+        }
+        assert!((passage["relevant_slice"].as_u64().unwrap() as usize) < slices.len(), "{passage}");
+    }
+    let shown = |desk: &Desk| agentos(desk, &["recall", "island", question]).printed();
+    assert!(shown(&desk).contains("; the model holds on to: "), "{}", shown(&desk));
+
+    let model = desk.model();
+    let map = ModelMap::open(&model).unwrap();
+    let mut index = model::index(&model, &map).unwrap();
+    let file = ModelFile::read(&model, &map, &mut index).unwrap();
+    let access = Access::Write { max_bytes: Bound::Usual(1 << 30), packing: Encoding::Lossless };
+    let (path, identity) = (desk.path("library.redb"), model::identity(&file));
+    let library = Library::open(&path, &identity, &file.model.shape, KvType::F16, access).unwrap();
+    for Document { number, path, content, modified, .. } in library.store.documents("island").unwrap() {
+        let mut passages = library.store.passages_with_schemas(number).unwrap();
+        passages
+            .iter_mut()
+            .flat_map(|(passage, _)| &mut passage.slices)
+            .for_each(|slice| slice.heavy.clear());
+        library.store.enter("island", Draft { path, content, modified, passages }).unwrap();
+    }
+    drop(library);
+    let old = recall(&desk, question);
+    assert!(
+        heavy(&old["passages"][0]).iter().all(|heavy| heavy["tokens"] == Value::from(vec![0; 0])),
+        "{old}"
+    );
+    assert_eq!(old["passages"][0]["text"], found["passages"][0]["text"]);
+    assert!(!shown(&desk).contains("holds on to"), "{}", shown(&desk));
 }
 
 #[test]

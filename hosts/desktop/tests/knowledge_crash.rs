@@ -16,6 +16,7 @@ use agentos_desktop::model::{self, ModelFile};
 use agentos_hal::{ColdStore, Entry, KvType, StoreError, StoreKey};
 use cli_support::Desk;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use team_support::Lines;
 
 /// Time for killing.
@@ -72,8 +73,11 @@ fn kill(mut command: Command, life: Duration) {
     child.wait().unwrap();
 }
 
+/// A slice as it is stored: its name, what it is, and a hash of its page images.
+type Stored = (StoreKey, Entry, [u8; 32]);
+
 /// The documents' paths, and their passages' slices, every page of which comes back as it was written.
-fn contents(desk: &Desk, store: &str) -> Vec<(String, Vec<(StoreKey, Entry)>)> {
+fn contents(desk: &Desk, store: &str) -> Vec<(String, Vec<Stored>)> {
     let path = desk.model();
     let map = ModelMap::open(&path).unwrap();
     let mut index = model::index(&path, &map).unwrap();
@@ -87,6 +91,7 @@ fn contents(desk: &Desk, store: &str) -> Vec<(String, Vec<(StoreKey, Entry)>)> {
         for passage in library.store.passages(document.number).unwrap() {
             for slice in passage.slices {
                 let entry = library.store.find(&slice.key).expect("every slice is there");
+                let mut images = Sha256::new();
                 for page in 0..entry.pages {
                     loop {
                         match library.store.get(&slice.key, page, &mut image) {
@@ -95,8 +100,9 @@ fn contents(desk: &Desk, store: &str) -> Vec<(String, Vec<(StoreKey, Entry)>)> {
                             Poll::Ready(Err(error)) => panic!("{:?}: {error}", slice.key),
                         }
                     }
+                    images.update(&image);
                 }
-                slices.push((slice.key, entry));
+                slices.push((slice.key, entry, images.finalize().into()));
             }
         }
         contents.push((document.path, slices));
@@ -156,6 +162,104 @@ fn a_library_is_as_if_nobody_had_been_killed() {
         assert_eq!(answered(&desk, "killed.redb"), said, "after {kills} kills");
     }
     eprintln!("{kills} kills");
+}
+
+/// The passages that are put aside for a document while it is not entered; none where the library cannot be read yet.
+fn put_aside(desk: &Desk, store: &str, document: &str) -> usize {
+    let path = desk.model();
+    let map = ModelMap::open(&path).unwrap();
+    let mut index = model::index(&path, &map).unwrap();
+    let file = ModelFile::read(&path, &map, &mut index).unwrap();
+    let (identity, shape) = (model::identity(&file), &file.model.shape);
+    let library = Library::open(&desk.path(store), &identity, shape, KvType::F16, Access::Read);
+    let aside = |library: Library| library.store.aside("island", document).ok();
+    library.ok().and_then(aside).map_or(0, |passages| passages.len())
+}
+
+/// What a run said of a document that it entered.
+fn entered(lines: &Lines, document: &str) -> Value {
+    let all = lines.events("entered");
+    let own = all.iter().copied().find(|line| line["path"] == document);
+    own.cloned().unwrap_or_else(|| panic!("{document} was not entered: {}", lines.summary()))
+}
+
+/// A run that is ended within one long document costs no more than what it had not put aside yet.
+#[test]
+fn a_long_document_goes_on_where_it_was_interrupted() {
+    let desk = knowledge_support::desk();
+    let text: String = (0..900)
+        .map(|day| {
+            format!("On day {day} the keeper of the light writes that lamp {} burns well.\n\n", day * 7)
+        })
+        .collect();
+    desk.put("docs/log.txt", text.as_bytes());
+    let document = desk.path("docs/log.txt").to_string_lossy().into_owned();
+    let run = |store: &str| {
+        let ran = cli_support::run(&mut ingest(&desk, store), "");
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        Lines::of(&ran)
+    };
+    let whole = entered(&run("library.redb"), &document);
+    let count = |line: &Value, key: &str| line[key].as_u64().unwrap() as usize;
+    assert_eq!(count(&whole, "known"), 0);
+    assert!(count(&whole, "passages") > 60, "{whole}");
+
+    // It is killed twice, and told to end once, each time further on.
+    let mut aside = 0;
+    for signal in ["-KILL", "-KILL", "-INT"] {
+        let mut command = ingest(&desk, "killed.redb");
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while put_aside(&desk, "killed.redb", &document) <= aside + 4 {
+            assert!(child.try_wait().unwrap().is_none(), "it was entered before it could be interrupted");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(!child.wait().unwrap().success());
+        let now = put_aside(&desk, "killed.redb", &document);
+        assert!(now > aside + 4, "{now} after {aside}");
+        aside = now;
+        // The document is nowhere to be seen.
+        let listed = contents(&desk, "killed.redb");
+        assert!(listed.iter().all(|(path, _)| *path != document), "{listed:?}");
+        let found = recalled(&desk, "killed.redb");
+        assert!(found.iter().all(|found| !found["passages"].to_string().contains("log.txt")), "{found:?}");
+    }
+    assert!(aside < count(&whole, "passages"), "{aside} of {whole}");
+
+    let rest = entered(&run("killed.redb"), &document);
+    assert_eq!(count(&rest, "known"), aside, "{rest}");
+    assert_eq!(rest["passages"], whole["passages"]);
+    assert!(count(&rest, "tokens") > 0 && count(&rest, "tokens") < count(&whole, "tokens"), "{rest}");
+    assert_eq!(put_aside(&desk, "killed.redb", &document), 0);
+    assert!(contents(&desk, "killed.redb") == contents(&desk, "library.redb"));
+    assert_eq!(recalled(&desk, "killed.redb"), recalled(&desk, "library.redb"));
+    assert_eq!(answered(&desk, "killed.redb"), answered(&desk, "library.redb"));
+}
+
+/// What was computed of a document whose file is gone goes with `--prune`.
+#[test]
+fn what_was_put_aside_of_a_file_that_is_gone_is_forgotten() {
+    let desk = knowledge_support::desk();
+    let text: String =
+        (0..900).map(|day| format!("Day {day}: the {day}th shell lies on the beach.\n\n")).collect();
+    desk.put("docs/log.txt", text.as_bytes());
+    let document = desk.path("docs/log.txt").to_string_lossy().into_owned();
+    let mut command = ingest(&desk, "library.redb");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while put_aside(&desk, "library.redb", &document) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it was entered before it could be killed");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(desk.path("docs/log.txt")).unwrap();
+    for (more, is_kept) in [(&[][..], true), (&["--prune"][..], false)] {
+        let arguments = [&["ingest", "docs", "--collection", "island", "--json"], more].concat();
+        let ran = cli_support::run(&mut self::command(&desk, "library.redb", &arguments), "");
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(put_aside(&desk, "library.redb", &document) > 0, is_kept);
+    }
 }
 
 /// What was told as entered stays when there is no room any more, and the rest is refused with the reason.

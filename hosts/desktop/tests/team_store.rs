@@ -124,6 +124,31 @@ fn a_long_text_that_was_interrupted_is_not_computed_again() {
     assert!(found > 400, "{found} tokens at most");
 }
 
+/// A store that is full lets go what was attended to least: of a text that an earlier run has read, the beginning stays,
+/// though it is what was stored first.
+#[test]
+fn what_was_attended_to_most_is_there_when_the_store_is_full() {
+    let desk = desk();
+    let team = |number: usize| {
+        let text: String = (0..24)
+            .map(|line| format!("Text {number} says {} in its line {line}.\n", line * number))
+            .collect();
+        format!(
+            "[store]\npath = \"small.db\"\nsize_mb = 1\n[[agent]]\nname = \"a\"\nmax_tokens = 8\nprompt = \"\"\"\n{number}: {text}\
+             What does it say?\"\"\"\n"
+        )
+    };
+    let run = |number: usize| Lines::of(&desk.team(&team(number), &["--json"]));
+    let first = run(1);
+    // Five others and this one take a half more than there is room for.
+    (2..7).for_each(|number| drop(run(number)));
+    let again = run(1);
+    assert!(again.sum("recalled") > 0, "{}", again.summary());
+    // Not all of it is: of each text the end went.
+    let (stored, recalled) = (count(&first, "stored_slices"), count(&again, "loaded_slices"));
+    assert!(recalled < stored / 2 && count(&again, "stored_slices") > 0, "{recalled} of {stored}");
+}
+
 #[test]
 fn a_team_file_names_its_store_and_who_is_kept_there() {
     let desk = desk();

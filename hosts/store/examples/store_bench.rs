@@ -1,9 +1,11 @@
-//! Times a store: page-in of a slice of 64 tokens of the default model, put, and the scan of schemas.
+//! Times a store: page-in of a slice of 64 tokens of the default model, put, and the search of schemas, exact and by a
+//! graph.
 //!
-//! `cargo run --release -p agentos-store --example store_bench [FOLDER [slices] [scan] [graph]]`
+//! `cargo run --release -p agentos-store --example store_bench [FOLDER [slices] [scan] [graph[=ROWS]]]`
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,9 @@ const PACKING: Packing = Packing { heads: 90, head_dim: 64, kv: KvType::F16 };
 const KIND: Kind = Kind { identity: [1; 32], packing: PACKING };
 const SLICES: u64 = 200;
 /// Numbers of a mean key: 3 heads of 64.
-const WIDTH: usize = 192;
+const KEY_WIDTH: usize = 192;
+/// Numbers of a hidden row, by which passages are found.
+const HIDDEN_WIDTH: usize = 576;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
@@ -32,10 +36,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if wanted("scan") {
-        scan(100_000);
+        scan(100_000, KEY_WIDTH);
+        scan(100_000, HIDDEN_WIDTH);
     }
-    if wanted("graph") {
-        graph(120_000);
+    let mut given = parts.iter().filter_map(|part| part.to_str()?.strip_prefix("graph=")?.parse().ok());
+    let count = given.next().or(wanted("graph").then_some(200_000));
+    if let Some(count) = count {
+        graph(count, KEY_WIDTH);
     }
     Ok(())
 }
@@ -94,9 +101,9 @@ fn slices(path: &Path, encoding: Encoding) -> Result<(), Box<dyn std::error::Err
     Ok(())
 }
 
-fn scan(count: usize) {
-    let (rows, query) = (rows(count), query());
-    let bytes = (count * WIDTH * 2) as f64;
+fn scan(count: usize, width: usize) {
+    let (rows, query) = (rows(count, width), numbers(5).take(width).collect::<Vec<f32>>());
+    let bytes = (count * width * 2) as f64;
     let index = Exact::new(rows);
     let before = worked();
     let mut all: Vec<_> = (0..20)
@@ -108,7 +115,7 @@ fn scan(count: usize) {
         .collect();
     let spread = spread(&mut all);
     println!(
-        "scan of {count} x {WIDTH}: {spread}, {:.1} GB/s",
+        "scan of {count} x {width}: {spread}, {:.1} GB/s",
         bytes / all[all.len() / 2].as_secs_f64() / 1e9
     );
     println!("scan: work of {}", shares(&before, 20));
@@ -127,23 +134,35 @@ fn scan(count: usize) {
     println!("memory: work of {}", shares(&before, 20));
 }
 
-fn graph(count: usize) {
-    let rows = rows(count);
-    let exact = Exact::new(rows.clone());
-    let begun = Instant::now();
-    let graph = Approximate::new(rows, 1);
-    println!("graph of {count} x {WIDTH}: built in {:.1} s", begun.elapsed().as_secs_f64());
-    let (mut all, mut found) = (Vec::new(), 0);
-    for turn in 0..50 {
-        let query: Vec<f32> = numbers(turn + 77).take(WIDTH).collect();
-        let begun = Instant::now();
-        let got = graph.top(&query, 16);
-        all.push(begun.elapsed());
-        let wanted = exact.top(&query, 16);
-        found += wanted.iter().filter(|wanted| got.iter().any(|hit| hit.row == wanted.row)).count();
+/// Searches around the topics of the rows, as questions about what is there are.
+fn graph(count: usize, width: usize) {
+    let exact = Arc::new(Exact::new(rows(count, width)));
+    let (begun, before) = (Instant::now(), worked());
+    let graph = Approximate::new(Arc::clone(&exact), 1);
+    println!("graph of {count} x {width}: built in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("graph: built with work of {}", shares(&before, 1));
+    for most in [1, 16, 128] {
+        let (mut by_graph, mut by_scan, mut found) = (Vec::new(), Vec::new(), 0);
+        for turn in 0..SEARCHES {
+            let topic = numbers(1000 + turn * 7 % TOPICS);
+            let query: Vec<f32> =
+                topic.zip(numbers(turn + 77_000_000)).take(width).map(|(a, b)| a + 0.5 * b).collect();
+            let begun = Instant::now();
+            let got = graph.top(&query, most);
+            by_graph.push(begun.elapsed());
+            let begun = Instant::now();
+            let wanted = exact.top(&query, most);
+            by_scan.push(begun.elapsed());
+            found += wanted.iter().filter(|wanted| got.iter().any(|hit| hit.row == wanted.row)).count();
+        }
+        println!("graph, best {most}: {}", spread(&mut by_graph));
+        println!("scan,  best {most}: {}", spread(&mut by_scan));
+        println!("graph: {:.1} % of the best {most}", 100.0 * found as f64 / (most as u64 * SEARCHES) as f64);
     }
-    println!("graph: search {}; {:.1} % of the best 16", spread(&mut all), f64::from(found as u32) / 8.0);
 }
+
+/// Searches for each number of hits.
+const SEARCHES: u64 = 50;
 
 fn spread(all: &mut [Duration]) -> String {
     all.sort_unstable();
@@ -206,18 +225,17 @@ fn image() -> Vec<u8> {
     numbers(1).take(elements).flat_map(|x| f16::from_f32(x).to_le_bytes()).collect()
 }
 
-/// Rows around four hundred topics.
-fn rows(count: usize) -> Rows {
-    let mut rows = Rows::new(WIDTH);
+/// What rows are about.
+const TOPICS: u64 = 400;
+
+/// Rows around some topics.
+fn rows(count: usize, width: usize) -> Rows {
+    let mut rows = Rows::new(width);
     for row in 0..count as u64 {
-        let topic = numbers(1000 + row % 400);
+        let topic = numbers(1000 + row % TOPICS);
         let near: Vec<f16> =
-            topic.zip(numbers(row)).take(WIDTH).map(|(a, b)| f16::from_f32(a + 0.5 * b)).collect();
+            topic.zip(numbers(row)).take(width).map(|(a, b)| f16::from_f32(a + 0.5 * b)).collect();
         assert!(rows.push(&near), "a row is as wide as the others");
     }
     rows
-}
-
-fn query() -> Vec<f32> {
-    numbers(5).take(WIDTH).collect()
 }

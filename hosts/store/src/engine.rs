@@ -30,6 +30,8 @@ pub const PIECES: TableDefinition<'_, &PieceKey, &[u8]> = TableDefinition::new("
 pub const COLLECTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("collections");
 /// Documents by collection and path.
 pub const DOCUMENTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("documents");
+/// Documents that passages were put aside for, by collection and path; files of earlier versions have no such table.
+pub const ASIDE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("aside");
 /// Passages by document and number.
 pub const PASSAGES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("passages");
 /// The schemas of a passage's slices.
@@ -319,6 +321,7 @@ fn initialise(database: &Database, kind: &Kind) -> Result<(), redb::Error> {
     transaction.open_table(PIECES)?;
     transaction.open_table(COLLECTIONS)?;
     transaction.open_table(DOCUMENTS)?;
+    transaction.open_table(ASIDE)?;
     transaction.open_table(PASSAGES)?;
     transaction.open_table(SCHEMAS)?;
     transaction.open_table(REFERENCES)?;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 /// What is known of a slice's worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
-    /// Attention mass that it drew, as the host was told.
+    /// Attention that it drew, as a multiple of an even share of its contexts.
     pub mass: f32,
     /// How often it was read, or handed over again.
     pub uses: u32,

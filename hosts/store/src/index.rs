@@ -149,10 +149,10 @@ impl Index {
         }
     }
 
-    /// Notes the attention mass that a slice drew.
-    pub fn weigh(&mut self, key: &StoreKey, mass: f32) {
+    /// Notes the attention that a slice drew of late: what it drew before counts half.
+    pub fn weigh(&mut self, key: &StoreKey, weight: f32) {
         if let Some(record) = self.slices.get_mut(key) {
-            record.mass = mass;
+            record.mass = record.mass / 2.0 + weight / 2.0;
             self.dirty.insert(*key);
         }
     }

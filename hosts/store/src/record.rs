@@ -25,6 +25,8 @@ pub enum Sort {
     Passage = 4,
     /// The schema of a slice of a passage.
     Schema = 5,
+    /// A document that passages were put aside for.
+    Aside = 6,
 }
 
 impl Sort {

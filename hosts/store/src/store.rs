@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::task::Poll;
 use std::thread::JoinHandle;
 
@@ -166,11 +166,6 @@ impl Store {
         }
     }
 
-    /// Notes the attention mass that a slice drew of late: what is looked at stays longer.
-    pub fn weigh(&self, key: &StoreKey, mass: f32) {
-        self.shared.index().weigh(key, mass);
-    }
-
     /// Waits until all that was handed over is durable or refused, and told by [`ColdStore::poll`].
     ///
     /// # Errors
@@ -184,12 +179,20 @@ impl Store {
         &self,
         act: impl FnOnce(&mut Writer) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.order(act)?.recv().map_err(|_| StoreError::Gone)
+    }
+
+    /// Has the thread that writes do something, after all that it was asked for before; the answer comes when it has.
+    pub(crate) fn order<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Writer) -> T + Send + 'static,
+    ) -> Result<Receiver<T>, StoreError> {
         let (jobs, _) = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
         let (answer, answered) = sync_channel(1);
-        // Whoever asked is waiting, so the answer is taken.
+        // There is room for the one answer, and who does not wait for it does not want it.
         let command = move |writer: &mut Writer| drop(answer.send(act(writer)));
         jobs.send(Job::Command(Box::new(command))).map_err(|_| StoreError::Gone)?;
-        answered.recv().map_err(|_| StoreError::Gone)
+        Ok(answered)
     }
 
     /// Drops a slice that is being handed over.
@@ -383,6 +386,10 @@ impl ColdStore for Store {
             // A reader that is gone is told to whoever fetches.
             let _gone = self.read(key);
         }
+    }
+
+    fn weigh(&mut self, key: &StoreKey, weight: f32) {
+        self.shared.index().weigh(key, weight);
     }
 
     fn delete(&mut self, key: &StoreKey) -> Result<(), StoreError> {

@@ -80,6 +80,9 @@ pub struct Slice {
     pub kept_packed: bool,
     /// It was found in the cold store, and nobody's context has gone over it yet.
     pub recalled: bool,
+    /// The attention that it drew in contexts that are over, as a multiple of an even share; 0 once the cold store was
+    /// told.
+    pub drawn: f32,
     /// Neighbours in the queue of those that are to be handed to the cold store.
     pub(super) queue: (u32, u32),
     /// Neighbours in the list of slices that nobody maps, or in the free list.
@@ -105,6 +108,7 @@ pub const VACANT_SLICE: Slice = Slice {
     kept: Kept::No,
     kept_packed: false,
     recalled: false,
+    drawn: 0.0,
     queue: (NOBODY, NOBODY),
     older: NOBODY,
     newer: NOBODY,
@@ -246,7 +250,7 @@ impl<'m> SliceTable<'m> {
     }
 
     /// Changes every slot of which `which` says so.
-    pub fn for_each_mut(&mut self, which: impl Fn(&Slice) -> bool, change: impl Fn(&mut Slice)) {
+    pub fn for_each_mut(&mut self, which: impl Fn(&Slice) -> bool, change: impl FnMut(&mut Slice)) {
         self.slots.iter_mut().filter(|slice| which(slice)).for_each(change);
     }
 

@@ -21,7 +21,7 @@ use super::{Devices, Kernel};
 use crate::agent::{AgentId, MemoryMode, Persist};
 use crate::event::Event;
 use crate::interrupt::VectorId;
-use crate::memory::cold::{Arrival, Handed, Patience, Received, StoreFault};
+use crate::memory::cold::{Arrival, Drawn, Handed, Patience, Received, StoreFault, weights};
 use crate::memory::{Fidelity, Identity, Mapping, SLICE_PAGES, SliceId};
 use crate::sched::cost::LoadCost;
 
@@ -85,6 +85,8 @@ pub(super) struct Keeper {
     read_only: bool,
     /// It was found to be slower than computing.
     slow: bool,
+    /// What agents' slices drew that it is not told of yet.
+    drawn: Drawn,
     /// When it last took a slice or told something, in microseconds.
     told_us: u64,
     pub hits: Hits,
@@ -183,6 +185,19 @@ impl Kernel<'_> {
         }
     }
 
+    /// Weighs the slices of an agent that is over by what they drew.
+    pub(super) fn weigh(&mut self, index: usize) {
+        if self.config.cold_slices == 0 || self.keeper.gone {
+            return;
+        }
+        let first = index * self.config.slices_per_agent() as usize;
+        let mapped = self.rcb(index).mapped as usize;
+        for (slice, weight) in weights(&self.mappings[first..first + mapped]) {
+            self.pager.note_drawn(slice, weight);
+            self.keeper.drawn = Drawn::Something;
+        }
+    }
+
     /// Does with the store what needs no device, so that it works beside a step.
     pub(super) fn look_at_store(&mut self, store: &mut dyn ColdStore) {
         if self.config.cold_slices == 0 {
@@ -194,6 +209,9 @@ impl Kernel<'_> {
             match self.pager.told(key, result) {
                 Ok(()) => {
                     self.keeper.figures.durable += 1;
+                    if self.keeper.drawn == Drawn::Later {
+                        self.keeper.drawn = Drawn::Something;
+                    }
                     let waiting = self.pager.queued() + self.pager.awaited();
                     self.emit(Event::Stored { waiting });
                     self.raise(VectorId::StoreDone, None, u64::from(waiting));
@@ -209,6 +227,9 @@ impl Kernel<'_> {
         }
         self.pager.fetch(store, self.patience());
         self.hand_over(store);
+        if self.keeper.drawn == Drawn::Something {
+            self.keeper.drawn = self.pager.tell_drawn(store);
+        }
     }
 
     /// Moves pages that come from the store and that go there. `begin`: new ones too, not only the one that the device

@@ -372,6 +372,7 @@ impl Kernel<'_> {
     /// Gives back everything but the text.
     pub(super) fn vacate(&mut self, index: usize) {
         self.give_retrace_up(index);
+        self.weigh(index);
         for entry in 0..self.table(index).len() {
             let mapping = self.table(index)[entry];
             self.unpin(index, entry);

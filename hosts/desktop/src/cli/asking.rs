@@ -4,6 +4,7 @@ use agentos_hal::{Clock, ColdStore, KvType, Limits, NoStore};
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sample::Sampling;
 use agentos_kernel::sequence::Sequence;
+use agentos_store::scan::SearchBounds;
 
 use super::error::CliError;
 use super::knowledge::{Reading, relevance};
@@ -117,7 +118,7 @@ impl<'a> Asking<'a> {
     ) -> Result<Asking<'a>, CliError> {
         let shape = &file.model.shape;
         let settings = library.settings(collection)?;
-        let catalogue = Catalogue::load(&library, collection, &reading.tokenizer)?;
+        let catalogue = Catalogue::load(&library, collection, &reading.tokenizer, SearchBounds::default())?;
         let mut longest = 0;
         for question in questions {
             longest = longest.max(after(question, reading, &settings)?.len());

@@ -239,20 +239,20 @@ impl Work<'_> {
         let total = changed.iter().map(|found| bytes(found)).sum();
         progress.begin(&format!("{} documents", changed.len()), total);
         for found in changed {
-            let entered = self.enter_one(found, &cutter, &mut computer, progress.as_mut());
+            let entered = self.enter_one((found, bytes(found)), &cutter, &mut computer, progress.as_mut());
             if entered.is_err() {
                 progress.finish();
             }
             entered?;
-            progress.advance(bytes(found));
         }
         progress.finish();
         Ok(())
     }
 
+    /// Enters a file of so many bytes. Those count as done that are behind what is computed, passage by passage.
     fn enter_one(
         &mut self,
-        found: &Found,
+        (found, bytes): (&Found, u64),
         cutter: &Cutter<'_>,
         computer: &mut Computer<'_, '_, '_>,
         progress: &mut dyn Progress,
@@ -263,16 +263,24 @@ impl Work<'_> {
             Err(error) => {
                 self.summary.refused += 1;
                 let reason = error.to_string();
+                progress.advance(bytes);
                 return self.tell(&News::Refused { path: &found.path, reason }, Some(progress));
             }
         };
         let passages = cutter.cut(&read.document, &found.name)?;
         let began = Instant::now();
         let interrupt = self.interrupt;
-        let goes_on = || !interrupt.has_come();
-        let entered = self.shelf.enter(found, &read, passages, computer, &goes_on);
+        let (all, mut done) = (passages.len().max(1) as u64, 0);
+        let mut goes_on = |behind: usize| {
+            let now = bytes * behind as u64 / all;
+            progress.advance(now - done);
+            done = now;
+            !interrupt.has_come()
+        };
+        let entered = self.shelf.enter(found, &read, passages, computer, &mut goes_on);
         self.summary.compute_s += began.elapsed().as_secs_f64();
         let Entered { passages, known, tokens, replaced } = entered.map_err(interrupted)?;
+        progress.advance(bytes - done);
         self.summary.entered += 1;
         self.summary.passages += passages;
         self.summary.known += known;
@@ -285,8 +293,7 @@ impl Work<'_> {
         let collection = self.command.collection.as_str();
         for document in self.shelf.library.store.documents(collection).map_err(LibraryError::from)? {
             let path = Path::new(&document.path);
-            let is_found = walk.files.binary_search_by(|found| found.path.as_path().cmp(path)).is_ok();
-            if is_found || !walk.roots.iter().any(|root| path.starts_with(root)) {
+            if !is_gone(walk, path) {
                 continue;
             }
             self.go_on()?;
@@ -294,6 +301,18 @@ impl Work<'_> {
             store.remove_document(collection, &document.path).map_err(LibraryError::from)?;
             self.summary.removed += 1;
             self.tell(&News::Removed { path }, None)?;
+        }
+        self.forget_aside(walk)
+    }
+
+    /// Forgets what an interrupted run has computed of files that are gone.
+    fn forget_aside(&self, walk: &Walk) -> Result<(), CliError> {
+        let collection = self.command.collection.as_str();
+        let store = &self.shelf.library.store;
+        for path in store.paths_aside(collection).map_err(LibraryError::from)? {
+            if is_gone(walk, Path::new(&path)) {
+                store.forget_aside(collection, &path).map_err(LibraryError::from)?;
+            }
         }
         Ok(())
     }
@@ -355,6 +374,12 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a path is at or below those that were looked at, and there is no file.
+fn is_gone(walk: &Walk, path: &Path) -> bool {
+    let is_found = walk.files.binary_search_by(|found| found.path.as_path().cmp(path)).is_ok();
+    !is_found && walk.roots.iter().any(|root| path.starts_with(root))
 }
 
 fn interrupted(error: LibraryError) -> CliError {

@@ -6,6 +6,7 @@ use agentos_hal::{KvType, ModelShape, TensorDevice};
 use agentos_kernel::layout::Delimiter;
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sequence::Sequence;
+use agentos_store::scan::SearchBounds;
 use clap::Args;
 
 use super::error::CliError;
@@ -107,7 +108,11 @@ pub fn given(
     names.dedup();
     let mut shelves = Vec::with_capacity(names.len());
     for &name in &names {
-        shelves.push((name, library.settings(name)?, Catalogue::load(&library, name, tokenizer)?));
+        shelves.push((
+            name,
+            library.settings(name)?,
+            Catalogue::load(&library, name, tokenizer, SearchBounds::default())?,
+        ));
     }
     let before = shelves.iter().map(|(_, settings, _)| settings.frame.before.len()).max().unwrap_or(0);
     let limits = knowledge::compute::limits(&file.model.shape, kv, before, QUESTION_TOKENS)?;

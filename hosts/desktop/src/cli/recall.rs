@@ -1,6 +1,7 @@
 //! `agentos recall`: what `ask` would map for a question, in which order, and why.
 
 use agentos_hal::ColdStore;
+use agentos_store::scan::SearchBounds;
 use clap::Args;
 use serde_json::json;
 
@@ -13,12 +14,13 @@ use super::output;
 use crate::context::Tables;
 use crate::host::StdConsole;
 use crate::knowledge::ask::Fidelity;
-use crate::knowledge::catalogue::{Catalogue, Hit, fitting};
+use crate::knowledge::catalogue::{Catalogue, Hit, Known, fitting};
 use crate::knowledge::compute;
 use crate::knowledge::library::{Access, Library, Settings};
 use crate::knowledge::recall::{QUESTION_TOKENS, RELEVANCE_WEIGHT};
 use crate::map::ModelMap;
 use crate::model::{self, ModelFile};
+use crate::text::Tokenizer;
 
 /// `agentos recall`.
 #[derive(Args, Debug)]
@@ -58,7 +60,8 @@ impl Recall {
         let reading = Reading::new(&path, &file)?;
         let library = self.library.open(&file, self.kv.kv(), Access::Read)?;
         let settings = library.settings(&self.collection)?;
-        let catalogue = Catalogue::load(&library, &self.collection, &reading.tokenizer)?;
+        let catalogue =
+            Catalogue::load(&library, &self.collection, &reading.tokenizer, SearchBounds::default())?;
         let (shape, kv) = (file.model.shape, self.kv.kv());
         let limits = compute::limits(&shape, kv, settings.frame.before.len(), QUESTION_TOKENS)?;
         let (mut prepared, ()) = load::prepare(&file, &limits, &self.compute.device(), || Ok(()))?;
@@ -68,10 +71,10 @@ impl Recall {
         let relevance = relevance(&self.query, &reading.tokenizer, &settings, context, (device, &shape, kv))?;
         let hits = catalogue.find(&self.query, &relevance, usize::from(self.top));
         let text = if self.json {
-            let value = self.as_json(&catalogue, &hits, &library, &settings);
+            let value = self.as_json(&catalogue, &hits, (&library, &settings), &reading.tokenizer);
             format!("{value}\n")
         } else {
-            self.as_text(&catalogue, &hits, &library, &settings)
+            self.as_text(&catalogue, &hits, (&library, &settings), &reading.tokenizer)
         };
         let mut harmless = String::new();
         output::push_harmless(&text, &mut harmless);
@@ -82,8 +85,8 @@ impl Recall {
         &self,
         catalogue: &Catalogue,
         hits: &[Hit<'_>],
-        library: &Library,
-        settings: &Settings,
+        (library, settings): (&Library, &Settings),
+        tokenizer: &Tokenizer,
     ) -> serde_json::Value {
         let words: Vec<_> = catalogue
             .weigh(&self.query)
@@ -91,8 +94,10 @@ impl Recall {
             .map(|word| json!({ "word": word.word, "weight": word.weight }))
             .collect();
         let prompt = fitting(hits.iter(), self.budget as usize);
-        let passage =
-            |(rank, hit)| passage(hit, library, place(&prompt, (rank, hit), library, self.fidelity));
+        let passage = |(rank, hit)| {
+            let place = place(&prompt, (rank, hit), library, self.fidelity);
+            passage(hit, library, tokenizer, place)
+        };
         let passages: Vec<_> = hits.iter().enumerate().map(passage).collect();
         json!({
             "collection": self.collection,
@@ -110,8 +115,8 @@ impl Recall {
         &self,
         catalogue: &Catalogue,
         hits: &[Hit<'_>],
-        library: &Library,
-        settings: &Settings,
+        (library, settings): (&Library, &Settings),
+        tokenizer: &Tokenizer,
     ) -> String {
         let words: Vec<String> = catalogue.weigh(&self.query).into_iter().map(|word| word.word).collect();
         let mut text = format!(
@@ -139,6 +144,12 @@ impl Recall {
                 hit.passage.tokens.len(),
                 hit.passage.slices.len(),
             );
+            text += &format!("   most alike in slice {}", hit.score.slice + 1);
+            let heavy = heaviest(hit.passage, tokenizer);
+            if !heavy.is_empty() {
+                text += &format!("; the model holds on to: {}", heavy.join(" "));
+            }
+            text.push('\n');
             if hit.twins > 0 {
                 text += &format!("   {} more that say the same are left out\n", hit.twins);
             }
@@ -148,6 +159,16 @@ impl Recall {
         }
         text
     }
+}
+
+/// The heaviest word of each of a passage's slices, each word once.
+fn heaviest(passage: &Known, tokenizer: &Tokenizer) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for slice in 0..passage.slices.len() {
+        let heaviest = passage.heavy_words(slice, tokenizer).into_iter().next();
+        words.extend(heaviest.filter(|word| !words.contains(word)));
+    }
+    words
 }
 
 /// How many of a passage's slices need not be computed.
@@ -166,8 +187,15 @@ fn place(
     Some((number, fidelity.how(number, prompt.len(), library.has_packed(&hit.passage.keys))))
 }
 
-fn passage(hit: &Hit<'_>, library: &Library, place: Option<(usize, &str)>) -> serde_json::Value {
+fn passage(
+    hit: &Hit<'_>,
+    library: &Library,
+    tokenizer: &Tokenizer,
+    place: Option<(usize, &str)>,
+) -> serde_json::Value {
     let known = hit.passage;
+    let heavy = |(slice, tokens): (usize, &Vec<u32>)| json!({ "tokens": tokens, "words": known.heavy_words(slice, tokenizer) });
+    let heavy: Vec<_> = known.heavy.iter().enumerate().map(heavy).collect();
     json!({
         "path": known.path,
         "place": known.place,
@@ -175,9 +203,11 @@ fn passage(hit: &Hit<'_>, library: &Library, place: Option<(usize, &str)>) -> se
         "score": hit.score.total,
         "words": hit.score.words,
         "relevance": hit.score.relevance,
+        "relevant_slice": hit.score.slice,
         "twins": hit.twins,
         "tokens": known.tokens.len(),
         "slices": known.slices,
+        "heavy": heavy,
         "slices_stored": stored(hit, library),
         "prompt_place": place.map(|(number, _)| number),
         "how": place.map(|(_, how)| how),

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use agentos_hal::StoreKey;
 use agentos_store::PassageId;
+use agentos_store::scan::SearchBounds;
 use half::f16;
 
+use super::heavy;
 use super::library::{Library, LibraryError};
-use super::recall::{Score, best, scores, within};
+use super::recall::{Field, Score, best, within};
 use super::relevance::{Relevance, Rows};
 use super::twins::Twins;
 use super::words::{Weighed, Words};
@@ -32,6 +34,20 @@ pub struct Known {
     pub keys: Vec<StoreKey>,
     /// Their lengths in tokens.
     pub slices: Vec<u32>,
+    /// Of each the tokens that drew most attention, the heaviest first; none in collections that were made before these
+    /// were counted.
+    pub heavy: Vec<Vec<u32>>,
+}
+
+impl Known {
+    /// The words that the heavy tokens of one of its slices stand in, the heaviest first.
+    pub fn heavy_words(&self, slice: usize, tokenizer: &Tokenizer) -> Vec<String> {
+        let from: u32 = self.slices.iter().take(slice).sum();
+        let tokens = self.slices.get(slice).map_or(0, |&tokens| tokens as usize);
+        let own = self.tokens.iter().skip(from as usize).take(tokens);
+        let heavy = self.heavy.get(slice).map_or(&[][..], Vec::as_slice);
+        heavy::words(own.map(|&id| (id, tokenizer.piece(id))), heavy)
+    }
 }
 
 /// A passage that was found.
@@ -56,12 +72,19 @@ pub struct Catalogue {
     passages: Vec<Known>,
     /// The pooled hidden rows of all slices, one passage behind another.
     rows: Rows,
+    /// For each passage where its own end among those.
+    ends: Vec<usize>,
     words: Words,
     twins: Twins,
 }
 
+/// Slices and passages that are looked at first: as many as a graph of slices finds.
+const DEPTH: usize = 128;
+/// How many times more are looked at where those are too few.
+const DEEPER: usize = 8;
+
 impl Catalogue {
-    /// Reads a collection.
+    /// Reads a collection. `bounds` says when its slices are searched by a graph.
     ///
     /// # Errors
     /// [`LibraryError::Store`].
@@ -69,6 +92,7 @@ impl Catalogue {
         library: &Library,
         collection: &str,
         tokenizer: &Tokenizer,
+        bounds: SearchBounds,
     ) -> Result<Catalogue, LibraryError> {
         let mut passages = Vec::new();
         for document in library.store.documents(collection)? {
@@ -83,6 +107,7 @@ impl Catalogue {
                     text,
                     keys: passage.slices.iter().map(|slice| slice.key).collect(),
                     slices: passage.slices.iter().map(|slice| u32::from(slice.tokens)).collect(),
+                    heavy: passage.slices.into_iter().map(|slice| slice.heavy).collect(),
                 });
             }
         }
@@ -106,35 +131,53 @@ impl Catalogue {
         }
         let words = Words::of(passages.iter().map(|passage| passage.text.as_str()));
         let twins = Twins::new(&numbers, width, passages.iter().map(|passage| passage.slices.len()));
-        Ok(Catalogue { passages, rows: Rows::new(&numbers, width), words, twins })
-    }
-
-    /// The passages that a question is about, the best first: at most so many. Of those that say the same the best is
-    /// there.
-    pub fn find(&self, question: &str, relevance: &Relevance, most: usize) -> Vec<Hit<'_>> {
         let mut end = 0;
         let end_of = |passage: &Known| {
             end += passage.slices.len();
             end
         };
-        let ends: Vec<usize> = self.passages.iter().map(end_of).collect();
-        let scores = scores(question, relevance, &self.words, &self.rows, &ends);
-        let mut taken: Vec<(usize, u32)> = Vec::with_capacity(most.min(scores.len()));
-        for passage in best(&scores, scores.len()) {
+        let ends = passages.iter().map(end_of).collect();
+        Ok(Catalogue { rows: Rows::new(&numbers, width, bounds), passages, ends, words, twins })
+    }
+
+    /// The passages that a question is about, the best first: at most so many. Of those that say the same the best is
+    /// there.
+    pub fn find(&self, question: &str, relevance: &Relevance, most: usize) -> Vec<Hit<'_>> {
+        let words = self.words.overlap(question);
+        let field = Field { relevance, rows: &self.rows, ends: &self.ends, words: &words };
+        let mut depth = DEPTH;
+        loop {
+            let leading = field.leading(depth);
+            if let Some(hits) = self.without_twins(&leading.passages, most, leading.all) {
+                return hits;
+            }
+            depth = depth.saturating_mul(DEEPER);
+        }
+    }
+
+    /// The best of some passages, at most so many, without those that say the same as a better one. Nothing where that
+    /// is not certain yet, because others follow that were not looked at.
+    fn without_twins(&self, found: &[(usize, Score)], most: usize, all: bool) -> Option<Vec<Hit<'_>>> {
+        let mut taken: Vec<(usize, Score, u32)> = Vec::with_capacity(most.min(found.len()));
+        let mut closed = all;
+        for &(passage, score) in found {
             let text = |passage: usize| (passage, &self.passages[passage].text[..]);
-            let twin = taken.iter().position(|&(taken, _)| self.twins.are(text(taken), text(passage)));
+            let twin = taken.iter().position(|&(taken, ..)| self.twins.are(text(taken), text(passage)));
             match twin {
-                Some(twin) => taken[twin].1 += 1,
-                None if taken.len() == most => break,
-                None => taken.push((passage, 0)),
+                Some(twin) => taken[twin].2 += 1,
+                None if taken.len() == most => {
+                    closed = true;
+                    break;
+                }
+                None => taken.push((passage, score, 0)),
             }
         }
-        let hit = |(passage, twins): (usize, u32)| Hit {
+        let hit = |(passage, score, twins): (usize, Score, u32)| Hit {
             passage: &self.passages[passage],
-            score: scores[passage],
+            score,
             twins,
         };
-        taken.into_iter().map(hit).collect()
+        closed.then(|| taken.into_iter().map(hit).collect())
     }
 
     /// The passages that have the rare words of a question, the best first: at most so many, none of which has less than

@@ -2,10 +2,12 @@
 
 use agentos_hal::device::PageSummary;
 use agentos_hal::{
-    KvType, Limits, Mass, ModelShape, PAGE_TOKENS, PageError, Reg, Row, StepReport, Tap, TensorDevice,
+    KvType, LayerRange, Limits, Mass, ModelShape, PAGE_TOKENS, PageError, Reg, Row, StepReport, Tap,
+    TensorDevice,
 };
 use agentos_kernel::pool::PagePool;
 use agentos_kernel::sequence::{Ask, Sequence, SequenceError};
+use agentos_kernel::slicing::schema::heavy_tokens;
 
 use crate::calibration::Calibration;
 use crate::context::{self, ContextError, Purpose};
@@ -15,7 +17,7 @@ use crate::generate::compute_with;
 /// Which layers say what of a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layers {
-    /// Where queries and mean keys tell what is relevant.
+    /// Where queries and mean keys tell what is relevant, and attention what is held on to.
     pub relevance: u32,
     /// Whose hidden rows tell what a text is about.
     pub topic: u32,
@@ -42,6 +44,17 @@ pub struct Computed {
     pub mean_key: Vec<f32>,
     /// Mean of its hidden rows at the topic layer: `width`.
     pub pooled: Vec<f32>,
+    /// Its tokens that drew most attention at the relevance layer, from itself and from what was computed with it
+    /// behind it; the heaviest first.
+    pub heavy: Vec<u32>,
+}
+
+/// What its pages say of a slice.
+struct OfPages {
+    images: Vec<u8>,
+    mean_key: Vec<f32>,
+    /// The attention mass of each token.
+    mass: Vec<Mass>,
 }
 
 /// Why a text is not computed.
@@ -171,8 +184,9 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
             let (start, tokens) = (slice.base as usize - from, slice.len as usize);
             let pages = tokens.div_ceil(PAGE_TOKENS);
             let pooled = mean(&rows[start * width..(start + tokens) * width], width);
-            let (images, mean_key) = self.pages(page..page + pages, tokens)?;
-            computed.push(Computed { tokens: slice.len, images, mean_key, pooled });
+            let OfPages { images, mean_key, mass } = self.pages(page..page + pages, tokens)?;
+            let heavy = heavy_tokens(&text[start..start + tokens], &mass).to_vec();
+            computed.push(Computed { tokens: slice.len, images, mean_key, pooled, heavy });
             page += pages;
         }
         Ok(computed)
@@ -183,37 +197,40 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
     fn hidden(&mut self, from: usize, depth: Option<u32>) -> Result<Vec<f32>, ComputeError> {
         let taps = [Tap::Layer(self.layers.topic, Reg::Hidden)];
         let end = self.sequence.tokens().len() as u32;
-        let ask = Ask { taps: &taps, exposed: from as u32..end, depth, ..Ask::default() };
+        // Of what is only looked at nobody asks what it holds on to.
+        let relevance = LayerRange { start: self.layers.relevance, end: self.layers.relevance + 1 };
+        let counters = if depth.is_none() { relevance } else { LayerRange::NONE };
+        let ask = Ask { taps: &taps, exposed: from as u32..end, counters, depth, ..Ask::default() };
         let mut rows = Vec::new();
         let mut observe = |_: &[Row], report: &StepReport<'_>| rows.extend_from_slice(report.exposed);
         compute_with(self.sequence, self.device, &ask, &mut observe)?;
         Ok(rows)
     }
 
-    /// The images of a slice's pages, and the mean of its keys.
-    fn pages(
-        &mut self,
-        pages: std::ops::Range<usize>,
-        tokens: usize,
-    ) -> Result<(Vec<u8>, Vec<f32>), ComputeError> {
+    /// What the pages of a slice of so many tokens say.
+    fn pages(&mut self, pages: std::ops::Range<usize>, tokens: usize) -> Result<OfPages, ComputeError> {
         let bytes = agentos_hal::page::image_bytes(&self.shape, self.kv);
         let width = (self.shape.kv_heads * self.shape.head_dim) as usize;
         let mut images = vec![0; bytes * pages.len()];
         let mut sum = vec![0.0_f64; width];
         let mut key = vec![0.0_f32; width];
+        let mut masses = Vec::with_capacity(tokens);
         for (index, page) in pages.enumerate() {
             let id = self.sequence.page_ids()[page];
             let image = &mut images[index * bytes..(index + 1) * bytes];
             until_ready(|| self.device.copy_out(id, image))?;
             let filled = (tokens - index * PAGE_TOKENS).min(PAGE_TOKENS);
+            agentos_hal::page::clear_behind(&self.shape, self.kv, image, filled);
             let mut mass = [Mass::default(); PAGE_TOKENS];
             until_ready(|| {
                 let summary = PageSummary { mean_key: &mut key, mass: &mut mass };
                 self.device.summarise(id, self.layers.relevance, filled, summary)
             })?;
             sum.iter_mut().zip(&key).for_each(|(sum, &key)| *sum += f64::from(key) * filled as f64);
+            masses.extend_from_slice(&mass[..filled]);
         }
-        Ok((images, sum.iter().map(|sum| (sum / tokens as f64) as f32).collect()))
+        let mean_key = sum.iter().map(|sum| (sum / tokens as f64) as f32).collect();
+        Ok(OfPages { images, mean_key, mass: masses })
     }
 }
 

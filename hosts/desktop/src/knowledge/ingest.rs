@@ -2,7 +2,7 @@
 //!
 //! A document is entered whole or not at all, so a run that is ended in the middle is gone on with by the next
 //! one. A file that looks as it did is not read; one whose content is the same is not computed. Of one that changed, the
-//! passages that it had before are not.
+//! passages that it had before are not, and of one that a run was ended within, those that it had put aside.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,6 +14,7 @@ use std::time::UNIX_EPOCH;
 use agentos_documents::{Document, DocumentError, Limits, Place, apart};
 use agentos_hal::{ColdStore, Entry, StoreError, StoreKey};
 use agentos_kernel::memory::SliceHash;
+use agentos_store::knowledge::aside::PuttingAside;
 use agentos_store::{Draft, KnowledgeError, Modified, PassageSlice, Schema, Store};
 use sha2::{Digest, Sha256};
 
@@ -24,6 +25,10 @@ use super::walk::Found;
 
 /// Counted into every content's hash: what makes the same bytes give other passages.
 const CUT_VERSION: &[u8] = b"agentos passages 1";
+
+/// Tokens of passages that are computed before they are put aside. Each time is two transactions of the store, and what
+/// was not put aside yet is computed again after a crash.
+const ASIDE_TOKENS: usize = 1024;
 
 /// Computes what passages are kept as.
 pub trait Computes {
@@ -77,7 +82,7 @@ pub struct ReadFile {
 pub struct Entered {
     /// Passages of it.
     pub passages: usize,
-    /// Those of them that the document had before, and that were not computed.
+    /// Those of them that the document had before, or that an earlier run had computed; they were not computed again.
     pub known: usize,
     /// Tokens that were computed.
     pub tokens: usize,
@@ -89,6 +94,33 @@ pub struct Entered {
 struct Kept {
     slices: Vec<PassageSlice>,
     schemas: Vec<Schema>,
+}
+
+/// Passages of a document under way that wait to be put aside.
+struct Aside<'p> {
+    path: &'p str,
+    fresh: Vec<(agentos_store::Passage, Vec<Schema>)>,
+    /// Their tokens.
+    tokens: usize,
+    under_way: Option<PuttingAside>,
+}
+
+impl Aside<'_> {
+    /// Puts those aside that wait, once those before them are.
+    fn put(&mut self, store: &Store, collection: &str) -> Result<(), LibraryError> {
+        self.wait()?;
+        if !self.fresh.is_empty() {
+            self.tokens = 0;
+            let fresh = std::mem::take(&mut self.fresh);
+            self.under_way = Some(store.put_aside(collection, self.path, fresh)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until those are durable that were put aside.
+    fn wait(&mut self) -> Result<(), LibraryError> {
+        Ok(self.under_way.take().map_or(Ok(()), PuttingAside::wait)?)
+    }
 }
 
 /// A collection that documents are entered into.
@@ -167,17 +199,18 @@ impl Shelf<'_> {
         Ok(ReadFile { modified, content, document })
     }
 
-    /// Computes the passages of a document, stores their slices and enters it. `goes_on` is asked before each passage.
+    /// Computes the passages of a document, stores their slices and enters it. `goes_on` is told before each passage how
+    /// many are behind it.
     ///
     /// # Errors
-    /// [`LibraryError`]; the document is not entered then.
+    /// [`LibraryError`]; the document is not entered then, and what was computed of it is found by the next try.
     pub fn enter(
         &mut self,
         found: &Found,
         read: &ReadFile,
         passages: Vec<Passage>,
         computes: &mut dyn Computes,
-        goes_on: &dyn Fn() -> bool,
+        goes_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Entered, LibraryError> {
         let entered = self.enter_computed(found, read, passages, computes, goes_on);
         entered.map_err(|error| self.full(error))
@@ -202,14 +235,18 @@ impl Shelf<'_> {
         read: &ReadFile,
         passages: Vec<Passage>,
         computes: &mut dyn Computes,
-        goes_on: &dyn Fn() -> bool,
+        goes_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Entered, LibraryError> {
         let before = self.beginning(computes)?;
-        let known = self.known(found)?;
+        let path = found.path.to_string_lossy().into_owned();
+        let known = self.known(&path)?;
         let mut entered = Entered { passages: passages.len(), known: 0, tokens: 0, replaced: false };
         let mut drafts = Vec::with_capacity(passages.len());
-        for passage in passages {
-            if !goes_on() {
+        let mut aside = Aside { path: &path, fresh: Vec::new(), tokens: 0, under_way: None };
+        for (number, passage) in passages.into_iter().enumerate() {
+            if !goes_on(number) {
+                aside.put(&self.library.store, self.collection)?;
+                aside.wait()?;
                 return Err(LibraryError::Interrupted);
             }
             if let Some(Kept { slices, schemas }) = known.get(&passage.tokens)
@@ -219,36 +256,37 @@ impl Shelf<'_> {
                 drafts.push((stored(passage, slices.clone()), schemas.clone()));
                 continue;
             }
+            if aside.tokens >= ASIDE_TOKENS {
+                aside.put(&self.library.store, self.collection)?;
+            }
             let computed = computes.behind(&passage.tokens)?;
             let keys = chain(before, &passage.tokens, computed.iter().map(|slice| slice.tokens));
             let keys = put_all(&mut self.library.store, keys, &computed, self.packed)?;
             entered.tokens += passage.tokens.len();
-            drafts.push(draft(passage, &keys, computed));
+            aside.tokens += passage.tokens.len();
+            let draft = draft(passage, &keys, computed);
+            aside.fresh.push(draft.clone());
+            drafts.push(draft);
         }
+        aside.wait()?;
         self.library.store.flush()?;
         told(&mut self.library.store)?;
-        let path = found.path.to_string_lossy().into_owned();
         let draft = Draft { path, content: read.content, modified: read.modified, passages: drafts };
         entered.replaced = self.library.store.enter(self.collection, draft)?.replaced;
         Ok(entered)
     }
 
-    /// The passages that a document has now, by their tokens: what they are kept as.
-    fn known(&self, found: &Found) -> Result<HashMap<Vec<u32>, Kept>, LibraryError> {
+    /// The passages that a document has now, and those that were put aside for it, by their tokens: what they are kept as.
+    fn known(&self, path: &str) -> Result<HashMap<Vec<u32>, Kept>, LibraryError> {
         let store = &self.library.store;
-        let Some(document) = store.document(self.collection, &found.path.to_string_lossy())? else {
-            return Ok(HashMap::new());
-        };
-        let mut schemas = store.schemas_of(document.number)?.into_iter().peekable();
-        let mut known = HashMap::new();
-        for (number, passage) in (0..).zip(store.passages(document.number)?) {
-            let own = std::iter::from_fn(|| schemas.next_if(|(place, _)| place.passage.passage == number));
-            let own: Vec<Schema> = own.map(|(_, schema)| schema).collect();
-            if own.len() == passage.slices.len() {
-                known.insert(passage.tokens, Kept { slices: passage.slices, schemas: own });
-            }
+        let mut known = store.aside(self.collection, path)?;
+        if let Some(document) = store.document(self.collection, path)? {
+            known.extend(store.passages_with_schemas(document.number)?);
         }
-        Ok(known)
+        let kept = |(passage, schemas): (agentos_store::Passage, Vec<Schema>)| {
+            (passage.tokens, Kept { slices: passage.slices, schemas })
+        };
+        Ok(known.into_iter().map(kept).collect())
     }
 
     /// What stands behind the collection's beginning, whose slices are stored if they are not there.
@@ -284,7 +322,7 @@ fn draft(
     let slice = |(key, slice): (&StoreKey, &Computed)| PassageSlice {
         key: *key,
         tokens: slice.tokens as u8,
-        heavy: Vec::new(),
+        heavy: slice.heavy.clone(),
     };
     let slices = keys.iter().zip(&computed).map(slice).collect();
     let schemas = computed.into_iter().map(|slice| Schema { mean_key: slice.mean_key, hidden: slice.pooled });

@@ -55,7 +55,7 @@ pub enum LibraryError {
         /// Bytes that it may have.
         most: u64,
     },
-    /// It was interrupted. What was entered is there.
+    /// It was interrupted. What was entered is there, and what was computed is found again.
     Interrupted,
 }
 
@@ -89,7 +89,9 @@ impl std::fmt::Display for LibraryError {
                 *bytes as f64 / 1e9,
                 *most as f64 / 1e9
             ),
-            LibraryError::Interrupted => f.write_str("interrupted; what was entered is there"),
+            LibraryError::Interrupted => {
+                f.write_str("interrupted; what was entered is there, and what was computed is found again")
+            }
         }
     }
 }

@@ -6,12 +6,14 @@
 //! * [`compute`]: their keys and values, computed once.
 //! * [`library`], [`ingest`]: where they are kept, and how they get there.
 //! * [`relevance`], [`words`], [`recall`], [`catalogue`]: what finds them again.
+//! * [`heavy`]: what the model holds on to in each of their slices.
 //! * [`twins`]: which of them say the same.
 //! * [`ask`]: answering a question from them.
 
 pub mod ask;
 pub mod catalogue;
 pub mod compute;
+pub mod heavy;
 pub mod ingest;
 pub mod library;
 pub mod passage;

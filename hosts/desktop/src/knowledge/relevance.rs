@@ -6,7 +6,7 @@
 //! the right one of 831 passages was first for none of 58 questions (cosine 19).
 
 use agentos_store::VectorIndex;
-use agentos_store::scan::{self, Exact};
+use agentos_store::scan::{self, SearchBounds};
 use half::f16;
 
 /// What a question is about.
@@ -19,12 +19,12 @@ pub struct Relevance {
 /// What a collection's slices are about: hidden rows, all of one length.
 pub struct Rows {
     /// Their differences from their mean, each of length 1: products with a question are cosines.
-    index: Exact,
+    index: Box<dyn VectorIndex>,
 }
 
 impl Rows {
-    /// Rows of `width` numbers, one behind another.
-    pub fn new(numbers: &[f16], width: usize) -> Rows {
+    /// Rows of `width` numbers, one behind another; `bounds` says when they are searched by a graph.
+    pub fn new(numbers: &[f16], width: usize, bounds: SearchBounds) -> Rows {
         let mut index = scan::Rows::new(width);
         let rows = numbers.chunks_exact(width.max(1));
         let mut mean = vec![0.0; width];
@@ -37,7 +37,17 @@ impl Rows {
             let own: Vec<f16> = own.into_iter().map(f16::from_f64).collect();
             assert!(index.push(&own), "a row has the width of its index");
         }
-        Rows { index: Exact::new(index) }
+        Rows { index: scan::index(index, bounds) }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
     }
 }
 
@@ -49,14 +59,22 @@ impl Relevance {
         Relevance { question: direction(own).into_iter().map(|x| x as f32).collect() }
     }
 
-    /// How alike each slice is to the question: from -1 to 1. Rows of another width are not alike at all.
-    pub fn of(&self, rows: &Rows) -> Vec<f64> {
-        let mut alike = vec![0.0; rows.index.len()];
-        if self.question.len() == rows.index.width() {
-            let tell = |row: u32, cosine: f32| alike[row as usize] = f64::from(cosine).clamp(-1.0, 1.0);
-            rows.index.scores(&self.question, tell);
+    /// The slices that are most alike to the question, and how much, from -1 to 1: so many or all that there are, the
+    /// most alike first. None where rows have another width.
+    pub fn most_alike(&self, rows: &Rows, count: usize) -> Vec<(usize, f64)> {
+        if self.question.len() != rows.index.width() {
+            return Vec::new();
         }
-        alike
+        let hits = rows.index.top(&self.question, count);
+        hits.into_iter().map(|hit| (hit.row as usize, f64::from(hit.score).clamp(-1.0, 1.0))).collect()
+    }
+
+    /// How alike a slice is to the question. Rows of another width are not alike at all.
+    pub fn of(&self, rows: &Rows, slice: usize) -> f64 {
+        if self.question.len() != rows.index.width() || slice >= rows.len() {
+            return 0.0;
+        }
+        f64::from(rows.index.score(slice as u32, &self.question)).clamp(-1.0, 1.0)
     }
 }
 
@@ -76,25 +94,33 @@ fn length(vector: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    const SCANNED: SearchBounds = SearchBounds { exact_rows: usize::MAX, scans: 0 };
+
     fn rows(numbers: &[f32], width: usize) -> Rows {
         let numbers: Vec<f16> = numbers.iter().copied().map(f16::from_f32).collect();
-        Rows::new(&numbers, width)
+        Rows::new(&numbers, width, SCANNED)
+    }
+
+    fn alike(relevance: &Relevance, rows: &Rows) -> Vec<f64> {
+        (0..rows.len()).map(|slice| relevance.of(rows, slice)).collect()
     }
 
     #[test]
     fn what_all_have_in_common_does_not_count() {
         // All rows have a large first number; they differ in the others.
         let rows = rows(&[9.0, 1.0, 0.0, 9.0, 0.0, 1.0, 9.0, -1.0, -1.0], 3);
-        let alike = Relevance::new(&[5.0, 2.0, 0.0], &[5.0, 0.0, 0.0]).of(&rows);
-        assert!(alike[0] > 0.9 && alike[0] > alike[1] && alike[1] > alike[2], "{alike:?}");
-        assert!(alike.iter().all(|cosine| (-1.0..=1.0).contains(cosine)));
+        let relevance = Relevance::new(&[5.0, 2.0, 0.0], &[5.0, 0.0, 0.0]);
+        let found = relevance.most_alike(&rows, 3);
+        assert_eq!(found.iter().map(|&(slice, _)| slice).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(found[0].1 > 0.9 && found[2].1 >= -1.0, "{found:?}");
+        assert_eq!(found.iter().map(|&(_, cosine)| cosine).collect::<Vec<_>>(), alike(&relevance, &rows));
     }
 
     #[test]
     fn likeness_is_the_cosine_of_differences() {
         // The mean is (100, 0): what is left are (0, 1), (0, -1), (3, 4) and (-3, -4).
         let rows = rows(&[100.0, 1.0, 100.0, -1.0, 103.0, 4.0, 97.0, -4.0], 2);
-        let alike = Relevance::new(&[0.0, 7.0], &[0.0, 0.0]).of(&rows);
+        let alike = alike(&Relevance::new(&[0.0, 7.0], &[0.0, 0.0]), &rows);
         for (found, expected) in alike.iter().zip([1.0, -1.0, 0.8, -0.8]) {
             assert!((found - expected).abs() < 1e-3, "{alike:?}");
         }
@@ -104,8 +130,9 @@ mod tests {
     #[test]
     fn nothing_is_no_division_by_nothing() {
         let same = rows(&[1.0, 1.0, 1.0, 1.0], 2);
-        assert_eq!(Relevance::new(&[2.0, 2.0], &[2.0, 2.0]).of(&same), [0.0, 0.0]);
-        assert_eq!(Relevance::new(&[2.0], &[1.0]).of(&same), [0.0, 0.0]);
-        assert_eq!(Relevance::new(&[], &[]).of(&rows(&[], 0)), Vec::<f64>::new());
+        assert_eq!(alike(&Relevance::new(&[2.0, 2.0], &[2.0, 2.0]), &same), [0.0, 0.0]);
+        let narrow = Relevance::new(&[2.0], &[1.0]);
+        assert_eq!((alike(&narrow, &same), narrow.most_alike(&same, 9)), (vec![0.0, 0.0], vec![]));
+        assert_eq!(Relevance::new(&[], &[]).most_alike(&rows(&[], 0), 9), []);
     }
 }

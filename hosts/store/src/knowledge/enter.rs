@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agentos_hal::{StoreError, StoreKey};
 use redb::{ReadableTable, WriteTransaction};
 
+use super::aside::discard;
 use super::records::{CollectionRecord, DocumentRecord, PassageRecord, SchemaRecord};
 use super::remove::{Departure, release, take_out};
 use super::{
@@ -46,13 +47,14 @@ impl Store {
     }
 
     /// Enters a document with all its passages, in the place of one with the same path. It is entered whole and
-    /// durably, or not at all. Its slices were put before, and are durable.
+    /// durably, or not at all. Its slices were put before, and are durable. What was put aside for it goes.
     ///
     /// # Errors
     /// [`KnowledgeError::NoCollection`], [`KnowledgeError::NoSlice`], [`KnowledgeError::TooLong`],
     /// [`KnowledgeError::Schemas`], [`KnowledgeError::Store`].
     pub fn enter(&self, collection: &str, draft: Draft) -> Result<Entered, KnowledgeError> {
-        check(&draft)?;
+        fits("the path of a document", draft.path.len(), PATH_BYTES)?;
+        check(&draft.passages)?;
         let name = collection.to_owned();
         self.ask(move |writer| enter(writer, &name, &draft))?
     }
@@ -116,15 +118,19 @@ fn create(writer: &mut Writer, collection: &Collection) -> Result<(), KnowledgeE
 
 fn enter(writer: &mut Writer, name: &str, draft: &Draft) -> Result<Entered, KnowledgeError> {
     let collection = writer.collection(name)?;
-    let widths = widths(collection.widths, draft)?;
+    let widths = widths(collection.widths, &draft.passages)?;
     has_slices(writer, draft)?;
     let old = writer.consult(|transaction| read::document(transaction, collection.number, &draft.path))?;
+    let aside = writer.consult(|transaction| read::aside(transaction, collection.number, &draft.path))?;
     let (document, departure) = writer.change(|transaction| {
         let mut departure = Departure::default();
+        if let Some(aside) = &aside {
+            discard(transaction, collection.number, &draft.path, aside.number)?;
+        }
         if let Some(old) = &old {
             take_out(transaction, collection.number, &draft.path, old.number, &mut departure)?;
         }
-        let number = count_up(transaction, NEXT_DOCUMENT)?;
+        let number = next_document(transaction)?;
         let record = DocumentRecord {
             number,
             content: draft.content,
@@ -134,7 +140,8 @@ fn enter(writer: &mut Writer, name: &str, draft: &Draft) -> Result<Entered, Know
         note_document(transaction, collection.number, &draft.path, &record)?;
         for (passage, (what, schemas)) in draft.passages.iter().enumerate() {
             let id = PassageId { document: number, passage: passage as u32 };
-            note_passage(transaction, collection.number, id, what, schemas)?;
+            note_passage(transaction, id, what, schemas)?;
+            refer(transaction, collection.number, id, what)?;
         }
         if collection.widths != widths {
             note_collection(transaction, name, &CollectionRecord { widths, ..collection.clone() })?;
@@ -181,9 +188,9 @@ fn note_collection(
     Ok(())
 }
 
-fn note_passage(
+/// Writes a passage and the schemas of its slices.
+pub(super) fn note_passage(
     transaction: &WriteTransaction,
-    collection: u32,
     id: PassageId,
     passage: &Passage,
     schemas: &[Schema],
@@ -191,10 +198,6 @@ fn note_passage(
     let key = keys::passage(id);
     let sealed = record::seal(Sort::Passage, &key, &PassageRecord::of(passage.clone()));
     transaction.open_table(PASSAGES)?.insert(&key, sealed.as_slice())?;
-    let mut references = transaction.open_table(REFERENCES)?;
-    for slice in &passage.slices {
-        references.insert(&keys::reference(&slice.key, id), collection)?;
-    }
     let mut table = transaction.open_table(SCHEMAS)?;
     for (slice, schema) in schemas.iter().enumerate() {
         let key = keys::schema(id, slice as u8);
@@ -202,6 +205,25 @@ fn note_passage(
         table.insert(&key, sealed.as_slice())?;
     }
     Ok(())
+}
+
+/// Notes that a passage of a collection names its slices.
+fn refer(
+    transaction: &WriteTransaction,
+    collection: u32,
+    id: PassageId,
+    passage: &Passage,
+) -> Result<(), Failure> {
+    let mut references = transaction.open_table(REFERENCES)?;
+    for slice in &passage.slices {
+        references.insert(&keys::reference(&slice.key, id), collection)?;
+    }
+    Ok(())
+}
+
+/// The number of the next document.
+pub(super) fn next_document(transaction: &WriteTransaction) -> Result<u64, Failure> {
+    count_up(transaction, NEXT_DOCUMENT)
 }
 
 /// The next number of a counter.
@@ -215,14 +237,14 @@ fn count_up(transaction: &WriteTransaction, counter: &str) -> Result<u64, Failur
     Ok(next)
 }
 
-fn fits(what: &'static str, found: usize, most: usize) -> Result<(), KnowledgeError> {
+pub(super) fn fits(what: &'static str, found: usize, most: usize) -> Result<(), KnowledgeError> {
     if found <= most { Ok(()) } else { Err(KnowledgeError::TooLong { what, found, most }) }
 }
 
-fn check(draft: &Draft) -> Result<(), KnowledgeError> {
-    fits("the path of a document", draft.path.len(), PATH_BYTES)?;
-    fits("the number of passages of a document", draft.passages.len(), u32::MAX as usize)?;
-    for (number, (passage, schemas)) in draft.passages.iter().enumerate() {
+/// Refuses passages that are larger than what is kept, or have other schemas than slices.
+pub(super) fn check(passages: &[(Passage, Vec<Schema>)]) -> Result<(), KnowledgeError> {
+    fits("the number of passages of a document", passages.len(), u32::MAX as usize)?;
+    for (number, (passage, schemas)) in passages.iter().enumerate() {
         fits("the number of tokens of a passage", passage.tokens.len(), PASSAGE_TOKENS)?;
         fits("the number of slices of a passage", passage.slices.len(), PASSAGE_SLICES)?;
         fits("the place of a passage", passage.place.len(), PLACE_BYTES)?;
@@ -242,9 +264,12 @@ fn check(draft: &Draft) -> Result<(), KnowledgeError> {
 }
 
 /// How many numbers the vectors of all schemas have: those of the collection, or of the first that comes.
-fn widths(known: Option<(u32, u32)>, draft: &Draft) -> Result<Option<(u32, u32)>, KnowledgeError> {
+pub(super) fn widths(
+    known: Option<(u32, u32)>,
+    passages: &[(Passage, Vec<Schema>)],
+) -> Result<Option<(u32, u32)>, KnowledgeError> {
     let mut widths = known.map(|(keys, hidden)| (keys as usize, hidden as usize));
-    for (passage, (_, schemas)) in draft.passages.iter().enumerate() {
+    for (passage, (_, schemas)) in passages.iter().enumerate() {
         for Schema { mean_key, hidden } in schemas {
             let (keys, rows) = *widths.get_or_insert((mean_key.len(), hidden.len()));
             for (found, expected) in [(mean_key.len(), keys), (hidden.len(), rows)] {

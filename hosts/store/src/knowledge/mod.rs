@@ -3,8 +3,9 @@
 //!
 //! A collection stands behind one prefix, which its passages and the agents that are granted it share. A
 //! document is entered whole or not at all, so that whoever enters many can be stopped and go on later: what is
-//! listed needs not be done again. A slice that no passage names any more goes with the last that did.
+//! listed needs not be done again. What was computed of one that is not entered yet can be put aside ([`aside`]). A slice that no passage names any more goes with the last that did.
 
+pub mod aside;
 mod enter;
 mod keys;
 mod load;

@@ -1,13 +1,13 @@
 //! Asking a store for what was entered.
 
 use agentos_hal::StoreKey;
-use redb::{ReadTransaction, ReadableTable};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 use serde::de::DeserializeOwned;
 
 use super::keys;
-use super::records::{CollectionRecord, DocumentRecord, PassageRecord, SchemaRecord};
+use super::records::{AsideRecord, CollectionRecord, DocumentRecord, PassageRecord, SchemaRecord};
 use super::{Collection, Document, Passage, PassageId, Schema};
-use crate::engine::{COLLECTIONS, DOCUMENTS, Failure, PASSAGES, SCHEMAS};
+use crate::engine::{ASIDE, COLLECTIONS, DOCUMENTS, Failure, PASSAGES, SCHEMAS};
 use crate::error::KnowledgeError;
 use crate::record::{self, Sort};
 use crate::scan::Rows;
@@ -132,14 +132,23 @@ impl Store {
         found.ok_or_else(|| no_collection(name))
     }
 
-    /// The schemas of all slices of a document, in order; none where there is no such document.
+    /// All passages of a document, in order, each with the schemas of its slices; none where there is no such document.
     ///
     /// # Errors
     /// [`KnowledgeError::Store`].
-    pub fn schemas_of(&self, document: u64) -> Result<Vec<(SlicePlace, Schema)>, KnowledgeError> {
+    pub fn passages_with_schemas(
+        &self,
+        document: u64,
+    ) -> Result<Vec<(Passage, Vec<Schema>)>, KnowledgeError> {
         self.consult(|transaction| {
-            let schemas = schemas(transaction, document)?;
-            Ok(schemas.into_iter().map(|(place, record)| (place, record.told())).collect())
+            let mut schemas = schemas(transaction, document)?.into_iter().peekable();
+            let with_schemas = |(id, record): (PassageId, PassageRecord)| {
+                let own = std::iter::from_fn(|| schemas.next_if(|(place, _)| place.passage == id));
+                let own: Vec<Schema> = own.map(|(_, schema)| schema.told()).collect();
+                let complete = own.len() == record.slices.len();
+                complete.then(|| (record.told(), own)).ok_or(Failure::Corrupt)
+            };
+            passages(transaction, document)?.into_iter().map(with_schemas).collect()
         })
     }
 
@@ -194,19 +203,61 @@ pub fn documents(
     transaction: &ReadTransaction,
     collection: u32,
 ) -> Result<Vec<(String, DocumentRecord)>, Failure> {
-    let table = transaction.open_table(DOCUMENTS)?;
+    of_collection(&transaction.open_table(DOCUMENTS)?, collection, Sort::Document)
+}
+
+/// What was put aside for a document.
+pub fn aside(
+    transaction: &ReadTransaction,
+    collection: u32,
+    path: &str,
+) -> Result<Option<AsideRecord>, Failure> {
+    let Some(table) = table_aside(transaction)? else { return Ok(None) };
+    let key = keys::document(collection, path);
+    let Some(bytes) = table.get(key.as_slice())? else { return Ok(None) };
+    unsealed(Sort::Aside, &key, bytes.value()).map(Some)
+}
+
+/// What was put aside for all documents of a collection, by path.
+pub fn all_aside(
+    transaction: &ReadTransaction,
+    collection: u32,
+) -> Result<Vec<(String, AsideRecord)>, Failure> {
+    match table_aside(transaction)? {
+        Some(table) => of_collection(&table, collection, Sort::Aside),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// A table by collection and path.
+type ByPath = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The table of what was put aside, in files that have one.
+fn table_aside(transaction: &ReadTransaction) -> Result<Option<ByPath>, Failure> {
+    match transaction.open_table(ASIDE) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        table => Ok(Some(table?)),
+    }
+}
+
+/// The records of a collection in a table by collection and path.
+fn of_collection<T: DeserializeOwned>(
+    table: &ByPath,
+    collection: u32,
+    sort: Sort,
+) -> Result<Vec<(String, T)>, Failure> {
     let (first, after) = keys::documents(collection);
     let range = match &after {
         Some(after) => table.range::<&[u8]>(first.as_slice()..after.as_slice())?,
         None => table.range::<&[u8]>(first.as_slice()..)?,
     };
-    let mut documents = Vec::new();
-    for document in range {
-        let (key, bytes) = document?;
+    let mut records = Vec::new();
+    for record in range {
+        let (key, bytes) = record?;
         let path = key.value().get(4..).and_then(|path| str::from_utf8(path).ok()).ok_or(Failure::Corrupt)?;
-        documents.push((path.to_owned(), unsealed(Sort::Document, key.value(), bytes.value())?));
+        records.push((path.to_owned(), unsealed(sort, key.value(), bytes.value())?));
     }
-    Ok(documents)
+    Ok(records)
 }
 
 /// All passages of a document, in order.

@@ -43,6 +43,15 @@ impl DocumentRecord {
     }
 }
 
+/// A document that passages were put aside for.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct AsideRecord {
+    /// What its passages are found under: a document's number, of which there is no document.
+    pub number: u64,
+    /// How many passages were put aside.
+    pub passages: u32,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PassageRecord {
     pub tokens: Vec<u32>,

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use agentos_hal::StoreKey;
 use redb::{ReadableTable, WriteTransaction};
 
-use super::records::{CollectionRecord, PassageRecord};
+use super::aside::discard;
+use super::records::{AsideRecord, CollectionRecord, PassageRecord};
 use super::{keys, read};
 use crate::engine::{COLLECTIONS, DOCUMENTS, Failure, PASSAGES, REFERENCES, SCHEMAS};
 use crate::error::KnowledgeError;
@@ -23,7 +24,8 @@ pub struct Removed {
 }
 
 impl Store {
-    /// Removes a document, and the slices that no other passage names. One that is not there is none.
+    /// Removes a document, what was put aside for it, and the slices that no other passage names. One that is not there
+    /// is none.
     ///
     /// # Errors
     /// [`KnowledgeError::NoCollection`], [`KnowledgeError::Store`].
@@ -33,8 +35,10 @@ impl Store {
             let collection = writer.collection(&name)?;
             let found =
                 writer.consult(|transaction| read::document(transaction, collection.number, &path))?;
-            let documents = found.map(|record| (path, record.number)).into_iter().collect();
-            remove(writer, &collection, documents, None)
+            let aside = writer.consult(|transaction| read::aside(transaction, collection.number, &path))?;
+            let documents = found.map(|record| (path.clone(), record.number)).into_iter().collect();
+            let asides = aside.map(|record| (path, record)).into_iter().collect();
+            remove(writer, &collection, (documents, asides), None)
         })?
     }
 
@@ -48,7 +52,8 @@ impl Store {
             let collection = writer.collection(&name)?;
             let documents = writer.consult(|transaction| read::documents(transaction, collection.number))?;
             let documents = documents.into_iter().map(|(path, record)| (path, record.number)).collect();
-            remove(writer, &collection, documents, Some(&name))
+            let asides = writer.consult(|transaction| read::all_aside(transaction, collection.number))?;
+            remove(writer, &collection, (documents, asides), Some(&name))
         })?
     }
 }
@@ -70,16 +75,22 @@ pub struct Departure {
     pub slices: BTreeSet<StoreKey>,
 }
 
+/// What belongs to paths.
+type Named<T> = Vec<(String, T)>;
+
 fn remove(
     writer: &mut Writer,
     collection: &CollectionRecord,
-    documents: Vec<(String, u64)>,
+    (documents, asides): (Named<u64>, Named<AsideRecord>),
     name: Option<&str>,
 ) -> Result<Removed, KnowledgeError> {
     let departure = writer.change(|transaction| {
         let mut departure = Departure::default();
         for (path, document) in &documents {
             take_out(transaction, collection.number, path, *document, &mut departure)?;
+        }
+        for (path, aside) in &asides {
+            discard(transaction, collection.number, path, aside.number)?;
         }
         if let Some(name) = name {
             transaction.open_table(COLLECTIONS)?.remove(name)?;

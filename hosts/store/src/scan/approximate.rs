@@ -8,6 +8,8 @@
 //! navigable small world graphs" (TPAMI 2018); Bachrach et al., "Speeding up the Xbox recommender system using a
 //! Euclidean transformation for inner-product spaces" (RecSys 2014).
 
+use std::sync::Arc;
+
 use half::f16;
 use instant_distance::{Builder, HnswMap, Point, Search};
 
@@ -23,7 +25,7 @@ const BUILD_BREADTH: usize = 100;
 /// Rows in a graph.
 pub struct Approximate {
     graph: HnswMap<Place, u32>,
-    rows: Exact,
+    rows: Arc<Exact>,
 }
 
 /// A row as the graph sees it.
@@ -39,15 +41,15 @@ impl Point for Place {
 impl Approximate {
     /// Builds the graph, on all processors: two of the same rows may differ a little. The seed says on which
     /// levels rows are.
-    pub fn new(rows: Rows, seed: u64) -> Approximate {
-        let places = places(&rows);
+    pub fn new(rows: Arc<Exact>, seed: u64) -> Approximate {
+        let places = places(rows.rows());
         let numbers = (0..places.len() as u32).collect();
         let graph = Builder::default()
             .seed(seed)
             .ef_construction(BUILD_BREADTH)
             .ef_search(BREADTH)
             .build(places, numbers);
-        Approximate { graph, rows: Exact::new(rows) }
+        Approximate { graph, rows }
     }
 }
 
@@ -69,11 +71,14 @@ impl VectorIndex for Approximate {
         let mut place = query.to_vec();
         place.push(0.0);
         let mut top = Top::new(count);
-        let mut wide = vec![0.0; query.len()];
         for item in self.graph.search(&Place(place), &mut Search::default()) {
-            top.show(*item.value, self.rows.score(*item.value, query, &mut wide));
+            top.show(*item.value, self.rows.score(*item.value, query));
         }
         top.sorted()
+    }
+
+    fn score(&self, row: u32, query: &[f32]) -> f32 {
+        self.rows.score(row, query)
     }
 }
 

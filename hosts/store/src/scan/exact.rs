@@ -22,11 +22,13 @@ impl Exact {
         Exact { rows }
     }
 
+    /// The rows.
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
     /// The product of every row with a query.
-    ///
-    /// # Panics
-    /// When the query is not as long as a row.
-    pub fn scores(&self, query: &[f32], mut tell: impl FnMut(u32, f32)) {
+    fn scores(&self, query: &[f32], mut tell: impl FnMut(u32, f32)) {
         let width = self.rows.width();
         assert_eq!(query.len(), width, "a query is as long as a row");
         if width == 0 {
@@ -44,14 +46,6 @@ impl Exact {
     }
 }
 
-impl Exact {
-    /// The product of one row with a query; `wide` is as long as both.
-    pub(super) fn score(&self, row: u32, query: &[f32], wide: &mut [f32]) -> f32 {
-        self.rows.row(row as usize).convert_to_f32_slice(wide);
-        product(wide, query)
-    }
-}
-
 impl VectorIndex for Exact {
     fn len(&self) -> usize {
         self.rows.len()
@@ -65,6 +59,13 @@ impl VectorIndex for Exact {
         let mut top = Top::new(count);
         self.scores(query, |row, score| top.show(row, score));
         top.sorted()
+    }
+
+    fn score(&self, row: u32, query: &[f32]) -> f32 {
+        assert_eq!(query.len(), self.width(), "a query is as long as a row");
+        let mut wide = vec![0.0; query.len()];
+        self.rows.row(row as usize).convert_to_f32_slice(&mut wide);
+        product(&wide, query)
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod approximate;
 mod exact;
+mod growing;
 mod rows;
 mod top;
 
 pub use approximate::Approximate;
 pub use exact::Exact;
+pub use growing::Growing;
 pub use rows::Rows;
 
 /// A row that was found.
@@ -37,15 +39,37 @@ pub trait VectorIndex: Send + Sync {
     /// # Panics
     /// When the query is not as long as a row.
     fn top(&self, query: &[f32], count: usize) -> Vec<Hit>;
+
+    /// The sum of products of a row's numbers and a query's: exact, whatever finds the best.
+    ///
+    /// # Panics
+    /// When there is no such row, or the query is not as long as a row.
+    fn score(&self, row: u32, query: &[f32]) -> f32;
+}
+
+/// When rows are searched by a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchBounds {
+    /// Rows up to which all of them are searched, however often.
+    pub exact_rows: usize,
+    /// Searches of more rows than that which go over all of them: so many cost as much as building a graph does.
+    pub scans: u32,
+}
+
+impl Default for SearchBounds {
+    fn default() -> SearchBounds {
+        SearchBounds { exact_rows: EXACT_ROWS, scans: SCANS }
+    }
 }
 
 /// Rows up to which all of them are searched.
-pub const EXACT_ROWS: usize = 100_000;
+const EXACT_ROWS: usize = 100_000;
+/// Searches that cost about as much as building a graph (xtask/BENCHMARKS.md, "Searching schemas").
+const SCANS: u32 = 10_000;
 
-/// An index of rows: exact for as many as can be searched at once, approximate beyond.
-pub fn index(rows: Rows) -> Box<dyn VectorIndex> {
-    if rows.len() <= EXACT_ROWS { Box::new(Exact::new(rows)) } else { Box::new(Approximate::new(rows, SEED)) }
+/// An index of rows: exact for as many as can be searched at once, approximate beyond, once that pays.
+pub fn index(rows: Rows, bounds: SearchBounds) -> Box<dyn VectorIndex> {
+    let is_exact = rows.len() <= bounds.exact_rows;
+    let rows = Exact::new(rows);
+    if is_exact { Box::new(rows) } else { Box::new(Growing::new(rows, bounds.scans)) }
 }
-
-/// Any number will do.
-const SEED: u64 = 6;

@@ -55,6 +55,41 @@ fn a_store_stays_within_its_bytes_and_keeps_what_is_used() {
     assert_eq!(there(&store, 0..3), [0, 1]);
 }
 
+/// Attention decides between slices that were used as often: the one that was looked at less goes first, though it was
+/// used last.
+#[test]
+fn of_two_slices_used_equally_the_one_attended_to_more_survives() {
+    let (_folder, path) = place();
+    let mut store = Store::open(&path, KIND, small()).unwrap();
+    for number in 0..2 {
+        put_as(&mut store, number, WHOLE).unwrap();
+    }
+    for number in [1, 0, 1, 0] {
+        assert_eq!(get(&mut store, number, 7), Ok(crate::common::image(number, 7)));
+    }
+    store.weigh(&key(0), 0.1);
+    store.weigh(&key(1), 6.0);
+    // What a slice drew is known after closing, too.
+    drop(store);
+    let mut store = Store::open(&path, KIND, small()).unwrap();
+    let mut next = 10;
+    while there(&store, 0..2).len() == 2 {
+        assert!(next < 1000, "neither goes");
+        put_as(&mut store, next, WHOLE).unwrap();
+        next += 1;
+    }
+    assert_eq!(there(&store, 0..2), [1]);
+    // What it drew before counts half of what it draws now: in the end it goes as well.
+    for _ in 0..12 {
+        store.weigh(&key(1), 0.0);
+    }
+    while !there(&store, 0..2).is_empty() {
+        assert!(next < 2000, "it stays for ever");
+        put_as(&mut store, next, WHOLE).unwrap();
+        next += 1;
+    }
+}
+
 /// Somebody who opens a store and says nothing of its size takes nothing away, and nobody takes away what a pinned
 /// collection names.
 #[test]

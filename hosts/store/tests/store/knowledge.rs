@@ -138,3 +138,79 @@ fn a_file_that_only_looks_newer_is_noted() {
     assert_eq!((document.modified, document.passages), (modified, 2));
     assert_eq!(store.set_modified("a", "y", modified), Err(StoreError::Missing.into()));
 }
+
+/// What is put aside for a document is listed nowhere, stays over a crash, and goes with the document.
+#[test]
+fn passages_are_put_aside_until_their_document_is_entered_or_removed() {
+    let (_folder, path) = place();
+    let mut store = Store::open(&path, KIND, options()).unwrap();
+    store.create_collection(&collection("island")).unwrap();
+    for number in 0..8 {
+        put(&mut store, number).unwrap();
+    }
+    let (first, second) = (draft("log", &[0, 1, 2, 3]).passages, draft("log", &[4, 5, 6, 7]).passages);
+    store.put_aside("island", "log", first.clone()).unwrap().wait().unwrap();
+    store.put_aside("island", "other", first.clone()).unwrap().wait().unwrap();
+    // Nobody waits for this one: it is durable all the same when the store is closed.
+    drop(store.put_aside("island", "log", second.clone()).unwrap());
+    drop(store);
+    let store = Store::open(&path, KIND, options()).unwrap();
+    let both = [first.clone(), second].concat();
+    assert_eq!(store.aside("island", "log").unwrap(), both);
+    assert_eq!(store.paths_aside("island").unwrap(), ["log", "other"]);
+    assert_eq!(store.documents("island").unwrap(), []);
+    assert!(store.schemas("island").unwrap().places.is_empty());
+    assert_eq!(store.aside("island", "nowhere").unwrap(), []);
+    assert!(matches!(store.aside("atoll", "log"), Err(KnowledgeError::NoCollection { .. })));
+    // Schemas of other lengths than the collection's are refused, once it has some.
+    store.enter("island", draft("short", &[0])).unwrap();
+    let mut narrow = first.clone();
+    narrow[0].1[0].hidden.pop();
+    let refused = store.put_aside("island", "log", narrow).unwrap().wait();
+    assert!(matches!(refused, Err(KnowledgeError::Schemas { .. })), "{refused:?}");
+    assert_eq!(store.aside("island", "log").unwrap(), both);
+
+    store.enter("island", draft("log", &[0, 1, 2, 3, 4, 5, 6, 7])).unwrap();
+    assert_eq!(store.paths_aside("island").unwrap(), ["other"]);
+    assert_eq!(store.documents("island").unwrap().len(), 2);
+    store.remove_document("island", "other").unwrap();
+    assert_eq!(store.paths_aside("island").unwrap(), [""; 0]);
+    // What was put aside named no slice, so none went with it.
+    assert!((0..8).all(|number| store.find(&key(number)).is_some()));
+    store.put_aside("island", "log", first.clone()).unwrap().wait().unwrap();
+    store.forget_aside("island", "log").unwrap();
+    store.forget_aside("island", "log").unwrap();
+    assert_eq!(store.aside("island", "log").unwrap(), []);
+    store.put_aside("island", "log", first).unwrap().wait().unwrap();
+    store.remove_collection("island").unwrap();
+    store.create_collection(&collection("island")).unwrap();
+    assert_eq!(store.paths_aside("island").unwrap(), [""; 0]);
+}
+
+/// A file of an earlier version has nothing aside, and takes what is put there.
+#[test]
+fn a_file_without_a_table_of_what_is_put_aside_is_as_good() {
+    let (_folder, path) = place();
+    let mut store = Store::open(&path, KIND, options()).unwrap();
+    store.create_collection(&collection("island")).unwrap();
+    with_slices(&mut store, 0..4);
+    store.enter("island", draft("log", &[0, 1])).unwrap();
+    drop(store);
+    let file = redb::Database::open(&path).unwrap();
+    let transaction = file.begin_write().unwrap();
+    let aside: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("aside");
+    assert!(transaction.delete_table(aside).unwrap());
+    transaction.commit().unwrap();
+    drop(file);
+    let store = Store::open_read_only(&path, KIND).unwrap();
+    assert_eq!(store.aside("island", "log").unwrap(), []);
+    assert_eq!(store.paths_aside("island").unwrap(), [""; 0]);
+    drop(store);
+    let store = Store::open(&path, KIND, options()).unwrap();
+    store.enter("island", draft("log", &[2, 3])).unwrap();
+    let passages = draft("other", &[0]).passages;
+    store.put_aside("island", "other", passages.clone()).unwrap().wait().unwrap();
+    assert_eq!(store.aside("island", "other").unwrap(), passages);
+    store.remove_document("island", "log").unwrap();
+    store.remove_collection("island").unwrap();
+}

@@ -1,8 +1,10 @@
 //! The exact scan finds the best; the approximate one nearly always finds the same.
 
 use crate::common::Random;
+use std::sync::Arc;
+
 use agentos_store::VectorIndex;
-use agentos_store::scan::{Approximate, Exact, Rows};
+use agentos_store::scan::{Approximate, Exact, Growing, Rows, SearchBounds, index};
 use half::f16;
 use proptest::prelude::*;
 
@@ -55,7 +57,8 @@ proptest! {
 #[test]
 fn the_graph_finds_nearly_all_that_the_scan_finds() {
     let (rows, queries) = topics(32, 1000, 1);
-    let (exact, graph) = (Exact::new(rows.clone()), Approximate::new(rows, 2));
+    let exact = Arc::new(Exact::new(rows));
+    let graph = Approximate::new(Arc::clone(&exact), 2);
     assert_eq!((graph.len(), graph.width()), (1000, 32));
     let (mut found, mut all) = (0, 0);
     for query in &queries {
@@ -80,7 +83,40 @@ fn the_graph_finds_nearly_all_that_the_scan_finds() {
 fn a_graph_of_anything_is_searched() {
     let odd = [f32::NAN, f32::INFINITY, 0.0, 1.0, -1.0, f32::NEG_INFINITY];
     for count in [0, 1, 2, 9] {
-        let graph = Approximate::new(rows(3, odd.iter().copied().cycle().take(3 * count)), 1);
+        let rows = rows(3, odd.iter().copied().cycle().take(3 * count));
+        let graph = Approximate::new(Arc::new(Exact::new(rows)), 1);
         assert_eq!(graph.top(&[1.0, 2.0, f32::NAN], 4).len(), count.min(4));
     }
+}
+
+/// Beyond the bound rows are searched by a graph, at once or once that pays, and each has the score that it has.
+#[test]
+fn many_rows_get_a_graph_when_it_pays() {
+    let (rows, queries) = topics(24, 600, 5);
+    let exact = Exact::new(rows.clone());
+    let few = index(rows.clone(), SearchBounds { exact_rows: 600, scans: 0 });
+    let many = index(rows.clone(), SearchBounds { exact_rows: 599, scans: 0 });
+    assert_eq!((many.len(), many.width()), (600, 24));
+    let mut found = 0;
+    for query in &queries {
+        let wanted = exact.top(query, 8);
+        assert_eq!(few.top(query, 8), wanted);
+        for hit in many.top(query, 8) {
+            assert_eq!(hit.score, exact.score(hit.row, query));
+            found += usize::from(wanted.contains(&hit));
+        }
+    }
+    assert!(found as f64 >= 0.95 * 8.0 * queries.len() as f64, "{found}");
+    // Whoever asks less often than pays has all rows searched, and the next has the graph built beside.
+    let growing = Growing::new(Exact::new(rows), 3);
+    for query in &queries[..2] {
+        assert_eq!(growing.top(query, 8), exact.top(query, 8));
+    }
+    assert!(!growing.is_grown());
+    assert_eq!(growing.top(&queries[2], 8), exact.top(&queries[2], 8));
+    while !growing.is_grown() {
+        std::thread::yield_now();
+    }
+    assert_eq!(growing.score(7, &queries[2]), exact.score(7, &queries[2]));
+    assert_eq!(growing.top(&queries[2], 600), exact.top(&queries[2], 600));
 }

@@ -7,14 +7,17 @@
 //!
 //! * `load`: slices that come.
 //! * `write`: slices that go.
+//! * `weigh`: what the store is told of their worth.
 //! * [`snapshot`]: the state of a bounded agent, beside its slices.
 
 mod load;
 pub mod snapshot;
+mod weigh;
 mod write;
 
 pub use load::{Arrival, Received};
 pub use snapshot::Fetched;
+pub use weigh::{Drawn, weights};
 pub use write::Handed;
 
 use agentos_hal::StoreError;

@@ -135,6 +135,41 @@ fn what_comes_once_is_there_for_all() {
     assert_eq!(rig.store.pages, filled(3, 150).pages, "nobody of them persists");
 }
 
+/// When an agent is over, the store is told once what each slice drew, also of those that it only has later.
+#[test]
+fn the_store_is_told_what_slices_drew() {
+    let prompt = prompt(3, 150);
+    let mut rig = with_store(COLD, FakeStore::default());
+    rig.spawn(&keeping(1, 20), &prompt);
+    rig.run();
+    let weights = |rig: &Rig| {
+        let told = &rig.store.weights;
+        assert!(told.iter().all(|(_, weight)| *weight > 0.0), "{told:?}");
+        let by_key: std::collections::BTreeMap<StoreKey, f32> = told.iter().copied().collect();
+        assert_eq!(by_key.len(), told.len(), "each is told once");
+        by_key
+    };
+    let first = weights(&rig);
+    assert!(rig.store.kept.keys().all(|key| first.contains_key(key)), "{} told", first.len());
+    // What is computed behind a slice is found only through it.
+    let chain: Vec<f32> = slices_of(&prompt).iter().map(|(key, _)| first[key]).collect();
+    assert!(chain.is_sorted_by(|one, next| one >= next) && chain.first() > chain.last(), "{chain:?}");
+    // What came from the store is weighed there again, by whoever maps it; and one that is killed weighs too.
+    let mut rig = with_store(COLD, core::mem::take(&mut rig.store));
+    rig.store.weights.clear();
+    let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, ..spec(1, 20) }, &prompt);
+    rig.run();
+    assert_eq!(rig.store.weights, []);
+    rig.call(&Call::Kill(agent)).unwrap();
+    rig.run();
+    let second = weights(&rig);
+    assert!(slices_of(&prompt).iter().all(|(key, _)| second.contains_key(key)), "{} told", second.len());
+    let mut without = with_store(CONFIG, FakeStore::default());
+    without.spawn(&keeping(1, 20), &prompt);
+    without.run();
+    assert_eq!(without.store.weights, []);
+}
+
 #[test]
 fn nothing_is_asked_of_a_store_where_there_may_be_no_cold_slices() {
     let mut rig = with_store(CONFIG, filled(3, 150));
