@@ -72,6 +72,9 @@ fn log() -> &'static str {
     (0..8).map(line).collect::<String>().leak()
 }
 
+/// Whether a moment has come.
+type When = fn(&Kernel<'_>) -> bool;
+
 /// What is run, and what goes wrong.
 struct Script<'s> {
     team: String,
@@ -81,7 +84,7 @@ struct Script<'s> {
     /// The sizes of the kernel, if they are not the team's.
     sizes: fn(Config) -> Config,
     /// Where the run is kept as soon as this is so; then it ends.
-    keep: Option<(&'s Path, fn(&Kernel<'_>) -> bool)>,
+    keep: Option<(&'s Path, When)>,
     from: Option<&'s Path>,
     /// What was told of an earlier run: no tool is asked.
     results: Option<&'s Path>,
