@@ -30,6 +30,11 @@ impl Identity {
         let hash = if self.packed { self.hash } else { self.hash.packed() };
         Identity { hash, packed: true, ..self }
     }
+
+    /// That of what is computed behind a context that has something packed, or has not.
+    pub fn behind(self, packed: bool) -> Identity {
+        if packed { self.packed() } else { self }
+    }
 }
 
 impl SliceHash {

@@ -321,11 +321,8 @@ impl<'m> Pager<'m> {
                 return Poll::Ready(Ok(Moved::NoRoom));
             }
         }
-        let mut frames = [FrameId::NONE; SLICE_PAGES];
-        for frame in &mut frames[..count] {
-            *frame = self.arena.take_lossless().expect("so many are free");
-        }
-        self.begin(id, Place::Arena(frames), device)
+        let frames = self.take_frames(count, false);
+        self.begin(id, frames, device)
     }
 
     /// Moves a slice to the arena, packed. From then on it is nobody's exact slice: it cannot be found by its identity.
@@ -341,12 +338,19 @@ impl<'m> Pager<'m> {
         if (self.arena.free_packed() as usize) < count {
             return Poll::Ready(Ok(Moved::NoRoom));
         }
-        let mut frames = [FrameId::NONE; SLICE_PAGES];
-        for frame in &mut frames[..count] {
-            *frame = self.arena.take_packed().expect("so many are free");
-        }
+        let frames = self.take_frames(count, true);
         self.forget_identity(id);
-        self.begin(id, Place::Arena(frames), device)
+        self.begin(id, frames, device)
+    }
+
+    /// So many frames of one kind, which are free.
+    fn take_frames(&mut self, count: usize, packed: bool) -> Place {
+        let mut frames = [FrameId::NONE; SLICE_PAGES];
+        frames[..count].fill_with(|| {
+            let frame = if packed { self.arena.take_packed() } else { self.arena.take_lossless() };
+            frame.expect("so many are free")
+        });
+        Place::Arena(frames)
     }
 
     /// Moves a slice from the arena to page memory.
@@ -581,14 +585,8 @@ impl<'m> Pager<'m> {
     pub fn adopt(&mut self, pages: usize, packed: bool) -> Option<SliceId> {
         let packed = packed && self.arena.free_packed() as usize >= pages;
         while !packed && (self.arena.free_lossless() as usize) < pages && self.reclaim(false) {}
-        let place = if packed {
-            let mut frames = [FrameId::NONE; SLICE_PAGES];
-            frames[..pages].fill_with(|| self.arena.take_packed().expect("so many are free"));
-            Place::Arena(frames)
-        } else if self.arena.free_lossless() as usize >= pages {
-            let mut frames = [FrameId::NONE; SLICE_PAGES];
-            frames[..pages].fill_with(|| self.arena.take_lossless().expect("so many are free"));
-            Place::Arena(frames)
+        let place = if packed || self.arena.free_lossless() as usize >= pages {
+            self.take_frames(pages, packed)
         } else {
             while (self.pool.free() as usize) < pages {
                 if !self.reclaim(true) {

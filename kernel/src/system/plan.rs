@@ -414,8 +414,7 @@ impl Kernel<'_> {
         };
         if sealed.is_none() {
             let tokens = end.offset as u8 + 1;
-            let own = hash.map(|hash| Identity { hash, tokens, packed: false });
-            let own = own.map(|own| if packed { own.packed() } else { own });
+            let own = hash.map(|hash| Identity { hash, tokens, packed: false }.behind(packed));
             self.pager.seal(mapping.slice, own, tokens);
         }
         let is_packed = self.pager.slice(mapping.slice).packed;
@@ -567,7 +566,7 @@ impl Kernel<'_> {
         let id = looked.and_then(|exact| self.take_equal(index, exact, store)).unwrap_or_else(|| {
             self.keeper.hits.none += u64::from(looked.is_some());
             // What is computed behind something packed is not what the tokens alone would give.
-            self.pager.create(identity.map(|exact| if is_packed { exact.packed() } else { exact }))
+            self.pager.create(identity.map(|exact| exact.behind(is_packed)))
         });
         self.pager.need(id);
         self.map(index, id);
