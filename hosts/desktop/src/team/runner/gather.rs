@@ -9,15 +9,11 @@
 //! what the other lacks cannot come about.
 
 use agentos_hal::Clock;
-use agentos_kernel::agent::{
-    Admission, AgentId, BlockedOn, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec,
-    State, Watchdog,
-};
+use agentos_kernel::agent::{AgentId, BlockedOn, Budget, Priority, Receive, Spec, State};
 use agentos_kernel::call::{Call, CallError, Forward, Reply, Tokens};
-use agentos_kernel::sample::Sampling;
 
 use super::error::RunError;
-use super::plan::sender_context;
+use super::mute::{Mute, bytes_of};
 use super::roster::Phase;
 use super::run::{Runner, Spawned};
 use crate::team::knowledge::SentPassage;
@@ -37,9 +33,6 @@ pub struct Gathering {
     /// What is sent behind the last of them.
     after: Vec<u32>,
 }
-
-/// Nothing is said.
-const SILENT: Budget = Budget { turn_tokens: 0, ..Budget::UNBOUNDED };
 
 /// What an agent declares that is to be sent passages before it speaks.
 pub(super) fn silent(spec: Spec) -> Spec {
@@ -156,33 +149,11 @@ impl Runner<'_> {
         passage: &SentPassage,
         priority: Priority,
     ) -> Result<AgentId, CallError> {
-        let spec = Spec {
-            priority,
-            context: sender_context(passage),
-            memory: MemoryMode::Exact,
-            // It has room of its own, or somebody is going to leave it some.
-            admission: Admission::Refuse,
-            sampling: Sampling::GREEDY,
-            budget: SILENT,
-            capabilities: Capabilities::NONE,
-            watchdog: Watchdog::OFF,
-            on_end: OnEnd::Listen,
-            receive: Receive::Copied,
-            guarded: false,
-            persist: Persist::Nothing,
-            // Its slices are somebody else's approximation anyway.
-            packed: true,
-            tag: self.team.agents.len() as u64,
-        };
-        let context = bytes_of(&passage.context);
-        let call = Call::Spawn(spec, Tokens(&context));
-        let Reply::Agent(id) = self.kernel.call(None, &call, self.clock.now().micros)? else {
-            unreachable!("a spawn is answered with a name")
-        };
-        // No agent of a file has such a name; the first passage is the agent's own.
-        self.names.insert(id, &format!("{}/{}", self.team.agents[index].name, number + 2));
-        self.slots[usize::from(id.index)] = None;
-        Ok(id)
+        // The first passage is the agent's own.
+        let name = format!("{}/{}", self.team.agents[index].name, number + 2);
+        // Its slices are somebody else's approximation anyway.
+        let mute = Mute { priority, context: &passage.context, time_us: u64::MAX, packed: true };
+        self.spawn_mute(&mute, &name)
     }
 
     fn dismiss(&mut self, senders: &[(AgentId, SentPassage)]) {
@@ -208,8 +179,4 @@ impl Runner<'_> {
         let found = self.kernel.agents().find(|rcb| rcb.id == agent);
         found.map_or(State::Stopped(agentos_kernel::agent::Finish::Shutdown), |rcb| rcb.state)
     }
-}
-
-fn bytes_of(tokens: &[u32]) -> Vec<u8> {
-    tokens.iter().flat_map(|token| token.to_le_bytes()).collect()
 }

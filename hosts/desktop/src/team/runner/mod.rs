@@ -19,6 +19,7 @@ mod lend;
 mod machine;
 mod masks;
 mod memory;
+mod mute;
 mod nested;
 mod plan;
 mod reading;

@@ -307,7 +307,7 @@ impl Sent {
 }
 
 /// Tokens of the context of who sends a passage.
-pub(super) fn sender_context(passage: &SentPassage) -> u32 {
+fn sender_context(passage: &SentPassage) -> u32 {
     u32::try_from(passage.context.len()).unwrap_or(u32::MAX)
 }
 

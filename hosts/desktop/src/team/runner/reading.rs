@@ -10,13 +10,10 @@
 //! of the text decide alone, as they do with `reduce = "words"`.
 
 use agentos_hal::Clock;
-use agentos_kernel::agent::{
-    Admission, AgentId, BlockedOn, Budget, Capabilities, MemoryMode, OnEnd, Persist, Priority, Receive, Spec,
-    State, Watchdog,
-};
-use agentos_kernel::call::{Call, CallError, Reply, Tokens};
-use agentos_kernel::sample::Sampling;
+use agentos_kernel::agent::{AgentId, BlockedOn, Priority, State};
+use agentos_kernel::call::{Call, CallError};
 
+use super::mute::Mute;
 use super::roster::Roster;
 use super::run::Runner;
 use super::tools::Over;
@@ -96,40 +93,21 @@ impl Runner<'_> {
 
     fn begin_reading(&mut self, at: usize) -> bool {
         let over = &self.traffic.over[at];
-        let Some(unread) = &over.unread else { return false };
-        let (index, agent, call) = (over.index, over.agent, over.number);
-        let tokens = &unread.candidates.tokens;
-        let spec = Spec {
-            priority: Priority::LOWEST,
-            context: tokens.len() as u32,
-            memory: MemoryMode::Exact,
-            admission: Admission::Refuse,
-            sampling: Sampling::GREEDY,
-            budget: Budget { turn_tokens: 0, time_us: READ_US, ..Budget::UNBOUNDED },
-            capabilities: Capabilities::NONE,
-            watchdog: Watchdog::OFF,
-            on_end: OnEnd::Listen,
-            receive: Receive::Copied,
-            guarded: false,
-            persist: Persist::Nothing,
-            packed: false,
-            tag: self.team.agents.len() as u64,
-        };
-        let context: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        let now_us = self.clock.now().micros;
-        match self.kernel.call(None, &Call::Spawn(spec, Tokens(&context)), now_us) {
-            Ok(Reply::Agent(reader)) => {
-                // No agent of a file has such a name.
-                self.names.insert(reader, &format!("{}/read", self.team.agents[index].name));
-                self.slots[usize::from(reader.index)] = None;
+        let Some(unread) = over.unread.clone() else { return false };
+        let (agent, call) = (over.agent, over.number);
+        let name = format!("{}/read", self.team.agents[over.index].name);
+        let context = &unread.candidates.tokens[..];
+        let mute = Mute { priority: Priority::LOWEST, context, time_us: READ_US, packed: false };
+        match self.spawn_mute(&mute, &name) {
+            Ok(reader) => {
                 // It is there, so it can be waited for.
-                let _ = self.kernel.call(None, &Call::Wait(agent, reader), now_us);
+                let _ = self.kernel.call(None, &Call::Wait(agent, reader), self.clock.now().micros);
                 self.traffic.reading = Some(Reading { call, reader, lent: vec![call] });
                 false
             }
             // A checkpoint is under way.
             Err(CallError::Held) => false,
-            _ => self.traffic.over[at].leave_to_words(),
+            Err(_) => self.traffic.over[at].leave_to_words(),
         }
     }
 

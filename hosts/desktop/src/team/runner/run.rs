@@ -16,6 +16,7 @@ use super::error::RunError;
 use super::gather::{self, Gathering};
 use super::machine::Machine;
 use super::masks::{Masks, Timed};
+use super::mute::bytes_of;
 use super::plan::Plan;
 use super::roster::{Due, Phase, Roster, Tiers};
 use super::save::Saving;
@@ -389,7 +390,7 @@ impl<'r> Runner<'r> {
     ) -> Result<(AgentId, Budget), TeamError> {
         let agent = &self.team.agents[index];
         let opening = u32::try_from(opening).unwrap_or(u32::MAX);
-        let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let bytes = bytes_of(tokens);
         let now_us = self.clock.now().micros;
         let refuse = |error| {
             let name = agent.name.clone();

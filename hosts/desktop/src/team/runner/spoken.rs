@@ -3,6 +3,7 @@
 use agentos_hal::Clock;
 use agentos_kernel::call::{Call, Tokens};
 
+use super::mute::bytes_of;
 use super::roster::Phase;
 use super::run::Runner;
 
@@ -19,7 +20,7 @@ impl Runner<'_> {
         for index in 0..self.roster.members.len() {
             let Phase::Alive(agent) = self.roster.members[index].phase else { continue };
             let tokens = self.turn_of_person(index, words);
-            let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+            let bytes = bytes_of(&tokens);
             if let Err(error) = self.kernel.call(None, &Call::Send(agent, Tokens(&bytes)), now_us) {
                 self.desk.tell(&format!("{} was not told: {error}", self.team.agents[index].name));
             }

@@ -14,6 +14,7 @@ use agentos_kernel::tool::{CallOutcome, Effect as KernelEffect, Request, ToolId}
 use agentos_tools::{Access, Descriptor, Effect, Urgency};
 
 use super::error::RunError;
+use super::mute::bytes_of;
 use super::nested::Asking;
 use super::reading::Reading;
 use super::roster::Phase;
@@ -643,7 +644,7 @@ impl Runner<'_> {
     }
 
     fn put(&mut self, call: u64, tokens: &[u32], fits: bool) -> Result<Reply, CallError> {
-        let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let bytes = bytes_of(tokens);
         let now_us = self.clock.now().micros;
         self.kernel.call(None, &Call::Return { call, tokens: Tokens(&bytes), fits }, now_us)
     }
