@@ -12,6 +12,7 @@
 //! is given passages as they were computed is sent them before it speaks; one that is on call is spawned for whoever
 //! asks it; and a long result is read before its agent has it.
 
+mod around;
 mod clock;
 mod error;
 mod gather;

@@ -227,11 +227,7 @@ impl Runner<'_> {
         let held = self.callers.hold(index, &stage, &[]);
         debug_assert!(held.is_ok(), "nothing was said yet");
         let reminder = words::reminder(&request, self.chat.tokenizer);
-        let closes = if self.writes_calls_itself(index) { words::CLOSES.len() as u32 } else { 0 };
-        let around = match &own {
-            Some(format) => self.chat.around_own("", format),
-            None => self.chat.around(&words::result("", &reminder), frame.as_ref()).saturating_add(closes),
-        };
+        let around = self.around(index, frame.as_ref(), &reminder);
         // Calls that cannot be undone are told apart by how many there were before, whoever asks.
         let made = self.roster.members[index].caller.as_ref().map_or(0, |caller| caller.made);
         let caller = Caller { reminder, around, made, ..Caller::new(stage, said, frame, &request) };
@@ -251,12 +247,12 @@ impl Runner<'_> {
     }
 
     /// Whether an agent decides by itself that it calls, and what.
-    fn writes_calls_itself(&self, index: usize) -> bool {
+    pub(super) fn writes_calls_itself(&self, index: usize) -> bool {
         self.team.agents[index].tools.as_ref().is_some_and(|tools| tools.choose == Choose::Model)
     }
 
     /// How the model's own template writes calls, where an agent calls so.
-    fn own_format(&self, index: usize) -> Option<&Arc<CallFormat>> {
+    pub(super) fn own_format(&self, index: usize) -> Option<&Arc<CallFormat>> {
         self.plan.kits[index].as_ref()?.format.as_ref()
     }
 
@@ -438,11 +434,7 @@ impl Runner<'_> {
         // One among several is not asked for again.
         let repairable = caller.repairs == 0 && place == Place::Only && known.is_repairable();
         let then = self.then(index, caller).cloned();
-        let format = self.own_format(index).cloned();
-        let around = match &format {
-            Some(format) => self.around_own(caller, (&known.descriptor, format), repairable),
-            None => self.around(caller, (&known.descriptor, tools.choose), repairable, then.as_deref()),
-        };
+        let around = caller.around.most(repairable, then.as_ref().map(|_| caller.step as usize));
         let terms = Terms {
             aligner: self.aligner.clone()?,
             tool: known.clone(),
@@ -456,7 +448,7 @@ impl Runner<'_> {
             nth,
             place,
             then,
-            format,
+            format: self.own_format(index).cloned(),
         };
         let (name, arguments) = (self.team.agents[index].name.clone(), arguments.to_owned());
         let (member, refusal) = (index, refusal.clone());
@@ -649,45 +641,6 @@ impl Runner<'_> {
         self.kernel.call(None, &Call::Return { call, tokens: Tokens(&bytes), fits }, now_us)
     }
 
-    /// Tokens of an agent's context that each of so many results may take, beside what stands around all of them.
-    fn room(&self, agent: AgentId, count: u32, around: u32) -> u32 {
-        let left = rcb(&self.kernel, agent).map_or(0, |rcb| {
-            let of_all = u64::from(rcb.budget.tool_tokens).saturating_sub(rcb.metrics.tool_tokens);
-            rcb.context.saturating_sub(rcb.tokens).min(u32::try_from(of_all).unwrap_or(u32::MAX))
-        });
-        let left = left.saturating_sub(around);
-        if count <= 1 {
-            return left;
-        }
-        let between = self.chat.text(words::NEXT).map_or(words::NEXT.len(), |tokens| tokens.len()) as u32;
-        (left / count).saturating_sub(between + words::JOINT_TOKENS)
-    }
-
-    /// Tokens that stand around a result, whichever way it is told.
-    fn around(
-        &self,
-        caller: &Caller,
-        (tool, choose): (&Descriptor, Choose),
-        repairable: bool,
-        then: Option<&Known>,
-    ) -> u32 {
-        let around = |text: &str| self.chat.around(text, caller.frame.as_ref());
-        let repair = repairable.then(|| around(&words::repair(tool, "", &caller.reminder, choose)));
-        let next = then.map(|then| around(&words::result_and_next("", &then.descriptor, &caller.reminder)));
-        caller.around.max(repair.unwrap_or(0)).max(next.unwrap_or(0))
-    }
-
-    /// [`Runner::around`] in the model's own format.
-    fn around_own(
-        &self,
-        caller: &Caller,
-        (tool, format): (&Descriptor, &CallFormat),
-        repairable: bool,
-    ) -> u32 {
-        let around = || self.chat.around_own(&words::repair_as_before(tool, "", &caller.reminder), format);
-        caller.around.max(if repairable { around() } else { 0 })
-    }
-
     /// What became of what an agent says, now that it ends.
     pub(super) fn form(&self, index: usize) -> Option<Form> {
         let caller = self.roster.members[index].caller.as_ref()?;
@@ -733,7 +686,7 @@ fn keep_said(said: &mut Vec<Message>, asked: &Asked, aligned: &Aligned) {
     }
 }
 
-fn rcb<'k>(kernel: &'k Kernel<'_>, agent: AgentId) -> Option<&'k Rcb> {
+pub(super) fn rcb<'k>(kernel: &'k Kernel<'_>, agent: AgentId) -> Option<&'k Rcb> {
     kernel.agents().find(|rcb| rcb.id == agent)
 }
 

@@ -143,6 +143,28 @@ pub const fn most_of_call(left: u32) -> u32 {
 /// and to answer.
 pub const ANOTHER_TOKENS: u32 = 64;
 
+/// Tokens that stand around what an agent is told of its calls. They are the same whatever it calls, and counted before
+/// it calls anything: when it does, its tool waits for none of that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Around {
+    /// Around a result.
+    pub result: u32,
+    /// Around why an output was not of its form and another call is asked for, whichever of its tools it came from.
+    pub repair: u32,
+    /// Around a result with which the next call of its chain is asked for, by the calls before.
+    pub next: Vec<u32>,
+}
+
+impl Around {
+    /// The most that may stand around what comes of a call that may be asked for once more, and behind which another
+    /// one of a chain is, as the call of that number.
+    pub fn most(&self, is_repairable: bool, next: Option<usize>) -> u32 {
+        let repair = if is_repairable { self.repair } else { 0 };
+        let next = next.and_then(|number| self.next.get(number)).copied().unwrap_or(0);
+        self.result.max(repair).max(next)
+    }
+}
+
 /// How far an agent is with its calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Caller {
@@ -156,8 +178,8 @@ pub struct Caller {
     pub request: String,
     /// What it is told again of that with each result.
     pub reminder: String,
-    /// Tokens that stand around a result.
-    pub around: u32,
+    /// Tokens that stand around its results.
+    pub around: Around,
     /// What it says freely, as long as a call may begin in it.
     pub tail: String,
     /// Calls of this turn that it has written and not made, in that order.
@@ -182,7 +204,7 @@ impl Caller {
             frame,
             request: request.to_owned(),
             reminder,
-            around: 0,
+            around: Around::default(),
             tail,
             written: Vec::new(),
             closed: false,
@@ -201,7 +223,14 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::{Around, Place};
+
+    #[test]
+    fn around_a_result_stands_what_may_have_to_be_said_with_it() {
+        let around = Around { result: 20, repair: 30, next: vec![40, 10] };
+        assert_eq!([None, Some(0), Some(1), Some(2)].map(|next| around.most(false, next)), [20, 40, 20, 20]);
+        assert_eq!([None, Some(0), Some(1)].map(|next| around.most(true, next)), [30, 40, 30]);
+    }
 
     #[test]
     fn a_message_begins_and_ends_with_one_result_each() {

@@ -156,6 +156,11 @@ impl Desk {
         self.known.get(member)?.as_ref()?.get(tool)
     }
 
+    /// An agent's tools, by their numbers.
+    pub fn tools_of(&self, member: usize) -> impl Iterator<Item = &Known> {
+        self.known.get(member).into_iter().flatten().flat_map(|tools| tools.iter().map(Arc::as_ref))
+    }
+
     /// What is known of an agent's tool.
     pub fn descriptor(&self, member: usize, tool: usize) -> Option<&Descriptor> {
         self.known(member, tool).map(|known| &known.descriptor)
@@ -359,12 +364,19 @@ impl Bus for Desk {
             Some(Consent::Given) => Some(true),
             Some(_) => self.consent(call.0),
         };
-        match agreed {
+        let started = match agreed {
             // It has not begun: to the kernel the tool is busy until somebody has agreed.
-            None => Err(PeripheralError::Busy),
+            None => return Err(PeripheralError::Busy),
             Some(false) => Err(PeripheralError::Refused),
             Some(true) => self.ledger.lock().begin(call.0),
+        };
+        if !matches!(started, Ok(()) | Err(PeripheralError::Busy))
+            && let Some(held) = self.ledger.lock().get_mut(call.0)
+        {
+            // No tool's thread aligns it. The kernel tells of it when the step is over that comes first.
+            begin(held.align(outcome_of(started)), &self.crew);
         }
+        started
     }
 
     fn poll(&mut self, call: CallNumber) -> Poll<Result<(), PeripheralError>> {

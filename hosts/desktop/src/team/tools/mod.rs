@@ -40,7 +40,7 @@ pub mod words;
 
 pub use align::{Aligned, Aligner, Coming, Known, Reduce, Terms, Unread};
 pub use bell::Bell;
-pub use caller::{ANOTHER_TOKENS, Caller, Form, Open, Place, Stage, Written, most_of_call};
+pub use caller::{ANOTHER_TOKENS, Around, Caller, Form, Open, Place, Stage, Written, most_of_call};
 pub use callers::{Callers, FormError, Settled};
 pub use choose::{Question, by_likeness};
 pub use crew::Crew;
