@@ -57,14 +57,14 @@ pub fn mean_key(kv: KvType, keys: &[u8], tokens: usize, mean: &mut [f32]) {
 ///
 /// # Panics
 /// When a page does not have so many places.
-pub fn clear_behind(shape: &ModelShape, kv: KvType, image: &mut [u8], tokens: usize) {
-    let half = head_elements(shape) * kv.bytes();
+pub fn clear_behind(head_dim: usize, kv: KvType, image: &mut [u8], tokens: usize) {
+    let half = head_dim * PAGE_TOKENS * kv.bytes();
     for head in image.chunks_exact_mut(2 * half) {
         let (keys, values) = head.split_at_mut(half);
         for of_dimension in keys.chunks_exact_mut(PAGE_TOKENS * kv.bytes()) {
             of_dimension[tokens * kv.bytes()..].fill(0);
         }
-        values[tokens * shape.head_dim as usize * kv.bytes()..].fill(0);
+        values[tokens * head_dim * kv.bytes()..].fill(0);
     }
 }
 

@@ -120,7 +120,7 @@ fn elements_fill_an_image() {
 fn places_behind_the_tokens_are_cleared() {
     for (kv, tokens) in [(KvType::F16, 0), (KvType::F32, 3), (KvType::F16, PAGE_TOKENS)] {
         let mut image = vec![0xab; page::image_bytes(&SHAPE, kv)];
-        page::clear_behind(&SHAPE, kv, &mut image, tokens);
+        page::clear_behind(SHAPE.head_dim as usize, kv, &mut image, tokens);
         for (layer, head) in
             (0..SHAPE.layers).flat_map(|layer| (0..SHAPE.kv_heads).map(move |head| (layer, head)))
         {

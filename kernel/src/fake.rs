@@ -61,6 +61,20 @@ pub const LIMITS: Limits = Limits {
 /// What is stored of a token: a hash of what it saw, its offset, and the token.
 type Stored = (u32, u32, u32);
 
+/// Bytes of a token's value in a page's image: what is stored of it is there.
+const VALUE_BYTES: usize = SHAPE.head_dim as usize * 2;
+
+/// The values in a page's image, which stand behind its keys.
+fn values(image: &[u8]) -> impl Iterator<Item = &[u8]> {
+    image[image.len() / 2..].chunks_exact(VALUE_BYTES)
+}
+
+/// [`values`], to be changed.
+pub fn values_mut(image: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
+    let keys = image.len() / 2;
+    image[keys..].chunks_exact_mut(VALUE_BYTES)
+}
+
 /// Kinds of tokens that queries and keys tell apart: the dimensions that are not rotated.
 pub const KINDS: u32 = 6;
 
@@ -350,9 +364,10 @@ impl TensorDevice for FakeDevice {
         if let Some(hitch) = self.copy_hitch(Operation::Out, page) {
             return hitch;
         }
-        for (bytes, stored) in image.chunks_exact_mut(12).zip(&self.memory[page.0 as usize]) {
-            let (hash, offset, token) = stored.unwrap_or((u32::MAX, u32::MAX, u32::MAX));
-            for (bytes, word) in bytes.chunks_exact_mut(4).zip([hash, offset, token]) {
+        for (bytes, stored) in values_mut(image).zip(&self.memory[page.0 as usize]) {
+            // Where nothing is stored, there is something all the same.
+            let (hash, offset, token) = stored.unwrap_or((u32::MAX, u32::MAX - 1, u32::MAX));
+            for (bytes, word) in bytes.chunks_exact_mut(4).zip([hash, offset + 1, token]) {
                 bytes.copy_from_slice(&word.to_le_bytes());
             }
         }
@@ -363,10 +378,9 @@ impl TensorDevice for FakeDevice {
         if let Some(hitch) = self.copy_hitch(Operation::In, page) {
             return hitch;
         }
-        for (bytes, stored) in image.chunks_exact(12).zip(&mut self.memory[page.0 as usize]) {
+        for (bytes, stored) in values(image).zip(&mut self.memory[page.0 as usize]) {
             let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-            let found = (word(0), word(4), word(8));
-            *stored = (found.1 != u32::MAX).then_some(found);
+            *stored = word(4).checked_sub(1).map(|offset| (word(0), offset, word(8)));
         }
         Poll::Ready(Ok(()))
     }

@@ -4,6 +4,7 @@ use core::task::Poll;
 use std::collections::{BTreeMap, VecDeque};
 use std::vec::Vec;
 
+use crate::fake::values_mut;
 use agentos_hal::{ColdStore, Entry, StoreError, StoreKey};
 
 /// What a call of `put` or `get` meets.
@@ -89,7 +90,7 @@ impl ColdStore for FakeStore {
         let mut image = image.to_vec();
         if self.packs && !entry.exact {
             // What each token saw, as the fake device has it.
-            image.iter_mut().step_by(12).for_each(|byte| *byte ^= 1);
+            values_mut(&mut image).for_each(|value| value[0] ^= 1);
         }
         pages.push(image);
         self.pages += 1;

@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 
-use agentos_hal::{KvType, ModelShape, PAGE_TOKENS};
+use agentos_hal::{KvType, ModelShape, PAGE_TOKENS, page};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -37,6 +37,15 @@ impl Packing {
     /// Bytes of an image as it is.
     pub const fn image_bytes(&self) -> usize {
         self.heads * 2 * self.head_dim * PAGE_TOKENS * self.kv.bytes()
+    }
+
+    /// Zeroes what an image has behind the tokens of its page: of a slice with so many computed tokens, its page of that
+    /// number. It is whatever the page had before, and would be kept under another agent's slice.
+    pub fn clear_unused(&self, image: &mut [u8], computed: u8, page: usize) {
+        let filled = usize::from(computed).saturating_sub(page * PAGE_TOKENS);
+        if filled < PAGE_TOKENS {
+            page::clear_behind(self.head_dim, self.kv, image, filled);
+        }
     }
 
     /// Packs an image.

@@ -65,7 +65,7 @@ pub struct Pager<'m> {
     index: Index<'m>,
     pub(super) pool: PagePool<'m>,
     pub(super) arena: Arena<'m>,
-    packing: Packing,
+    pub(super) packing: Packing,
     /// One page's image on its way to or from a packed frame.
     image: &'m mut [u8],
     pub(super) schemas: Schemas<'m>,
@@ -488,7 +488,7 @@ impl<'m> Pager<'m> {
         }
         let Some(mut moving) = self.moving else { return Poll::Ready(Ok(Moved::Pages(0))) };
         while moving.copied < moving.pages {
-            let copied = self.copy(self.slices.get(moving.source).place, moving.to, moving.copied, device);
+            let copied = self.copy(moving.source, moving.to, moving.copied, device);
             match copied {
                 Poll::Ready(Ok(())) => moving.copied += 1,
                 Poll::Pending | Poll::Ready(Err(PageError::Busy)) => {
@@ -521,18 +521,20 @@ impl<'m> Pager<'m> {
         self.forget_if_unwanted(moving.slice);
     }
 
-    /// Copies one page between the tiers.
+    /// Copies one page of a slice to the other tier.
     fn copy(
         &mut self,
-        from: Place,
+        source: SliceId,
         to: Place,
         at: usize,
         device: &mut dyn TensorDevice,
     ) -> Poll<Result<(), PageError>> {
+        let Slice { place: from, computed, .. } = *self.slices.get(source);
         match (from, to) {
             (Place::Device(from), Place::Arena(to)) if self.arena.is_packed(to[at]) => {
                 let copied = device.copy_out(from[at], self.image);
                 if let Poll::Ready(Ok(())) = copied {
+                    self.packing.clear_unused(self.image, computed, at);
                     self.packing.pack(self.image, self.arena.image_mut(to[at]));
                 }
                 copied
@@ -542,7 +544,11 @@ impl<'m> Pager<'m> {
                 device.copy_in(to[at], self.image)
             }
             (Place::Device(from), Place::Arena(to)) => {
-                device.copy_out(from[at], self.arena.image_mut(to[at]))
+                let copied = device.copy_out(from[at], self.arena.image_mut(to[at]));
+                if let Poll::Ready(Ok(())) = copied {
+                    self.packing.clear_unused(self.arena.image_mut(to[at]), computed, at);
+                }
+                copied
             }
             (Place::Arena(from), Place::Device(to)) => device.copy_in(to[at], self.arena.image(from[at])),
             _ => panic!("a move leads to the other tier"),
@@ -559,9 +565,16 @@ impl<'m> Pager<'m> {
         page: usize,
         device: &mut dyn TensorDevice,
     ) -> Poll<Result<(), PageError>> {
-        match self.slices.get(id).place {
+        let Slice { place, computed, .. } = *self.slices.get(id);
+        match place {
             Place::Arena(_) => Poll::Ready(Ok(())),
-            Place::Device(pages) => device.copy_out(pages[page], self.image),
+            Place::Device(pages) => {
+                let copied = device.copy_out(pages[page], self.image);
+                if let Poll::Ready(Ok(())) = copied {
+                    self.packing.clear_unused(self.image, computed, page);
+                }
+                copied
+            }
             Place::Cold => panic!("a slice in the cold store has no image here"),
         }
     }

@@ -220,7 +220,7 @@ impl<'c, 's, 'p> Computer<'c, 's, 'p> {
             let image = &mut images[index * bytes..(index + 1) * bytes];
             until_ready(|| self.device.copy_out(id, image))?;
             let filled = (tokens - index * PAGE_TOKENS).min(PAGE_TOKENS);
-            agentos_hal::page::clear_behind(&self.shape, self.kv, image, filled);
+            agentos_hal::page::clear_behind(self.shape.head_dim as usize, self.kv, image, filled);
             let mut mass = [Mass::default(); PAGE_TOKENS];
             until_ready(|| {
                 let summary = PageSummary { mean_key: &mut key, mass: &mut mass };

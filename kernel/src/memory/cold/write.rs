@@ -131,6 +131,7 @@ impl Pager<'_> {
         write.copying = false;
         match device.copy_out(pages[usize::from(write.page)], self.cold.write_image) {
             Poll::Ready(Ok(())) => {
+                self.packing.clear_unused(self.cold.write_image, slice.computed, write.page.into());
                 write.held = true;
                 let id = write.slice;
                 self.forget_if_unwanted(id);

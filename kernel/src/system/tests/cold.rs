@@ -1,6 +1,6 @@
 //! The cold store: what comes from it is what would have been computed, whatever it does.
 
-use agentos_hal::{Entry, StoreError, StoreKey};
+use agentos_hal::{Entry, PAGE_TOKENS, StoreError, StoreKey};
 
 use super::*;
 use crate::fake_store::Trouble;
@@ -97,6 +97,30 @@ fn what_one_system_computed_the_next_one_finds() {
     assert_eq!((figures.hits.l3, figures.hits.l1), (figures.store.loaded, 0));
     assert_eq!(second.kernel.load_latencies().count(), figures.store.loaded);
     assert_eq!(figures.store.handed, 0, "the store has all of it already");
+}
+
+/// Whose pages they were before shows in nothing that is stored, from page memory or from the arena.
+#[test]
+fn what_is_stored_has_nothing_of_others() {
+    let stored = |before: u32, wait: u32| {
+        let mut rig = with_store(COLD, FakeStore::default());
+        for tag in 0..before {
+            rig.spawn(&spec(u64::from(10 + tag), 20), &prompt(20 + tag, 140));
+        }
+        rig.run();
+        rig.store.puts = (0..wait).map(|_| Some(Trouble::Fails(StoreError::Busy))).collect();
+        rig.spawn(&keeping(1, 20), &prompt(3, 150));
+        for tag in 0..before {
+            rig.spawn(&spec(u64::from(50 + tag), 20), &prompt(60 + tag, 140));
+        }
+        rig.run();
+        rig.store.kept
+    };
+    let alone = stored(0, 0);
+    assert!(alone.values().any(|(entry, _)| entry.tokens % PAGE_TOKENS as u8 > 0));
+    for (before, wait) in [(1, 0), (3, 0), (3, 80)] {
+        assert!(stored(before, wait) == alone, "{before} before, {wait} times busy");
+    }
 }
 
 /// Who computes a slice says nothing of who wants it to stay.
