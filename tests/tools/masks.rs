@@ -23,7 +23,9 @@ impl Times {
         for (case, text) in calls {
             let function = &case.functions[case.right];
             let only = [Callable { name: &function.name, arguments: &function.arguments }];
-            let Ok(grammar) = Grammar::call(&model.vocabulary, &Calls::json(&only)) else { continue };
+            let Ok(mut grammar) = Grammar::call(&model.vocabulary, &Calls::json(&only)) else { continue };
+            // As the forms of a team are.
+            grammar.rehearse();
             let mut matcher = grammar.matcher();
             for token in model.tokenizer.encode(text, Special::AsText).unwrap() {
                 let begin = Instant::now();

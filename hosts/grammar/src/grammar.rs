@@ -62,7 +62,7 @@ fn literal(text: &str) -> String {
 
 /// Answers that are rehearsed, and the most tokens of one.
 const ANSWERS: u64 = 4;
-const ANSWER_TOKENS: u64 = 40;
+const ANSWER_TOKENS: u64 = 80;
 
 /// Bytes of a grammar that is given as text.
 const MOST_GRAMMAR_BYTES: usize = 1 << 16;
@@ -178,12 +178,13 @@ impl Grammar {
     /// matcher that is made from here on: their first masks come many times sooner. What they allow is the same.
     pub fn rehearse(&mut self) {
         let rehearsed = self.parser.deep_clone();
+        let closing = self.vocabulary.closing();
         // A plain clone leaves what it finds out to what it was cloned from.
         let answers = (0..ANSWERS).try_for_each(|answer| {
             let (vocabulary, parser) = (self.vocabulary.clone(), rehearsed.clone());
             // What is kept of beginnings is for answers that are meant.
             let matcher = Matcher::new(vocabulary, parser, Arc::default(), self.json);
-            rehearse(matcher, answer)
+            rehearse(matcher, &closing, answer)
         });
         // Where it has failed, what was found out may be in disorder.
         if answers.is_ok() {
@@ -198,20 +199,30 @@ impl Grammar {
     }
 }
 
-/// Writes one answer. Which of the allowed tokens it takes is as good as chance, and always the same.
-fn rehearse(mut matcher: Matcher, answer: u64) -> Result<(), MatchError> {
+/// Writes one answer.
+fn rehearse(mut matcher: Matcher, closing: &[u32], answer: u64) -> Result<(), MatchError> {
     let mut mask = vec![0; matcher.mask_words()];
     for at in 0..ANSWER_TOKENS {
         matcher.mask(&mut mask)?;
-        let allowed: u64 = mask.iter().map(|word| u64::from(word.count_ones())).sum();
-        let chance = (answer * ANSWER_TOKENS + at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let Some(token) = nth(&mask, chance % allowed.max(1)) else { return Ok(()) };
+        let Some(token) = choose(&mut mask, closing, answer * ANSWER_TOKENS + at) else { return Ok(()) };
         matcher.accept(token)?;
         if matcher.is_finished() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// The token that a rehearsal takes of those that are allowed: as good as chance, and always the same. But every second
+/// time it is one of those that close a text, where there is one: by chance alone, the first text of an answer would
+/// have no end, and nothing would be found out about what comes behind it.
+fn choose(allowed: &mut [u32], closing: &[u32], time: u64) -> Option<u32> {
+    if time % 2 == 1 && allowed.iter().zip(closing).any(|(word, closing)| word & closing != 0) {
+        allowed.iter_mut().zip(closing).for_each(|(word, closing)| *word &= closing);
+    }
+    let count: u64 = allowed.iter().map(|word| u64::from(word.count_ones())).sum();
+    let chance = (time + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    nth(allowed, chance % count.max(1))
 }
 
 /// The token of a mask that comes behind so many others.
@@ -228,7 +239,19 @@ fn nth(mask: &[u32], mut behind: u64) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::nth;
+    use super::{choose, nth};
+
+    #[test]
+    fn every_second_token_of_a_rehearsal_closes_a_text_where_one_may() {
+        let (allowed, closing) = ([u32::MAX, 0b1011], [0, 0b0110]);
+        for time in 0..100 {
+            let token = choose(&mut allowed.clone(), &closing, time).unwrap();
+            assert!(if time % 2 == 1 { token == 33 } else { token < 36 && token != 34 }, "{token}");
+            let token = choose(&mut [0b101, 0], &closing, time).unwrap();
+            assert!([0, 2].contains(&token), "where none may, any of them");
+        }
+        assert_eq!(choose(&mut [0, 0], &closing, 1), None);
+    }
 
     #[test]
     fn tokens_of_a_mask_are_counted() {

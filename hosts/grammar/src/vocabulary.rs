@@ -104,6 +104,17 @@ impl Vocabulary {
         self.factory.tok_env().tokenize_bytes(text.as_bytes())
     }
 
+    /// The tokens that close a text of JSON, or open one, as a mask.
+    pub(crate) fn closing(&self) -> Vec<u32> {
+        let mut mask = vec![0; self.mask_words()];
+        for token in 0..self.trie().vocab_size() as u32 {
+            if self.text(token).starts_with(b"\"") {
+                mask[token as usize / 32] |= 1 << (token % 32);
+            }
+        }
+        mask
+    }
+
     pub(crate) fn is_end(&self, token: u32) -> bool {
         self.trie().eos_tokens().contains(&token)
     }
