@@ -3,8 +3,9 @@
 //! ([`Fidelity::Packed`](super::Fidelity)).
 
 use core::ops::Range;
+use core::task::Poll;
 
-use agentos_hal::{KvType, ModelShape, PAGE_TOKENS, page};
+use agentos_hal::{KvType, ModelShape, PAGE_TOKENS, PageError, PageId, TensorDevice, page};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -39,13 +40,25 @@ impl Packing {
         self.heads * 2 * self.head_dim * PAGE_TOKENS * self.kv.bytes()
     }
 
-    /// Zeroes what an image has behind the tokens of its page: of a slice with so many computed tokens, its page of that
-    /// number. It is whatever the page had before, and would be kept under another agent's slice.
-    pub fn clear_unused(&self, image: &mut [u8], computed: u8, page: usize) {
-        let filled = usize::from(computed).saturating_sub(page * PAGE_TOKENS);
-        if filled < PAGE_TOKENS {
+    /// Copies a page of a slice out of page memory: the slice's page of that number, where so many of its tokens are
+    /// computed. What is behind them is zeroed: it is whatever the page had before, and would be kept under another
+    /// agent's slice.
+    ///
+    /// # Errors
+    /// As [`TensorDevice::copy_out`].
+    pub fn copy_out(
+        &self,
+        device: &mut dyn TensorDevice,
+        page: PageId,
+        (computed, number): (u8, usize),
+        image: &mut [u8],
+    ) -> Poll<Result<(), PageError>> {
+        let copied = device.copy_out(page, image);
+        let filled = usize::from(computed).saturating_sub(number * PAGE_TOKENS);
+        if copied == Poll::Ready(Ok(())) && filled < PAGE_TOKENS {
             page::clear_behind(self.head_dim, self.kv, image, filled);
         }
+        copied
     }
 
     /// Packs an image.

@@ -532,9 +532,8 @@ impl<'m> Pager<'m> {
         let Slice { place: from, computed, .. } = *self.slices.get(source);
         match (from, to) {
             (Place::Device(from), Place::Arena(to)) if self.arena.is_packed(to[at]) => {
-                let copied = device.copy_out(from[at], self.image);
+                let copied = self.packing.copy_out(device, from[at], (computed, at), self.image);
                 if let Poll::Ready(Ok(())) = copied {
-                    self.packing.clear_unused(self.image, computed, at);
                     self.packing.pack(self.image, self.arena.image_mut(to[at]));
                 }
                 copied
@@ -544,11 +543,7 @@ impl<'m> Pager<'m> {
                 device.copy_in(to[at], self.image)
             }
             (Place::Device(from), Place::Arena(to)) => {
-                let copied = device.copy_out(from[at], self.arena.image_mut(to[at]));
-                if let Poll::Ready(Ok(())) = copied {
-                    self.packing.clear_unused(self.arena.image_mut(to[at]), computed, at);
-                }
-                copied
+                self.packing.copy_out(device, from[at], (computed, at), self.arena.image_mut(to[at]))
             }
             (Place::Arena(from), Place::Device(to)) => device.copy_in(to[at], self.arena.image(from[at])),
             _ => panic!("a move leads to the other tier"),
@@ -568,13 +563,7 @@ impl<'m> Pager<'m> {
         let Slice { place, computed, .. } = *self.slices.get(id);
         match place {
             Place::Arena(_) => Poll::Ready(Ok(())),
-            Place::Device(pages) => {
-                let copied = device.copy_out(pages[page], self.image);
-                if let Poll::Ready(Ok(())) = copied {
-                    self.packing.clear_unused(self.image, computed, page);
-                }
-                copied
-            }
+            Place::Device(pages) => self.packing.copy_out(device, pages[page], (computed, page), self.image),
             Place::Cold => panic!("a slice in the cold store has no image here"),
         }
     }

@@ -129,9 +129,9 @@ impl Pager<'_> {
             return Poll::Ready(Ok(true));
         }
         write.copying = false;
-        match device.copy_out(pages[usize::from(write.page)], self.cold.write_image) {
+        let page = usize::from(write.page);
+        match self.packing.copy_out(device, pages[page], (slice.computed, page), self.cold.write_image) {
             Poll::Ready(Ok(())) => {
-                self.packing.clear_unused(self.cold.write_image, slice.computed, write.page.into());
                 write.held = true;
                 let id = write.slice;
                 self.forget_if_unwanted(id);

@@ -6,7 +6,7 @@ use agentos_tools::Descriptor;
 use super::run::Runner;
 use super::tools::rcb;
 use crate::team::prompt::Frame;
-use crate::team::tools::{Around, Known, words};
+use crate::team::tools::{Around, words};
 
 impl Runner<'_> {
     /// Tokens that stand around what an agent is told of its calls, whichever way it is told.
@@ -29,11 +29,11 @@ impl Runner<'_> {
             None if self.writes_calls_itself(index) => words::CLOSES.len() as u32,
             _ => 0,
         };
-        let tools = || self.desk.tools_of(index);
-        let repairs =
-            tools().filter(|tool| tool.is_repairable()).map(|tool| around(&repair(&tool.descriptor)));
-        let behind = self.plan.agents[index].chain.iter().skip(1).filter_map(|&next| tools().nth(next));
-        let next = |next: &Known| around(&words::result_and_next("", &next.descriptor, reminder));
+        let repairable = self.desk.tools_of(index).filter(|tool| tool.is_repairable());
+        let repairs = repairable.map(|tool| around(&repair(&tool.descriptor)));
+        let behind = self.plan.agents[index].chain.iter().skip(1);
+        let behind = behind.filter_map(|&next| self.desk.descriptor(index, next));
+        let next = |next: &Descriptor| around(&words::result_and_next("", next, reminder));
         Around {
             result: around(&result).saturating_add(closes),
             repair: repairs.max().unwrap_or(0),
