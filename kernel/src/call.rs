@@ -66,9 +66,10 @@ pub enum Call<'a> {
     Fork(AgentId, Spec),
     /// Ends an agent and forgets it. [`Reply::Done`].
     Kill(AgentId),
-    /// Takes an agent off the schedule. [`Reply::Done`].
+    /// Takes an agent off the schedule: one whose step is under way, at the end of it, unless it ends its answer
+    /// with that step and stops. [`Reply::Done`].
     Suspend(AgentId),
-    /// Puts it back. [`Reply::Done`].
+    /// Puts it back; [`CallError::State`] for one that was not put aside. [`Reply::Done`].
     Resume(AgentId),
     /// Appends tokens to an agent's context: at once when it rests, else at the end of its answer.
     /// [`Reply::Done`].

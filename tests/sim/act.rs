@@ -91,7 +91,7 @@ impl World<'_> {
         match Act::ALL[kind] {
             Act::Spawn => self.spawn(),
             Act::Fork => self.fork(agent),
-            Act::Kill => self.ask(&Call::Kill(agent)).map(drop),
+            Act::Kill => self.kill(agent),
             Act::Suspend => self.ask(&Call::Suspend(agent)).map(drop),
             Act::Resume => self.ask(&Call::Resume(agent)).map(drop),
             Act::Send => self.send(agent),
@@ -225,6 +225,16 @@ impl World<'_> {
     fn born(&mut self, id: AgentId, spec: Spec, prompt: Vec<u32>, family: usize) {
         self.lives.push(Life::new(id, spec, prompt, family));
         self.tally.agents += 1;
+    }
+
+    /// Kills an agent. Nothing that is asked of it afterwards, while its step is under way, saves it.
+    fn kill(&mut self, agent: AgentId) -> Done {
+        let _ = self.ask(&Call::Kill(agent))?;
+        match self.draw.between(0, 2) {
+            0 => Ok(()),
+            1 => self.ask(&Call::Suspend(agent)).map(drop),
+            _ => self.ask(&Call::Resume(agent)).map(drop),
+        }
     }
 
     fn send(&mut self, to: AgentId) -> Done {

@@ -12,6 +12,7 @@ use agentos_kernel::sample::Sampling;
 use agentos_kernel::system::Tick;
 
 use crate::alone::{self, bytes};
+use crate::life::Life;
 use crate::setup::tokens;
 use crate::world::World;
 
@@ -80,6 +81,10 @@ impl World<'_> {
                 return Err(format!("nobody can go on: {agents:?}"));
             };
             let _ = self.ask(&Call::Kill(id))?;
+        }
+        let remains = |life: &&Life| life.condemned && self.kernel.agents().any(|rcb| rcb.id == life.id);
+        if let Some(life) = self.lives.iter().find(remains) {
+            return Err(format!("agent {} was killed and is still there", life.id));
         }
         let waiting = |vector: &VectorId| {
             let stats = self.kernel.interrupts().stats(*vector);

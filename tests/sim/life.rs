@@ -25,6 +25,8 @@ pub struct Life {
     pub family: usize,
     pub kind: StateKind,
     pub finish: Option<Finish>,
+    /// A call to kill it was taken.
+    pub condemned: bool,
     /// Killed and gone.
     pub gone: bool,
     /// Pins are asked of its slices, which a bounded agent's choice depends on.
@@ -55,6 +57,7 @@ impl Life {
             family,
             kind: StateKind::New,
             finish: None,
+            condemned: false,
             gone: false,
             pinned: false,
             unseen: false,

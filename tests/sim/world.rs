@@ -149,6 +149,9 @@ impl<'w> World<'w> {
             }
         }
         self.kernel.audit().map_err(|broken| format!("{call:?}: {broken}"))?;
+        if let (Call::Kill(agent), Ok(_)) = (call, &reply) {
+            self.life(*agent)?.condemned = true;
+        }
         Ok(reply)
     }
 

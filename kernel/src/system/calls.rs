@@ -319,10 +319,12 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    /// Takes an agent off the schedule; one that runs, at the end of its step.
+    /// Takes an agent off the schedule; one that runs, at the end of its step, unless it is killed there.
     pub(super) fn put_aside(&mut self, index: usize) {
-        match self.rcb(index).state {
-            State::Running => self.rcb_mut(index).after_step = AfterStep::Suspend,
+        let rcb = self.rcb_mut(index);
+        match rcb.state {
+            State::Running if rcb.after_step == AfterStep::Kill => (),
+            State::Running => rcb.after_step = AfterStep::Suspend,
             State::Blocked(on) => self.change(index, State::Suspended(Resume::Blocked(on))),
             State::Suspended(_) => (),
             _ => self.change(index, State::Suspended(Resume::Ready)),
@@ -331,9 +333,10 @@ impl Kernel<'_> {
 
     fn resume(&mut self, agent: AgentId) -> Result<(), CallError> {
         let index = self.alive(agent)?;
-        match self.rcb(index).state {
+        let rcb = self.rcb_mut(index);
+        match rcb.state {
             State::Suspended(_) => self.take_up(index),
-            State::Running => self.rcb_mut(index).after_step = AfterStep::Nothing,
+            State::Running if rcb.after_step == AfterStep::Suspend => rcb.after_step = AfterStep::Nothing,
             state => return Err(CallError::State { agent, state }),
         }
         Ok(())

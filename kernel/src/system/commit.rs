@@ -57,7 +57,7 @@ impl Kernel<'_> {
             self.go_back(index);
             let rcb = self.rcb_mut(index);
             // A device that is gone says nothing of who was in the step.
-            let guilty = error.is_some() && alone && rcb.strikes > 0;
+            let guilty = error.is_some() && alone && rcb.strikes > 0 && rcb.after_step != AfterStep::Kill;
             rcb.strikes = if error.is_some() { rcb.strikes.saturating_add(1) } else { rcb.strikes };
             let id = rcb.id;
             if error.is_some() {

@@ -34,6 +34,7 @@ mod found;
 mod guards;
 mod messages;
 mod paging;
+mod pause;
 mod tools;
 
 const PACKING: Packing = Packing::of(&SHAPE, agentos_hal::KvType::F16);

@@ -262,7 +262,9 @@ proptest! {
         second.ticks(suspended);
         if second.call(&Call::Suspend(agent)).is_ok() {
             second.run();
-            second.call(&Call::Resume(agent)).unwrap();
+            // One whose last token was under way stopped with it.
+            let over = second.stat(agent).state.is_over();
+            prop_assert_eq!(second.call(&Call::Resume(agent)).is_err(), over);
         }
         second.run();
         for (tag, pages, prompt) in
