@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that a fresh clone has to pass.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -61,10 +62,24 @@ pub fn test(repository: &Repository, filters: &[String]) -> Outcome {
     stages.outcome().map_err(|_| Failure::Told)
 }
 
+/// The variable that proptest reads its seed from.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// The seed of all property tests of a run: the one that was asked for, else another in each run, so that many runs
+/// try much. Whichever it is, it is printed, and a run with it tries the same again.
+fn seed(asked: Option<&str>) -> Result<u64, Failure> {
+    let drawn = || Ok(RandomState::new().hash_one(0));
+    let wrong = |asked| Failure::Found(format!("{SEED} is {asked:?}; a number below 2^64 would be a seed"));
+    asked.map_or_else(drawn, |asked| asked.parse().map_err(|_| wrong(asked)))
+}
+
 /// Runs cargo's tests, shows their output as it comes and counts their closing lines.
 fn workspace_tests(repository: &Repository, filters: &[String], counts: &mut Counts) -> Outcome {
     let mut cargo = repository.cargo(&["test", "--release", "--workspace", "--no-fail-fast", "--"]);
-    cargo.args(filters).stdout(Stdio::piped());
+    let asked = std::env::var_os(SEED);
+    let seed = seed(asked.as_ref().map(|asked| asked.to_string_lossy()).as_deref())?;
+    println!("the property tests of this run are those of {SEED}={seed}");
+    cargo.args(filters).env(SEED, seed.to_string()).stdout(Stdio::piped());
     let mut child = cargo.spawn().map_err(|source| not_started(&cargo, source))?;
     let output = child.stdout.take().expect("the output was asked for");
     for line in BufReader::new(output).split(b'\n') {
@@ -92,6 +107,16 @@ fn closing_line(counts: Counts, failed_stages: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_is_taken_or_drawn() {
+        assert_eq!(seed(Some("7")).unwrap(), 7);
+        assert_ne!(seed(None).unwrap(), seed(None).unwrap());
+        for wrong in ["", "-1", "seven", "18446744073709551616"] {
+            let error = seed(Some(wrong)).unwrap_err().to_string();
+            assert!(error.contains(SEED) && error.contains(wrong), "{error}");
+        }
+    }
 
     #[test]
     fn the_last_line_counts_tests_and_stages_that_failed() {
