@@ -77,7 +77,8 @@ pub enum Call<'a> {
     /// Sends a part of one agent's context to another, as the receiver declared that it wants it (see
     /// [`crate::agent::Receive`]). [`Reply::Done`].
     Forward(#[serde(borrow)] Forward<'a>),
-    /// An agent calls a tool: it is blocked until all its calls are returned. [`Reply::Call`].
+    /// An agent calls a tool: it is blocked until all its calls are returned; [`CallError::State`] while its step is
+    /// under way, or an answer to what it was asked, and for one that is not admitted. [`Reply::Call`].
     Invoke(AgentId, Request),
     /// The host returns what a tool call came to. The calls of an agent are returned in the order in which
     /// they were made. [`Reply::Done`].
@@ -94,7 +95,7 @@ pub enum Call<'a> {
     Wait(AgentId, AgentId),
     /// Changes an agent's priority. [`Reply::Done`].
     SetPriority(AgentId, Priority),
-    /// Keeps the slices of a range of addresses in page memory, or lets them go again.
+    /// Keeps the slices that a range of addresses touches in page memory, or lets them go again.
     /// [`Reply::Done`].
     Pin {
         /// The agent.
@@ -106,7 +107,8 @@ pub enum Call<'a> {
         /// Whether to keep them.
         keep: bool,
     },
-    /// A bounded agent attends no more to the slices that a range of addresses touches. [`Reply::Done`].
+    /// A bounded agent attends no more to the slices that a range of addresses touches; [`CallError::State`] while its
+    /// step is under way, or slices of it come from the store. [`Reply::Done`].
     Forget {
         /// The agent.
         agent: AgentId,

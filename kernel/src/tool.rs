@@ -199,9 +199,19 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
-    /// Whether the tool may have done something.
-    pub const fn begun(&self) -> bool {
-        self.attempts > 0
+    /// What it comes to where the system is restored while it is open; `None`: it is made then, whether it was before
+    /// or not.
+    pub const fn when_restored(&self) -> Option<CallOutcome> {
+        let over = match self.progress {
+            Progress::Over { outcome, .. } | Progress::Told { outcome, .. } => Some(outcome),
+            _ => None,
+        };
+        match (over, self.request.effect) {
+            (Some(outcome @ (CallOutcome::Budget | CallOutcome::Unknown)), _) => Some(outcome),
+            (Some(CallOutcome::Gone), Effect::Irreversible) => Some(CallOutcome::Unknown),
+            (_, Effect::Irreversible) if self.attempts > 0 => Some(CallOutcome::Unknown),
+            _ => None,
+        }
     }
 }
 

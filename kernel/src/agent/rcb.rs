@@ -444,10 +444,19 @@ impl Rcb {
     pub fn exhausted(&self, now_us: u64) -> Option<Finish> {
         if self.turn_tokens >= self.budget.turn_tokens || self.metrics.generated >= self.budget.tokens {
             Some(Finish::Length)
-        } else if self.metrics.steps >= self.budget.steps || self.age_us(now_us) >= self.budget.time_us {
-            Some(Finish::Budget)
         } else {
-            None
+            self.is_used_up(now_us).then_some(Finish::Budget)
         }
+    }
+
+    /// Whether it has had all steps, or all time, that it may have.
+    pub fn is_used_up(&self, now_us: u64) -> bool {
+        self.metrics.steps >= self.budget.steps || self.age_us(now_us) >= self.budget.time_us
+    }
+
+    /// Whether it has had something to do and been in no step for too long.
+    pub const fn is_stalled(&self, now_us: u64) -> bool {
+        matches!(self.state, State::Ready)
+            && now_us.saturating_sub(self.progress_us) >= self.watchdog.stall_us
     }
 }

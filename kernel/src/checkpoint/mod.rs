@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: [u8; 8] = *b"AGENTOS\0";
 
 /// The version of the format that this kernel writes, and the only one that it reads.
-pub const VERSION: u16 = 8;
+pub const VERSION: u16 = 9;
 
 /// Bytes of the hash at the end.
 pub const CHECKSUM_BYTES: usize = 32;

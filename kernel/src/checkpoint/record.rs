@@ -8,7 +8,7 @@ use crate::memory::Fidelity;
 use crate::memory::pack::Packing;
 use crate::system::Config;
 use crate::system::config::Paging;
-use crate::tool::Request;
+use crate::tool::{CallOutcome, Request};
 
 /// Bytes of the longest record.
 pub const RECORD_BYTES: usize = 768;
@@ -149,8 +149,9 @@ pub struct CallRecord {
     pub number: u64,
     /// What was asked for.
     pub request: Request,
-    /// Whether the tool may have done something.
-    pub begun: bool,
+    /// What it has come to, where it must not be made again: it was not to be made, or the tool may have done something
+    /// that cannot be undone.
+    pub over: Option<CallOutcome>,
 }
 
 /// One mapping, and the slice that it maps.
@@ -207,7 +208,7 @@ mod tests {
     use crate::layout::Layout;
     use crate::memory::SliceHash;
     use crate::sample::Sampling;
-    use crate::tool::{Effect, ToolId};
+    use crate::tool::{CallOutcome, Effect, ToolId};
 
     #[test]
     fn the_longest_record_fits() {
@@ -221,7 +222,7 @@ mod tests {
             attempts: u8::MAX,
             urgency: Urgency::Low,
         };
-        let call = CallRecord { number: u64::MAX, request, begun: true };
+        let call = CallRecord { number: u64::MAX, request, over: Some(CallOutcome::Unknown) };
         let layout = Layout { tokens: u32::MAX, slices: u32::MAX, pages: u32::MAX, open: u32::MAX };
         let record = AgentRecord {
             state: State::Suspended(Resume::Blocked(BlockedOn::Agent(agent))),

@@ -64,7 +64,7 @@ impl Attention {
 pub struct Key<'k> {
     /// The sum of its keys.
     pub sum: &'k [f32],
-    /// Tokens that they are of.
+    /// Tokens that they are of; of none, the slice gets no share.
     pub tokens: u32,
     /// From its base to the row behind the latest.
     pub distance: u32,
@@ -177,8 +177,9 @@ impl<'s> Look<'s> {
     ) {
         let dim = self.attention.head_dim as usize;
         let root = libm::sqrtf(dim as f32);
-        let mut filled = 0;
+        let (mut filled, mut left_out) = (0, [false; SLICES]);
         for (slot, Key { sum, tokens, distance }) in slices.enumerate() {
+            left_out[slot] = tokens == 0;
             let scale = 1.0 / (root * tokens.max(1) as f32);
             let from = &sum[head * dim..(head + 1) * dim];
             self.key.iter_mut().zip(from).for_each(|(to, from)| *to = from * scale);
@@ -198,9 +199,9 @@ impl<'s> Look<'s> {
         let queries = self.queries.chunks_exact(COLUMNS * dim).skip(head * panels).take(panels);
         for (panel, queries) in queries.enumerate() {
             let products = products(self.keys, queries);
-            for (row, products) in scores.chunks_exact_mut(columns).zip(products) {
-                let row = &mut row[panel * COLUMNS..];
-                row.iter_mut().zip(products).for_each(|(score, product)| *score = product);
+            for ((row, products), left_out) in scores.chunks_exact_mut(columns).zip(products).zip(left_out) {
+                let row = row[panel * COLUMNS..].iter_mut().zip(products);
+                row.for_each(|(score, product)| *score = if left_out { f32::NEG_INFINITY } else { product });
             }
         }
     }

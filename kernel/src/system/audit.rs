@@ -4,7 +4,7 @@
 use agentos_hal::PageId;
 
 use super::{Kernel, Phase};
-use crate::agent::{AfterStep, AgentId, BlockedOn, Priority, Rcb, State, StateKind};
+use crate::agent::{AfterStep, AgentId, BlockedOn, Priority, Rcb, Resume, State, StateKind};
 use crate::memory::admit::SPARE_PAGES;
 use crate::memory::{Mapping, SliceId};
 
@@ -98,6 +98,11 @@ pub enum Broken {
     },
     /// An agent runs that is in no step, is in a step and does not run, or waits for the end of none.
     Running {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// An agent has open tool calls and does not wait for them, or waits and has none.
+    Calls {
         /// The agent.
         agent: AgentId,
     },
@@ -255,6 +260,11 @@ impl Kernel<'_> {
         let running = rcb.state == State::Running;
         if running && !rides || rcb.after_step != AfterStep::Nothing && !running {
             return Err(Broken::Running { agent });
+        }
+        let tool = BlockedOn::Tool;
+        let waits = rcb.state == State::Blocked(tool) || rcb.state == State::Suspended(Resume::Blocked(tool));
+        if waits == rcb.calls.is_empty() {
+            return Err(Broken::Calls { agent });
         }
         Ok(())
     }

@@ -417,17 +417,26 @@ impl Kernel<'_> {
     fn pin(&mut self, agent: AgentId, start: u32, end: u32, keep: bool) -> Result<(), CallError> {
         let index = self.alive(agent)?;
         // A slice that is not complete still grows; it can be pinned once it is.
+        let touched = |kernel: &Self, entry: usize| {
+            let mapping = kernel.table(index)[entry];
+            let slice = kernel.pager.slice(mapping.slice);
+            mapping.base < end && mapping.base + u32::from(slice.computed) > start
+        };
         let concerned = |kernel: &Self, entry: usize| {
             let mapping = kernel.table(index)[entry];
             let slice = kernel.pager.slice(mapping.slice);
-            let within = mapping.base < end && mapping.base + u32::from(slice.computed) > start;
-            (within && slice.complete() && !mapping.pinned).then_some(u32::from(slice.pages))
+            let pins = touched(kernel, entry) && slice.complete() && !mapping.pinned;
+            pins.then_some(u32::from(slice.pages))
         };
-        let entries = self.table(index).len();
+        let rcb = self.rcb(index);
+        // What is mapped ahead of an agent that goes where the store brings it, is not its own yet.
+        let entries = match rcb.retrace {
+            Some(_) => rcb.cursor.layout.slices as usize,
+            None => self.table(index).len(),
+        };
         if !keep {
             for entry in 0..entries {
-                let mapping = self.table(index)[entry];
-                if mapping.base < end && mapping.base >= start {
+                if touched(self, entry) {
                     self.unpin(index, entry);
                 }
             }
@@ -441,6 +450,7 @@ impl Kernel<'_> {
             return Err(CallError::Pins { pages, most });
         }
         if pages > 0 {
+            self.give_retrace_up(index);
             self.leave_trail(index);
         }
         for entry in 0..entries {

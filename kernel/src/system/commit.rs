@@ -341,13 +341,14 @@ impl Kernel<'_> {
         let (agent, generated) = (rcb.id, rcb.metrics.generated);
         self.emit(Event::Finished { agent, finish, generated });
         let rcb = self.rcb_mut(index);
+        let rests = rcb.waits_for.first().map_or(BlockedOn::Message, |&other| BlockedOn::Agent(other));
         if let State::Suspended(resume) = &mut rcb.state {
-            // It listens when it is resumed.
-            *resume = Resume::Blocked(BlockedOn::Message);
+            // It listens, or waits, when it is resumed.
+            *resume = Resume::Blocked(rests);
         } else if rcb.inbox > 0 {
             self.take_inbox(index);
         } else {
-            self.change(index, State::Blocked(BlockedOn::Message));
+            self.change(index, State::Blocked(rests));
         }
     }
 

@@ -18,6 +18,11 @@ impl Kernel<'_> {
             return Err(CallError::State { agent, state: rcb.state });
         }
         let layout = rcb.committed.layout;
+        let gone_over = &self.table(index)[..layout.slices as usize];
+        if gone_over.iter().any(|mapping| self.pager.slice(mapping.slice).is_cold()) {
+            // What does not come from the store is computed again, which takes a context of which nothing is left out.
+            return Err(CallError::State { agent, state: rcb.state });
+        }
         let whole = (layout.slices as usize).saturating_sub(usize::from(layout.open > 0));
         let mut any = false;
         for entry in 1..whole {
@@ -32,6 +37,7 @@ impl Kernel<'_> {
             any = true;
         }
         if any {
+            self.give_retrace_up(index);
             select::link(self.table_mut(index));
             // What comes after is not what the whole context would have given.
             let rcb = self.rcb_mut(index);

@@ -99,10 +99,11 @@ impl Kernel<'_> {
         while self.rcb(index).known < self.closed(index) {
             let entry = self.rcb(index).known as usize;
             let tokens = self.tokens_of(index, entry) as u8;
-            let id = self.table(index)[entry].slice;
+            let Mapping { slice: id, forgotten, .. } = self.table(index)[entry];
             let slice = self.pager.slice(id);
-            let resident = slice.resident();
-            if slice.schema == 0 && !resident {
+            // What is forgotten does not come in any more, and is looked for no more.
+            let resident = slice.resident() && !forgotten;
+            if slice.schema == 0 && !resident && !forgotten {
                 break;
             }
             if resident {
@@ -358,7 +359,7 @@ impl Kernel<'_> {
             table,
             |mapping| Key {
                 sum: pager.schema(mapping.slice),
-                tokens: u32::from(pager.slice(mapping.slice).schema),
+                tokens: if mapping.forgotten { 0 } else { u32::from(pager.slice(mapping.slice).schema) },
                 distance: at - mapping.base,
             },
             |mapping, share| mapping.score += share,

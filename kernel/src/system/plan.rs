@@ -454,8 +454,9 @@ impl Kernel<'_> {
             let (at, offset) = self.next_place(index);
             let id = self.table(index)[at].slice;
             let slice = *self.pager.slice(id);
-            if !slice.resident() {
-                // An equal slice that was found in the arena or the store: the next round brings it in.
+            if !slice.resident() || !slice.complete() && self.pager.is_moving(id) {
+                // An equal slice that was found in the arena or the store, or on its way there with what it has: the
+                // next round brings it in.
                 break;
             }
             let computed = usize::from(slice.computed).saturating_sub(offset) as u32;

@@ -33,6 +33,7 @@ mod forget;
 mod found;
 mod guards;
 mod messages;
+mod moving;
 mod paging;
 mod pause;
 mod tools;

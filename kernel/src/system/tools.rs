@@ -13,7 +13,7 @@ use crate::call::{CallError, Tokens};
 use crate::checkpoint::CallRecord;
 use crate::event::Event;
 use crate::interrupt::{Posted, Urgency, VectorId};
-use crate::tool::{self, Bus, CallNumber, CallOutcome, CallTimes, Effect, Look, OpenCall, Progress, Request};
+use crate::tool::{self, Bus, CallNumber, CallOutcome, CallTimes, Look, OpenCall, Progress, Request};
 
 impl Kernel<'_> {
     /// An agent calls a tool. It is blocked until all its calls are returned.
@@ -29,6 +29,9 @@ impl Kernel<'_> {
             }
             state => return Err(CallError::State { agent, state }),
         };
+        if rcb.promise.pages == 0 || rcb.held.is_some() {
+            return Err(CallError::State { agent, state: rcb.state });
+        }
         if !rcb.capabilities.tools.contains(request.tool) {
             return Err(CallError::NotPermitted { capability: "the tool" });
         }
@@ -319,23 +322,23 @@ impl Kernel<'_> {
         let record = |call: &OpenCall| CallRecord {
             number: call.number.0,
             request: call.request,
-            begun: call.begun(),
+            over: call.when_restored(),
         };
         self.open_calls(agent).map(record).collect()
     }
 
-    /// A call that was under way when an agent was saved. What may be repeated is made anew; what may not
-    /// is over, and the agent is told that nobody knows what came of it. The host learns its new number.
+    /// A call that was under way when an agent was saved. What may be made is made anew; what may not is over, and the
+    /// agent is told why. The host learns its new number.
     pub(super) fn restore_call(&mut self, index: usize, record: &CallRecord) {
-        let CallRecord { number: before, request, begun } = *record;
+        let CallRecord { number: before, request, over } = *record;
         let agent = self.rcb(index).id;
         let place = self.calls.iter().position(Option::is_none).expect("room for it was seen");
         let number = self.open(place, agent, request);
         self.rcb_mut(index).calls.push(number.0).expect("a record has no more");
-        let again = !begun || request.effect == Effect::Repeatable;
-        if !again {
-            self.end_unasked(place, CallOutcome::Unknown);
+        if let Some(outcome) = over {
+            self.end_unasked(place, outcome);
         }
+        let again = over.is_none();
         self.emit(Event::ToolRestored { agent, number: number.0, before, tool: request.tool, again });
     }
 

@@ -72,18 +72,17 @@ impl Kernel<'_> {
         }
     }
 
-    /// Raises the timer when an agent's time is up, and the watchdog when one that has something to do
+    /// Raises the timer when an agent's steps or its time are used up, and the watchdog when one that has something to do
     /// has been in no step for too long.
     fn check_time(&mut self) {
         let now_us = self.now_us;
         for index in 0..self.agents.len() {
             let Some(rcb) = &self.agents[index].rcb else { continue };
-            let up = rcb.age_us(now_us) >= rcb.budget.time_us;
-            let stalled = now_us.saturating_sub(rcb.progress_us) >= rcb.watchdog.stall_us;
-            let (id, state) = (rcb.id, rcb.state);
+            let up = rcb.is_used_up(now_us);
+            let (id, state, stalled) = (rcb.id, rcb.state, rcb.is_stalled(now_us));
             if up && !state.is_over() {
                 self.raise(VectorId::Timer, Some(id), 0);
-            } else if stalled && state == State::Ready {
+            } else if stalled {
                 self.raise(VectorId::Watchdog, Some(id), STALLED);
             }
         }
@@ -138,9 +137,15 @@ fn watchdog(kernel: &mut Kernel<'_>, posted: &Posted) {
     let Some(index) = kernel.concerned(posted.agent) else { return };
     let rcb = kernel.rcb(index);
     if posted.payload == STALLED {
-        kernel.finish(index, Finish::Stalled);
-    } else if !rcb.turn_over && watch::repeats(kernel.log(index), rcb.watchdog).is_some() {
-        // It may have been told before, or have read something since.
+        // It may have been in a step since.
+        if rcb.is_stalled(kernel.now_us) {
+            kernel.finish(index, Finish::Stalled);
+        }
+    } else if !rcb.turn_over
+        && rcb.calls.is_empty()
+        && watch::repeats(kernel.log(index), rcb.watchdog).is_some()
+    {
+        // It may have been told before, or have read something since, or be about to.
         kernel.finish(index, Finish::Repetition);
     }
 }

@@ -74,3 +74,20 @@ fn an_exact_agent_forgets_nothing() {
     let (mut rig, agent) = listener(MemoryMode::Exact);
     assert_eq!(says(&mut rig, agent), said);
 }
+
+#[test]
+fn what_is_pinned_of_a_range_is_let_go_with_that_range() {
+    let pins = Config { pinned_pages: 20, l1_pages: 120, ..CONFIG };
+    let mut rig = Rig::new(pins.checked());
+    let budget = Budget { pinned_pages: 20, ..spec(1, 8).budget };
+    let agent = rig.spawn(&Spec { on_end: OnEnd::Listen, budget, ..spec(1, 8) }, &prompt(3, 100));
+    rig.run();
+    let bases: Vec<u32> =
+        rig.kernel.table(usize::from(agent.index)).iter().map(|mapping| mapping.base).collect();
+    let amid = bases[2] + 2;
+    rig.call(&Call::Pin { agent, start: amid, end: amid + 1, keep: true }).unwrap();
+    let pinned = |rig: &Rig| rig.kernel.agents().next().unwrap().pinned;
+    assert!(pinned(&rig) > 0);
+    rig.call(&Call::Pin { agent, start: amid, end: amid + 1, keep: false }).unwrap();
+    assert_eq!(pinned(&rig), 0);
+}

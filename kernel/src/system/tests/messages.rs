@@ -202,3 +202,31 @@ fn who_drains_answers_what_came_while_it_spoke_and_stops() {
         assert!(rig.texts[&1].starts_with(&first) && rig.texts[&1].len() > first.len() * sent.len().min(1));
     }
 }
+
+/// Whoever is told to wait while it says the last of an answer waits as if it had been told a tick later.
+#[test]
+fn a_wait_holds_whenever_it_is_asked_for() {
+    let mut texts = Vec::new();
+    for ticks in 0..30 {
+        let mut rig = Rig::new(CONFIG);
+        let listener = Spec { on_end: OnEnd::Listen, ..spec(1, 4) };
+        let waits = rig.spawn(&listener, &prompt(1, 20));
+        let other = rig.spawn(&Spec { priority: Priority::LOWEST, ..spec(2, 60) }, &prompt(2, 90));
+        rig.ticks(ticks);
+        rig.call(&Call::Wait(waits, other)).unwrap();
+        while !rig.ends.contains_key(&1) {
+            rig.ticks(1);
+        }
+        rig.call(&Call::Send(waits, Tokens(&bytes(&[5, 6])))).unwrap();
+        let said = rig.texts[&1].len();
+        while !rig.ends.contains_key(&2) {
+            rig.ticks(1);
+            if !rig.ends.contains_key(&2) {
+                assert_eq!(rig.texts[&1].len(), said, "told to wait after {ticks} ticks");
+            }
+        }
+        rig.run();
+        texts.push(rig.texts.remove(&1).unwrap());
+    }
+    assert!(texts.iter().all(|text| *text == texts[0]));
+}

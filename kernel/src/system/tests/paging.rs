@@ -498,5 +498,6 @@ proptest! {
     }
 }
 
+mod forgotten;
 mod packed;
 mod retrace;

@@ -49,15 +49,14 @@ fn under_way() -> (Rig, AgentId) {
 
 #[test]
 fn nothing_undoes_a_kill() {
-    let pause = |rig: &mut Rig, agent| rig.call(&Call::Suspend(agent)).is_ok();
-    let resume = |rig: &mut Rig, agent| rig.call(&Call::Resume(agent)).is_ok();
-    let fail = |rig: &mut Rig, _| {
+    type Attempt = fn(&mut Rig, AgentId) -> bool;
+    let pause: Attempt = |rig, agent| rig.call(&Call::Suspend(agent)).is_ok();
+    let resume: Attempt = |rig, agent| rig.call(&Call::Resume(agent)).is_ok();
+    let fail: Attempt = |rig, _| {
         rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
         false
     };
-    let attempts: [(fn(&mut Rig, AgentId) -> bool, bool); 3] =
-        [(pause, true), (resume, false), (fail, false)];
-    for (attempt, taken) in attempts {
+    for (attempt, taken) in [(pause, true), (resume, false), (fail, false)] {
         let (mut rig, agent) = under_way();
         // Its step failed before: alone in the next that fails, it would be taken out of service.
         rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));

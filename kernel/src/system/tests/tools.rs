@@ -9,6 +9,8 @@ use crate::checkpoint::Contents;
 use crate::interrupt::Urgency;
 use crate::tool::{Bus, CallNumber, CallOutcome, Effect, Request, ToolId, ToolSet};
 
+mod open;
+
 /// What one attempt comes to, and after how many looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {

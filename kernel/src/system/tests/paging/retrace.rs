@@ -5,30 +5,30 @@ use agentos_hal::{StoreError, StoreKey};
 use super::*;
 use crate::fake_store::Trouble;
 
-const COLD: Config = Config { cold_slices: 60, ..CHOOSY };
+pub(super) const COLD: Config = Config { cold_slices: 60, ..CHOOSY };
 
 /// With room for what waits to be stored.
 const ROOMY: Config = Config { l1_pages: 300, segment_pages: 400, ..COLD };
 
-fn with_store(config: Config, store: FakeStore) -> Rig {
+pub(super) fn with_store(config: Config, store: FakeStore) -> Rig {
     let mut rig = Rig::new(config.checked());
     rig.store = store;
     rig
 }
 
-fn keeping(tag: u64, pages: u32) -> Spec {
+pub(super) fn keeping(tag: u64, pages: u32) -> Spec {
     Spec { persist: Persist::Exact, ..bounded(tag, pages, 600) }
 }
 
 /// A store with what an agent's prompt and answer make.
-fn filled(spec: &Spec, prompt: &[u32]) -> FakeStore {
+pub(super) fn filled(spec: &Spec, prompt: &[u32]) -> FakeStore {
     let mut rig = with_store(ROOMY, FakeStore::default());
     rig.spawn(spec, prompt);
     rig.run();
     rig.store
 }
 
-fn states(store: &FakeStore) -> Vec<StoreKey> {
+pub(super) fn states(store: &FakeStore) -> Vec<StoreKey> {
     let magic = |pages: &[Vec<u8>]| pages[0].starts_with(b"agS1");
     store.kept.iter().filter(|(_, (_, pages))| magic(pages)).map(|(key, _)| *key).collect()
 }
@@ -164,10 +164,13 @@ fn a_state_that_is_not_what_was_stored_is_none() {
     let (spec, prompt) = (keeping(1, 24), asked(3, 32, 20));
     let (expected, before) = says(CHOOSY, &spec, &prompt);
     let store = filled(&spec, &prompt);
-    let changes: [fn(&mut Vec<Vec<u8>>); 6] = [
+    let changes: [fn(&mut Vec<Vec<u8>>); 8] = [
         |pages| pages[0][0] ^= 1,
         |pages| pages[0][4] ^= 1,
         |pages| pages[0][8] ^= 1,
+        // No choice was made, or so many that none can be counted behind.
+        |pages| pages[0][12..16].fill(0),
+        |pages| pages[0][12..16].fill(255),
         |pages| pages[0][16] = 200,
         // A query that is no number.
         |pages| pages[0][20..24].copy_from_slice(&f32::NAN.to_le_bytes()),
@@ -185,6 +188,34 @@ fn a_state_that_is_not_what_was_stored_is_none() {
         let found = metrics(&rig, 1);
         assert!(found.rows + 12 * 16 >= before.rows, "{found:?}");
     }
+}
+
+/// A state with fewer choices than its agent has made is another agent's.
+#[test]
+fn a_state_does_not_count_choices_back() {
+    let listen = Spec {
+        on_end: OnEnd::Listen,
+        budget: Budget { turn_tokens: 12, ..Budget::UNBOUNDED },
+        ..keeping(1, 24)
+    };
+    let turns = [asked(3, 14, 2), [filler(8, 18), question()].concat()];
+    let talk = |config: Config, store: FakeStore| {
+        let mut rig = with_store(config, store);
+        let agent = rig.spawn(&listen, &turns[0]);
+        rig.run();
+        rig.call(&Call::Send(agent, Tokens(&bytes(&turns[1])))).unwrap();
+        rig.run();
+        let metrics = metrics(&rig, 1);
+        (core::mem::take(&mut rig.texts), metrics, core::mem::take(&mut rig.store))
+    };
+    let (expected, computed, mut store) = talk(ROOMY, FakeStore::default());
+    assert!(computed.choices > 3, "{computed:?}");
+    for state in states(&store) {
+        store.kept.get_mut(&state).unwrap().1[0][12..16].copy_from_slice(&1u32.to_le_bytes());
+    }
+    let (found, metrics, _) = talk(COLD, store);
+    assert_eq!(found, expected);
+    assert!(metrics.recalled > 0, "{metrics:?}");
 }
 
 #[test]
