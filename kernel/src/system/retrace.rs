@@ -389,7 +389,7 @@ impl Kernel<'_> {
     /// All slices are there: an agent takes over the state that it would have behind them.
     fn take_state_over(&mut self, index: usize) {
         let Some(Retrace { to, shared, .. }) = self.rcb(index).retrace else { return };
-        let Some(rows) = self.checked_state(index, to) else {
+        let Some((choices, rows)) = self.checked_state(index, to) else {
             // The store's bytes are as they were written: by another program, or for something else.
             self.give_retrace_up(index);
             self.rcb_mut(index).forsaken = true;
@@ -399,7 +399,6 @@ impl Kernel<'_> {
         let (width, key) = (attention.query_width(), attention.key_width());
         let ring = &mut self.queries[index * KEPT * width..][..rows as usize * width];
         let words = self.pager.snapshot_words();
-        let choices = words.clone().nth(3).unwrap_or(0);
         for (number, word) in ring.iter_mut().zip(words.skip(SNAPSHOT_WORDS)) {
             *number = f32::from_bits(word);
         }
@@ -439,14 +438,18 @@ impl Kernel<'_> {
         table.get(entry + 1).map_or(to.layout.tokens, |next| next.base) - table[entry].base
     }
 
-    /// The queries of a state that is here, if it is one for this place of an agent's context.
-    fn checked_state(&self, index: usize, to: Cursor) -> Option<u32> {
+    /// The choices and the queries of a state that is here, if it is one for this place of an agent's context.
+    fn checked_state(&self, index: usize, to: Cursor) -> Option<(u32, u32)> {
         let attention = self.config.attention?;
         let (width, key, slices) =
             (attention.query_width(), attention.key_width(), to.layout.slices as usize);
         let mut words = self.pager.snapshot_words();
-        let [magic, tokens, found, _, rows] = core::array::from_fn(|_| words.next().unwrap_or(0));
+        let [magic, tokens, found, choices, rows] = core::array::from_fn(|_| words.next().unwrap_or(0));
         if (magic, tokens, found) != (MAGIC, to.layout.tokens, to.layout.slices) || rows > KEPT as u32 {
+            return None;
+        }
+        // The agent's own choices are the first of them, and more are to be counted.
+        if !(self.rcb(index).choices.max(1)..1 << 31).contains(&choices) {
             return None;
         }
         let mut sound =
@@ -460,7 +463,7 @@ impl Kernel<'_> {
             pages += selected * self.tokens_between(index, entry, to).div_ceil(PAGE_TOKENS as u32);
         }
         let whole = self.pager.snapshot_words().count() >= state_of(slices, rows, width, key);
-        (sound && sink && whole && pages <= self.quota(index)?).then_some(rows)
+        (sound && sink && whole && pages <= self.quota(index)?).then_some((choices, rows))
     }
 
     /// An agent's state does not come: it computes.

@@ -1,10 +1,14 @@
 //! What makes no sense in a checkpoint, or does not fit this system: each record against the sizes, the
 //! tokens and the records before it. Nothing of the kernel is changed here.
 
+use agentos_hal::PAGE_TOKENS;
+
+use super::super::save::saved_pages;
 use super::{Kernel, Reading, Stop};
-use crate::agent::{BlockedOn, Cursor, MemoryMode, Metrics, Resume, State};
+use crate::agent::{BlockedOn, Cursor, MemoryMode, Metrics, Received, Resume, State};
 use crate::checkpoint::{AgentRecord, CheckpointError, Header, MappingRecord, Pages};
-use crate::memory::SliceHash;
+use crate::layout::Layout;
+use crate::memory::{SliceHash, admit};
 
 impl Kernel<'_> {
     pub(super) fn check_header(&self, header: &Header) -> Result<(), CheckpointError> {
@@ -21,8 +25,12 @@ impl Kernel<'_> {
     /// Whether an agent's record makes sense on its own, and fits this system's sizes.
     pub(super) fn check_record(&self, record: &AgentRecord, agent: u16) -> Result<(), Stop> {
         let config = &self.config;
+        let context = match record.spec.memory {
+            MemoryMode::Exact => config.context.min(config.trained_context),
+            MemoryMode::Bounded { .. } => config.context,
+        };
         for (what, found, fits) in [
-            ("tokens of context", record.spec.context, config.context),
+            ("tokens of context", record.spec.context, context),
             ("tokens in its inbox", record.inbox, config.inbox),
         ] {
             if found > fits {
@@ -47,10 +55,13 @@ impl Kernel<'_> {
             && received.slices <= slices
             && received.runs <= received.slices
             && received.tokens <= record.spec.context
+            && received.tokens.div_ceil(config.slice_limits.max()) <= received.slices
             && received.pages <= received.slices * crate::memory::SLICE_PAGES as u32
             && *state != State::Running
             && waits_for_tools(*state) != record.calls.is_empty()
+            && (record.calls.is_empty() || record.admitted)
             && (nothing_mapped || record.admitted && !state.is_over())
+            && [record.turn_tokens, record.choices, record.queries].iter().all(|&count| count < 1 << 31)
             && plausible(&record.metrics);
         if sound { Ok(()) } else { Err(Stop::Nonsense) }
     }
@@ -84,7 +95,14 @@ impl Kernel<'_> {
         // What is neither selected nor has a schema would never be found again.
         let lost = !selected && !forgotten && config_needs_schema && record.schema == 0;
         let given_up = forgotten && (selected || !bounded);
+        // Behind the cursor nothing grows any more: a slice is whole there, or was ended early and stays as it is.
+        let passed = reading.entry + 1 < reading.record.mapped || reading.record.committed.layout.open == 0;
+        let grows = passed && sealed.is_some_and(|tokens| computed < tokens);
+        let chosen = record.chosen <= reading.record.choices;
         if !whole || !fits || !selected && !bounded || lost || given_up || record.schema > computed {
+            return Err(Stop::Nonsense);
+        }
+        if grows || !chosen {
             return Err(Stop::Nonsense);
         }
         reading.pages += pages;
@@ -130,13 +148,7 @@ impl Kernel<'_> {
             return Err(Stop::Nonsense);
         }
         let log = &self.log(reading.slot)[..reading.record.committed.layout.tokens as usize];
-        for &token in &log[record.base as usize..] {
-            let delimiter = self.vocabulary.delimiters[token as usize];
-            (reading.layout, _) = reading.layout.append(delimiter, self.config.slice_limits);
-            if reading.layout.open == 0 {
-                break;
-            }
-        }
+        reading.layout = self.slice_end(reading.layout, &log[record.base as usize..]);
         if reading.layout.open != 0 {
             return Ok(None);
         }
@@ -170,21 +182,116 @@ impl Kernel<'_> {
         if whole && record.base >= from && within { Ok(()) } else { Err(Stop::Nonsense) }
     }
 
-    /// Whether an agent's mappings are what its cursor says.
+    /// Whether an agent's mappings are what its cursor says, and leave room for what comes behind them.
     pub(super) fn check_whole(&self, reading: &Reading) -> Result<(), Stop> {
-        let committed = reading.record.committed;
-        let end = committed.layout.tokens;
-        let Some((base, computed)) = reading.last else { return Ok(()) };
-        let last = end - base;
-        let open_fits = committed.layout.open == last && last < self.config.slice_limits.max();
-        let selected = self.table(reading.slot).last().is_some_and(|mapping| mapping.selected);
-        let sound = last <= u32::from(computed)
-            && (committed.layout.open == 0 || open_fits && selected)
-            && match reading.chain {
-                Some(chain) => committed.layout == reading.layout && committed.chain == Some(chain),
-                None => true,
-            };
+        let sound = self.ends_at_cursor(reading) && self.rest_fits(reading);
         if sound { Ok(()) } else { Err(Stop::Nonsense) }
+    }
+
+    fn ends_at_cursor(&self, reading: &Reading) -> bool {
+        let Cursor { layout, chain, .. } = reading.record.committed;
+        let Some((base, computed)) = reading.last else { return true };
+        let last = layout.tokens - base;
+        let open_fits = || {
+            let selected = self.table(reading.slot).last().is_some_and(|mapping| mapping.selected);
+            layout.open == last
+                && last < self.config.slice_limits.max()
+                && selected
+                && self.open_slice_follows(reading)
+        };
+        last <= u32::from(computed)
+            && self.lengths_fit(reading)
+            && (layout.open == 0 || open_fits())
+            && reading.chain.is_none_or(|found| layout == reading.layout && chain == Some(found))
+    }
+
+    /// Whether an agent's slices take the pages that its cursor counts, and are no shorter than slices are, but for those
+    /// that ended early where one began that was sent.
+    fn lengths_fit(&self, reading: &Reading) -> bool {
+        let AgentRecord { mapped, received, committed: Cursor { layout, .. }, .. } = reading.record;
+        let table = self.table(reading.slot);
+        let ends = || table.iter().skip(1).map(|next| next.base).chain([layout.tokens]);
+        let lengths = || table.iter().zip(ends()).map(|(mapping, end)| end - mapping.base);
+        let pages: u32 = lengths().map(|len| len.div_ceil(PAGE_TOKENS as u32)).sum();
+        let ended = (mapped - u32::from(layout.open > 0)) as usize;
+        let short = lengths().take(ended).filter(|&len| len < self.config.slice_limits.min()).count();
+        // One that was sent may have brought pages that it had no more tokens for.
+        (pages..=self.rcb(reading.slot).promise.pages).contains(&layout.pages)
+            && short <= received.runs as usize
+    }
+
+    /// Whether an agent's open slice is one that its tokens make. Others with the same tokens may have computed more of
+    /// it, but not beyond where it ends.
+    fn open_slice_follows(&self, reading: &Reading) -> bool {
+        let (slot, layout) = (reading.slot, reading.record.committed.layout);
+        let Some(last) = self.table(slot).last() else { return false };
+        let slice = self.pager.slice(last.slice);
+        let known = self.next_offer(slot).unwrap_or(reading.record.tokens);
+        let end = self.slice_end(layout, &self.log(slot)[layout.tokens as usize..known as usize]);
+        let most = end.tokens - last.base;
+        let sealed_there = |tokens: u8| end.open == 0 && u32::from(tokens) == most;
+        u32::from(slice.computed) <= most && slice.sealed.is_none_or(sealed_there)
+    }
+
+    /// Whether an agent's page table and the pages that were promised to it hold what its context can still need behind
+    /// what it maps and beside what was sent to it: as its tokens fall, and however those fall that are to come.
+    fn rest_fits(&self, reading: &Reading) -> bool {
+        let AgentRecord { mapped, offers, offers_taken, committed, .. } = reading.record;
+        let (rcb, log) = (self.rcb(reading.slot), self.log(reading.slot));
+        if rcb.promise.pages == 0 {
+            return true;
+        }
+        let Layout { tokens, open, .. } = committed.layout;
+        let begun = u32::from(open > 0);
+        let begun_pages = reading.last.map_or(0, |(_, computed)| begun * saved_pages(computed) as u32);
+        let own_pages = |open: u32| open.div_ceil(PAGE_TOKENS as u32);
+        let mut at = Layout { tokens, slices: begun, pages: own_pages(open), open };
+        // The addresses of what is in the inbox depend on the answer that is under way.
+        let (mut waiting, mut runs, mut last_end) = (0, 0, None);
+        for number in 0..offers {
+            let offer = self.mappings[self.offer_place(reading.slot, number)];
+            let sent = u32::from(self.pager.slice(offer.slice).computed);
+            if number < offers_taken {
+                at = self.behind(at, &log[at.tokens as usize..offer.base as usize]);
+                at = Layout { tokens: at.tokens + sent, open: 0, ..at };
+            } else {
+                waiting += sent;
+                runs += u32::from(last_end != Some(offer.base));
+                last_end = Some(offer.base + sent);
+            }
+        }
+        at = self.behind(at, &log[at.tokens as usize..]);
+        let own = rcb.context.saturating_sub(at.tokens - at.open + waiting);
+        let there = Received {
+            runs,
+            slices: mapped - begun + offers + at.slices - u32::from(at.open > 0),
+            tokens: rcb.context - own,
+            pages: reading.pages - begun_pages + at.pages - own_pages(at.open),
+        };
+        let (limits, slices) = (self.config.slice_limits, self.config.slices_per_agent());
+        if runs > 0 {
+            return admit::maps(&there, rcb.context, limits, slices, rcb.promise.pages);
+        }
+        there.slices + limits.worst_slices(own) <= slices
+            && there.pages + limits.worst_pages(own) <= rcb.promise.pages
+    }
+
+    /// Where the slice ends that is open at a place or begins there, as far as tokens are known.
+    fn slice_end(&self, mut layout: Layout, tokens: &[u32]) -> Layout {
+        for token in tokens {
+            layout = self.behind(layout, core::slice::from_ref(token));
+            if layout.open == 0 {
+                break;
+            }
+        }
+        layout
+    }
+
+    /// Where a context ends that goes on from a place with these tokens.
+    fn behind(&self, from: Layout, tokens: &[u32]) -> Layout {
+        tokens.iter().fold(from, |layout, &token| {
+            layout.append(self.vocabulary.delimiters[token as usize], self.config.slice_limits).0
+        })
     }
 }
 

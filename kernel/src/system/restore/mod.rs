@@ -296,7 +296,8 @@ impl Kernel<'_> {
         let id = match (record.pages, equal) {
             (Pages::Met { agent, entry }, _) => {
                 let id = self.met(reading, restorer, agent, entry).ok_or(Stop::Nonsense)?;
-                if self.pager.slice(id).computed != record.computed {
+                let slice = self.pager.slice(id);
+                if (slice.computed, slice.sealed) != (record.computed, record.sealed) {
                     return Err(Stop::Nonsense);
                 }
                 self.pager.retain(id);

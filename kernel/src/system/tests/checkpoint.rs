@@ -400,3 +400,5 @@ fn a_foreign_or_older_checkpoint_is_refused_with_the_reason() {
     assert_eq!(refused(ROOMY, b"GGUF"), CheckpointError::NotACheckpoint);
     assert_eq!(refused(ROOMY, &MAGIC), CheckpointError::Damaged { at: None });
 }
+
+mod hostile;
