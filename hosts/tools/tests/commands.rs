@@ -43,8 +43,10 @@ fn why(script: &str, limits: RunLimits) -> String {
 
 /// Whether a process is there; one that ended and was not reaped is not.
 fn lives(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, behind)| !behind.trim_start().starts_with(['Z', 'X']))
+    let stat = fs::read(format!("/proc/{process}/stat")).unwrap_or_default();
+    String::from_utf8_lossy(&stat)
+        .rsplit_once(')')
+        .is_some_and(|(_, behind)| !behind.trim_start().starts_with(['Z', 'X']))
 }
 
 /// The processes whose numbers a script wrote to files.
@@ -104,6 +106,28 @@ fn a_command_that_forks_and_sleeps_is_gone_after_its_time() {
         (begotten.len() == BEGOTTEN.len()).then_some(begotten)
     });
     assert!(begotten.is_some(), "they were never all there");
+}
+
+/// A process may give itself a name that is no text, and a session of its own.
+#[test]
+fn a_process_is_ended_and_counted_whatever_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = RunLimits { wall: Duration::from_secs(2), processes: 8, ..RunLimits::default() };
+    let mut tool = shell(folder.path(), limits);
+    let mut why =
+        |script: &str| call(&mut tool, &json!({ "command": "sh", "arguments": [script] })).unwrap_err().1;
+    let hidden = "setsid sh -c 'printf \"\\377\\303\" > /proc/$$/comm; echo $$ > session
+        sleep 600 & echo $! > child; wait' &
+        sleep 600";
+    let ended = why(hidden);
+    assert!(ended.contains("sh took longer than 2s"), "{ended}");
+    let left = processes(&folder, &["session", "child"]);
+    assert_eq!(left.len(), 2, "{ended}");
+    assert!(!left.iter().any(|&process| lives(process)));
+    let many = why("printf '\\377\\303' > /proc/$$/comm
+        for i in 1 2 3 4 5 6 7 8 9 10; do sleep 600 & done
+        wait");
+    assert!(many.contains("more than 8 processes"), "{many}");
 }
 
 #[test]

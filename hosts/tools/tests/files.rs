@@ -142,13 +142,14 @@ fn lines_that_match_are_found() {
     let mut tool = search_text(roots, &pool()).unwrap();
     let found = call(&mut tool, &json!({ "path": "docs", "pattern": "lighthouse" })).unwrap();
     let lines: Vec<&str> = found.lines().collect();
-    assert_eq!(lines.len(), 3, "{found}");
+    assert_eq!(lines.len(), 4, "{found}");
     assert!(
         lines[0].starts_with("docs/a/b/two.txt:1: …xxx") && lines[0].contains(" lighthouse yyy"),
         "{found}"
     );
     assert!(lines[0].chars().count() < 200);
-    assert_eq!(lines[1..], ["docs/a/one.txt:1: The Lighthouse", "docs/a/one.txt:3: a lighthouse again"]);
+    assert_eq!(lines[1..3], ["docs/a/one.txt:1: The Lighthouse", "docs/a/one.txt:3: a lighthouse again"]);
+    assert_eq!(lines[3], "[not searched: binary files]");
     let cased = json!({ "path": "docs/a/one.txt", "pattern": "L.*e$", "match_case": true });
     assert_eq!(call(&mut tool, &cased).unwrap(), "docs/a/one.txt:1: The Lighthouse\n");
     let (error, refusal) = call(&mut tool, &json!({ "path": "docs", "pattern": "(" })).unwrap_err();
@@ -166,6 +167,48 @@ fn a_search_that_finds_too_much_says_so() {
     let found = call(&mut tool, &json!({ "path": "docs", "pattern": "hit" })).unwrap();
     assert_eq!(found.lines().count(), 201);
     assert!(found.ends_with("[cut here: no more hits fit; a narrower path would do]\n"));
+}
+
+/// A folder of more files than one call looks at: those that it looks at are searched.
+#[test]
+fn a_folder_of_too_many_files_is_searched_as_far_as_it_goes() {
+    let (folder, roots) = root();
+    for number in 0..20_001 {
+        fs::write(folder.path().join(format!("{number}.txt")), "hit\n").unwrap();
+    }
+    let mut tool = search_text(roots, &pool()).unwrap();
+    let mut found = |pattern: &str| call(&mut tool, &json!({ "path": "docs", "pattern": pattern })).unwrap();
+    assert_eq!(found("hit").lines().count(), 201);
+    let cut = "[cut here: as many files as one call looks at were looked at; a narrower path would do]\n";
+    assert_eq!(found("miss"), cut);
+    fs::remove_file(folder.path().join("7.txt")).unwrap();
+    assert_eq!(found("miss"), "[nothing matches]\n");
+}
+
+#[test]
+fn a_search_says_what_it_passed_over() {
+    let (folder, roots) = root();
+    let mut tool = search_text(roots, &pool()).unwrap();
+    let mut found = |path: &str| call(&mut tool, &json!({ "path": path, "pattern": "needle" })).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("binary"), b"\0needle").unwrap();
+    fs::write(path("wide.txt"), "x".repeat(65 << 10) + "needle\n").unwrap();
+    fs::write(path("long.txt"), ("x".repeat(1023) + "\n").repeat(16 << 10) + "needle\n").unwrap();
+    fs::write(path("whole.txt"), ("x".repeat(1023) + "\n").repeat(16 << 10)).unwrap();
+    fs::create_dir_all(path("deep").join("d/".repeat(33))).unwrap();
+    for (name, passed_over) in [
+        ("docs/binary", "; not searched: binary files"),
+        ("docs/wide.txt", "; not searched: lines behind their first 64 KiB"),
+        ("docs/long.txt", "; not searched: files behind their first 16 MiB"),
+        ("docs/whole.txt", ""),
+        ("docs/deep", "; not searched: folders more than 32 deep"),
+        ("docs/deep/d", ""),
+    ] {
+        assert_eq!(found(name), format!("[nothing matches{passed_over}]\n"), "{name}");
+    }
+    fs::write(path("deep/needle.txt"), "a needle\n").unwrap();
+    let all = found("docs");
+    assert!(all.starts_with("docs/deep/needle.txt:1: a needle\n[not searched: binary files, "), "{all}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The tool `search_text`.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::worker::Function;
 const OUTPUT_BYTES: usize = 32 << 10;
 /// Hits that one call gives.
 const MOST_HITS: usize = 200;
+/// Bytes of the line that says what was not looked through.
+const CLOSING_BYTES: usize = 320;
 /// Files and folders that one call looks at.
 const MOST_ENTRIES: usize = 20_000;
 /// Bytes that one call reads.
@@ -34,6 +37,16 @@ const LINE_BYTES: usize = 64 << 10;
 const MOST_DEEP: usize = 32;
 /// Bytes that a pattern's automaton may take.
 const PATTERN_BYTES: usize = 1 << 20;
+
+/// What a search passes over, in the words of its last line.
+mod left_out {
+    pub const BINARY: &str = "binary files";
+    pub const DEEP: &str = "folders more than 32 deep";
+    pub const FILES: &str = "files behind their first 16 MiB";
+    pub const LINES: &str = "lines behind their first 64 KiB";
+    pub const NAMES: &str = "names that are no text";
+    pub const UNREADABLE: &str = "what cannot be read";
+}
 
 /// The tool `search_text`: lines that match a pattern, in a file or in all files below a folder.
 ///
@@ -68,8 +81,7 @@ impl Function for SearchText {
     fn call(&self, arguments: &Value, stop: &Stop) -> Result<Vec<u8>, ToolFailure> {
         let (path, pattern) = self.read(arguments)?;
         let shown = self.0.shown(&path);
-        let mut search =
-            Search { pattern, stop, output: String::new(), hits: 0, entries: 0, bytes: 0, full: None };
+        let mut search = Search::new(pattern, stop);
         let broke = |error| ToolFailure::Failed(format!("{shown} cannot be searched: {error}"));
         if self.0.is_folder(&path)? {
             search.folder(&self.0.open_folder(&path)?, &shown, 0).map_err(broke)?;
@@ -89,58 +101,86 @@ struct Search<'s> {
     bytes: u64,
     /// The limit that was reached.
     full: Option<&'static str>,
+    /// What was passed over below that limit.
+    left_out: BTreeSet<&'static str>,
 }
 
-impl Search<'_> {
+impl<'s> Search<'s> {
+    fn new(pattern: Regex, stop: &'s Stop) -> Search<'s> {
+        let (output, left_out) = (String::new(), BTreeSet::new());
+        Search { pattern, stop, output, hits: 0, entries: 0, bytes: 0, full: None, left_out }
+    }
+
     /// Looks through all files below a folder, in the order of their names. Links are passed over, so
     /// nothing is seen twice.
     fn folder(&mut self, folder: &Dir, shown: &str, deep: usize) -> io::Result<()> {
         let mut names = Vec::new();
-        for entry in folder.entries()? {
-            self.entries += 1;
-            if self.entries > MOST_ENTRIES {
-                self.full = Some("as many files as one call looks at were looked at");
-                break;
-            }
+        // With one more than are looked at, it is known that there are more.
+        for entry in folder.entries()?.take(MOST_ENTRIES + 1) {
             let entry = entry?;
             names.push((entry.file_name(), entry.file_type()?));
         }
         names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (name, kind) in names {
-            // What is no text has no place in what is shown either.
-            let Some(name) = name.to_str() else { continue };
+            if self.entries == MOST_ENTRIES {
+                self.full = Some("as many files as one call looks at were looked at");
+            }
             if self.over() {
                 break;
             }
+            self.entries += 1;
+            // What is no text has no place in what is shown either.
+            let Some(name) = name.to_str() else {
+                self.left_out.insert(left_out::NAMES);
+                continue;
+            };
             let shown = format!("{shown}/{}", name.replace(char::is_control, "\u{fffd}"));
-            // Whatever cannot be read, others can.
-            if kind.is_dir() && deep < MOST_DEEP {
-                let _ = folder.open_dir(name).and_then(|below| self.folder(&below, &shown, deep + 1));
+            let searched = if kind.is_dir() && deep == MOST_DEEP {
+                self.left_out.insert(left_out::DEEP);
+                Ok(())
+            } else if kind.is_dir() {
+                folder.open_dir(name).and_then(|below| self.folder(&below, &shown, deep + 1))
             } else if kind.is_file() {
-                let _ = open_file(folder, name).and_then(|file| self.file(file, &shown));
+                open_file(folder, name).and_then(|file| self.file(file, &shown))
+            } else {
+                Ok(())
+            };
+            // Whatever cannot be read, others can.
+            if searched.is_err() {
+                self.left_out.insert(left_out::UNREADABLE);
             }
         }
         Ok(())
     }
 
     fn file(&mut self, file: impl io::Read, shown: &str) -> io::Result<()> {
-        let Some(mut lines) = Lines::new(file, FILE_BYTES)? else { return Ok(()) };
+        let Some(mut lines) = Lines::new(file, FILE_BYTES)? else {
+            self.left_out.insert(left_out::BINARY);
+            return Ok(());
+        };
         let mut number = 0;
         while let Some(line) = lines.next(LINE_BYTES)? {
             number += 1;
-            self.bytes += (line.text.len() + line.left_out) as u64;
+            // With the end of the line.
+            self.bytes += (line.text.len() + line.left_out + 1) as u64;
+            if line.left_out > 0 {
+                self.left_out.insert(left_out::LINES);
+            }
             if let Some(hit) = self.pattern.find(&line.text) {
                 self.hit(&format!("{shown}:{number}: {}\n", around(&line.text, hit.start())));
             }
             if self.over() {
-                break;
+                return Ok(());
             }
+        }
+        if lines.is_cut()? {
+            self.left_out.insert(left_out::FILES);
         }
         Ok(())
     }
 
     fn hit(&mut self, line: &str) {
-        if self.output.len() + line.len() + 160 > OUTPUT_BYTES || self.hits == MOST_HITS {
+        if self.output.len() + line.len() + CLOSING_BYTES > OUTPUT_BYTES || self.hits == MOST_HITS {
             self.full = Some("no more hits fit");
         } else {
             self.output.push_str(line);
@@ -156,10 +196,18 @@ impl Search<'_> {
     }
 
     fn finish(mut self) -> Vec<u8> {
+        let mut closing = Vec::new();
         match self.full {
-            Some(limit) => self.output.push_str(&format!("[cut here: {limit}; a narrower path would do]\n")),
-            None if self.hits == 0 => self.output.push_str("[nothing matches]\n"),
+            Some(limit) => closing.push(format!("cut here: {limit}; a narrower path would do")),
+            None if self.hits == 0 => closing.push("nothing matches".to_owned()),
             None => (),
+        }
+        if !self.left_out.is_empty() {
+            let left_out: Vec<&str> = self.left_out.into_iter().collect();
+            closing.push(format!("not searched: {}", left_out.join(", ")));
+        }
+        if !closing.is_empty() {
+            self.output.push_str(&format!("[{}]\n", closing.join("; ")));
         }
         self.output.into_bytes()
     }
@@ -208,5 +256,20 @@ fn descriptor(roots: &Roots) -> Descriptor {
             example("Find the line with the budget.", "budget"),
             example("Where is an e-mail address written?", "[a-z.]+@[a-z.]+"),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_lines_are_bytes_that_are_read() {
+        let (pattern, stop) = (Regex::new("needle").unwrap(), Stop::new());
+        for (text, bytes) in [("", 0), ("\n\n\n", 3), ("one\ntwo\n", 8)] {
+            let mut search = Search::new(pattern.clone(), &stop);
+            search.file(text.as_bytes(), "any").unwrap();
+            assert_eq!(search.bytes, bytes, "{text:?}");
+        }
     }
 }

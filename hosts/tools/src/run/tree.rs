@@ -59,7 +59,7 @@ mod linux {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         for process in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
             // It may have ended since.
-            let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
+            let Ok(stat) = fs::read(format!("/proc/{process}/stat")) else { continue };
             if let (Some(process), Some(parent)) = (Pid::from_raw(process), parent_of(&stat)) {
                 children.entry(parent).or_default().push(process);
             }
@@ -76,9 +76,10 @@ mod linux {
         found
     }
 
-    /// The parent of a process: `pid (name) state parent …`. The name may hold anything.
-    pub fn parent_of(stat: &str) -> Option<Pid> {
-        let (_, behind) = stat.rsplit_once(')')?;
+    /// The parent of a process: `pid (name) state parent …`. The name may hold anything, and need not be text.
+    pub fn parent_of(stat: &[u8]) -> Option<Pid> {
+        let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+        let behind = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
         Pid::from_raw(behind.split_ascii_whitespace().nth(1)?.parse().ok()?)
     }
 
@@ -108,10 +109,11 @@ mod linux {
 
         #[test]
         fn a_process_is_read_whatever_its_name() {
-            assert_eq!(parent_of("12 (sh) S 7 12 12 0"), Pid::from_raw(7));
-            assert_eq!(parent_of("12 (a) Z 1 (b)) R 7 12"), Pid::from_raw(7));
-            for broken in ["", "12", "12 (sh)", "12 (sh) S", "12 (sh) S x", "12 (sh) S 0"] {
-                assert_eq!(parent_of(broken), None, "{broken}");
+            assert_eq!(parent_of(b"12 (sh) S 7 12 12 0"), Pid::from_raw(7));
+            assert_eq!(parent_of(b"12 (a) Z 1 (b)) R 7 12"), Pid::from_raw(7));
+            assert_eq!(parent_of(b"12 (\xff\xc3) S 7 12"), Pid::from_raw(7));
+            for broken in ["", "12", "12 sh S 7", "12 (sh)", "12 (sh) S", "12 (sh) S x", "12 (sh) S 0"] {
+                assert_eq!(parent_of(broken.as_bytes()), None, "{broken}");
             }
         }
 

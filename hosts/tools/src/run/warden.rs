@@ -75,7 +75,7 @@ fn run(spec: Spec) -> Report {
     let mut child = match started {
         Ok(child) => child,
         Err(end) => {
-            end_all(command);
+            end_all(command, &end);
             return Report { end, ..Report::default() };
         }
     };
@@ -83,7 +83,7 @@ fn run(spec: Spec) -> Report {
     let open = watch(&mut child, &send, limits.output_bytes);
     let mut gathered = Gathered { report: Report::default(), open };
     let end = attend(command, &limits, &events, &mut gathered);
-    end_all(command);
+    end_all(command, &end);
     gathered.report.end = end;
     // Nobody has the pipes open any more, so what was written is all there soon.
     while gathered.open > 0 {
@@ -179,7 +179,11 @@ fn attend(command: u32, limits: &RunLimits, events: &Receiver<Event>, gathered: 
 }
 
 /// Ends the command and all that descends from it.
-fn end_all(command: u32) {
+fn end_all(command: u32, end: &End) {
+    // A second way to those that stayed in its group. Its number is no other's as long as it was not reaped.
+    if !matches!(end, End::Exited(_) | End::Signal(_)) {
+        tree::end_group(command);
+    }
     let deadline = Instant::now() + ENDING;
     while tree::end_descendants(command) && Instant::now() < deadline {
         reap(command);
