@@ -2,6 +2,8 @@
 
 mod common;
 
+use agentos_perception::reduce::json::Document;
+use agentos_perception::reduce::table::Table;
 use agentos_perception::reduce::{Cut, Piece};
 use agentos_perception::{Measures, Note, Request, align};
 
@@ -186,6 +188,66 @@ fn long_cells_lose_their_middles_before_rows_go() {
     let body = body(&aligned);
     assert!(body.contains("1,x") && body.contains("characters left out …]"), "{body}");
     assert!(body.contains("2,short\n3,short"), "{body}");
+}
+
+/// Cells that are shorter than any mark: the first columns stay, and one mark stands for the others.
+#[test]
+fn wide_tables_keep_their_first_columns() {
+    let row =
+        |between: &str, cell: &dyn Fn(usize) -> String| (0..100).map(cell).collect::<Vec<_>>().join(between);
+    let rows = |between: &str| -> Vec<String> {
+        (0..50).map(|line| row(between, &|at| format!("v{line:03}x{at:03}"))).collect()
+    };
+    let separated = format!("{}\n{}\n", row(",", &|at| format!("column{at:02}")), rows(",").join("\n"));
+    let barred: Vec<String> = rows(" | ").iter().map(|row| format!("| {row} |")).collect();
+    let (names, dashes) = (row(" | ", &|at| format!("column{at:02}")), row("|", &|_| "---".to_owned()));
+    let markdown = format!("| {names} |\n|{dashes}|\n{}\n", barred.join("\n"));
+    for text in [separated, markdown] {
+        let table = Table::read(&text).expect("a table");
+        for bytes in [0, 100, 1000, 1800, 4000] {
+            let length = table.within(bytes).text.len();
+            assert!(length <= bytes + 200, "{length} bytes within {bytes}");
+        }
+        let aligned = aligned(text.as_bytes(), 512).expect("it fits");
+        let body = body(&aligned);
+        assert!(matches!(cut_of(&aligned), Cut::Rows { kept: 1.., .. }), "{body}");
+        assert!(body.contains("column00") && body.contains("v000x000"), "{body}");
+        assert!(body.contains(" of 100 cells left out …]") && !body.contains("characters"), "{body}");
+    }
+}
+
+#[test]
+fn a_row_of_very_many_cells_is_cut() {
+    let text = format!("a,b\n{}{}\n", "1,2\n".repeat(40), vec!["1234567"; 500_000].join(","));
+    let table = Table::read(&text).expect("a table");
+    let length = table.within(2000).text.len();
+    assert!(length < 2200, "{length}");
+}
+
+/// Some keys are shown from the end, and theirs are the bytes that count.
+#[test]
+fn a_record_whose_last_keys_are_long_fits() {
+    let short = (0..100).map(|at| format!("\"key{at}\":{at}"));
+    let long = (0..40).map(|at| format!("\"{}{at}\":{at}", "long".repeat(200)));
+    let text = format!("{{{}}}", short.chain(long).collect::<Vec<_>>().join(","));
+    let document = Document::read(&text).expect("JSON");
+    for bytes in [100, 1000, 3000] {
+        let reduced = document.within(bytes).text;
+        assert!(reduced.len() <= bytes + 60, "{} bytes within {bytes}: {reduced}", reduced.len());
+        assert!(reduced.starts_with("{\"key0\":0,") && reduced.contains(" more keys …"), "{reduced}");
+    }
+}
+
+#[test]
+fn long_keys_do_not_become_one() {
+    let text = format!(
+        "{{\"a\":{{\"{}\":{{\"b\":1}}}},\"z\":{{\"inner\":\"{}\"}}}}",
+        "k".repeat(5000),
+        "v".repeat(5000)
+    );
+    let reduced = Document::read(&text).expect("JSON").within(300).text;
+    assert!(reduced.len() < 360, "{} bytes: {reduced}", reduced.len());
+    assert!(reduced.starts_with("{\"a\":{… 1 keys …},\"z.inner\":\"vvv"), "{reduced}");
 }
 
 fn story(sentences: usize, needle: usize) -> String {

@@ -165,6 +165,74 @@ fn checks_that_multiply_are_refused() {
     assert!(matches!(schema.check(&output), Err(Mismatch::Work(TooMuch::Large { .. }))));
 }
 
+/// What stands where no schema is looked for becomes one when it is referred to.
+#[test]
+fn references_into_what_is_no_schema_are_looked_through() {
+    for reference in ["$ref", "$dynamicRef", "$recursiveRef"] {
+        let mut levels = serde_json::Map::new();
+        for at in 0..40 {
+            let next = json!({ reference: format!("#/default/l{}", at + 1) });
+            levels.insert(format!("l{at}"), json!({ "allOf": [next, next] }));
+        }
+        levels.insert("l40".to_owned(), json!({ "type": "integer" }));
+        let schema = json!({
+            "type": "object", "properties": { "a": { "$ref": "#/default/l0" } }, "default": levels,
+        });
+        assert!(matches!(refused(schema), SchemaError::Work(_)), "{reference}");
+    }
+    for place in ["default", "examples", "enum", "const"] {
+        let hidden = |schema: Value| json!({ "$ref": format!("#/{place}/0"), place: [schema, 1] });
+        let far = hidden(json!({ "items": { "$dynamicRef": "#" } }));
+        assert!(matches!(refused(far), SchemaError::Work(TooMuch::Reference(_))), "{place}");
+        let further =
+            hidden(json!({ "items": { "$ref": format!("#/{place}/0/enum/0") }, "enum": [{ "$id": "x" }] }));
+        assert!(matches!(refused(further), SchemaError::Work(TooMuch::Reference(_))), "{place}");
+    }
+    let sound = json!({ "properties": { "a": { "$ref": "#/default/b" } }, "default": { "b": { "type": "integer" } } });
+    let sound = Schema::new(&sound).expect("it asks for little");
+    assert!(sound.check(r#"{"a":1}"#).is_ok());
+    assert!(sound.check(r#"{"a":"one"}"#).is_err());
+}
+
+/// Many checks on many values, with references and without: too many are refused before there is room taken for
+/// all of them.
+#[test]
+fn many_checks_on_many_values_are_refused() {
+    let value = format!("{{\"a\":[{}]}}", vec!["0"; 30_000].join(","));
+    for first in [json!({ "$ref": "#/$defs/x" }), json!({})] {
+        let mut all = vec![json!({ "items": {} }); 4000];
+        all.push(first);
+        let schema = json!({ "$defs": { "x": {} }, "properties": { "a": { "allOf": all } } });
+        let schema = Schema::new(&schema).expect("it asks for little by itself");
+        let before = std::time::Instant::now();
+        let outcome = schema.check(&value);
+        assert!(matches!(outcome, Err(Mismatch::Work(TooMuch::Large { what: "checks", .. }))), "{outcome:?}");
+        assert!(before.elapsed() < std::time::Duration::from_secs(10), "{:?}", before.elapsed());
+    }
+}
+
+/// A megabyte of ordinary records costs far less than is allowed.
+#[test]
+fn ordinary_output_is_taken_whatever_its_length() {
+    let record = json!({
+        "id": 12, "name": "Okafor", "paid": true, "total": 1.5, "lines": [{ "sku": "A-1", "n": 1 }], "note": null,
+    });
+    let records: Vec<Value> = vec![record; 10_000];
+    let properties = json!({
+        "id": { "type": "integer" }, "name": { "type": "string" }, "paid": { "type": "boolean" },
+        "total": { "type": "number", "minimum": 0 }, "note": { "anyOf": [{ "type": "string" }, { "type": "null" }] },
+        "lines": { "type": "array", "items": { "$ref": "#/$defs/line" } },
+    });
+    let schema = json!({
+        "$defs": { "line": { "properties": { "sku": { "type": "string" }, "n": { "type": "integer" } } } },
+        "type": "array",
+        "items": { "type": "object", "properties": properties, "required": ["id"], "additionalProperties": false },
+    });
+    let (schema, output) = (Schema::new(&schema).expect("a sound schema"), Value::from(records).to_string());
+    assert!(output.len() > 900_000, "{}", output.len());
+    assert!(schema.check(&output).is_ok());
+}
+
 #[test]
 fn long_chains_and_many_patterns_are_refused() {
     let mut defs: serde_json::Map<String, Value> =

@@ -8,7 +8,7 @@ use crate::provenance::{GAP_OPEN, Grouped};
 const HEAD: usize = 30;
 const TAIL: usize = 20;
 /// Bytes of a mark that says what was left out.
-const MARK: usize = 36;
+pub const MARK: usize = 36;
 
 /// Chooses pieces whose lengths fit `bytes` together with the marks between them. `scores` has a number for
 /// each piece, and none counts as the least.

@@ -61,7 +61,7 @@ impl fmt::Display for Cut {
         match self {
             Cut::Nothing => f.write_str("whole"),
             Cut::Values => f.write_str("shortened JSON"),
-            Cut::Rows { kept, of } if kept == of => f.write_str("long cells shortened"),
+            Cut::Rows { kept, of } if kept == of => f.write_str("long rows shortened"),
             Cut::Rows { kept, of } => write!(f, "{} of {} rows", Grouped(*kept), Grouped(*of)),
             Cut::Text { kept, of } => write!(f, "{} of {} bytes of text", Grouped(*kept), Grouped(*of)),
         }

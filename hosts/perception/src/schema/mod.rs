@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::provenance::{Grouped, quoted};
 use mismatch::shortened;
-use work::TooMuch;
+use work::{TooMuch, Work};
 
 pub use mismatch::{Fault, Mismatch};
 
@@ -30,8 +30,8 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
-    /// The schema itself, where the work for a value has to be counted first.
-    counted: Option<Value>,
+    /// Counted before a value is validated.
+    work: Work,
 }
 
 /// What a schema refers to outside itself is not fetched, whatever the library was built to fetch.
@@ -74,7 +74,7 @@ impl Schema {
         if found > MAX_SCHEMA_BYTES {
             return Err(SchemaError::TooLong { found, limit: MAX_SCHEMA_BYTES });
         }
-        let refers = work::survey(schema).map_err(SchemaError::Work)?;
+        let work = Work::survey(schema).map_err(SchemaError::Work)?;
         let patterns =
             PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
         let broken = |error: ValidationError<'_>| SchemaError::Broken {
@@ -86,7 +86,7 @@ impl Schema {
             .with_pattern_options(patterns)
             .build(schema)
             .map_err(broken)?;
-        Ok(Schema { validator, counted: refers.then(|| schema.clone()) })
+        Ok(Schema { validator, work })
     }
 
     /// Holds a text to it.
@@ -108,9 +108,7 @@ impl Schema {
     /// # Errors
     /// [`Mismatch::Work`] and [`Mismatch::Shape`].
     pub fn hold(&self, value: &Value) -> Result<(), Mismatch> {
-        if let Some(schema) = &self.counted {
-            work::count(schema, value).map_err(Mismatch::Work)?;
-        }
+        self.work.bound(value).map_err(Mismatch::Work)?;
         if self.validator.is_valid(value) {
             return Ok(());
         }

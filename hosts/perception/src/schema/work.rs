@@ -2,10 +2,10 @@
 //!
 //! A schema may refer to itself without ever coming to an end, and a few lines of one may ask for more checks
 //! than there are atoms: each level that names the next one twice doubles them. The validator would run them all,
-//! so they are counted first. A count remembers what it knows, and so takes time in proportion to the schema and
-//! the value.
+//! so they are counted first. A count remembers what a reference came to, and ends as soon as there are too many
+//! checks; so it takes less time than they would, and room for no more than are allowed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -51,38 +51,79 @@ impl fmt::Display for TooMuch {
     }
 }
 
-/// Looks through a schema; and says whether it refers to itself, so that each value's work has to be counted.
-///
-/// # Errors
-/// [`TooMuch`].
-pub fn survey(root: &Value) -> Result<bool, TooMuch> {
-    let counter = Counter { root, known: HashMap::new(), limit: MAX_STATIC };
-    let mut survey = Survey { counter, refers: false, patterns: 0 };
-    survey.look(root, true)?;
-    Ok(survey.refers)
+/// A schema whose own work is known, to count that for a value.
+#[derive(Debug)]
+pub struct Work {
+    schema: Value,
+    /// Schemas in it, where none refers to another. Each of them meets each value once at most.
+    separate: Option<u64>,
 }
 
-/// Counts the checks that a value costs.
-///
-/// # Errors
-/// [`TooMuch::Endless`] and [`TooMuch::Large`].
-pub fn count(root: &Value, value: &Value) -> Result<u64, TooMuch> {
-    Counter { root, known: HashMap::new(), limit: MAX_VISITS }.visits(root, Some(value), 0)
+impl Work {
+    /// Looks through a schema, and all that it refers to.
+    ///
+    /// # Errors
+    /// [`TooMuch`].
+    pub fn survey(schema: &Value) -> Result<Work, TooMuch> {
+        let mut survey = Survey::new(schema);
+        survey.look(schema, true)?;
+        let separate = survey.targets.is_empty().then_some(survey.schemas);
+        // A reference may lead to where no schema was looked for, such as into a default.
+        while let Some(target) = survey.targets.pop() {
+            if !survey.seen.contains(&place(target)) {
+                survey.look(target, false)?;
+            }
+        }
+        Ok(Work { schema: schema.clone(), separate })
+    }
+
+    /// Counts the checks that a value costs, as far as it has to.
+    ///
+    /// # Errors
+    /// [`TooMuch`].
+    pub fn bound(&self, value: &Value) -> Result<(), TooMuch> {
+        match self.separate {
+            Some(schemas) if schemas.saturating_mul(values(value)) <= MAX_VISITS => Ok(()),
+            _ => Counter::new(&self.schema, MAX_VISITS).visit(&self.schema, Some(value), 0),
+        }
+    }
+}
+
+/// A value and all that are in it.
+fn values(value: &Value) -> u64 {
+    1 + match value {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(entries) => entries.values().map(values).sum(),
+        _ => 0,
+    }
 }
 
 struct Survey<'s> {
     counter: Counter<'s>,
-    refers: bool,
+    /// Schemas that were looked at.
+    seen: HashSet<usize>,
+    /// What references lead to.
+    targets: Vec<&'s Value>,
+    schemas: u64,
     patterns: usize,
 }
 
 impl<'s> Survey<'s> {
+    fn new(root: &'s Value) -> Survey<'s> {
+        let (counter, seen) = (Counter::new(root, MAX_STATIC), HashSet::new());
+        Survey { counter, seen, targets: Vec::new(), schemas: 0, patterns: 0 }
+    }
+
     /// Looks at a schema, or at a list of them.
     fn look(&mut self, schema: &'s Value, is_root: bool) -> Result<(), TooMuch> {
+        self.schemas += u64::from(matches!(schema, Value::Bool(_) | Value::Array(_) | Value::Object(_)));
         match schema {
             Value::Array(schemas) => schemas.iter().try_for_each(|schema| self.look(schema, false)),
             Value::Object(keywords) => {
-                self.counter.visits(schema, None, 0)?;
+                self.seen.insert(place(schema));
+                // The most is for each by itself.
+                self.counter.visits = 0;
+                self.counter.visit(schema, None, 0)?;
                 keywords.iter().try_for_each(|(keyword, sub)| self.keyword(keyword, sub, is_root))
             }
             _ => Ok(()),
@@ -92,10 +133,9 @@ impl<'s> Survey<'s> {
     fn keyword(&mut self, keyword: &str, sub: &'s Value, is_root: bool) -> Result<(), TooMuch> {
         match (keyword, sub) {
             ("$ref" | "$recursiveRef", Value::String(reference)) => {
-                self.refers = true;
-                target(self.counter.root, reference).map(drop)
+                self.targets.push(target(self.counter.root, reference)?);
+                Ok(())
             }
-            // Where these lead depends on more than the schema's own text.
             ("$dynamicRef", Value::String(reference)) => Err(TooMuch::Reference(reference.clone())),
             ("$id" | "id", Value::String(id)) if !is_root => Err(TooMuch::Reference(id.clone())),
             ("enum" | "const" | "default" | "examples", _) => Ok(()),
@@ -142,41 +182,57 @@ fn percent_decoded(pointer: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
+fn place(value: &Value) -> usize {
+    std::ptr::from_ref(value) as usize
+}
+
 /// A schema and a value, by where they are in memory.
 type Pair = (usize, usize);
 
 struct Counter<'s> {
     root: &'s Value,
-    /// The checks of a schema on a value; none while they are being counted.
-    known: HashMap<Pair, Option<u64>>,
+    /// Checks so far, as the validator would run them.
+    visits: u64,
     limit: u64,
+    /// The checks that a reference to a schema costs on a value; none while they are being counted.
+    known: HashMap<Pair, Option<u64>>,
 }
 
 impl<'s> Counter<'s> {
-    /// Checks of a schema on a value. Without a value, those that any value costs by itself.
-    fn visits(&mut self, schema: &'s Value, value: Option<&Value>, nesting: usize) -> Result<u64, TooMuch> {
+    fn new(root: &'s Value, limit: u64) -> Counter<'s> {
+        Counter { root, visits: 0, limit, known: HashMap::new() }
+    }
+
+    fn add(&mut self, visits: u64) -> Result<(), TooMuch> {
+        self.visits = self.visits.saturating_add(visits);
+        let large = TooMuch::Large { what: "checks", limit: self.limit };
+        if self.visits > self.limit { Err(large) } else { Ok(()) }
+    }
+
+    /// Adds the checks of a schema on a value. Without a value, those that any value costs by itself.
+    fn visit(&mut self, schema: &'s Value, value: Option<&Value>, nesting: usize) -> Result<(), TooMuch> {
+        self.add(1)?;
         let Value::Object(keywords) = schema else {
-            return Ok(1);
+            return Ok(());
         };
         if nesting > MAX_NESTING {
             return Err(TooMuch::Large { what: "schemas inside schemas", limit: MAX_NESTING as u64 });
         }
-        let place = |value: &Value| std::ptr::from_ref(value) as usize;
+        keywords.iter().try_for_each(|(keyword, sub)| self.keyword(keyword, sub, value, nesting + 1))
+    }
+
+    /// Adds the checks of a schema that is referred to. Only so a schema comes upon a value twice, or upon itself.
+    fn refer(&mut self, schema: &'s Value, value: Option<&Value>, nesting: usize) -> Result<(), TooMuch> {
         let pair = (place(schema), value.map_or(0, place));
         match self.known.get(&pair) {
-            Some(Some(visits)) => return Ok(*visits),
+            Some(Some(visits)) => return self.add(*visits),
             Some(None) => return Err(TooMuch::Endless),
             None => self.known.insert(pair, None),
         };
-        let mut visits = 1_u64;
-        for (keyword, sub) in keywords {
-            visits = visits.saturating_add(self.keyword(keyword, sub, value, nesting + 1)?);
-            if visits > self.limit {
-                return Err(TooMuch::Large { what: "checks", limit: self.limit });
-            }
-        }
-        self.known.insert(pair, Some(visits));
-        Ok(visits)
+        let before = self.visits;
+        self.visit(schema, value, nesting)?;
+        self.known.insert(pair, Some(self.visits - before));
+        Ok(())
     }
 
     fn keyword(
@@ -185,21 +241,22 @@ impl<'s> Counter<'s> {
         sub: &'s Value,
         value: Option<&Value>,
         nesting: usize,
-    ) -> Result<u64, TooMuch> {
+    ) -> Result<(), TooMuch> {
         match (keyword, sub) {
             ("$ref" | "$recursiveRef", Value::String(reference)) => {
-                let target = target(self.root, reference)?;
-                self.visits(target, value, nesting)
+                self.refer(target(self.root, reference)?, value, nesting)
             }
-            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => self.sum(schemas, value, nesting),
-            ("not" | "if" | "then" | "else", _) => self.visits(sub, value, nesting),
+            // Where this leads depends on more than the schema's own text.
+            ("$dynamicRef", Value::String(reference)) => Err(TooMuch::Reference(reference.clone())),
+            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => self.all(schemas, value, nesting),
+            ("not" | "if" | "then" | "else", _) => self.visit(sub, value, nesting),
             ("dependentSchemas" | "dependencies", Value::Object(schemas)) => {
-                self.sum(schemas.values(), value, nesting)
+                self.all(schemas.values(), value, nesting)
             }
             _ => match value {
                 Some(Value::Object(entries)) => self.entries(keyword, sub, entries, nesting),
                 Some(Value::Array(items)) => self.items(keyword, sub, items, nesting),
-                _ => Ok(0),
+                _ => Ok(()),
             },
         }
     }
@@ -210,7 +267,7 @@ impl<'s> Counter<'s> {
         sub: &'s Value,
         entries: &Map<String, Value>,
         nesting: usize,
-    ) -> Result<u64, TooMuch> {
+    ) -> Result<(), TooMuch> {
         match (keyword, sub) {
             ("properties", Value::Object(schemas)) => {
                 let named = schemas.iter().filter_map(|(name, schema)| Some((schema, entries.get(name)?)));
@@ -225,8 +282,14 @@ impl<'s> Counter<'s> {
             ("additionalProperties" | "unevaluatedProperties", _) => {
                 self.pairs(entries.values().map(|value| (sub, value)), nesting)
             }
-            ("propertyNames", _) => Ok(self.visits(sub, None, nesting)?.saturating_mul(entries.len() as u64)),
-            _ => Ok(0),
+            ("propertyNames", _) => {
+                let before = self.visits;
+                self.visit(sub, None, nesting)?;
+                // The same again for each further name.
+                let further = entries.len().saturating_sub(1) as u64;
+                self.add((self.visits - before).saturating_mul(further))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -236,7 +299,7 @@ impl<'s> Counter<'s> {
         sub: &'s Value,
         items: &[Value],
         nesting: usize,
-    ) -> Result<u64, TooMuch> {
+    ) -> Result<(), TooMuch> {
         match (keyword, sub) {
             ("items" | "prefixItems", Value::Array(schemas)) => {
                 self.pairs(schemas.iter().zip(items), nesting)
@@ -244,30 +307,24 @@ impl<'s> Counter<'s> {
             ("items" | "additionalItems" | "unevaluatedItems" | "contains", _) => {
                 self.pairs(items.iter().map(|value| (sub, value)), nesting)
             }
-            _ => Ok(0),
+            _ => Ok(()),
         }
     }
 
-    fn sum(
+    fn all(
         &mut self,
         schemas: impl IntoIterator<Item = &'s Value>,
         value: Option<&Value>,
         nesting: usize,
-    ) -> Result<u64, TooMuch> {
-        schemas
-            .into_iter()
-            .try_fold(0_u64, |sum, schema| Ok(sum.saturating_add(self.visits(schema, value, nesting)?)))
+    ) -> Result<(), TooMuch> {
+        schemas.into_iter().try_for_each(|schema| self.visit(schema, value, nesting))
     }
 
     fn pairs<'v>(
         &mut self,
-        pairs: impl Iterator<Item = (&'s Value, &'v Value)>,
+        mut pairs: impl Iterator<Item = (&'s Value, &'v Value)>,
         nesting: usize,
-    ) -> Result<u64, TooMuch> {
-        let mut sum = 0_u64;
-        for (schema, value) in pairs {
-            sum = sum.saturating_add(self.visits(schema, Some(value), nesting)?);
-        }
-        Ok(sum)
+    ) -> Result<(), TooMuch> {
+        pairs.try_for_each(|(schema, value)| self.visit(schema, Some(value), nesting))
     }
 }

@@ -128,21 +128,9 @@ impl Writer {
             return self.text.push_str("{}");
         }
         let least = |(key, item): &(Cow<'_, str>, Item<'_>)| key_bytes(key) + item.size.min(LEAST);
-        let needed: usize = entries.iter().map(least).sum();
-        let mut fitting = entries.len();
-        if needed > bytes {
-            // In their order, as many as there is room for.
-            let mut room = bytes.saturating_sub(MARK);
-            fitting = entries
-                .iter()
-                .take_while(|entry| {
-                    let cost = least(entry);
-                    let fits = cost <= room;
-                    room = room.saturating_sub(cost);
-                    fits
-                })
-                .count();
-        }
+        let costs: Vec<usize> = entries.iter().map(least).collect();
+        let all = costs.iter().sum::<usize>() <= bytes;
+        let fitting = if all { entries.len() } else { Shown::fitting(&costs, bytes.saturating_sub(MARK)) };
         if fitting == 0 {
             return self.missing('{', entries.len(), "keys", '}');
         }
@@ -169,19 +157,22 @@ impl Writer {
         self.text.push('}');
     }
 
-    /// A key and its value. Where the value is too long and has one key only, the two keys become one.
-    fn entry(&mut self, key: &str, item: &Item<'_>, bytes: usize) {
+    /// A key and its value. Where the value is too long and has one key only, for which there is room, the two keys
+    /// become one.
+    fn entry(&mut self, key: &str, item: &Item<'_>, mut bytes: usize) {
         let (mut path, mut end) = (key.to_owned(), item);
         while let (Node::Record(entries), true) = (&end.node, end.size > bytes) {
             match &entries[..] {
                 [(inner, value)]
                     if !path.is_empty()
                         && !inner.is_empty()
+                        && inner.len() < bytes
                         && !inner.contains('.')
                         && !key.contains('.') =>
                 {
                     path.push('.');
                     path.push_str(inner);
+                    bytes -= inner.len() + 1;
                     end = value;
                 }
                 _ => break,
@@ -287,6 +278,20 @@ impl Shown {
         let shown = fitting.min(of);
         let head = if shown == of { of } else { shown - shown / 3 };
         Shown { head, tail_from: of - (shown - head), of }
+    }
+
+    /// How many are shown of elements with these costs, so that those which are shown cost no more than `room`.
+    fn fitting(costs: &[usize], room: usize) -> usize {
+        let mut left = room;
+        let more = |shown: &usize| {
+            // Every third is one of the end.
+            let tail = shown / 3;
+            let next = if shown.is_multiple_of(3) { costs.len() - tail } else { shown - tail - 1 };
+            let fits = costs[next] <= left;
+            left = left.saturating_sub(costs[next]);
+            fits
+        };
+        (1..=costs.len()).take_while(more).count()
     }
 
     fn missing(&self) -> usize {

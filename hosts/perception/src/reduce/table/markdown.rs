@@ -1,6 +1,8 @@
 //! Markdown tables.
 
-use super::{Style, Table, push_cell};
+use std::borrow::Cow;
+
+use super::{Cell, Style, Table, push_cells};
 
 /// Lines above the line of dashes that are the title of a table and not a text of its own.
 const MOST_ABOVE: usize = 4;
@@ -26,11 +28,11 @@ fn is_dashes(line: &str) -> bool {
 
 /// Writes a row with its cells cut so that all take about `bytes`.
 pub fn push_cut(text: &mut String, row: &str, bytes: usize) {
-    let cells = row.split('|').count();
-    for (at, cell) in row.split('|').enumerate() {
-        if at > 0 {
-            text.push('|');
-        }
-        push_cell(text, cell, bytes / cells);
-    }
+    let inner = row.strip_prefix('|').unwrap_or(row);
+    text.push_str(&row[..row.len() - inner.len()]);
+    let cells = inner.strip_suffix('|').unwrap_or(inner);
+    let split: Vec<Cell<'_>> =
+        cells.split('|').map(|cell| Cell { text: Cow::Borrowed(cell), quote: "" }).collect();
+    push_cells(text, split.into_iter(), '|', bytes);
+    text.push_str(&inner[cells.len()..]);
 }

@@ -7,10 +7,15 @@ pub mod aligned;
 pub mod markdown;
 pub mod separated;
 
-use super::choose::{choose, ends, gap, runs};
+use std::borrow::Cow;
+
+use super::choose::{MARK, choose, ends, gap, runs};
 use super::words::Words;
 use super::{Cut, Reduced};
 use crate::provenance::Grouped;
+
+/// Bytes that a cell gets at least: with fewer, the mark of what it lacks would take more than that had.
+const CELL: usize = 48;
 
 /// How the cells of a row are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +102,42 @@ impl<'t> Table<'t> {
     }
 }
 
-/// Writes a cell, without its middle where it is longer than `bytes`.
-fn push_cell(text: &mut String, cell: &str, bytes: usize) {
-    match ends(cell, bytes) {
-        None => text.push_str(cell),
-        Some(ends) => {
-            text.push_str(ends.head);
-            text.push_str(&ends.mark());
-            text.push_str(ends.tail);
+/// A cell that is to be written.
+struct Cell<'c> {
+    text: Cow<'c, str>,
+    /// What stands on both sides of it.
+    quote: &'static str,
+}
+
+/// Writes cells in about `bytes` bytes: long ones without their middles, and only the first where there are too
+/// many. A mark stands for the others.
+fn push_cells<'c>(
+    text: &mut String,
+    cells: impl ExactSizeIterator<Item = Cell<'c>>,
+    between: char,
+    bytes: usize,
+) {
+    let of = cells.len();
+    let room = (bytes / of.max(1)).max(CELL);
+    let mut left = bytes;
+    for (at, cell) in cells.enumerate() {
+        if at > 0 {
+            text.push(between);
         }
+        let cost = cell.text.len().min(room) + 2 * cell.quote.len() + 1;
+        let mark = if at + 1 < of { MARK } else { 0 };
+        if cost + mark > left {
+            return text.push_str(&gap(format_args!("{} of {} cells", Grouped(of - at), Grouped(of))));
+        }
+        left -= cost;
+        text.push_str(cell.quote);
+        push_cell(text, &cell.text, room);
+        text.push_str(cell.quote);
     }
+}
+
+/// Writes a cell, without its middle where it is longer than `bytes` and a mark is shorter than that.
+fn push_cell(text: &mut String, cell: &str, bytes: usize) {
+    let cut = ends(cell, bytes).map(|ends| [ends.head, &ends.mark(), ends.tail].concat());
+    text.push_str(cut.as_deref().filter(|cut| cut.len() < cell.len()).unwrap_or(cell));
 }

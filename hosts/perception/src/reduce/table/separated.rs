@@ -1,8 +1,10 @@
 //! Comma-separated values and their like.
 
+use std::borrow::Cow;
+
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::{Style, Table, push_cell};
+use super::{Cell, Style, Table, push_cell, push_cells};
 
 /// Bytes in which a separator has to show itself.
 const SAMPLE_BYTES: usize = 16 << 10;
@@ -84,20 +86,15 @@ pub fn push_cut(text: &mut String, row: &str, separator: u8, bytes: usize) {
     if !read {
         return push_cell(text, row, bytes);
     }
-    let room = bytes / record.len().max(1);
-    for (at, cell) in record.iter().enumerate() {
-        if at > 0 {
-            text.push(char::from(separator));
-        }
-        let cell = String::from_utf8_lossy(cell);
+    let between = char::from(separator);
+    let cell = |cell| {
+        let text = String::from_utf8_lossy(cell);
         // A bracket without its quotes might come to begin a line.
-        let quoted = cell.contains(['"', '\n', '[', char::from(separator)]);
-        if quoted {
-            text.push('"');
-            push_cell(text, &cell.replace('"', "\"\""), room);
-            text.push('"');
+        if text.contains(['"', '\n', '[', between]) {
+            Cell { text: Cow::Owned(text.replace('"', "\"\"")), quote: "\"" }
         } else {
-            push_cell(text, &cell, room);
+            Cell { text, quote: "" }
         }
-    }
+    };
+    push_cells(text, record.iter().map(cell), between, bytes);
 }
