@@ -236,3 +236,34 @@ fn a_call_that_was_given_up_is_looked_at_no_more() {
     let finished = given(&mut desk, CallOutcome::TimedOut);
     assert!(finished.aligned.text.contains("no result within 60 s"), "{}", finished.aligned.text);
 }
+
+/// A tool that is never done, and tells which calls it is to give up.
+struct Endless(Sender<CallNumber>);
+
+impl Peripheral for Endless {
+    fn start(&mut self, _: CallNumber, _: &[u8], _: &mut Output<'_>) -> Result<(), PeripheralError> {
+        Ok(())
+    }
+
+    fn poll(&mut self, _: CallNumber, _: &mut Output<'_>) -> Poll<Result<(), PeripheralError>> {
+        Poll::Pending
+    }
+
+    fn cancel(&mut self, call: CallNumber) {
+        self.0.send(call).unwrap();
+    }
+}
+
+#[test]
+fn what_the_tools_have_of_an_agent_that_is_over_they_give_up() {
+    let (given_up, gives_up) = channel();
+    let mut desk = desk(Box::new(Endless(given_up)), "", None, Crew::default(), Errands::default());
+    desk.start(CallNumber(1)).unwrap();
+    desk.forget(1);
+    assert!(gives_up.try_recv().is_err(), "it is the call of another agent");
+    desk.forget(0);
+    // The kernel names it later.
+    desk.cancel(CallNumber(1));
+    assert_eq!(gives_up.try_iter().collect::<Vec<_>>(), [CallNumber(1)]);
+    assert!(matches!(desk.give_out(1, CallOutcome::Gone), Poll::Ready(None)));
+}

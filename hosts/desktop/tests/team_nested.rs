@@ -17,7 +17,8 @@ fn desk() -> Desk {
     answering(u32::from(b'k'), IM_END as u32)
 }
 
-/// It asks "?", and answers "o" and what it likes to say then, of which this comes behind that.
+/// It asks "?", and answers "o" and what it likes to say then, of which this comes behind that. To commands it adds
+/// nothing.
 fn answering(last: u32, next: u32) -> Desk {
     let byte = u32::from;
     let script = vec![
@@ -26,6 +27,7 @@ fn answering(last: u32, next: u32) -> Desk {
         (byte(b'\n'), byte(b'o'), 9.0),
         (byte(b'o'), byte(b'k'), 9.0),
         (last, next, 9.0),
+        (byte(b'['), byte(b']'), 9.0),
     ];
     Desk::new(&Tiny { context: 16_384, script, ..Tiny::default() }.gguf())
 }
@@ -162,6 +164,29 @@ fn who_is_asked_ends_with_who_asks() {
     for agent in ["aide", "clerk"] {
         assert!(lines.of_agent("finished", agent).is_empty(), "nobody waits for the answer of {agent}");
     }
+}
+
+/// What somebody who is ended had begun ends with it, and what waits for its turn does not begin.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_runs_for_who_is_not_asked_any_more_is_ended() {
+    let desk = desk();
+    let shell = |then: &str| {
+        format!(
+            "tools = {{ use = [\"run\"], calls = 1, commands = [{{ name = \"note\", program = \"/bin/sh\", \
+             before = [\"-c\", \"{then}\"], folder = \".\" }}] }}\n"
+        )
+    };
+    let team = TEAM.replace("max_tokens = 60", "max_tokens = 60\nmax_seconds = 2")
+        + &shell("echo > begun; sleep 3; echo > ended")
+        + "[[agent]]\nname = \"watch\"\nprompt = \"Wait.\"\nmax_tokens = 200\n"
+        + &shell("sleep 6");
+    let team = team.replace("max_tokens = 40", "max_tokens = 200");
+    let lines = Lines::of(&desk.team(&team, &["--json"]));
+    assert_eq!(lines.one("finished", "chief")["reason"], "budget");
+    assert_eq!(lines.one("tool_result", "watch")["outcome"], "done");
+    assert!(desk.path("begun").exists(), "it was begun before the time of who asked was up");
+    assert!(!desk.path("ended").exists(), "and went on, though nobody wanted it any more");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::team::runner::Roster;
 pub const MAGIC: [u8; 8] = *b"AGTEAM\0\0";
 
 /// The version that is written, and the only one that is read.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// Bytes of magic, version and length.
 const HEAD: usize = MAGIC.len() + 2 + 4;

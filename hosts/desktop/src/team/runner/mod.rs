@@ -23,6 +23,7 @@ mod memory;
 mod mute;
 mod nested;
 mod plan;
+mod plausible;
 mod reading;
 mod roster;
 mod run;

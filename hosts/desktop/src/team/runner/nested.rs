@@ -11,8 +11,7 @@ use agentos_tools::ToolFailure;
 
 use super::error::RunError;
 use super::roster::{AskedBy, Phase};
-use super::run::{Runner, is_over};
-use crate::team::Problem;
+use super::run::{Runner, is_over, is_put_off};
 use crate::team::sink::{Sink, ToolNews};
 use crate::team::tools::{Caller, Form, Stage};
 
@@ -41,6 +40,10 @@ impl Runner<'_> {
                     self.desk.answer_of_agent(call, Err(ToolFailure::refused("nobody of that name is there")))
                 }
             }
+        }
+        if self.paused {
+            // Who would be spawned now would not pause.
+            return Ok(false);
         }
         let mut any = false;
         for _ in 0..self.traffic.asking.len() {
@@ -71,7 +74,7 @@ impl Runner<'_> {
         matches!(self.roster.members[index].phase, Phase::Alive(_))
     }
 
-    /// Spawns who is asked; it waits on while a checkpoint is under way. Returns whether it is there.
+    /// Spawns who is asked; it waits on while nobody is let in. Returns whether it is there.
     fn ask(&mut self, asking: Asking, sink: &mut dyn Sink) -> Result<bool, RunError> {
         let Asking { other, by } = asking;
         let call = CallNumber(by.call);
@@ -102,13 +105,13 @@ impl Runner<'_> {
         });
         let (id, _) = match opened {
             Ok(spawned) => spawned,
-            Err(error) if matches!(*error.problem, Problem::Refused { error: CallError::Held, .. }) => {
-                self.traffic.asking.push_back(Asking { other, by });
-                return Ok(false);
-            }
             Err(error) => {
+                // It is not at the answer: a run that is kept now has it asked when it goes on.
                 self.roster.members[other].asked = None;
-                self.desk.answer_of_agent(call, Err(ToolFailure::refused(error)));
+                match is_put_off(&error) {
+                    true => self.traffic.asking.push_back(Asking { other, by }),
+                    false => self.desk.answer_of_agent(call, Err(ToolFailure::refused(error))),
+                }
                 return Ok(false);
             }
         };

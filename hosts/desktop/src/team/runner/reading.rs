@@ -40,7 +40,9 @@ impl Runner<'_> {
             state => state.is_over().then_some(false),
         });
         let mut any = over.is_some_and(|is_read| self.end_reading(is_read));
+        // Who would read now would not pause.
         if self.traffic.reading.is_none()
+            && !self.paused
             && let Some(at) = self.next_unread()
         {
             any |= self.begin_reading(at);

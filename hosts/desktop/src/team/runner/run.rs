@@ -51,7 +51,7 @@ pub struct Runner<'r> {
     /// What a token makes whole.
     pub(super) text: String,
     /// A person has paused everybody.
-    paused: bool,
+    pub(super) paused: bool,
     pub(super) began_us: u64,
     /// Somebody was done or refused: others may be due.
     pub(super) ended: bool,
@@ -234,7 +234,8 @@ impl<'r> Runner<'r> {
     /// # Errors
     /// Any [`RunError`].
     pub fn advance(&mut self, sink: &mut dyn Sink) -> Result<Flow, RunError> {
-        if std::mem::take(&mut self.ended) {
+        // Who would be spawned in a pause would not pause.
+        if !self.paused && std::mem::take(&mut self.ended) {
             self.spawn_due(sink)?;
         }
         if self.traffic.owes_calls() {
@@ -260,8 +261,10 @@ impl<'r> Runner<'r> {
             Tick::Submitted { rows, .. } => self.clock.step_taken(rows),
             Tick::Halted => return Ok(Flow::Over(Ending::Halted)),
             Tick::DeviceLost => self.recover(sink)?,
-            Tick::Idle if self.ended => (),
-            Tick::Idle if !self.roster.any_alive() => return Ok(Flow::Over(Ending::Done)),
+            Tick::Idle if self.ended && !self.paused => (),
+            Tick::Idle if !self.roster.any_alive() && !self.holds_back() => {
+                return Ok(Flow::Over(Ending::Done));
+            }
             Tick::Idle if self.idle > MOST_IDLE && !self.paused && !self.time_runs() && !self.calls_run() => {
                 return Err(self.stuck());
             }
@@ -324,12 +327,23 @@ impl<'r> Runner<'r> {
                 }
                 Due::Refuse(index, other) => (index, Err(self.no_answer(index, other))),
             };
-            if let Err(error) = outcome {
-                self.refuse(index, error.to_string(), sink)?;
+            match outcome {
+                Ok(_) => (),
+                Err(error) if is_put_off(&error) => {
+                    // It stays held, and is spawned where the run goes on.
+                    self.ended = true;
+                    break;
+                }
+                Err(error) => self.refuse(index, error.to_string(), sink)?,
             }
         }
         self.drain(sink)?;
         Ok(())
+    }
+
+    /// Whether somebody is due who is not spawned before all go on.
+    fn holds_back(&self) -> bool {
+        self.paused && self.ended && self.roster.due(self.team, |_| false).is_some()
     }
 
     /// Somebody was not let in.
@@ -556,6 +570,12 @@ impl<'r> Runner<'r> {
 /// Whether an agent says nothing more.
 pub(super) fn is_over(kernel: &Kernel<'_>, agent: AgentId) -> bool {
     kernel.agents().find(|rcb| rcb.id == agent).is_none_or(|rcb| rcb.state.is_over())
+}
+
+/// Whether it is only now that somebody is not let in: a checkpoint is under way, or the run is shut down and may be
+/// gone on with.
+pub(super) fn is_put_off(error: &TeamError) -> bool {
+    matches!(*error.problem, Problem::Refused { error: CallError::Held | CallError::Shutdown, .. })
 }
 
 /// The agent that an event happened to.

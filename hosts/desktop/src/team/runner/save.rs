@@ -14,6 +14,7 @@ use agentos_kernel::tool::Progress;
 use super::clock::RunClock;
 use super::error::RunError;
 use super::plan::Kit;
+use super::plausible;
 use super::roster::{Member, Phase};
 use super::run::Runner;
 use crate::aside::Aside;
@@ -224,6 +225,9 @@ impl Runner<'_> {
         }
         if state.replay != self.replay() {
             return Err(refuse(Problem::OtherReplay { found: state.replay }));
+        }
+        if !plausible::is_plausible(&state, self.team) {
+            return Err(refuse(Problem::Contradiction));
         }
         let agents = loop {
             if let Some(agents) = self.try_to_restore(&bytes, sink, &refuse)? {

@@ -354,6 +354,7 @@ impl Runner<'_> {
                     arguments: one.arguments.clone(),
                     nth: wanted.nth,
                     place: wanted.place.0,
+                    refusal: wanted.refusal.clone(),
                     answer: None,
                     given: None,
                 }),
@@ -658,10 +659,10 @@ impl Runner<'_> {
         // Calls come in their order, and a new number may be an old one of a call before: the last is this one.
         let Some(open) = open.iter_mut().rev().find(|open| open.number == before) else { return };
         open.number = number;
-        let Open { tool, arguments, nth, place, given, .. } = open.clone();
+        let Open { tool, arguments, nth, place, refusal, given, .. } = open.clone();
         let from = self.kernel.tokens(agent).len() as u32;
         let place = (place, count);
-        let wanted = Wanted { tool, arguments: &arguments, from, nth, place, refusal: None, again: true };
+        let wanted = Wanted { tool, arguments: &arguments, from, nth, place, refusal, again: true };
         if let Some(asked) = self.asked(index, agent, &wanted) {
             match given {
                 Some(output) => self.desk.take_in_given(number, asked, output),

@@ -105,6 +105,8 @@ pub struct Open {
     pub nth: u32,
     /// Which result of its turn it will have.
     pub place: Place,
+    /// Why its tool is not asked, where it is not.
+    pub refusal: Option<String>,
     /// What the agent has answered that it asks, until that is read.
     pub answer: Option<String>,
     /// What its tool has given, where the run was kept while the model was to read that.

@@ -135,9 +135,18 @@ impl Ledger {
         self.calls.remove(&number)
     }
 
-    /// Nobody asks any more for what an agent has called.
+    /// Nobody asks any more for what an agent has called, and what tools have of it they give up. When the kernel names
+    /// these calls, with its next tick, nothing is known of them here.
     pub(super) fn forget(&mut self, member: usize) {
-        self.calls.retain(|_, held| held.asked.member != member);
+        let Ledger { registries, of, calls, .. } = self;
+        for (number, held) in calls.extract_if(|_, held| held.asked.member == member) {
+            if held.begun
+                && held.over.is_none()
+                && let Some(registry) = registry_of(registries, of, &held)
+            {
+                registry.cancel(CallNumber(number));
+            }
+        }
     }
 
     /// From now on calls that cannot be undone are noted here, and those that were begun are not begun again.
