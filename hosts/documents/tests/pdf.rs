@@ -53,6 +53,18 @@ fn words_are_apart_where_gaps_are_and_tables_are_rows() {
 }
 
 #[test]
+fn what_stands_between_words_and_cells_counts_as_text() {
+    let cells = b"BT /F1 10 Tf 1 0 0 1 72 700 Tm (a) Tj 1 0 0 1 300 700 Tm (b) Tj ET".to_vec();
+    let pages = pdf(&[("", cells), ("", page(&[(11, 700, "c")]))]);
+    let read = |text_bytes| read(&pages, Path::new("x.pdf"), &Limits { text_bytes, ..Limits::DEFAULT });
+    for limit in 0..6 {
+        assert_eq!(read(limit), Err(DocumentError::TooLong { limit }), "{limit}");
+    }
+    let found = read(6).unwrap();
+    assert_eq!(found.blocks.iter().map(|block| &*block.text).collect::<Vec<_>>(), ["a | b", "c"]);
+}
+
+#[test]
 fn what_is_no_pdf_says_so() {
     assert_eq!(document(b"%PDF-1.7\nnothing of the kind"), Err(DocumentError::Broken));
     let empty = pdf(&[("", b"".to_vec())]);

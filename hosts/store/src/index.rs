@@ -71,10 +71,27 @@ impl Shared {
     }
 }
 
+/// A slice as it was put once. What was read of it says nothing of what is put under its key after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The slice.
+    pub key: StoreKey,
+    number: u64,
+}
+
+/// A slice of the index.
+#[derive(Debug)]
+struct Slice {
+    record: SliceRecord,
+    version: u64,
+}
+
 /// The keys of a store.
 #[derive(Debug, Default)]
 pub struct Index {
-    slices: HashMap<StoreKey, SliceRecord>,
+    slices: HashMap<StoreKey, Slice>,
+    /// The number of the next version of any slice.
+    versions: u64,
     /// Bytes that they take up.
     bytes: u64,
     /// Bytes that those take up which pinned collections name.
@@ -100,7 +117,12 @@ pub struct Index {
 impl Index {
     /// What is known of a slice.
     pub fn get(&self, key: &StoreKey) -> Option<&SliceRecord> {
-        self.slices.get(key)
+        self.slices.get(key).map(|slice| &slice.record)
+    }
+
+    /// A slice as it is now.
+    pub fn version(&self, key: &StoreKey) -> Option<Version> {
+        self.slices.get(key).map(|slice| Version { key: *key, number: slice.version })
     }
 
     /// Bytes that all slices take up.
@@ -118,7 +140,7 @@ impl Index {
         self.slices.len()
     }
 
-    /// Adds a slice, or replaces it.
+    /// Adds a slice, or replaces it. What doomed an older one is not held against it.
     pub fn insert(&mut self, key: StoreKey, record: SliceRecord) {
         self.clock = self.clock.max(record.used + 1);
         self.remove(&key);
@@ -126,12 +148,14 @@ impl Index {
         if self.pins.contains_key(&key) {
             self.pinned_bytes += record.allocated();
         }
-        self.slices.insert(key, record);
+        self.doomed.retain(|doomed| *doomed != key);
+        self.slices.insert(key, Slice { record, version: self.versions });
+        self.versions += 1;
     }
 
     /// Takes a slice out.
     pub fn remove(&mut self, key: &StoreKey) {
-        if let Some(record) = self.slices.remove(key) {
+        if let Some(Slice { record, .. }) = self.slices.remove(key) {
             self.bytes -= record.allocated();
             if self.pins.contains_key(key) {
                 self.pinned_bytes -= record.allocated();
@@ -143,7 +167,7 @@ impl Index {
     /// Notes that a slice was used once more.
     pub fn touch(&mut self, key: &StoreKey) {
         let now = self.tick();
-        if let Some(record) = self.slices.get_mut(key) {
+        if let Some(Slice { record, .. }) = self.slices.get_mut(key) {
             (record.uses, record.used) = (record.uses.saturating_add(1), now);
             self.dirty.insert(*key);
         }
@@ -151,7 +175,7 @@ impl Index {
 
     /// Notes the attention that a slice drew of late: what it drew before counts half.
     pub fn weigh(&mut self, key: &StoreKey, weight: f32) {
-        if let Some(record) = self.slices.get_mut(key) {
+        if let Some(Slice { record, .. }) = self.slices.get_mut(key) {
             record.mass = record.mass / 2.0 + weight / 2.0;
             self.dirty.insert(*key);
         }
@@ -174,14 +198,14 @@ impl Index {
         for key in &keys {
             self.dirty.remove(key);
         }
-        keys.into_iter().filter_map(|key| Some((key, *self.slices.get(&key)?))).collect()
+        keys.into_iter().filter_map(|key| Some((key, *self.get(&key)?))).collect()
     }
 
     /// Adds or takes off passages of pinned collections that name a slice.
     pub fn pin(&mut self, key: StoreKey, by: i32) {
         let before = self.pins.get(&key).copied().unwrap_or(0);
         let pins = before.saturating_add_signed(by);
-        let bytes = self.slices.get(&key).map_or(0, SliceRecord::allocated);
+        let bytes = self.get(&key).map_or(0, SliceRecord::allocated);
         if pins > 0 {
             self.pins.insert(key, pins);
         } else {
@@ -196,7 +220,7 @@ impl Index {
 
     /// What every slice is worth that may go for others, but for those that `spared` names.
     pub fn standings(&self, spared: impl Fn(&StoreKey) -> bool) -> Vec<(StoreKey, Standing)> {
-        let standing = |(key, record): (&StoreKey, &SliceRecord)| {
+        let standing = |(key, Slice { record, .. }): (&StoreKey, &Slice)| {
             let SliceRecord { mass, uses, used, .. } = *record;
             (*key, Standing { mass, uses, used, bytes: record.allocated() })
         };

@@ -15,6 +15,8 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod counter;
+mod create;
 pub mod encoding;
 mod engine;
 pub mod error;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use agentos_hal::{Entry, StoreError, StoreKey};
+use agentos_hal::{Entry, StoreError};
 use agentos_kernel::memory::pack::Packing;
 
 use crate::encoding::{self, Encoding};
 use crate::engine::{self, Engine, Failure};
-use crate::index::{Shared, SliceRecord};
+use crate::index::{Shared, SliceRecord, Version};
 use crate::record::{self, Sort};
 
 /// Slices that can be asked for before one is read.
@@ -17,8 +17,8 @@ const QUEUE: usize = 4;
 
 /// A slice that was read, all its page images one after the other.
 pub struct Loaded {
-    /// The slice.
-    pub key: StoreKey,
+    /// The slice, as it was when it was asked for.
+    pub version: Version,
     /// What it is.
     pub entry: Entry,
     /// Its page images.
@@ -29,15 +29,15 @@ pub struct Loaded {
 
 /// What became of a slice that was asked for.
 pub struct Answer {
-    /// The slice.
-    pub key: StoreKey,
+    /// The slice, as it was when it was asked for.
+    pub version: Version,
     /// It, or why not.
     pub result: Result<Loaded, StoreError>,
 }
 
 /// The caller's end of the thread.
 pub struct Reader {
-    asked: Option<SyncSender<(StoreKey, Vec<u8>)>>,
+    asked: Option<SyncSender<(Version, Vec<u8>)>>,
     answers: Receiver<Answer>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,9 +61,9 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError::Gone`].
-    pub fn ask(&self, key: StoreKey, images: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn ask(&self, version: Version, images: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
         let asked = self.asked.as_ref().ok_or(StoreError::Gone)?;
-        match asked.try_send((key, images)) {
+        match asked.try_send((version, images)) {
             Ok(()) => Ok(None),
             Err(TrySendError::Full((_, images))) => Ok(Some(images)),
             Err(TrySendError::Disconnected(_)) => Err(StoreError::Gone),
@@ -90,19 +90,19 @@ fn serve(
     engine: &Engine,
     shared: &Shared,
     packing: &Packing,
-    questions: &Receiver<(StoreKey, Vec<u8>)>,
+    questions: &Receiver<(Version, Vec<u8>)>,
     answer: &Sender<Answer>,
 ) {
     let mut encoded = Vec::new();
-    while let Ok((key, images)) = questions.recv() {
-        let result = load(engine, packing, &key, images, &mut encoded);
+    while let Ok((version, images)) = questions.recv() {
+        let result = load(engine, packing, version, images, &mut encoded);
         if let Ok((_, bytes)) = &result {
             let mut index = shared.index();
             index.stats.read += 1;
             index.stats.read_bytes += bytes;
         }
         let result = result.map(|(loaded, _)| loaded);
-        if answer.send(Answer { key, result }).is_err() {
+        if answer.send(Answer { version, result }).is_err() {
             return;
         }
     }
@@ -112,10 +112,11 @@ fn serve(
 fn load(
     engine: &Engine,
     packing: &Packing,
-    key: &StoreKey,
+    version: Version,
     mut images: Vec<u8>,
     encoded: &mut Vec<u8>,
 ) -> Result<(Loaded, u64), StoreError> {
+    let key = &version.key;
     let record = engine.read(|transaction| {
         let Some(record) = engine::record(transaction, key)? else { return Ok(None) };
         let record: SliceRecord = record::open(Sort::Slice, &key.0, &record).map_err(|_| Failure::Corrupt)?;
@@ -138,5 +139,5 @@ fn load(
         images.resize(usize::from(entry.pages) * packing.image_bytes(), 0);
         record.encoding.decode(packing, entry, encoded, &mut images);
     }
-    Ok((Loaded { key: *key, entry, images, fetched: false }, record.bytes))
+    Ok((Loaded { version, entry, images, fetched: false }, record.bytes))
 }

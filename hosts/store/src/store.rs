@@ -1,6 +1,5 @@
 //! A store: what a caller has of it, beside the two threads that wait for the file.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +9,10 @@ use std::thread::JoinHandle;
 
 use agentos_hal::{ColdStore, Entry, PAGE_TOKENS, StoreError, StoreKey};
 
+use crate::create::create;
 use crate::engine::{Engine, Failure};
 use crate::error::OpenError;
-use crate::index::Shared;
+use crate::index::{Shared, Version};
 use crate::knowledge;
 use crate::medium::{Access, FileMedium, Medium};
 use crate::options::{Kind, Options};
@@ -46,11 +46,11 @@ pub struct Store {
     /// The slice that is waited for.
     wanted: Option<StoreKey>,
     /// Slices that the thread that reads was asked for.
-    fetching: Vec<StoreKey>,
+    fetching: Vec<Version>,
     /// Slices that were read, the latest last.
     loaded: Vec<Loaded>,
     /// Slices that could not be read, and whoever fetches them is told why.
-    unread: Vec<(StoreKey, StoreError)>,
+    unread: Vec<(Version, StoreError)>,
     /// Memory of those that are not needed any more.
     spare: Vec<Vec<u8>>,
     /// The slice that is being handed over.
@@ -222,7 +222,7 @@ impl Store {
     /// Begins to take a slice, if there is room for one more on its way.
     fn begin(&mut self, key: &StoreKey, entry: Entry) -> Poll<()> {
         self.drop_assembly();
-        self.unread.retain(|(unread, _)| unread != key);
+        self.unread.retain(|(unread, _)| unread.key != *key);
         let bytes = self.bytes_of(entry);
         let mut index = self.shared.index();
         let is_full = index.queued_bytes > 0 && index.queued_bytes + bytes > self.options.queue_bytes;
@@ -236,19 +236,19 @@ impl Store {
 
     /// Takes what the thread that reads has read.
     fn take_answers(&mut self) {
-        while let Some(Answer { key, result }) = self.reader.answer() {
-            self.fetching.retain(|fetching| *fetching != key);
-            let wanted = self.wanted.take_if(|wanted| *wanted == key).is_some();
+        while let Some(Answer { version, result }) = self.reader.answer() {
+            self.fetching.retain(|fetching| *fetching != version);
+            let wanted = self.wanted.take_if(|wanted| *wanted == version.key).is_some();
             match result {
                 Ok(loaded) => {
                     self.loaded.push(loaded);
                     self.make_room();
                 }
                 Err(error) => {
-                    self.lost(&key, error);
+                    let is_of_now = self.lost(version, error);
                     // What was read ahead is tried again, unless that is of no use.
-                    if wanted || error == StoreError::Corrupt {
-                        self.unread.push((key, error));
+                    if is_of_now && (wanted || error == StoreError::Corrupt) {
+                        self.unread.push((version, error));
                     }
                     if self.unread.len() > LOADED {
                         self.unread.remove(0);
@@ -266,24 +266,38 @@ impl Store {
         }
     }
 
+    /// Takes what the thread that reads has read, and forgets what it read of slices before they were put anew. Returns
+    /// a slice as it is now.
+    fn catch_up(&mut self, key: &StoreKey) -> Option<Version> {
+        self.take_answers();
+        let index = self.shared.index();
+        self.loaded.retain(|loaded| index.version(&loaded.version.key) == Some(loaded.version));
+        self.unread.retain(|(unread, _)| index.version(&unread.key).is_none_or(|now| now == *unread));
+        index.version(key)
+    }
+
     /// Why a slice could not be read; told once.
     fn take_unread(&mut self, key: &StoreKey) -> Option<StoreError> {
-        let at = self.unread.iter().position(|(unread, _)| unread == key)?;
+        let at = self.unread.iter().position(|(unread, _)| unread.key == *key)?;
         Some(self.unread.remove(at).1)
     }
 
     /// Has a slice read, unless as many are asked for as can be.
-    fn read(&mut self, key: &StoreKey) -> Result<(), StoreError> {
-        match self.reader.ask(*key, self.spare.pop().unwrap_or_default())? {
-            None => self.fetching.push(*key),
+    fn read(&mut self, version: Version) -> Result<(), StoreError> {
+        match self.reader.ask(version, self.spare.pop().unwrap_or_default())? {
+            None => self.fetching.push(version),
             Some(spare) => self.spare.push(spare),
         }
         Ok(())
     }
 
-    /// A slice that cannot be read as it was written must not be found again.
-    fn lost(&mut self, key: &StoreKey, error: StoreError) {
-        let mut index = self.shared.index();
+    /// A slice that cannot be read as it was written must not be found again. One that was put since is another, and
+    /// this says whether there is none.
+    fn lost(&mut self, version: Version, error: StoreError) -> bool {
+        let (mut index, key) = (self.shared.index(), &version.key);
+        if index.version(key) != Some(version) {
+            return false;
+        }
         match error {
             StoreError::Corrupt => {
                 index.stats.corrupt += 1;
@@ -295,6 +309,7 @@ impl Store {
             StoreError::Missing => index.remove(key),
             _ => {}
         }
+        true
     }
 }
 
@@ -350,14 +365,14 @@ impl ColdStore for Store {
         if image.len() != expected {
             return Poll::Ready(Err(StoreError::Length { found: image.len(), expected }));
         }
-        self.take_answers();
+        let now = self.catch_up(key);
         if let Some(error) = self.take_unread(key) {
             return Poll::Ready(Err(error));
         }
-        if self.find(key).is_none() {
+        let Some(version) = now else {
             return Poll::Ready(Err(StoreError::Missing));
-        }
-        if let Some(loaded) = self.loaded.iter_mut().find(|loaded| loaded.key == *key) {
+        };
+        if let Some(loaded) = self.loaded.iter_mut().find(|loaded| loaded.version == version) {
             if page >= loaded.entry.pages {
                 return Poll::Ready(Err(StoreError::Missing));
             }
@@ -369,8 +384,8 @@ impl ColdStore for Store {
             return Poll::Ready(Ok(()));
         }
         self.wanted = Some(*key);
-        if !self.fetching.contains(key)
-            && let Err(error) = self.read(key)
+        if !self.fetching.contains(&version)
+            && let Err(error) = self.read(version)
         {
             return Poll::Ready(Err(error));
         }
@@ -378,13 +393,14 @@ impl ColdStore for Store {
     }
 
     fn prefetch(&mut self, key: &StoreKey) {
-        self.take_answers();
-        let is_known = self.fetching.contains(key) || self.loaded.iter().any(|loaded| loaded.key == *key);
+        let Some(version) = self.catch_up(key) else { return };
+        let is_known =
+            self.fetching.contains(&version) || self.loaded.iter().any(|loaded| loaded.version == version);
         let unfetched = self.loaded.iter().filter(|loaded| !loaded.fetched).count();
         let has_room = self.fetching.len() < AHEAD && self.fetching.len() + unfetched < LOADED;
-        if has_room && !is_known && self.find(key).is_some() {
+        if has_room && !is_known {
             // A reader that is gone is told to whoever fetches.
-            let _gone = self.read(key);
+            let _gone = self.read(version);
         }
     }
 
@@ -396,8 +412,8 @@ impl ColdStore for Store {
         if self.assembly.as_ref().is_some_and(|assembly| assembly.key == *key) {
             self.drop_assembly();
         }
-        self.loaded.retain(|loaded| loaded.key != *key);
-        self.unread.retain(|(unread, _)| unread != key);
+        self.loaded.retain(|loaded| loaded.version.key != *key);
+        self.unread.retain(|(unread, _)| unread.key != *key);
         let (number, shared) = (self.jobs, Arc::clone(&self.shared));
         // The thread that writes must not be done with it before it is noted.
         let mut index = shared.index();
@@ -420,36 +436,6 @@ impl Drop for Store {
             // A panic there was told where it happened; nothing is left to do.
             let _ = thread.join();
         }
-    }
-}
-
-/// Makes an empty store where there is no file: beside it first, so that a crash leaves none or a whole one.
-fn create(path: &Path, kind: &Kind) -> Result<(), OpenError> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.len() > 0 => return Ok(()),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(OpenError::Io(error)),
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix(".store").tempfile_in(folder).map_err(OpenError::Io)?;
-    drop(Engine::open(Box::new(FileMedium::new(file.path())), *kind, Access::Write, false)?);
-    let placed = match OpenOptions::new().write(true).open(path) {
-        // An empty file is nobody's store.
-        Ok(_) => file.persist(path).map_err(|error| error.error),
-        Err(_) => file.persist_noclobber(path).map_err(|error| error.error),
-    };
-    match placed {
-        // Another program was faster, and its store is as good.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        placed => placed.map(|_| sync(folder)).map_err(OpenError::Io),
-    }
-}
-
-/// Makes the name of a new file durable, where folders are files.
-fn sync(folder: &Path) {
-    if let Ok(folder) = std::fs::File::open(folder) {
-        let _ = folder.sync_all();
     }
 }
 

@@ -10,6 +10,7 @@ use agentos_hal::{Entry, StoreError, StoreKey};
 use agentos_kernel::memory::pack::Packing;
 use redb::{ReadTransaction, WriteTransaction};
 
+use crate::counter::{self, count_up};
 use crate::encoding::{self, Encoding};
 use crate::engine::{Engine, Failure, PIECES, SLICES};
 use crate::error::KnowledgeError;
@@ -19,6 +20,8 @@ use crate::options::Options;
 use crate::pieces::{PIECE_BYTES, PieceKey, piece_key};
 use crate::record::{self, Sort};
 
+/// The counter of changes of collections.
+const CHANGES: &str = "changes";
 /// Records of slices that were used which go along with a transaction.
 const DIRTY_RECORDS: usize = 1024;
 /// Of a store's room, the share that is made free at once when it is full.
@@ -114,7 +117,7 @@ impl Writer {
         self.engine.read(read).map_err(|failure| failure.told(0, 0).into())
     }
 
-    /// Changes collections in one transaction. A medium that fails is given a second chance.
+    /// Changes collections in one transaction, which happens once. A medium that fails is given a second chance.
     ///
     /// # Errors
     /// [`KnowledgeError::Store`].
@@ -122,11 +125,30 @@ impl Writer {
         &self,
         change: impl Fn(&WriteTransaction) -> Result<T, Failure>,
     ) -> Result<T, KnowledgeError> {
-        let result = match self.engine.write(&change) {
-            Err(Failure::Io) => self.engine.write(&change),
-            result => result,
+        self.change_once(change).map_err(|failure| failure.told(0, 0).into())
+    }
+
+    fn change_once<T>(&self, change: impl Fn(&WriteTransaction) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut made = None;
+        let attempt = |made: &mut Option<(u64, T)>| {
+            self.engine.write(|transaction| {
+                *made = Some((count_up(transaction, CHANGES)?, change(transaction)?));
+                Ok(())
+            })
         };
-        result.map_err(|failure| failure.told(0, 0).into())
+        match attempt(&mut made) {
+            // It is durable when one behind it is.
+            Err(Failure::Io) if self.has_happened(made.as_ref())? => self.engine.write(|_| Ok(()))?,
+            Err(Failure::Io) => attempt(&mut made)?,
+            result => result?,
+        }
+        made.map(|(_, value)| value).ok_or(Failure::Io)
+    }
+
+    /// Whether a change that was told as failed is in the file: one whose last sync fails may be.
+    fn has_happened<T>(&self, change: Option<&(u64, T)>) -> Result<bool, Failure> {
+        let Some(&(number, _)) = change else { return Ok(false) };
+        self.engine.read(|transaction| Ok(counter::next(transaction, CHANGES)? > number))
     }
 
     /// All that comes soon and fits one transaction, up to a command.

@@ -1,10 +1,12 @@
 //! `agentos ingest`: documents into a collection, computed once.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use agentos_documents::Limits;
-use agentos_store::{Bound, Encoding};
+use agentos_kernel::sequence::SequenceError;
+use agentos_store::{Bound, Encoding, KnowledgeError};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -19,7 +21,7 @@ use crate::context::Tables;
 use crate::fetch::Environment;
 use crate::fetch::progress::{self, Progress, Quiet};
 use crate::host::StdConsole;
-use crate::knowledge::compute::{self, Computer, Layers};
+use crate::knowledge::compute::{self, ComputeError, Computer, Layers};
 use crate::knowledge::ingest::{Entered, Seen, Shelf};
 use crate::knowledge::library::{Access, LibraryError, Settings};
 use crate::knowledge::passage::{Cutter, Lengths};
@@ -83,13 +85,13 @@ impl Packing {
     }
 }
 
-/// What is told of a file.
+/// What is told of a file. Of a refused one the path is told as far as it is UTF-8: that it is not may be the reason.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum News<'a> {
     Entered { path: &'a Path, passages: usize, known: usize, tokens: usize, replaced: bool },
     Unchanged { path: &'a Path },
-    Refused { path: &'a Path, reason: String },
+    Refused { path: Cow<'a, str>, reason: String },
     Removed { path: &'a Path },
     Summary(Summary),
 }
@@ -202,14 +204,14 @@ impl Work<'_> {
     /// Which of the files are to be entered.
     fn look<'f>(&mut self, walk: &'f Walk) -> Result<Vec<&'f Found>, CliError> {
         for (path, error) in &walk.refused {
-            self.refuse(path, error.to_string())?;
+            self.refuse(path, error.to_string(), None)?;
         }
         let mut changed = Vec::new();
         for found in &walk.files {
             self.go_on()?;
             match self.shelf.see(found)? {
                 Seen::Changed => changed.push(found),
-                Seen::Refused(error) => self.refuse(&found.path, error.to_string())?,
+                Seen::Refused(error) => self.refuse(&found.path, error.to_string(), None)?,
                 Seen::Unchanged => {
                     self.summary.unchanged += 1;
                     self.tell(&News::Unchanged { path: &found.path }, None)?;
@@ -261,13 +263,17 @@ impl Work<'_> {
         let read = match self.shelf.read(found) {
             Ok(read) => read,
             Err(error) => {
-                self.summary.refused += 1;
-                let reason = error.to_string();
                 progress.advance(bytes);
-                return self.tell(&News::Refused { path: &found.path, reason }, Some(progress));
+                return self.refuse(&found.path, error.to_string(), Some(progress));
             }
         };
-        let passages = cutter.cut(&read.document, &found.name)?;
+        let passages = match cutter.cut(&read.document, &found.name) {
+            Ok(passages) => passages,
+            Err(error) => {
+                progress.advance(bytes);
+                return self.refuse(&found.path, error.to_string(), Some(progress));
+            }
+        };
         let began = Instant::now();
         let interrupt = self.interrupt;
         let (all, mut done) = (passages.len().max(1) as u64, 0);
@@ -279,8 +285,13 @@ impl Work<'_> {
         };
         let entered = self.shelf.enter(found, &read, passages, computer, &mut goes_on);
         self.summary.compute_s += began.elapsed().as_secs_f64();
-        let Entered { passages, known, tokens, replaced } = entered.map_err(interrupted)?;
         progress.advance(bytes - done);
+        let Entered { passages, known, tokens, replaced } = match entered {
+            Err(error) if is_of_document(&error) => {
+                return self.refuse(&found.path, error.to_string(), Some(progress));
+            }
+            entered => entered.map_err(interrupted)?,
+        };
         self.summary.entered += 1;
         self.summary.passages += passages;
         self.summary.known += known;
@@ -288,12 +299,12 @@ impl Work<'_> {
         self.tell(&News::Entered { path: &found.path, passages, known, tokens, replaced }, Some(progress))
     }
 
-    /// Removes the documents that lie at or below the paths and were not found there.
+    /// Removes the documents that lie at or below the paths and whose files are gone.
     fn prune(&mut self, walk: &Walk) -> Result<(), CliError> {
         let collection = self.command.collection.as_str();
         for document in self.shelf.library.store.documents(collection).map_err(LibraryError::from)? {
             let path = Path::new(&document.path);
-            if !is_gone(walk, path) {
+            if !walk.is_gone(path) {
                 continue;
             }
             self.go_on()?;
@@ -310,7 +321,7 @@ impl Work<'_> {
         let collection = self.command.collection.as_str();
         let store = &self.shelf.library.store;
         for path in store.paths_aside(collection).map_err(LibraryError::from)? {
-            if is_gone(walk, Path::new(&path)) {
+            if walk.is_gone(Path::new(&path)) {
                 store.forget_aside(collection, &path).map_err(LibraryError::from)?;
             }
         }
@@ -351,9 +362,14 @@ impl Work<'_> {
         if self.interrupt.has_come() { Err(CliError::Interrupted) } else { Ok(()) }
     }
 
-    fn refuse(&mut self, path: &Path, reason: String) -> Result<(), CliError> {
+    fn refuse(
+        &mut self,
+        path: &Path,
+        reason: String,
+        progress: Option<&mut dyn Progress>,
+    ) -> Result<(), CliError> {
         self.summary.refused += 1;
-        self.tell(&News::Refused { path, reason }, None)
+        self.tell(&News::Refused { path: path.to_string_lossy(), reason }, progress)
     }
 
     /// Tells a person of what is worth a line, and a program of everything.
@@ -362,7 +378,7 @@ impl Work<'_> {
             return output::write_json(&mut StdConsole(std::io::stdout().lock()), news);
         }
         let line = match news {
-            News::Refused { path, reason } => format!("left out {}: {reason}", path.display()),
+            News::Refused { path, reason } => format!("left out {path}: {reason}"),
             News::Removed { path } => format!("removed {}", path.display()),
             News::Entered { .. } | News::Unchanged { .. } | News::Summary(_) => return Ok(()),
         };
@@ -376,10 +392,13 @@ impl Work<'_> {
     }
 }
 
-/// Whether a path is at or below those that were looked at, and there is no file.
-fn is_gone(walk: &Walk, path: &Path) -> bool {
-    let is_found = walk.files.binary_search_by(|found| found.path.as_path().cmp(path)).is_ok();
-    !is_found && walk.roots.iter().any(|root| path.starts_with(root))
+/// Whether it is only this document that is not computed or kept, so that others may be.
+fn is_of_document(error: &LibraryError) -> bool {
+    use LibraryError::{Compute, Store};
+    matches!(
+        error,
+        Compute(ComputeError::Sequence(SequenceError::Full { .. })) | Store(KnowledgeError::TooLong { .. })
+    )
 }
 
 fn interrupted(error: LibraryError) -> CliError {

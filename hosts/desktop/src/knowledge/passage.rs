@@ -93,18 +93,35 @@ impl<'t> Cutter<'t> {
             let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
             let place = first.place.to(&last.place);
             let above = if first.heading.is_some() { String::new() } else { trail.to_string() };
-            let mut tokens = self.encode(&header(name, &first.place, &above))?;
             for unit in &group {
                 if let Some(level) = unit.heading {
                     trail.enter(level, self.tokenizer.decode(&unit.tokens).trim());
                 }
-                tokens.extend_from_slice(&unit.tokens);
             }
-            let slices = seal(&mut tokens, self.delimiters, self.line_end);
+            let (tokens, slices) = self.join(headers(name, &first.place, &above), &group)?;
             let text = self.tokenizer.decode(&tokens).trim_end().to_owned();
             passages.push(Passage { tokens, text, place, slices });
         }
         Ok(passages)
+    }
+
+    /// The tokens of a passage and the lengths of its slices, with the first of these headers that there is room for.
+    fn join(
+        &self,
+        headers: impl Iterator<Item = String>,
+        group: &[Unit],
+    ) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+        let mut passage = (Vec::new(), Vec::new());
+        for header in headers {
+            let mut tokens = self.encode(&header)?;
+            group.iter().for_each(|unit| tokens.extend_from_slice(&unit.tokens));
+            let slices = seal(&mut tokens, self.delimiters, self.line_end);
+            passage = (tokens, slices);
+            if passage.0.len() <= self.lengths.most {
+                break;
+            }
+        }
+        Ok(passage)
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
@@ -250,6 +267,19 @@ fn header(name: &str, place: &Place, above: &str) -> String {
     format!("{HEADER_OPEN}{} {place}{above}]\n", quoted(name))
 }
 
+/// The header of a passage, and shorter ones: what stands above goes first, then the beginning of the name, half of it
+/// at a time.
+fn headers(name: &str, place: &Place, above: &str) -> impl Iterator<Item = String> {
+    let chars = name.chars().count();
+    let shorter = std::iter::successors(Some(chars), |&kept| (kept > 0).then_some(kept / 2));
+    let ending = move |kept: usize| {
+        let end: String = name.chars().skip(chars - kept).collect();
+        if kept < chars { format!("…{end}") } else { end }
+    };
+    let without_above = shorter.map(move |kept| header(&ending(kept), place, ""));
+    std::iter::once(header(name, place, above)).chain(without_above)
+}
+
 /// A text in which no line passes for a header.
 fn shielded(text: &str) -> String {
     if !text.contains(HEADER_OPEN) {
@@ -305,6 +335,14 @@ mod tests {
         let mut open = vec![0; 70];
         assert_eq!(seal(&mut open, &delimiters, None), [64, 6]);
         assert_eq!(seal(&mut Vec::new(), &delimiters, Some(2)), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn headers_get_shorter_until_only_the_place_is_left() {
+        let found: Vec<String> = headers("a/bcd", &Place::Page(2), "A > B").collect();
+        let names = ["a/bcd", "…cd", "…d", "…"].map(|name| format!("[document \"{name}\" page 2]\n"));
+        assert_eq!(found[0], "[document \"a/bcd\" page 2: \"A > B\"]\n");
+        assert_eq!(found[1..], names);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Relevance {
     question: Vec<f32>,
 }
 
-/// What a collection's slices are about: hidden rows, all of one length.
+/// What a collection's slices are about: hidden rows, all of one length. What is no finite number counts as nothing.
 pub struct Rows {
     /// Their differences from their mean, each of length 1: products with a question are cosines.
     index: Box<dyn VectorIndex>,
@@ -30,10 +30,11 @@ impl Rows {
         let mut mean = vec![0.0; width];
         let count = rows.len().max(1) as f64;
         for row in rows.clone() {
-            mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x.to_f64() / count);
+            mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += finite(x.to_f64()) / count);
         }
         for row in rows {
-            let own = direction(row.iter().zip(&mean).map(|(x, mean)| x.to_f64() - mean).collect());
+            let own = row.iter().zip(&mean).map(|(x, mean)| finite(x.to_f64()) - mean);
+            let own = direction(own.collect());
             let own: Vec<f16> = own.into_iter().map(f16::from_f64).collect();
             assert!(index.push(&own), "a row has the width of its index");
         }
@@ -55,7 +56,7 @@ impl Relevance {
     /// That of a question with this pooled hidden row; `usual` is the mean of such rows over questions about
     /// anything.
     pub fn new(row: &[f32], usual: &[f32]) -> Relevance {
-        let own = row.iter().zip(usual).map(|(&x, &usual)| f64::from(x) - f64::from(usual)).collect();
+        let own = row.iter().zip(usual).map(|(&x, &usual)| finite(f64::from(x) - f64::from(usual))).collect();
         Relevance { question: direction(own).into_iter().map(|x| x as f32).collect() }
     }
 
@@ -76,6 +77,11 @@ impl Relevance {
         }
         f64::from(rows.index.score(slice as u32, &self.question)).clamp(-1.0, 1.0)
     }
+}
+
+/// What is no finite number is nothing: it would leave no number of any row.
+fn finite(x: f64) -> f64 {
+    if x.is_finite() { x } else { 0.0 }
 }
 
 /// A vector of length 1 in the direction of this one; of nothing, nothing.
@@ -125,6 +131,18 @@ mod tests {
             assert!((found - expected).abs() < 1e-3, "{alike:?}");
         }
         assert_eq!(alike.len(), 4);
+    }
+
+    #[test]
+    fn what_is_no_number_leaves_the_others_as_they_are() {
+        let good = [0.0, 1.0, 0.0, -1.0, 3.0, 4.0, -3.0, -4.0];
+        for bad in [f32::NAN, f32::INFINITY, 1e6] {
+            let with_bad = rows(&[&good[..], &[bad, 0.0]].concat(), 2);
+            let relevance = Relevance::new(&[bad, 7.0], &[bad, 0.0]);
+            let found = alike(&relevance, &with_bad);
+            let expected = alike(&Relevance::new(&[0.0, 7.0], &[0.0, 0.0]), &rows(&good, 2));
+            assert_eq!(found, [expected, vec![0.0]].concat(), "with {bad}");
+        }
     }
 
     #[test]

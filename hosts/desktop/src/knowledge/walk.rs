@@ -1,7 +1,7 @@
 //! Which files a command line means: files themselves, and all that lie in folders.
 //!
 //! What is hidden is left out, and so is what a link leads to: a folder may hold a link to anywhere. A path that is
-//! named is taken as it is.
+//! named is taken as it is. A document goes by its path in UTF-8, so what has none is refused.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -41,6 +41,10 @@ pub fn walk(paths: &[PathBuf]) -> Result<Walk, (PathBuf, io::Error)> {
         let failed = |error| (path.clone(), error);
         let absolute = std::path::absolute(path).map(|path| without_dots(&path)).map_err(failed)?;
         let metadata = std::fs::metadata(&absolute).map_err(failed)?;
+        if absolute.to_str().is_none() {
+            walk.refused.push((absolute, not_utf8()));
+            continue;
+        }
         if metadata.is_dir() {
             walk.folder(&absolute, &absolute, 0);
         } else if !metadata.is_file() {
@@ -61,6 +65,15 @@ pub fn walk(paths: &[PathBuf]) -> Result<Walk, (PathBuf, io::Error)> {
 }
 
 impl Walk {
+    /// Whether a path lies at or below those that were looked at, and nothing is there. What lies below a folder that
+    /// the system refuses to show may be there.
+    pub fn is_gone(&self, path: &Path) -> bool {
+        let is_below = |other: &Path| path.starts_with(other);
+        let is_meant = self.roots.iter().any(|root| is_below(root));
+        let is_refused = self.refused.iter().any(|(refused, _)| is_below(refused));
+        is_meant && !is_refused && is_nowhere(path)
+    }
+
     fn folder(&mut self, folder: &Path, root: &Path, depth: usize) {
         let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = match entries {
@@ -72,6 +85,9 @@ impl Walk {
             let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
             match entry.file_type() {
                 _ if hidden => {}
+                Ok(kind) if (kind.is_dir() || kind.is_file()) && entry.path().to_str().is_none() => {
+                    self.refused.push((entry.path(), not_utf8()));
+                }
                 Ok(kind) if kind.is_dir() && depth < DEEPEST => self.folder(&entry.path(), root, depth + 1),
                 Ok(kind) if kind.is_file() => {
                     let name = name_of(&entry.path(), root);
@@ -87,6 +103,17 @@ impl Walk {
 fn name_of(path: &Path, root: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
     below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// Why a path is refused that is not UTF-8: two of them could be taken for one.
+fn not_utf8() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "its name is not UTF-8; a name in UTF-8 would fit")
+}
+
+/// Whether the system says that nothing is at a path, and not that it cannot tell.
+fn is_nowhere(path: &Path) -> bool {
+    let is_absent = |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    std::fs::symlink_metadata(path).is_err_and(|error| is_absent(error.kind()))
 }
 
 /// A path without `.` and `..`, as it is written: what is behind links is not asked.
@@ -129,5 +156,20 @@ mod tests {
         assert_eq!(names(&[root.join("a/.hidden.md")]), [".hidden.md"]);
         let (path, error) = walk(&[root.join("nowhere")]).unwrap_err();
         assert_eq!((path, error.kind()), (root.join("nowhere"), io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn only_what_is_known_not_to_be_there_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("docs");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join(".notes.md"), "x").unwrap();
+        let refused = vec![(root.join("disk"), io::Error::other("the disk does not answer"))];
+        let walk = Walk { files: Vec::new(), roots: vec![root.clone()], refused };
+        assert!(walk.is_gone(&root.join("gone.md")));
+        assert!(walk.is_gone(&root.join(".notes.md/gone.md")));
+        assert!(!walk.is_gone(&root.join(".notes.md")));
+        assert!(!walk.is_gone(&root.join("disk/gone.md")));
+        assert!(!walk.is_gone(&folder.path().join("elsewhere.md")));
     }
 }

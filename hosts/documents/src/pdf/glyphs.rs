@@ -11,6 +11,8 @@ use super::lines::Line;
 const SPACE: f64 = 0.18;
 /// And between which another cell of a table begins.
 const CELL: f64 = 2.0;
+/// What stands between two cells.
+const NEXT_CELL: &str = " | ";
 /// How far a glyph may stand off the line, in ems: subscripts do.
 const OFF_THE_LINE: f64 = 0.5;
 /// How far back a glyph may stand, in ems: accents do.
@@ -60,27 +62,26 @@ impl Glyphs {
                 return self.next = Some(placed.at + placed.along * placed.advance);
             }
         };
-        if text.len() as u64 > self.room {
-            self.full = true;
-            return;
-        }
-        self.room -= text.len() as u64;
         let gap = self.next.filter(|_| !self.lines.is_empty()).map(|next| {
             let from = placed.at - next;
             // Along the line and across it, in ems.
             (from.dot(placed.along) / placed.em, from.cross(placed.along) / placed.em)
         });
         let goes_on = gap.filter(|&(along, across)| across.abs() < OFF_THE_LINE && along > -BACK);
+        let before = goes_on.zip(self.lines.last());
+        let between = before.map_or("", |((along, _), line)| between(&line.text, along, &text));
+        let Some(room) = self.room.checked_sub((between.len() + text.len()) as u64) else {
+            self.full = true;
+            return;
+        };
+        self.room = room;
         match (goes_on, self.lines.last_mut()) {
-            (Some((along, _)), Some(line)) => {
-                let blank = line.text.ends_with(' ') || text.starts_with(' ');
-                if along > CELL && !line.text.trim().is_empty() {
+            (Some(_), Some(line)) => {
+                if between == NEXT_CELL {
                     line.text.truncate(line.text.trim_end().len());
-                    line.text.push_str(" | ");
                     line.cells += 1;
-                } else if along > SPACE && !blank {
-                    line.text.push(' ');
                 }
+                line.text.push_str(between);
                 line.text.push_str(&text);
                 line.em = line.em.max(placed.em);
             }
@@ -90,6 +91,17 @@ impl Glyphs {
             }
         }
         self.next = Some(placed.at + placed.along * placed.advance);
+    }
+}
+
+/// What stands between the text of a line and the next of it, so many ems apart.
+fn between(line: &str, along: f64, text: &str) -> &'static str {
+    if along > CELL && !line.trim().is_empty() {
+        NEXT_CELL
+    } else if along > SPACE && !line.ends_with(' ') && !text.starts_with(' ') {
+        " "
+    } else {
+        ""
     }
 }
 

@@ -38,10 +38,12 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Document, DocumentError> {
         let bbox = Rect::new(0.0, 0.0, 1.0, 1.0);
         let settings = InterpreterSettings::default();
         let mut context = Context::new(Affine::IDENTITY, bbox, &cache, pdf.xref(), settings);
-        let mut glyphs = Glyphs::new(number, limits.text_bytes - bytes);
+        let too_long = || DocumentError::TooLong { limit: limits.text_bytes };
+        let room = limits.text_bytes.checked_sub(bytes).ok_or_else(too_long)?;
+        let mut glyphs = Glyphs::new(number, room);
         interpret_page(page, &mut context, &mut glyphs);
         nameless += glyphs.nameless;
-        let read = glyphs.done().ok_or(DocumentError::TooLong { limit: limits.text_bytes })?;
+        let read = glyphs.done().ok_or_else(too_long)?;
         bytes += read.iter().map(|line| line.text.len() as u64).sum::<u64>();
         lines.extend(read);
     }

@@ -12,7 +12,8 @@ use super::{
     Collection, Draft, HEAVY_TOKENS, Modified, NAME_BYTES, PASSAGE_SLICES, PASSAGE_TOKENS, PATH_BYTES,
     PLACE_BYTES, Passage, PassageId, SCHEMA_NUMBERS, SETTINGS_BYTES, Schema, keys, read,
 };
-use crate::engine::{COLLECTIONS, DOCUMENTS, Failure, META, PASSAGES, REFERENCES, SCHEMAS};
+use crate::counter::count_up;
+use crate::engine::{COLLECTIONS, DOCUMENTS, Failure, PASSAGES, REFERENCES, SCHEMAS};
 use crate::error::KnowledgeError;
 use crate::record::{self, Sort};
 use crate::store::Store;
@@ -224,17 +225,6 @@ fn refer(
 /// The number of the next document.
 pub(super) fn next_document(transaction: &WriteTransaction) -> Result<u64, Failure> {
     count_up(transaction, NEXT_DOCUMENT)
-}
-
-/// The next number of a counter.
-fn count_up(transaction: &WriteTransaction, counter: &str) -> Result<u64, Failure> {
-    let mut table = transaction.open_table(META)?;
-    let next = match table.get(counter)? {
-        Some(bytes) => u64::from_le_bytes(bytes.value().try_into().map_err(|_| Failure::Corrupt)?),
-        None => 0,
-    };
-    table.insert(counter, (next + 1).to_le_bytes().as_slice())?;
-    Ok(next)
 }
 
 pub(super) fn fits(what: &'static str, found: usize, most: usize) -> Result<(), KnowledgeError> {

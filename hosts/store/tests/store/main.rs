@@ -3,8 +3,11 @@
 mod bounds;
 mod common;
 mod crash;
+mod creators;
 mod damage;
 mod faults;
 mod knowledge;
+mod replaced;
 mod scan;
 mod slices;
+mod twice;

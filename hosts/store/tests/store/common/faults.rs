@@ -1,10 +1,12 @@
-//! A medium that fails by a seed: any read, write, sync or change of length; and one that is full.
+//! A medium that fails by a seed: any read, write, sync or change of length; one that is full; one that fails when it
+//! has done what it was asked for; and one that is slow.
 
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use agentos_store::medium::{Access, Backend, FileMedium, Medium};
 use redb::{BackendError, StorageBackend};
@@ -22,6 +24,10 @@ pub struct Faults {
     pub failed: AtomicU64,
     /// Bytes that the file may have.
     pub most_bytes: AtomicU64,
+    /// Which sync from now on is told as failed, though it was done; 0 for none.
+    pub false_sync: AtomicU64,
+    /// The thread that reads waits for the file.
+    pub held: AtomicBool,
 }
 
 impl Faults {
@@ -32,6 +38,8 @@ impl Faults {
             armed: AtomicBool::new(false),
             failed: AtomicU64::new(0),
             most_bytes: AtomicU64::new(u64::MAX),
+            false_sync: AtomicU64::new(0),
+            held: AtomicBool::new(false),
         })
     }
 
@@ -57,6 +65,19 @@ impl Faults {
         let word = random.below(count);
         *state = random.0;
         word
+    }
+
+    /// Whether this sync is the one that is told as failed.
+    fn is_false_sync(&self) -> bool {
+        let count_down = |left: u64| left.checked_sub(1);
+        self.false_sync.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count_down) == Ok(1)
+    }
+
+    fn wait_while_held(&self) {
+        let is_reader = std::thread::current().name() == Some("store reader");
+        while is_reader && self.held.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn fits(&self, end: u64) -> io::Result<()> {
@@ -108,6 +129,7 @@ impl StorageBackend for Faulty {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.faults.wait_while_held();
         self.faults.strike()?;
         self.inner.read(offset, out)
     }
@@ -120,7 +142,8 @@ impl StorageBackend for Faulty {
 
     fn sync_data(&self) -> io::Result<()> {
         self.faults.strike()?;
-        self.inner.sync_data()
+        self.inner.sync_data()?;
+        if self.faults.is_false_sync() { Err(io::Error::other("injected")) } else { Ok(()) }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
