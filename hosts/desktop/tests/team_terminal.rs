@@ -97,6 +97,24 @@ fn an_interruption_pauses_until_the_person_goes_on() {
 }
 
 #[test]
+fn a_line_that_was_begun_for_one_question_answers_no_other() {
+    let desk = desk();
+    let mut seat = Seat::start(&desk, &[]);
+    seat.until("keeper asks: ?");
+    seat.keyboard.write_all(b"cold").unwrap();
+    seat.interrupt();
+    seat.until("Paused.");
+    // Nothing is said to all.
+    seat.enter("");
+    seat.until("keeper asks: ?");
+    seat.enter("warm");
+    let (code, lines, told) = seat.end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(lines.events("message").is_empty(), "what was meant for the keeper was said to all");
+    assert!(result(&lines).contains("warm") && !result(&lines).contains("cold"), "{}", result(&lines));
+}
+
+#[test]
 fn a_second_interruption_ends_the_run_with_a_checkpoint_that_goes_on() {
     let desk = desk();
     let file = desk.path("kept");

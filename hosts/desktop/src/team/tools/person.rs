@@ -45,7 +45,7 @@ pub fn person() -> Box<dyn Person> {
 }
 
 /// Whoever sits at the terminal: questions go to the standard error, answers are lines of the standard
-/// input. A line that was typed before anything was asked answers nothing.
+/// input. What was typed before a question was asked, be it half a line, does not answer it.
 pub struct Terminal {
     lines: Receiver<String>,
 }
@@ -81,12 +81,23 @@ fn read(mut input: impl BufRead, sender: &Sender<String>) {
     }
 }
 
+/// What was typed at the terminal and not read yet is gone.
+#[cfg(unix)]
+fn forget_typed() {
+    // Where the input is no terminal, nothing was typed.
+    let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
+}
+
+#[cfg(not(unix))]
+fn forget_typed() {}
+
 impl Person for Terminal {
     fn is_there(&self) -> bool {
         true
     }
 
     fn ask(&mut self, question: &str) {
+        forget_typed();
         while self.lines.try_recv().is_ok() {}
         // Where nobody can be shown a question, nobody answers it either.
         let _ = write!(std::io::stderr(), "\n{question} ");
