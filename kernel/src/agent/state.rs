@@ -144,6 +144,11 @@ impl State {
     pub const fn is_over(&self) -> bool {
         matches!(self, State::Stopped(_) | State::Faulted(_))
     }
+
+    /// Whether the agent has open tool calls, and goes on when they are returned.
+    pub const fn waits_for_tools(&self) -> bool {
+        matches!(self, State::Blocked(BlockedOn::Tool) | State::Suspended(Resume::Blocked(BlockedOn::Tool)))
+    }
 }
 
 /// Whether an agent may go from one state to another.

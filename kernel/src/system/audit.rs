@@ -4,7 +4,7 @@
 use agentos_hal::PageId;
 
 use super::{Kernel, Phase};
-use crate::agent::{AfterStep, AgentId, BlockedOn, Priority, Rcb, Resume, State, StateKind};
+use crate::agent::{AfterStep, AgentId, BlockedOn, Priority, Rcb, State, StateKind};
 use crate::memory::admit::SPARE_PAGES;
 use crate::memory::{Mapping, SliceId};
 
@@ -261,9 +261,7 @@ impl Kernel<'_> {
         if running && !rides || rcb.after_step != AfterStep::Nothing && !running {
             return Err(Broken::Running { agent });
         }
-        let tool = BlockedOn::Tool;
-        let waits = rcb.state == State::Blocked(tool) || rcb.state == State::Suspended(Resume::Blocked(tool));
-        if waits == rcb.calls.is_empty() {
+        if rcb.state.waits_for_tools() == rcb.calls.is_empty() {
             return Err(Broken::Calls { agent });
         }
         Ok(())

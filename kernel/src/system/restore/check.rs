@@ -5,7 +5,7 @@ use agentos_hal::PAGE_TOKENS;
 
 use super::super::save::saved_pages;
 use super::{Kernel, Reading, Stop};
-use crate::agent::{BlockedOn, Cursor, MemoryMode, Metrics, Received, Resume, State};
+use crate::agent::{Cursor, MemoryMode, Metrics, Received, State};
 use crate::checkpoint::{AgentRecord, CheckpointError, Header, MappingRecord, Pages};
 use crate::layout::Layout;
 use crate::memory::{SliceHash, admit};
@@ -58,7 +58,7 @@ impl Kernel<'_> {
             && received.tokens.div_ceil(config.slice_limits.max()) <= received.slices
             && received.pages <= received.slices * crate::memory::SLICE_PAGES as u32
             && *state != State::Running
-            && waits_for_tools(*state) != record.calls.is_empty()
+            && state.waits_for_tools() != record.calls.is_empty()
             && (record.calls.is_empty() || record.admitted)
             && (nothing_mapped || record.admitted && !state.is_over())
             && [record.turn_tokens, record.choices, record.queries].iter().all(|&count| count < 1 << 31)
@@ -293,11 +293,6 @@ impl Kernel<'_> {
             layout.append(self.vocabulary.delimiters[token as usize], self.config.slice_limits).0
         })
     }
-}
-
-/// Whether somebody in this state has calls that are open.
-fn waits_for_tools(state: State) -> bool {
-    matches!(state, State::Blocked(BlockedOn::Tool) | State::Suspended(Resume::Blocked(BlockedOn::Tool)))
 }
 
 /// Whether counts are so far from the largest that nothing overflows when they go on.
