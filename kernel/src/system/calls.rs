@@ -201,10 +201,7 @@ impl Kernel<'_> {
             return Err(CallError::Shutdown);
         }
         let sampler = Sampler::new(spec.sampling)?;
-        let most = match spec.memory {
-            MemoryMode::Exact => self.config.context.min(self.config.trained_context),
-            MemoryMode::Bounded { .. } => self.config.context,
-        };
+        let most = self.config.most_context(spec.memory);
         if spec.context > most || spec.context == 0 {
             return Err(CallError::Context { declared: spec.context, most });
         }
@@ -417,15 +414,10 @@ impl Kernel<'_> {
     fn pin(&mut self, agent: AgentId, start: u32, end: u32, keep: bool) -> Result<(), CallError> {
         let index = self.alive(agent)?;
         // A slice that is not complete still grows; it can be pinned once it is.
-        let touched = |kernel: &Self, entry: usize| {
-            let mapping = kernel.table(index)[entry];
-            let slice = kernel.pager.slice(mapping.slice);
-            mapping.base < end && mapping.base + u32::from(slice.computed) > start
-        };
         let concerned = |kernel: &Self, entry: usize| {
             let mapping = kernel.table(index)[entry];
             let slice = kernel.pager.slice(mapping.slice);
-            let pins = touched(kernel, entry) && slice.complete() && !mapping.pinned;
+            let pins = kernel.touches(index, entry, start, end) && slice.complete() && !mapping.pinned;
             pins.then_some(u32::from(slice.pages))
         };
         let rcb = self.rcb(index);
@@ -436,7 +428,7 @@ impl Kernel<'_> {
         };
         if !keep {
             for entry in 0..entries {
-                if touched(self, entry) {
+                if self.touches(index, entry, start, end) {
                     self.unpin(index, entry);
                 }
             }
@@ -460,6 +452,12 @@ impl Kernel<'_> {
             self.pinned += pages;
         }
         Ok(())
+    }
+
+    /// Whether what is computed of an entry of an agent's page table has to do with a range of addresses.
+    pub(super) fn touches(&self, index: usize, entry: usize, start: u32, end: u32) -> bool {
+        let mapping = self.table(index)[entry];
+        mapping.base < end && mapping.base + u32::from(self.pager.slice(mapping.slice).computed) > start
     }
 
     /// Lets a pinned slice go.

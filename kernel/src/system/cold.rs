@@ -136,7 +136,12 @@ impl Kernel<'_> {
 
     /// Whether an agent maps slices that are in the store alone.
     pub(super) fn has_cold(&self, index: usize) -> bool {
-        self.pager.cold() > 0 && self.table(index).iter().any(|entry| self.pager.slice(entry.slice).is_cold())
+        self.any_cold(self.table(index))
+    }
+
+    /// Whether slices of these are in the store alone.
+    pub(super) fn any_cold(&self, mappings: &[Mapping]) -> bool {
+        self.pager.cold() > 0 && mappings.iter().any(|mapping| self.pager.slice(mapping.slice).is_cold())
     }
 
     /// Maps, for an agent that attends to all before it, the slice of an identity that the store has, if it is worth fetching.

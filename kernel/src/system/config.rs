@@ -4,6 +4,7 @@
 use agentos_hal::{KvType, Limits, ModelShape};
 use serde::{Deserialize, Serialize};
 
+use crate::agent::MemoryMode;
 use crate::layout::SliceLimits;
 use crate::memory::SLICE_PAGES;
 use crate::memory::cold::snapshot::SNAPSHOT_PAGES;
@@ -216,6 +217,15 @@ impl Config {
             context: self.context.min(self.trained_context),
             pages: self.l1_pages,
             kv: self.kv,
+        }
+    }
+
+    /// Most tokens of the context of an agent with this memory. Who attends to all of it needs addresses that the model
+    /// was trained for.
+    pub const fn most_context(&self, memory: MemoryMode) -> u32 {
+        match memory {
+            MemoryMode::Exact if self.trained_context < self.context => self.trained_context,
+            MemoryMode::Exact | MemoryMode::Bounded { .. } => self.context,
         }
     }
 

@@ -18,17 +18,14 @@ impl Kernel<'_> {
             return Err(CallError::State { agent, state: rcb.state });
         }
         let layout = rcb.committed.layout;
-        let gone_over = &self.table(index)[..layout.slices as usize];
-        if gone_over.iter().any(|mapping| self.pager.slice(mapping.slice).is_cold()) {
+        if self.any_cold(&self.table(index)[..layout.slices as usize]) {
             // What does not come from the store is computed again, which takes a context of which nothing is left out.
             return Err(CallError::State { agent, state: rcb.state });
         }
         let whole = (layout.slices as usize).saturating_sub(usize::from(layout.open > 0));
         let mut any = false;
         for entry in 1..whole {
-            let mapping = self.table(index)[entry];
-            let last = mapping.base + u32::from(self.pager.slice(mapping.slice).computed);
-            if mapping.forgotten || mapping.base >= end || last <= start {
+            if self.table(index)[entry].forgotten || !self.touches(index, entry, start, end) {
                 continue;
             }
             self.unpin(index, entry);

@@ -290,16 +290,21 @@ impl Kernel<'_> {
         let log = self.log(index);
         let begin = from.tokens as usize;
         let end = self.next_offer(index).map_or(log.len(), |offer| offer as usize);
-        let mut layout = from;
-        for &token in &log[begin..end] {
+        let layout = self.slice_end(from, &log[begin..end]);
+        let wanted = layout.tokens as usize == log.len() && self.rcb(index).generates();
+        let whole = layout.open == 0 && layout.tokens > from.tokens && !wanted;
+        whole.then(|| (layout, &log[begin..layout.tokens as usize]))
+    }
+
+    /// Where the slice ends that is open at a place or begins there, as far as tokens are known.
+    pub(super) fn slice_end(&self, mut layout: Layout, tokens: &[u32]) -> Layout {
+        for &token in tokens {
             (layout, _) = layout.append(self.vocabulary.delimiters[token as usize], self.config.slice_limits);
             if layout.open == 0 {
                 break;
             }
         }
-        let wanted = layout.tokens as usize == log.len() && self.rcb(index).generates();
-        let whole = layout.open == 0 && layout.tokens > from.tokens && !wanted;
-        whole.then(|| (layout, &log[begin..layout.tokens as usize]))
+        layout
     }
 
     /// Brings in the next slice of a way. `None`: it is there, or the way was given up.

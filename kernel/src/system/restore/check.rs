@@ -25,12 +25,8 @@ impl Kernel<'_> {
     /// Whether an agent's record makes sense on its own, and fits this system's sizes.
     pub(super) fn check_record(&self, record: &AgentRecord, agent: u16) -> Result<(), Stop> {
         let config = &self.config;
-        let context = match record.spec.memory {
-            MemoryMode::Exact => config.context.min(config.trained_context),
-            MemoryMode::Bounded { .. } => config.context,
-        };
         for (what, found, fits) in [
-            ("tokens of context", record.spec.context, context),
+            ("tokens of context", record.spec.context, config.most_context(record.spec.memory)),
             ("tokens in its inbox", record.inbox, config.inbox),
         ] {
             if found > fits {
@@ -274,17 +270,6 @@ impl Kernel<'_> {
         }
         there.slices + limits.worst_slices(own) <= slices
             && there.pages + limits.worst_pages(own) <= rcb.promise.pages
-    }
-
-    /// Where the slice ends that is open at a place or begins there, as far as tokens are known.
-    fn slice_end(&self, mut layout: Layout, tokens: &[u32]) -> Layout {
-        for token in tokens {
-            layout = self.behind(layout, core::slice::from_ref(token));
-            if layout.open == 0 {
-                break;
-            }
-        }
-        layout
     }
 
     /// Where a context ends that goes on from a place with these tokens.

@@ -41,10 +41,14 @@ fn an_agent_is_put_aside_between_any_two_ticks_and_says_the_same() {
 fn under_way() -> (Rig, AgentId) {
     let mut rig = Rig::new(CONFIG);
     let agent = rig.spawn(&spec(1, 6), &prompt(3, 70));
+    until_under_way(&mut rig, agent);
+    (rig, agent)
+}
+
+fn until_under_way(rig: &mut Rig, agent: AgentId) {
     while rig.stat(agent).state != State::Running {
         rig.ticks(1);
     }
-    (rig, agent)
 }
 
 #[test]
@@ -61,9 +65,7 @@ fn nothing_undoes_a_kill() {
         // Its step failed before: alone in the next that fails, it would be taken out of service.
         rig.device.hitches.push_back(Hitch::Fails(DeviceError::Hung));
         rig.ticks(1);
-        while rig.stat(agent).state != State::Running {
-            rig.ticks(1);
-        }
+        until_under_way(&mut rig, agent);
         rig.call(&Call::Kill(agent)).unwrap();
         assert_eq!(attempt(&mut rig, agent), taken);
         rig.run();

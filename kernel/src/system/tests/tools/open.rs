@@ -2,8 +2,6 @@
 
 use super::*;
 
-const STALL_US: u64 = 400;
-
 /// Saved and restored: the system, and the call's new number with whether it is made again.
 fn restored(rig: &mut Rig, call: u64) -> (Rig, u64, bool) {
     let saved = rig.save(None, Contents::Tokens, 64);
@@ -53,11 +51,11 @@ fn what_a_call_came_to_before_a_restore_it_comes_to_behind_any_number_of_them() 
 }
 
 /// An agent that says the same over and over, with a watchdog that has seen it and is not delivered yet.
-fn barked_at(resting: OnEnd) -> (Rig, AgentId) {
+fn barked_at() -> (Rig, AgentId) {
     let mut rig = Rig::new(TOOLS);
     rig.kernel.interrupts().mask(VectorId::Watchdog);
     let watchdog = Watchdog { period: 1, repeats: 2, ..Watchdog::OFF };
-    let said = Spec { on_end: resting, watchdog, ..spec(1, 200) };
+    let said = Spec { on_end: OnEnd::Listen, watchdog, ..spec(1, 200) };
     let agent = rig.spawn(&said, &prompt(1, 20));
     let barks = |rig: &Rig| rig.kernel.interrupts().stats(VectorId::Watchdog).posted > 0;
     while !barks(&rig) {
@@ -70,7 +68,7 @@ fn barked_at(resting: OnEnd) -> (Rig, AgentId) {
 #[test]
 fn a_watchdog_does_not_end_what_waits_for_a_tool() {
     for suspended in [false, true] {
-        let (mut rig, agent) = barked_at(OnEnd::Listen);
+        let (mut rig, agent) = barked_at();
         while rig.stat(agent).state == State::Running {
             rig.ticks(1);
         }
@@ -102,7 +100,7 @@ fn who_made_progress_since_did_not_stall() {
     for tag in 3..7 {
         rig.spawn(&Spec { priority: Priority::HIGHEST, ..spec(tag, 60) }, &prompt(tag as u32, 120));
     }
-    let watchdog = Watchdog { stall_us: STALL_US, ..Watchdog::OFF };
+    let watchdog = Watchdog { stall_us: 400, ..Watchdog::OFF };
     let waits = Spec { watchdog, on_end: OnEnd::Listen, priority: Priority::LOWEST, ..spec(2, 5) };
     let agent = rig.spawn(&waits, &prompt(2, 60));
     rig.run();
